@@ -1,0 +1,105 @@
+/* A server connection that speaks length-prefixed frames (int32 big-endian, then that many bytes):
+ * reading, order, limits, answers. It knows nothing of what is in a frame but what its owner's
+ * callbacks tell it. Used by the broker's listeners and by the controller's.
+ *
+ * Life of a request: read header (4 bytes) -> charge the budget -> read the body -> wait its turn
+ * -> on_request -> conn_reply -> sent in order -> freed. Order: a request starts when those before
+ * it have been answered; only where overlaps() says yes for it and all unanswered ones before it
+ * does it start earlier. Answers go out in request order whatever order they are given in.
+ *
+ * Limits: a length below 1 or above frame_bytes_max closes the connection; at most requests_max
+ * requests are read ahead; over the shard's budget no more is read, except that the oldest
+ * oversized request of the shard goes on from a reserve; a body without progress for
+ * body_timeout_ms is closed; idle_ms without a request closes; a peer that does not read its
+ * answers stops being read. An idle connection holds no buffers.
+ *
+ * On close: unfinished requests get on_cancel (if they were started) and their memory is freed when
+ * the owner answers (conn_reply on a canceled request only frees) or at once if they were not
+ * started. */
+#ifndef RUNTIME_CONN_H
+#define RUNTIME_CONN_H
+
+#include "base/bytes.h"
+#include "runtime/shard.h"
+
+struct conn;
+struct conn_req;
+
+/* A piece of an answer: memory that the reply owns, or a range of a file with a lease. */
+struct chunk {
+    struct list node;
+    enum { CHUNK_MEM, CHUNK_FILE } kind;
+    const uint8_t *data;  /* MEM */
+    struct io_file *file; /* FILE */
+    uint64_t off;         /* FILE: next byte to send */
+    size_t len;           /* bytes left to send */
+    void (*release)(struct chunk *c,
+                    struct shard *sh); /* called once, sent or not; frees the chunk itself too */
+    void *user;                        /* release's */
+    void *user2;
+};
+
+struct conn_ops {
+    /* May this frame start while the unanswered ones before it run? NULL: never. */
+    bool (*overlaps)(struct bytes frame);
+    /* A whole request whose turn has come. frame stays valid until the reply. Answer exactly once
+     * with conn_reply, or conn_close(req->conn) to close the connection without an answer (the
+     * request is then still answered to be freed). */
+    void (*on_request)(struct conn_req *req);
+    /* The connection of a started request is gone: stop waiting for what it waits for, then
+     * conn_reply with nothing. */
+    void (*on_cancel)(struct conn_req *req);
+    void (*on_open)(struct conn *c);  /* may be NULL */
+    void (*on_close)(struct conn *c); /* may be NULL; c is freed afterwards */
+};
+
+struct conn_limits {
+    uint32_t frame_bytes_max; /* socket.request.max.bytes */
+    uint32_t requests_max;    /* read ahead per connection */
+    int64_t idle_ms;          /* connections.max.idle.ms; <= 0 never */
+    int64_t body_timeout_ms;  /* a begun frame must make progress within this */
+};
+
+struct conn_req {
+    struct list node;  /* conn.c's */
+    struct conn *conn; /* NULL once the connection is gone */
+    struct shard *shard;
+    struct bytes frame;  /* without its length prefix */
+    int64_t received_us; /* io_now_us when the frame was whole */
+    void *user;          /* the owner's parked state */
+    /* conn.c's */
+    struct list out; /* chunks of the answer */
+    uint8_t state;
+    bool no_answer;
+    uint32_t charged;
+};
+
+struct conn {
+    struct shard *shard;
+    const struct conn_ops *ops;
+    const struct conn_limits *limits;
+    void *user;    /* the owner's: listener */
+    void *session; /* the owner's: per-connection state (client id, principal) */
+    uint64_t id;   /* unique on the shard */
+    char peer[64]; /* numeric address */
+};
+
+/* Takes over an accepted handle. NULL (and the handle closed) when there is no memory for it. */
+struct conn *conn_open(struct shard *sh, int handle, const struct conn_ops *ops,
+                       const struct conn_limits *limits, void *user);
+/* Closes now: pending answers are dropped. */
+void conn_close(struct conn *c);
+/* Stops reading; closes when what is being answered has been sent (orderly stop). */
+void conn_drain(struct conn *c);
+/* chunks: a list of struct chunk (head initialised; emptied by the call). An empty list is "no
+ * answer" (acks=0). May be called from inside on_request. The first chunk must begin with the
+ * 4-byte length prefix: the caller writes whole frames. */
+void conn_reply(struct conn_req *req, struct list *chunks);
+/* A reply that is one block of memory, which the connection frees with mem_free. */
+void conn_reply_mem(struct conn_req *req, uint8_t *data, size_t len);
+/* For chunk lists: a MEM chunk that frees data with mem_free when done. */
+struct chunk *chunk_mem(uint8_t *data, size_t len);
+unsigned conn_count(const struct shard *sh); /* open connections of the shard */
+void conn_close_all(struct shard *sh, bool drain);
+
+#endif
