@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds Millrace with the sanitizers, and runs tests.
+#
+#   tests/run.sh                 what CI runs: tidy unit sim compat tools fuzz, each in its short form
+#   tests/run.sh NAME...         some of: tidy unit sim compat tools cluster fuzz bench
+#   tests/run.sh --list          the names, a line each
+#
+# Slow suites have commands of their own, which end with `N passed, N failed` too:
+#   tests/sim.sh --seeds 1-10000          the long simulation
+#   tests/fuzz/run.sh --runs 100000000    the long fuzz
+#   tests/vectors.sh FILE...              any file of golden vectors or recorded sessions
+#   tests/compat/java.sh                  Kafka's Java tools          (needs Java and Maven)
+#   tests/compat/librdkafka.sh            librdkafka's own tests      (needs npm)
+#   tests/compat/franz.sh                 franz-go's own tests        (needs Go)
+#   tests/compat/differential.sh          the same requests to Millrace and Kafka
+#   tests/bench/versus                    beside Kafka and the bare minimum
+set -euo pipefail
+cd "$(dirname "$0")/.."
+names=(tidy unit sim compat tools cluster fuzz bench)
+default=(tidy unit sim compat tools fuzz)
+
+case ${1:-} in
+  --help | -h) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit ;;
+  --list) printf '%s\n' "${names[@]}"; exit ;;
+esac
+for n in "$@"; do
+  [[ " ${names[*]} " == *" $n "* ]] || { echo "tests/run.sh: no suite '$n'; there are: ${names[*]}" >&2; exit 2; }
+done
+[ $# -gt 0 ] && suites=("$@") || suites=("${default[@]}")
+
+deploy/deps.sh test
+build=${MILLRACE_BUILD:-build/dev}
+if [ -z "${MILLRACE_BUILD:-}" ]; then
+  cmake --preset dev >/dev/null
+  cmake --build --preset dev
+fi
+build=$(cd "$build" && pwd)
+export MILLRACE_BUILD=$build
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+
+run_tidy() { tests/tidy/tidy.py; }
+run_unit() { ctest --test-dir "$build" --output-on-failure -j "$(nproc)" -L unit; }
+run_sim() { tests/sim.sh --seeds "${SIM_SEEDS:-1-300}"; }
+run_compat() { /usr/bin/python3 -m pytest -q tests/compat -p no:cacheprovider; }
+run_tools() { /usr/bin/python3 -m pytest -q tests/tools -p no:cacheprovider; }
+run_cluster() { /usr/bin/python3 -m pytest -q tests/cluster -p no:cacheprovider; }
+run_fuzz() { tests/fuzz/run.sh --runs "${FUZZ_RUNS:-100000}"; }
+run_bench() { tests/bench/run.sh; }
+
+passed=0 failed=()
+for s in "${suites[@]}"; do
+  echo "== $s"
+  start=$SECONDS
+  if "run_$s"; then passed=$((passed + 1)); else failed+=("$s"); fi
+  echo "== $s: $((SECONDS - start)) s"
+done
+[ ${#failed[@]} = 0 ] || echo "failed: ${failed[*]}"
+echo "suites: $passed passed, ${#failed[@]} failed"
+[ ${#failed[@]} = 0 ]
