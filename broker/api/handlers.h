@@ -1,0 +1,31 @@
+/* The handlers of the dispatch table (table.c), one file each. */
+#ifndef BROKER_API_HANDLERS_H
+#define BROKER_API_HANDLERS_H
+
+struct request;
+
+/* data plane */
+void api_produce(struct request *r);
+void api_fetch(struct request *r);
+void api_list_offsets(struct request *r);
+void api_offset_for_leader_epoch(struct request *r);
+void api_delete_records(struct request *r);
+void api_describe_producers(struct request *r);
+void api_describe_log_dirs(struct request *r);
+void api_init_producer_id(struct request *r);
+void api_find_coordinator(struct request *r);
+void api_api_versions(struct request *r);
+
+/* control plane */
+void api_metadata(struct request *r);
+void api_describe_cluster(struct request *r);
+void api_describe_topic_partitions(struct request *r);
+void api_create_topics(struct request *r);
+void api_delete_topics(struct request *r);
+void api_create_partitions(struct request *r);
+void api_describe_configs(struct request *r);
+void api_alter_configs(struct request *r);
+void api_incremental_alter_configs(struct request *r);
+void api_describe_quorum(struct request *r);
+
+#endif

@@ -1,0 +1,115 @@
+/* A node: data shards, and the controller's shard when it has that role, wired together. node.c is
+ * the one file that sees both the broker and the controller; everything of a node hangs on struct
+ * node, so that several can live in one process.
+ *
+ * Life: node_new (checks the configuration, opens and locks the log directories, binds nothing) ->
+ * node_start (shards start, listeners bind, the controller comes up, the broker registers, catches
+ * up with the metadata, opens its partitions, is unfenced, begins to accept) -> NODE_RUNNING ->
+ * node_stop (no new connections, started requests are answered, controlled shutdown, logs flushed,
+ * checkpoints and the mark of a clean stop written) -> NODE_STOPPED -> node_free.
+ *
+ * With threads node_start and node_stop return when they are through. Inline (simulator, some
+ * tests) they only begin: the caller turns the shards (node_shards, shard_turn) and looks at
+ * node_state. A node that cannot go on (the metadata log failed) becomes NODE_FAILED and says why.
+ */
+#ifndef BROKER_NODE_H
+#define BROKER_NODE_H
+
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/uuid.h"
+#include "runtime/shard.h"
+
+struct config;            /* broker/config.h */
+struct image;             /* controller/image.h */
+struct controller;        /* controller/controller.h */
+struct channel;           /* controller/channel.h */
+struct metadata_loader;   /* broker/metadata_loader.h */
+struct lifecycle;         /* broker/lifecycle.h */
+struct log_dirs;          /* storage/log_dir.h */
+struct listener_set;      /* broker/listener.h */
+struct partition_manager; /* broker/partition_manager.h */
+struct fetch_sessions;    /* broker/fetch_session.h */
+struct producer_ids;      /* broker/producer_ids.h */
+struct request_pool;      /* broker/request.h */
+
+enum node_state {
+    NODE_NEW,
+    NODE_STARTING,
+    NODE_RUNNING,
+    NODE_STOPPING,
+    NODE_STOPPED,
+    NODE_FAILED,
+};
+
+struct node_options {
+    struct config *config;    /* the node's from node_new on; freed by node_free */
+    const struct logger *log; /* outlives the node */
+    make_io_fn *make_io;      /* NULL: the backend that io.backend names */
+    void *make_io_ctx;
+    bool inline_shards; /* no threads: the caller turns the shards */
+};
+
+/* What a node keeps per data shard; the shard's `user`. Shard: its own. */
+struct node_shard {
+    struct node *node;
+    struct shard *shard;
+    unsigned index;
+    const struct image *image; /* the newest version here: a reference; NULL before the first */
+    struct partition_manager *partitions; /* those whose home is here */
+    struct fetch_sessions *sessions;      /* whose id carries this shard */
+    struct channel *channel;              /* this shard's way to the controller */
+    struct request_pool *requests;
+    struct log_limit limit; /* for lines that peers can cause */
+};
+
+struct node {
+    struct config *config;
+    const struct logger *log;
+    struct shard_group *group;
+    struct node_shard *shards;         /* the data shards: indices 0..data_shards-1 of the group */
+    unsigned data_shards;              /* shard 0 is "main" */
+    unsigned controller_shard;         /* index in the group; meaningful if controller */
+    struct controller *controller;     /* NULL: not a controller */
+    struct log_dirs *log_dirs;         /* opened and locked by node_new */
+    struct listener_set *listeners;    /* main */
+    struct metadata_loader *loader;    /* main */
+    struct lifecycle *lifecycle;       /* main */
+    struct producer_ids *producer_ids; /* main */
+    char cluster_id[UUID_TEXT + 41];   /* as in meta.properties */
+    int32_t id;                        /* node.id */
+    bool inline_shards;
+    struct node_priv *priv; /* node.c's: start and stop */
+};
+
+struct node *node_new(const struct node_options *o, struct errmsg *em); /* NULL: em says why */
+int node_start(struct node *n, struct errmsg *em);
+void node_stop(struct node *n);
+void node_free(struct node *n);             /* stopped, failed, or never started */
+enum node_state node_state(struct node *n); /* any thread */
+/* Why it is NODE_FAILED. */
+const char *node_failure(struct node *n);
+struct shard_group *node_shards(struct node *n);
+/* The port that a listener is bound to (a configuration may say 0). 0 if there is none of that
+ * name. */
+uint16_t node_port(struct node *n, const char *listener_name);
+
+static inline struct node_shard *node_shard_of(struct shard *sh)
+{
+    return sh->user;
+}
+
+/* Home shard of a partition: the same on every start with the same number of shards. */
+unsigned node_home_shard(const struct node *n, struct uuid topic_id, int32_t partition);
+
+/* Something that the node cannot live without is gone: stops it as fast as is safe. */
+void node_fail(struct node *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* What the lifecycle and the loader tell the node (called on main). */
+void node_on_caught_up(struct node *n);       /* first image is applied on all shards */
+void node_on_unfenced(struct node *n);        /* first heartbeat answer without the fence */
+void node_on_fenced_for_stop(struct node *n); /* the controller lets us go (controlled shutdown) */
+
+#endif

@@ -1,0 +1,24 @@
+/* The command line: `millrace NAME arguments...`, or a link with one of Kafka's names
+ * (kafka-topics.sh, kafka-topics). One line per tool in tool_table.c; a tool is one function in one
+ * file tool_NAME.c, blocking, with its own output streams being stdout and stderr. */
+#ifndef TOOLS_TOOL_H
+#define TOOLS_TOOL_H
+
+#include <stddef.h>
+
+struct tool {
+    const char *name;       /* `millrace NAME` */
+    const char *kafka_name; /* the link's name without .sh; NULL: none */
+    const char *summary;    /* one line for `millrace help` */
+    /* argv[0] is what the tool was called, for its messages. The result is the exit status. */
+    int (*run)(int argc, char **argv);
+};
+
+/* Ends with a NULL name. */
+extern const struct tool tool_table[];
+/* By `millrace` name or by Kafka's (a path in front and .sh behind do not matter); NULL: none. */
+const struct tool *tool_find(const char *name);
+
+int tool_server(int argc, char **argv);
+
+#endif
