@@ -2,16 +2,18 @@
  * the one file that sees both the broker and the controller; everything of a node hangs on struct
  * node, so that several can live in one process.
  *
- * Life: node_new (checks the configuration, opens and locks the log directories, binds nothing) ->
- * node_start (shards start, listeners bind, the controller comes up, the broker registers, catches
- * up with the metadata, opens its partitions, is unfenced, begins to accept) -> NODE_RUNNING ->
- * node_stop (no new connections, started requests are answered, controlled shutdown, logs flushed,
- * checkpoints and the mark of a clean stop written) -> NODE_STOPPED -> node_free.
+ * Life: node_new (memory only) -> node_start (shards start; then, on the main shard, step by step:
+ * log directories are checked and locked, listeners bind, the controller comes up, the broker
+ * registers, catches up with the metadata, opens its partitions, is unfenced, begins to accept) ->
+ * NODE_RUNNING -> node_stop (no new connections, started requests are answered, controlled
+ * shutdown, logs flushed, checkpoints and the mark of a clean stop written) -> NODE_STOPPED ->
+ * node_free.
  *
- * With threads node_start and node_stop return when they are through. Inline (simulator, some
- * tests) they only begin: the caller turns the shards (node_shards, shard_turn) and looks at
- * node_state. A node that cannot go on (the metadata log failed) becomes NODE_FAILED and says why.
- */
+ * Start and stop only begin and then go on by themselves: with threads the owner learns of each
+ * state by on_state; inline (simulator, tests) the caller turns the shards (node_shards,
+ * shard_turn) and looks at node_state. A node that cannot start or go on (a foreign directory, the
+ * metadata log failed) becomes NODE_FAILED, after it has stopped what it could; node_failure is the
+ * sentence. */
 #ifndef BROKER_NODE_H
 #define BROKER_NODE_H
 
@@ -50,6 +52,9 @@ struct node_options {
     make_io_fn *make_io;      /* NULL: the backend that io.backend names */
     void *make_io_ctx;
     bool inline_shards; /* no threads: the caller turns the shards */
+    /* On the main shard, after each change of state. May be NULL. */
+    void (*on_state)(void *user, struct node *n, enum node_state state);
+    void *user;
 };
 
 /* What a node keeps per data shard; the shard's `user`. Shard: its own. */
@@ -85,16 +90,17 @@ struct node {
 };
 
 struct node *node_new(const struct node_options *o, struct errmsg *em); /* NULL: em says why */
-int node_start(struct node *n, struct errmsg *em);
-void node_stop(struct node *n);
-void node_free(struct node *n);             /* stopped, failed, or never started */
-enum node_state node_state(struct node *n); /* any thread */
-/* Why it is NODE_FAILED. */
-const char *node_failure(struct node *n);
+int node_start(struct node *n, struct errmsg *em); /* an error: the shards could not start */
+void node_stop(struct node *n);                    /* any thread; no harm if it is stopping */
+/* After NODE_STOPPED or NODE_FAILED (or never started): ends the threads, frees all. Not on a
+ * shard's thread. */
+void node_free(struct node *n);
+enum node_state node_state(const struct node *n); /* on the main shard's thread, or inline */
+const char *node_failure(const struct node *n);   /* "" if there is none */
 struct shard_group *node_shards(struct node *n);
-/* The port that a listener is bound to (a configuration may say 0). 0 if there is none of that
- * name. */
-uint16_t node_port(struct node *n, const char *listener_name);
+/* The port that a listener is bound to (a configuration may say 0); 0 if there is none of that
+ * name. From NODE_RUNNING on. */
+uint16_t node_port(const struct node *n, const char *listener_name);
 
 static inline struct node_shard *node_shard_of(struct shard *sh)
 {
