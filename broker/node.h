@@ -24,6 +24,7 @@
 #include "base/uuid.h"
 #include "runtime/shard.h"
 
+struct node;
 struct config;            /* broker/config.h */
 struct image;             /* controller/image.h */
 struct controller;        /* controller/controller.h */
