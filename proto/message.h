@@ -45,6 +45,16 @@ enum proto_kind {
     PROTO_COORDINATOR_VALUE,
 };
 
+/* Record types are numbers of their store; the same number means something else in another one. */
+enum proto_store {
+    PROTO_STORE_NONE,              /* not a stored record with a type number */
+    PROTO_STORE_METADATA,          /* __cluster_metadata */
+    PROTO_STORE_REMOTE_LOG,        /* __remote_log_metadata */
+    PROTO_STORE_CONSUMER_OFFSETS,  /* __consumer_offsets */
+    PROTO_STORE_TRANSACTION_STATE, /* __transaction_state */
+    PROTO_STORE_SHARE_STATE,       /* __share_group_state */
+};
+
 struct proto_message {
     const char *name; /* "ProduceRequest" */
     enum proto_kind kind;
@@ -53,6 +63,7 @@ struct proto_message {
     int16_t version_max;   /* -1: retired */
     int16_t flexible_from; /* INT16_MAX: never */
     const struct proto_struct *root;
+    enum proto_store store;
 };
 
 /* Sets every field to its schema default. */
@@ -98,6 +109,9 @@ void proto_print_json(const struct proto_message *m, int16_t version, const void
 const struct proto_message *proto_request(int16_t api_key); /* NULL if there is none */
 const struct proto_message *proto_response(int16_t api_key);
 const struct proto_message *proto_metadata_record(int16_t type);
+/* A stored record's message: kind PROTO_METADATA, PROTO_COORDINATOR_KEY or _VALUE. */
+const struct proto_message *proto_record(enum proto_store store, enum proto_kind kind,
+                                         int16_t type);
 const struct proto_message *proto_find(const char *name); /* "ProduceRequest", "TopicRecord", ... */
 const struct proto_message *const *proto_all(size_t *n);
 
