@@ -27,6 +27,7 @@
 struct node;
 struct config;            /* broker/config.h */
 struct image;             /* controller/image.h */
+struct image_delta;       /* controller/image.h */
 struct controller;        /* controller/controller.h */
 struct channel;           /* controller/channel.h */
 struct metadata_loader;   /* broker/metadata_loader.h */
@@ -107,6 +108,11 @@ static inline struct node_shard *node_shard_of(struct shard *sh)
 {
     return sh->user;
 }
+
+/* A new metadata version on this shard: partitions are opened, changed and closed by its delta, the
+ * shard's image is swapped (the caller keeps its references), what waited for it goes on. The
+ * handler of MSG_IMAGE calls it; the first delta comes from an empty image. */
+void node_apply_image(struct node_shard *ns, const struct image_delta *d);
 
 /* Home shard of a partition: the same on every start with the same number of shards. */
 unsigned node_home_shard(const struct node *n, struct uuid topic_id, int32_t partition);
