@@ -363,7 +363,9 @@ static inline int io_disk_space(struct io *io, const char *path, uint64_t *total
 }
 
 /* Runs fn on a worker thread (the simulator: later, on the one thread), then op's callback with
- * op->result on this shard. */
+ * op->result on this shard. fn may use the blocking file and name calls of this seam (open, pread,
+ * pwrite, fsync, rename, unlink, fsync_dir, list_dir, io_replace_file...) and nothing else of it:
+ * storage deletes, flushes folders and writes checkpoints that way. */
 static inline void io_work(struct io *io, struct io_op *op, void (*fn)(struct io_op *op))
 {
     io->ops->work(io, op, fn);
