@@ -65,6 +65,10 @@ struct proto_struct {
     uint8_t fields_n;
 };
 
+/* Is this field of an instance of s at its default? Unknown tags in a struct make it differ. */
+bool proto_field_is_default(const struct proto_struct *s, const struct proto_field *f,
+                            const void *in);
+
 /* Where an array keeps its count, relative to the field's offset. */
 enum { PROTO_COUNT_AT = sizeof(void *) };
 

@@ -140,8 +140,25 @@ int proto_skip_response_header(struct bytes frame, int16_t api_key, int16_t vers
 /* Framed records: uvarint frame version, key, version, message (metadata log). */
 int proto_encode_metadata_record(const struct proto_message *m, int16_t version, const void *in,
                                  struct buf *out, struct errmsg *em);
-/* *m and *version tell what was found; ERR_UNSUPPORTED for an unknown type or version. */
+/* *m and *version tell what was found; ERR_UNSUPPORTED for an unknown type or version, ERR_CORRUPT
+ * also for bytes behind the message. */
 int proto_decode_metadata_record(struct bytes in, struct arena *a, const struct proto_message **m,
                                  int16_t *version, void **out);
+/* The same for another store that frames its records so: PROTO_STORE_REMOTE_LOG. */
+int proto_decode_framed_record(enum proto_store store, struct bytes in, struct arena *a,
+                               const struct proto_message **m, int16_t *version, void **out);
+
+/* Records with an int16 before the message: values of coordinator records, EndTxnMarker,
+ * ConsumerProtocol* and so on have the version there, keys of coordinator records the type (their
+ * message is version 0). Trailing bytes are ignored, as Kafka does. */
+int proto_encode_prefixed(const struct proto_message *m, int16_t version, const void *in,
+                          struct buf *out, struct errmsg *em);
+int proto_decode_prefixed(const struct proto_message *m, struct bytes in, struct arena *a,
+                          int16_t *version, void **out);
+/* *m tells what was found in this store; ERR_UNSUPPORTED for an unknown type. */
+int proto_decode_coordinator_key(enum proto_store store, struct bytes in, struct arena *a,
+                                 const struct proto_message **m, void **out);
+/* The value that belongs to a key; NULL if there is none. */
+const struct proto_message *proto_coordinator_value(const struct proto_message *key);
 
 #endif
