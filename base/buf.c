@@ -18,6 +18,28 @@ void buf_reserve(struct buf *b, size_t more)
     b->cap = cap < 64 ? 64 : cap;
 }
 
+bool buf_try_reserve(struct buf *b, size_t more)
+{
+    if (b->cap - b->len >= more) {
+        return true;
+    }
+    if (more > SIZE_MAX / 4 || b->len > SIZE_MAX / 4) {
+        return false;
+    }
+    size_t cap = b->cap * 2 > b->len + more ? b->cap * 2 : b->len + more;
+    uint8_t *data = mem_try_alloc(cap);
+    if (data == NULL) {
+        return false;
+    }
+    if (b->len) {
+        memcpy(data, b->data, b->len);
+    }
+    mem_free(b->data);
+    b->data = data;
+    b->cap = cap;
+    return true;
+}
+
 void buf_put(struct buf *b, const void *p, size_t n)
 {
     if (n == 0) {

@@ -13,6 +13,7 @@ struct buf {
 };
 
 void buf_reserve(struct buf *b, size_t more); /* room for `more` bytes behind len */
+bool buf_try_reserve(struct buf *b, size_t more); /* the same; false without memory */
 void buf_put(struct buf *b, const void *p, size_t n);
 void buf_put_u8(struct buf *b, uint8_t v);
 void buf_put_be16(struct buf *b, uint16_t v);

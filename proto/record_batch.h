@@ -200,8 +200,9 @@ struct record_reader {
     struct bytes records; /* uncompressed */
     size_t at;
     int32_t left;            /* records to come */
+    int32_t read;            /* records that came */
     enum record_fault fault; /* when an ERR_ came */
-    enum record_fault tail;  /* what ended decompression early: met when at reaches the end */
+    int tail; /* ERR_ that ended decompression early, met behind the last byte; or 0 */
     struct buf owned;
 };
 
@@ -279,8 +280,8 @@ struct batch_options {
                             .codec = CODEC_NONE,                     \
                             .level = CODEC_LEVEL_DEFAULT})
 
-/* Collects records and makes one batch of them. batch_builder_init, add..., finish, then init again
- * or free. */
+/* Collects records and makes one batch of them. Zero-initialise, batch_builder_init, add..., finish
+ * (which begins anew), init again or free. */
 struct batch_builder {
     struct batch_options opt;
     struct buf records; /* encoded, uncompressed */
@@ -314,10 +315,11 @@ void batch_builder_free(struct batch_builder *b);
 void batch_put_marker(struct buf *out, const struct batch_options *opt, int64_t timestamp,
                       bool commit, int32_t coordinator_epoch);
 
-/* Appends the batch anew under another codec: same records, base offset, producer and flags;
- * offset deltas 0, 1, 2... and (append_time) the time stamped, as a leader does for a topic whose
- * compression.type is not "producer". Base timestamp becomes the first record's. ERR_ as the reader
- * and the codec; *fault (may be NULL) tells which. A control batch keeps its codec none. */
+/* Appends the batch anew under another codec: same records, base offset, leader epoch, producer and
+ * flags; offset deltas 0, 1, 2..., create time with every record's effective timestamp, base
+ * timestamp the first record's: what a leader makes for a topic whose compression.type is not
+ * "producer" (batch_set_max_timestamp then stamps append time). ERR_ as the reader and the codec;
+ * *fault (may be NULL) tells which; out is cut back then. */
 int batch_recompress(struct bytes batch, enum codec codec, int level, size_t limit, struct buf *out,
                      enum record_fault *fault);
 
