@@ -103,9 +103,14 @@ int config_parse(const struct config_def *d, struct bytes text, struct config_va
 /* Appends the value as Kafka prints it (what DescribeConfigs shows): lists joined by commas without
  * doubles, numbers in their plain form. */
 void config_print(const struct config_def *d, const struct config_value *v, struct buf *out);
-/* Walks a list: *rest starts as the text; false at the end. Entries are trimmed; an empty text has
- * none. */
-bool config_list_next(struct bytes *rest, struct bytes *entry);
+/* Walks a list; entries are trimmed; an empty text has none, an entry between or behind commas may
+ * be empty. */
+struct config_list {
+    struct bytes rest;
+    bool more;
+};
+struct config_list config_list_start(struct bytes text);
+bool config_list_next(struct config_list *l, struct bytes *entry);
 size_t config_list_count(struct bytes text);
 bool config_list_has(struct bytes text, const char *entry);
 struct bytes config_trim(struct bytes b);

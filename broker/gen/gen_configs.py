@@ -111,7 +111,16 @@ def valid_text(row):
     valid = row["valid"]
     if row["type"] == "boolean":
         return "true or false"
-    if valid != "-":
+    m = re.fullmatch(r"\[(-?[\d.]+),\.\.\.(?:,(-?[\d.]+))?\](?: or (-?\d+))?", valid)
+    if m:
+        lo, hi, also = m.groups()
+        return (f"{lo} to {hi}" if hi else f"at least {lo}") + (f", or {also}" if also else "")
+    m = re.fullmatch(r"(\(case insensitive\) )?\[([^\]]+)\]", valid)
+    if m and not valid.startswith("[partitionId]"):
+        return ("any of: " if row["type"] == "list" else "one of: ") + m.group(2)
+    if valid.startswith("[partitionId]"):
+        return "* or a list of PARTITION:BROKER"
+    if valid not in ("-", "non-null string", "non-empty list"):
         return valid
     if row["type"] == "list" and row["name"] in NOT_EMPTY:
         return "a list with at least one entry"
