@@ -1,0 +1,439 @@
+#include "tools/client.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "base/properties.h"
+#include "proto/descriptor.h"
+#include "tools/text.h"
+#include "proto_apis.h"
+#include "proto_errors.h"
+#include "proto_messages.h"
+
+enum { TIMEOUT_MS = 30000, FRAME_MAX = 128 << 20, CLIENT_APIS_MAX = 128 };
+
+struct client_conn {
+    struct client_conn *next;
+    int fd;
+    int32_t node; /* broker id, or CLIENT_ANY */
+    int32_t correlation;
+    char address[300]; /* "host:port" for messages */
+    struct {
+        int16_t min, max; /* max -1: the broker does not have it */
+    } versions[CLIENT_APIS_MAX];
+};
+
+static const char client_id[] = "millrace-tools";
+
+static int add_bootstrap(struct client *c, const char *servers)
+{
+    size_t n = 0;
+    char *copy = mem_strdup(servers), *save = NULL;
+    for (char *s = strtok_r(copy, ",", &save); s; s = strtok_r(NULL, ",", &save)) {
+        while (*s == ' ') {
+            s++;
+        }
+        char *colon = strrchr(s, ':');
+        char *end = NULL;
+        long port = colon ? strtol(colon + 1, &end, 10) : 0;
+        if (colon == NULL || colon == s || *end || port < 1 || port > 65535) {
+            int rv = errmsg_set(&c->error, ERR_INVALID,
+                                "Invalid url in bootstrap.servers: '%s' (host:port is wanted)", s);
+            mem_free(copy);
+            return rv;
+        }
+        c->bootstrap = mem_realloc(c->bootstrap, (n + 2) * sizeof *c->bootstrap);
+        c->bootstrap[n++] = mem_strdup(s);
+        c->bootstrap[n] = NULL;
+    }
+    mem_free(copy);
+    return n ? 0
+             : errmsg_set(&c->error, ERR_INVALID,
+                          "No resolvable bootstrap urls given in bootstrap.servers");
+}
+
+struct config_ctx {
+    struct client *c;
+    const char *path;
+};
+
+static int apply_config(void *ctx, const char *key, const char *value, unsigned line)
+{
+    struct config_ctx *cc = ctx;
+    if (strcmp(key, "security.protocol") == 0 && strcmp(value, "PLAINTEXT") != 0) {
+        return errmsg_set(&cc->c->error, ERR_UNSUPPORTED,
+                          "%s:%u: security.protocol is '%s'; only PLAINTEXT is supported", cc->path,
+                          line, value);
+    }
+    if (strcmp(key, "request.timeout.ms") == 0) {
+        char *end;
+        long long ms = strtoll(value, &end, 10);
+        if (*end || ms < 1 || ms > INT32_MAX) {
+            return errmsg_set(
+                &cc->c->error, ERR_INVALID,
+                "%s:%u: request.timeout.ms is '%s'; it takes milliseconds from 1 to %d", cc->path,
+                line, value, INT32_MAX);
+        }
+        cc->c->timeout_ms = ms;
+    }
+    return 0;
+}
+
+static int read_config(struct client *c, const char *path)
+{
+    struct buf text = {0};
+    struct config_ctx ctx = {c, path};
+    int rv = tool_read_file(path, &text, &c->error);
+    if (rv == 0) {
+        rv = properties_parse(buf_bytes(&text), apply_config, &ctx, &c->error);
+    }
+    buf_free(&text);
+    return rv;
+}
+
+int client_init(struct client *c, const char *servers, const char *config_file)
+{
+    *c = (struct client){.timeout_ms = TIMEOUT_MS};
+    int rv = add_bootstrap(c, servers);
+    return rv == 0 && config_file ? read_config(c, config_file) : rv;
+}
+
+static void conn_free(struct client_conn *k)
+{
+    close(k->fd);
+    mem_free(k);
+}
+
+void client_close(struct client *c)
+{
+    while (c->conns) {
+        struct client_conn *k = c->conns;
+        c->conns = k->next;
+        conn_free(k);
+    }
+    for (char **s = c->bootstrap; s && *s; s++) {
+        mem_free(*s);
+    }
+    mem_free(c->bootstrap);
+    arena_free(&c->arena);
+}
+
+static int wait_for(struct client *c, int fd, short events, const char *address)
+{
+    struct pollfd p = {.fd = fd, .events = events};
+    int n;
+    do {
+        n = poll(&p, 1, (int)c->timeout_ms);
+    } while (n < 0 && errno == EINTR);
+    return n > 0 ? 0
+                 : errmsg_set(&c->error, ERR_TIMEOUT, "Timed out after %lld ms waiting for %s",
+                              (long long)c->timeout_ms, address);
+}
+
+static int connect_one(struct client *c, const struct addrinfo *a, const char *address)
+{
+    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return errmsg_set(&c->error, ERR_IO, "Cannot make a socket: %s", strerror(errno));
+    }
+    int rv = connect(fd, a->ai_addr, a->ai_addrlen);
+    if (rv < 0 && errno == EINPROGRESS) {
+        rv = wait_for(c, fd, POLLOUT, address);
+        int err = 0;
+        socklen_t len = sizeof err;
+        if (rv == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err) {
+            errno = err;
+            rv = -1;
+        } else if (rv < 0) {
+            close(fd);
+            return rv;
+        }
+    }
+    if (rv < 0) {
+        rv = errmsg_set(&c->error, ERR_REFUSED, "Connection to %s could not be established: %s",
+                        address, strerror(errno));
+        close(fd);
+        return rv;
+    }
+    int one = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    return fd;
+}
+
+static int exchange(struct client *c, struct client_conn *k, int16_t api_key, int16_t version,
+                    const void *req, void **resp);
+
+/* ApiVersions in the newest version, and once more in version 0 when the broker does not know that.
+ */
+static int learn_versions(struct client *c, struct client_conn *k,
+                          struct api_versions_response **out)
+{
+    struct api_versions_request req;
+    proto_msg_init(&api_versions_request_msg, &req);
+    req.client_software_name = bytes_str(client_id);
+    req.client_software_version = bytes_str(MILLRACE_VERSION);
+    struct api_versions_response *resp = NULL;
+    int rv = exchange(c, k, API_API_VERSIONS, api_versions_request_msg.version_max, &req,
+                      (void **)&resp);
+    if (rv == ERR_CORRUPT || rv == ERR_TRUNCATED ||
+        (rv == 0 && resp->error_code == KE_UNSUPPORTED_VERSION)) {
+        rv = exchange(c, k, API_API_VERSIONS, 0, &req, (void **)&resp);
+    }
+    if (rv) {
+        return rv;
+    }
+    for (size_t i = 0; i < CLIENT_APIS_MAX; i++) {
+        k->versions[i].max = -1;
+    }
+    for (int32_t i = 0; i < resp->api_keys_n; i++) {
+        const struct api_versions_response_api_version *v = &resp->api_keys[i];
+        if (v->api_key >= 0 && v->api_key < CLIENT_APIS_MAX) {
+            k->versions[v->api_key].min = v->min_version;
+            k->versions[v->api_key].max = v->max_version;
+        }
+    }
+    *out = resp;
+    return 0;
+}
+
+static struct client_conn *open_conn(struct client *c, const char *host, const char *port,
+                                     int32_t node)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
+    char address[300];
+    snprintf(address, sizeof address, "%s:%s", host, port);
+    int gai = getaddrinfo(host, port, &hints, &found);
+    if (gai) {
+        errmsg_set(&c->error, ERR_NOTFOUND, "Couldn't resolve server %s: %s", address,
+                   gai_strerror(gai));
+        return NULL;
+    }
+    int fd = -1;
+    for (struct addrinfo *a = found; a && fd < 0; a = a->ai_next) {
+        fd = connect_one(c, a, address);
+    }
+    freeaddrinfo(found);
+    if (fd < 0) {
+        return NULL;
+    }
+    struct client_conn *k = MEM_NEW(struct client_conn);
+    k->fd = fd;
+    k->node = node;
+    memcpy(k->address, address, sizeof address);
+    struct api_versions_response *resp;
+    if (learn_versions(c, k, &resp)) {
+        conn_free(k);
+        return NULL;
+    }
+    k->next = c->conns;
+    c->conns = k;
+    return k;
+}
+
+static struct client_conn *conn_of_bootstrap(struct client *c)
+{
+    for (char **s = c->bootstrap; *s; s++) {
+        char host[256];
+        const char *colon = strrchr(*s, ':');
+        size_t n = (size_t)(colon - *s);
+        const char *from = *s;
+        if (n > 1 && from[0] == '[' && from[n - 1] == ']') { /* [::1]:9092 */
+            from++;
+            n -= 2;
+        }
+        snprintf(host, sizeof host, "%.*s", (int)n, from);
+        struct client_conn *k = open_conn(c, host, colon + 1, CLIENT_ANY);
+        if (k) {
+            return k;
+        }
+    }
+    return NULL;
+}
+
+static struct client_conn *conn_of(struct client *c, int32_t node)
+{
+    for (struct client_conn *k = c->conns; k; k = k->next) {
+        if (k->node == node) {
+            return k;
+        }
+    }
+    if (node == CLIENT_ANY) {
+        return conn_of_bootstrap(c);
+    }
+    if (client_metadata(c)) {
+        return NULL;
+    }
+    for (int32_t i = 0; i < c->metadata->brokers_n; i++) {
+        const struct metadata_response_metadata_response_broker *b = &c->metadata->brokers[i];
+        if (b->node_id == node) {
+            char host[256], port[16];
+            snprintf(host, sizeof host, "%.*s", BYTES_FMT(b->host));
+            snprintf(port, sizeof port, "%d", b->port);
+            return open_conn(c, host, port, node);
+        }
+    }
+    errmsg_set(&c->error, ERR_NOTFOUND, "Broker %d is not in the cluster", node);
+    return NULL;
+}
+
+static int send_all(struct client *c, struct client_conn *k, const struct buf *b)
+{
+    for (size_t at = 0; at < b->len;) {
+        ssize_t n = send(k->fd, b->data + at, b->len - at, MSG_NOSIGNAL);
+        if (n > 0) {
+            at += (size_t)n;
+        } else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            int rv = wait_for(c, k->fd, POLLOUT, k->address);
+            if (rv) {
+                return rv;
+            }
+        } else {
+            return errmsg_set(&c->error, ERR_CLOSED, "%s closed the connection: %s", k->address,
+                              strerror(errno));
+        }
+    }
+    return 0;
+}
+
+static int recv_all(struct client *c, struct client_conn *k, uint8_t *p, size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        ssize_t got = recv(k->fd, p + at, n - at, 0);
+        if (got > 0) {
+            at += (size_t)got;
+        } else if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+            int rv = wait_for(c, k->fd, POLLIN, k->address);
+            if (rv) {
+                return rv;
+            }
+        } else {
+            return errmsg_set(&c->error, ERR_CLOSED, "%s closed the connection without an answer",
+                              k->address);
+        }
+    }
+    return 0;
+}
+
+static int recv_frame(struct client *c, struct client_conn *k, struct bytes *out)
+{
+    uint8_t head[4];
+    int rv = recv_all(c, k, head, 4);
+    uint32_t n = load_be32(head);
+    if (rv == 0 && (n < 4 || n > FRAME_MAX)) {
+        rv = errmsg_set(&c->error, ERR_CORRUPT,
+                        "%s answered with a frame of %u bytes; is it a Kafka listener?", k->address,
+                        n);
+    }
+    if (rv) {
+        return rv;
+    }
+    uint8_t *p = arena_alloc(&c->arena, n);
+    *out = bytes_of(p, n);
+    return recv_all(c, k, p, n);
+}
+
+static int exchange(struct client *c, struct client_conn *k, int16_t api_key, int16_t version,
+                    const void *req, void **resp)
+{
+    const struct proto_message *qm = proto_request(api_key), *rm = proto_response(api_key);
+    ASSERT(qm && rm);
+    struct buf b = {0};
+    int32_t id = ++k->correlation;
+    buf_put_be32(&b, 0);
+    proto_put_request_header(&b, api_key, version, id, bytes_str(client_id));
+    int rv = proto_encode(qm, version, req, &b, &c->error);
+    if (rv == 0) {
+        store_be32(b.data, (uint32_t)(b.len - 4));
+        rv = send_all(c, k, &b);
+    }
+    buf_free(&b);
+    struct bytes frame;
+    int32_t got;
+    size_t at;
+    if (rv || (rv = recv_frame(c, k, &frame)) != 0) {
+        return rv;
+    }
+    rv = proto_skip_response_header(frame, api_key, version, &got, &at);
+    if (rv == 0 && got != id) {
+        rv = ERR_CORRUPT;
+    }
+    if (rv == 0) {
+        *resp = arena_alloc(&c->arena, rm->root->size);
+        rv = proto_decode(rm, version, bytes_of(frame.data + at, frame.len - at), NULL, &c->arena,
+                          *resp);
+    }
+    return rv ? errmsg_set(&c->error, rv, "%s: the answer to %s version %d is not readable: %s",
+                           k->address, qm->name, version, err_text(rv))
+              : 0;
+}
+
+int client_call_max(struct client *c, int32_t node, int16_t api_key, int16_t version_max,
+                    const void *req, void **resp, int16_t *version)
+{
+    struct client_conn *k = conn_of(c, node);
+    if (k == NULL) {
+        return ERR_CLOSED;
+    }
+    const struct proto_message *m = proto_request(api_key);
+    int16_t v = m->version_max < version_max ? m->version_max : version_max;
+    v = k->versions[api_key].max < v ? k->versions[api_key].max : v;
+    if (v < m->version_min || v < k->versions[api_key].min) {
+        return errmsg_set(&c->error, ERR_UNSUPPORTED, "%s does not support %s", k->address,
+                          m->name);
+    }
+    if (version) {
+        *version = v;
+    }
+    return exchange(c, k, api_key, v, req, resp);
+}
+
+int client_call(struct client *c, int32_t node, int16_t api_key, const void *req, void **resp,
+                int16_t *version)
+{
+    return client_call_max(c, node, api_key, INT16_MAX, req, resp, version);
+}
+
+int client_metadata_refresh(struct client *c)
+{
+    struct metadata_request req;
+    proto_msg_init(&metadata_request_msg, &req);
+    req.topics = NULL;
+    req.topics_n = -1;
+    req.allow_auto_topic_creation = false;
+    int rv =
+        client_call(c, CLIENT_ANY, API_METADATA, &req, (void **)&c->metadata, &c->metadata_version);
+    c->have_metadata = rv == 0;
+    return rv;
+}
+
+int client_metadata(struct client *c)
+{
+    return c->have_metadata ? 0 : client_metadata_refresh(c);
+}
+
+int client_api_versions(struct client *c, int32_t node, struct api_versions_response **resp)
+{
+    struct client_conn *k = conn_of(c, node);
+    return k ? learn_versions(c, k, resp) : ERR_CLOSED;
+}
+
+const char *client_error_text(int16_t code, struct bytes message, char *out, size_t n)
+{
+    const char *name = kafka_error_name(code);
+    if (message.len) {
+        snprintf(out, n, "%.*s", BYTES_FMT(message));
+    } else {
+        snprintf(out, n, "%s (error %d)", name ? name : "unknown error", code);
+    }
+    return out;
+}

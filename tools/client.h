@@ -1,0 +1,54 @@
+/* A small blocking client for the admin tools: connections to brokers, versions by ApiVersions, one
+ * request at a time. The client data path of the console and perf tools is librdkafka's, not this.
+ *
+ * Errors are sentences in client->error (the tool prints them and ends with 1): which address was
+ * tried, what it said. */
+#ifndef TOOLS_CLIENT_H
+#define TOOLS_CLIENT_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "proto/message.h"
+#include "proto_messages.h"
+
+struct client_conn;
+
+struct client {
+    struct client_conn *conns; /* open connections, a list */
+    char **bootstrap;          /* "host:port", NULL-terminated */
+    int64_t timeout_ms;        /* for connecting and for each answer */
+    struct errmsg error;
+    struct arena arena; /* decoded answers live here until client_close */
+    bool have_metadata;
+    struct metadata_response *metadata; /* of client_metadata */
+    int16_t metadata_version;
+};
+
+enum { CLIENT_ANY = -1 }; /* any broker of the bootstrap list */
+
+/* servers: "host:port,host:port". ERR_INVALID for a malformed one. config_file: --command-config or
+ * NULL; only request.timeout.ms and bootstrap-free settings of clients are read, a
+ * security.protocol other than PLAINTEXT is refused. */
+int client_init(struct client *c, const char *servers, const char *config_file);
+void client_close(struct client *c);
+
+/* Sends req (the struct of the API's request message) to broker node (an id from the metadata, or
+ * CLIENT_ANY) in the highest version that both sides know, and decodes the answer into *resp.
+ * version (may be NULL) gets the version used, so that the caller knows which fields are there.
+ * Returns 0 or ERR_x with a sentence in c->error. */
+int client_call(struct client *c, int32_t node, int16_t api_key, const void *req, void **resp,
+                int16_t *version);
+/* The same with an upper bound on the version. */
+int client_call_max(struct client *c, int32_t node, int16_t api_key, int16_t version_max,
+                    const void *req, void **resp, int16_t *version);
+/* All topics and brokers; once, later calls return what is there. client_metadata_refresh asks
+ * again. */
+int client_metadata(struct client *c);
+int client_metadata_refresh(struct client *c);
+/* What the broker answers to ApiVersions (the newest version both know). */
+int client_api_versions(struct client *c, int32_t node, struct api_versions_response **resp);
+
+/* For people: Kafka's error name with the broker's own sentence where there is one. */
+const char *client_error_text(int16_t code, struct bytes message, char *out, size_t n);
+
+#endif

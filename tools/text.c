@@ -1,0 +1,116 @@
+#include "tools/text.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+int tool_read_file(const char *path, struct buf *out, struct errmsg *em)
+{
+    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+    if (f == NULL) {
+        return errmsg_set(em, ERR_NOTFOUND, "Unable to read file %s: %s", path, strerror(errno));
+    }
+    size_t n;
+    do {
+        buf_reserve(out, 65536);
+        n = fread(out->data + out->len, 1, 65536, f);
+        out->len += n;
+    } while (n > 0);
+    int rv = ferror(f) ? errmsg_set(em, ERR_IO, "Unable to read file %s", path) : 0;
+    if (f != stdin) {
+        fclose(f);
+    }
+    return rv;
+}
+
+int topic_pattern_init(struct topic_pattern *p, const char *text, struct errmsg *em)
+{
+    p->all = text == NULL;
+    if (p->all) {
+        return 0;
+    }
+    struct buf b = {0};
+    buf_put_str(&b, "^(");
+    for (const char *s = text; *s; s++) {
+        if (*s == ',') {
+            buf_put_u8(&b, '|');
+        } else if (*s != '"' && *s != '\'' && *s != ' ') {
+            buf_put_u8(&b, (uint8_t)*s);
+        }
+    }
+    buf_put_str(&b, ")$");
+    int rc = regcomp(&p->re, buf_cstr(&b), REG_EXTENDED | REG_NOSUB);
+    buf_free(&b);
+    return rc ? errmsg_set(em, ERR_INVALID, "%s is an invalid regex.", text) : 0;
+}
+
+bool topic_pattern_matches(const struct topic_pattern *p, struct bytes topic)
+{
+    if (p->all) {
+        return true;
+    }
+    char name[256];
+    snprintf(name, sizeof name, "%.*s", BYTES_FMT(topic));
+    return regexec(&p->re, name, 0, NULL, 0) == 0;
+}
+
+void topic_pattern_free(struct topic_pattern *p)
+{
+    if (!p->all) {
+        regfree(&p->re);
+    }
+}
+
+void print_ids(const int32_t *ids, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        printf("%s%d", i ? "," : "", ids[i]);
+    }
+}
+
+static char *trim(char *s)
+{
+    while (*s == ' ' || *s == '\t') {
+        s++;
+    }
+    size_t n = strlen(s);
+    while (n && (s[n - 1] == ' ' || s[n - 1] == '\t')) {
+        s[--n] = 0;
+    }
+    if (n >= 2 && s[0] == '[' && s[n - 1] == ']') {
+        s[n - 1] = 0;
+        s++;
+    }
+    return s;
+}
+
+int each_pair(const char *text, int (*each)(void *ctx, const char *name, const char *value),
+              void *ctx)
+{
+    char *copy = mem_strdup(text);
+    int rv = 0;
+    char *at = copy;
+    while (rv == 0 && *at) {
+        int depth = 0;
+        char *end = at;
+        while (*end && (depth || *end != ',')) {
+            depth += (*end == '[') - (*end == ']');
+            end++;
+        }
+        char *next = *end ? end + 1 : end;
+        *end = 0;
+        char *eq = strchr(at, '=');
+        if (eq) {
+            *eq = 0;
+        }
+        char *name = trim(at);
+        if (*name) {
+            rv = each(ctx, name, eq ? trim(eq + 1) : NULL);
+        }
+        at = next;
+    }
+    mem_free(copy);
+    return rv;
+}

@@ -1,0 +1,437 @@
+/* millrace configs: show and change settings of topics, brokers, groups and client metrics, with
+ * the options and output of kafka-configs.sh. Settings of users, clients and addresses (quotas,
+ * SCRAM) are refused in a sentence until they are served. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "base/properties.h"
+#include "proto_apis.h"
+#include "proto_enums.h"
+#include "proto_errors.h"
+#include "proto_messages.h"
+#include "tools/args.h"
+#include "tools/client.h"
+#include "tools/text.h"
+#include "tools/tool.h"
+
+static const struct arg_def defs[] = {
+    {"bootstrap-server", ARG_VALUE, "HOST:PORT,...", "The Kafka servers to connect to."},
+    {"bootstrap-controller", ARG_VALUE, "HOST:PORT,...", "The controllers to connect to."},
+    {"command-config", ARG_VALUE, "FILE", "Client settings in a properties file."},
+    {"describe", ARG_FLAG, NULL, "Show settings."},
+    {"alter", ARG_FLAG, NULL, "Change settings."},
+    {"entity-type", ARG_VALUE, "TYPE", "topics, brokers, groups or client-metrics."},
+    {"entity-name", ARG_VALUE, "NAME", "The topic, broker id, group or metrics subscription."},
+    {"entity-default", ARG_FLAG, NULL, "The defaults of all brokers."},
+    {"topic", ARG_VALUE, "NAME", "Short for --entity-type topics --entity-name NAME."},
+    {"broker", ARG_VALUE, "ID", "Short for --entity-type brokers --entity-name ID."},
+    {"broker-defaults", ARG_FLAG, NULL, "Short for --entity-type brokers --entity-default."},
+    {"group", ARG_VALUE, "NAME", "Short for --entity-type groups --entity-name NAME."},
+    {"client-metrics", ARG_VALUE, "NAME",
+     "Short for --entity-type client-metrics --entity-name NAME."},
+    {"all", ARG_FLAG, NULL, "With --describe: also what is at its default."},
+    {"add-config", ARG_VALUE, "K=V,K=[V,V]", "With --alter: settings to set."},
+    {"add-config-file", ARG_VALUE, "FILE", "With --alter: the same from a properties file."},
+    {"delete-config", ARG_VALUE, "K,K", "With --alter: settings to take back to the default."},
+};
+
+static const struct args_spec spec = {
+    .tool = "configs",
+    .about = "show and change settings of topics, brokers and groups",
+    .examples =
+        "  millrace configs --bootstrap-server localhost:9092 --describe --topic orders --all\n"
+        "  millrace configs --bootstrap-server localhost:9092 --alter --topic orders --add-config "
+        "retention.ms=3600000,cleanup.policy=[compact,delete]\n"
+        "  millrace configs --bootstrap-server localhost:9092 --alter --topic orders "
+        "--delete-config retention.ms\n"
+        "  millrace configs --bootstrap-server localhost:9092 --describe --broker-defaults\n",
+    .defs = defs,
+    .n = sizeof defs / sizeof defs[0],
+};
+
+#define result_config  struct describe_configs_response_describe_configs_resource_result
+#define request_config struct incremental_alter_configs_request_alterable_config
+
+enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, RESOURCE_METRICS = 16, RESOURCE_GROUP = 32 };
+enum {
+    SOURCE_TOPIC = 1,
+    SOURCE_BROKER = 2,
+    SOURCE_BROKER_DEFAULT = 3,
+    SOURCE_METRICS = 7,
+    SOURCE_GROUP = 8
+};
+enum { OP_SET = 0, OP_DELETE = 1 };
+
+struct entity_type {
+    const char *plural;
+    const char *singular;
+    int8_t resource;
+    int8_t source; /* of a setting made for this entity */
+};
+
+static const struct entity_type entity_types[] = {
+    {"topics", "topic", RESOURCE_TOPIC, SOURCE_TOPIC},
+    {"brokers", "broker", RESOURCE_BROKER, SOURCE_BROKER},
+    {"groups", "group", RESOURCE_GROUP, SOURCE_GROUP},
+    {"client-metrics", "client-metric", RESOURCE_METRICS, SOURCE_METRICS},
+};
+
+struct entity {
+    const struct entity_type *type;
+    const char *name; /* NULL: all of the type; "" the default of brokers */
+};
+
+static int fail(const char *text)
+{
+    fprintf(stderr, "Error while executing config command: %s\n", text);
+    return 1;
+}
+
+static const struct entity_type *type_named(const struct args *a, const char *plural)
+{
+    for (size_t i = 0; i < sizeof entity_types / sizeof entity_types[0]; i++) {
+        if (strcmp(entity_types[i].plural, plural) == 0) {
+            return &entity_types[i];
+        }
+    }
+    static const char *const later[] = {"users", "clients", "ips", "broker-loggers"};
+    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
+        if (strcmp(later[i], plural) == 0) {
+            args_fail(a,
+                      "Entity type %s is not served yet; served are topics, brokers, groups and "
+                      "client-metrics",
+                      plural);
+        }
+    }
+    args_fail(a,
+              "Invalid entity type %s, the entity type must be one of topics, brokers, groups, "
+              "client-metrics",
+              plural);
+}
+
+static struct entity read_entity(const struct args *a)
+{
+    static const struct {
+        const char *option, *plural;
+    } shorts[] = {{"topic", "topics"},
+                  {"broker", "brokers"},
+                  {"group", "groups"},
+                  {"client-metrics", "client-metrics"}};
+    struct entity e = {0};
+    for (size_t i = 0; i < sizeof shorts / sizeof shorts[0]; i++) {
+        if (args_has(a, shorts[i].option)) {
+            e = (struct entity){type_named(a, shorts[i].plural),
+                                args_get(a, shorts[i].option, NULL)};
+        }
+    }
+    if (args_has(a, "broker-defaults")) {
+        e = (struct entity){type_named(a, "brokers"), ""};
+    }
+    if (args_has(a, "entity-type")) {
+        e.type = type_named(a, args_get(a, "entity-type", ""));
+        e.name = args_has(a, "entity-default") ? "" : args_get(a, "entity-name", NULL);
+    }
+    if (e.type == NULL) {
+        args_fail(a, "At least one entity type must be specified");
+    }
+    if (e.name && *e.name == 0 && e.type->resource != RESOURCE_BROKER) {
+        args_fail(a, "Only brokers have a default entity; give %s a name", e.type->plural);
+    }
+    if (e.name && *e.name && e.type->resource == RESOURCE_BROKER &&
+        strspn(e.name, "0123456789") != strlen(e.name)) {
+        args_fail(a, "The entity name for brokers must be a valid integer broker id, found: %s",
+                  e.name);
+    }
+    return e;
+}
+
+/* ---- describe ---- */
+
+static int by_config_name(const void *a, const void *b)
+{
+    return bytes_cmp(((const result_config *)a)->name, ((const result_config *)b)->name);
+}
+
+/* The wire's name of a source, as Kafka's admin client calls it. */
+static const char *source_name(int8_t source)
+{
+    switch (source) {
+    case SOURCE_TOPIC:
+        return "DYNAMIC_TOPIC_CONFIG";
+    case SOURCE_METRICS:
+        return "DYNAMIC_CLIENT_METRICS_CONFIG";
+    case SOURCE_GROUP:
+        return "DYNAMIC_GROUP_CONFIG";
+    default: {
+        const char *name = kafka_enum_name("config-source", source);
+        return name ? name : "UNKNOWN";
+    }
+    }
+}
+
+static void print_config(const result_config *r)
+{
+    printf("  %.*s=", BYTES_FMT(r->name));
+    if (bytes_is_null(r->value)) {
+        printf("null");
+    } else {
+        printf("%.*s", BYTES_FMT(r->value));
+    }
+    printf(" sensitive=%s synonyms={", r->is_sensitive ? "true" : "false");
+    for (int32_t i = 0; i < r->synonyms_n; i++) {
+        printf("%s%s:%.*s=", i ? ", " : "", source_name(r->synonyms[i].source),
+               BYTES_FMT(r->synonyms[i].name));
+        if (bytes_is_null(r->synonyms[i].value)) {
+            printf("null");
+        } else {
+            printf("%.*s", BYTES_FMT(r->synonyms[i].value));
+        }
+    }
+    printf("}\n");
+}
+
+static int describe_one(struct client *c, const struct args *a, const struct entity_type *type,
+                        const char *name)
+{
+    bool is_default = *name == 0, all = args_has(a, "all");
+    struct describe_configs_request req;
+    proto_msg_init(&describe_configs_request_msg, &req);
+    req.resources =
+        proto_array(&c->arena, &describe_configs_request_describe_configs_resource_desc, 1);
+    req.resources_n = 1;
+    req.resources[0].resource_type = type->resource;
+    req.resources[0].resource_name = bytes_str(name);
+    req.resources[0].configuration_keys_n = -1;
+    req.include_synonyms = true;
+    struct describe_configs_response *resp;
+    int32_t node = type->resource == RESOURCE_BROKER && !is_default ? atoi(name) : CLIENT_ANY;
+    if (client_call(c, node, API_DESCRIBE_CONFIGS, &req, (void **)&resp, NULL)) {
+        return fail(c->error.text);
+    }
+    if (resp->results_n != 1 || resp->results[0].error_code) {
+        char text[600];
+        return fail(resp->results_n == 1
+                        ? client_error_text(resp->results[0].error_code,
+                                            resp->results[0].error_message, text, sizeof text)
+                        : "the broker answered without a result");
+    }
+    if (is_default) {
+        printf("Default configs for %s in the cluster are:\n", type->plural);
+    } else {
+        printf("%s configs for %s %s are:\n", all ? "All" : "Dynamic", type->singular, name);
+    }
+    result_config *v = resp->results[0].configs;
+    int32_t n = resp->results[0].configs_n;
+    qsort(v, (size_t)n, sizeof *v, by_config_name);
+    int8_t own = is_default ? SOURCE_BROKER_DEFAULT : type->source;
+    for (int32_t i = 0; i < n; i++) {
+        if (all || v[i].config_source == own) {
+            print_config(&v[i]);
+        }
+    }
+    return 0;
+}
+
+static bool exists(const struct client *c, const struct entity *e)
+{
+    const struct metadata_response *m = c->metadata;
+    for (int32_t i = 0; e->type->resource == RESOURCE_TOPIC && i < m->topics_n; i++) {
+        if (bytes_eq_str(m->topics[i].name, e->name)) {
+            return true;
+        }
+    }
+    for (int32_t i = 0; e->type->resource == RESOURCE_BROKER && i < m->brokers_n; i++) {
+        if (m->brokers[i].node_id == atoi(e->name)) {
+            return true;
+        }
+    }
+    return e->type->resource == RESOURCE_GROUP || e->type->resource == RESOURCE_METRICS;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return bytes_cmp(*(const struct bytes *)a, *(const struct bytes *)b);
+}
+
+/* Every entity of a type, in order of names; brokers also have the default at the end. */
+static int describe_all(struct client *c, const struct args *a, const struct entity_type *type)
+{
+    struct bytes *names = NULL;
+    size_t n = 0;
+    if (type->resource == RESOURCE_TOPIC) {
+        names = arena_alloc(&c->arena, ((size_t)c->metadata->topics_n + 1) * sizeof *names);
+        for (int32_t i = 0; i < c->metadata->topics_n; i++) {
+            names[n++] = c->metadata->topics[i].name;
+        }
+    } else if (type->resource == RESOURCE_BROKER) {
+        names = arena_alloc(&c->arena, ((size_t)c->metadata->brokers_n + 1) * sizeof *names);
+        for (int32_t i = 0; i < c->metadata->brokers_n; i++) {
+            names[n++] = bytes_str(arena_printf(&c->arena, "%d", c->metadata->brokers[i].node_id));
+        }
+    } else {
+        struct list_config_resources_request req;
+        struct list_config_resources_response *resp;
+        proto_msg_init(&list_config_resources_request_msg, &req);
+        req.resource_types = arena_alloc(&c->arena, 1);
+        req.resource_types[0] = type->resource;
+        req.resource_types_n = 1;
+        if (client_call(c, CLIENT_ANY, API_LIST_CONFIG_RESOURCES, &req, (void **)&resp, NULL)) {
+            return fail(c->error.text);
+        }
+        names = arena_alloc(&c->arena, ((size_t)resp->config_resources_n + 1) * sizeof *names);
+        for (int32_t i = 0; i < resp->config_resources_n; i++) {
+            names[n++] = resp->config_resources[i].resource_name;
+        }
+    }
+    qsort(names, n, sizeof *names, by_bytes);
+    int rv = 0;
+    for (size_t i = 0; i < n && rv == 0; i++) {
+        rv = describe_one(c, a, type, arena_strndup(&c->arena, names[i].data, names[i].len));
+    }
+    return rv == 0 && type->resource == RESOURCE_BROKER ? describe_one(c, a, type, "") : rv;
+}
+
+static int describe(struct client *c, const struct args *a, const struct entity *e)
+{
+    if (client_metadata(c)) {
+        return fail(c->error.text);
+    }
+    if (e->name == NULL) {
+        return describe_all(c, a, e->type);
+    }
+    if (*e->name && !exists(c, e)) {
+        printf("The %s '%s' doesn't exist and doesn't have dynamic config.\n", e->type->singular,
+               e->name);
+        return 0;
+    }
+    return describe_one(c, a, e->type, e->name);
+}
+
+/* ---- alter ---- */
+
+struct changes {
+    struct arena *arena;
+    request_config *v;
+    int32_t n;
+    int8_t op;
+    bool bad;
+};
+
+static int add_change(void *ctx, const char *name, const char *value)
+{
+    struct changes *ch = ctx;
+    if (ch->op == OP_SET && value == NULL) {
+        ch->bad = true;
+        return 1;
+    }
+    request_config *grown = proto_array(
+        ch->arena, &incremental_alter_configs_request_alterable_config_desc, (size_t)ch->n + 1);
+    if (ch->n) {
+        memcpy(grown, ch->v, (size_t)ch->n * sizeof *grown);
+    }
+    ch->v = grown;
+    request_config *r = &ch->v[ch->n++];
+    r->name = bytes_str(arena_strndup(ch->arena, name, strlen(name)));
+    r->config_operation = ch->op;
+    r->value =
+        ch->op == OP_SET ? bytes_str(arena_strndup(ch->arena, value, strlen(value))) : BYTES_NULL;
+    return 0;
+}
+
+static int add_line(void *ctx, const char *key, const char *value, unsigned line)
+{
+    UNUSED(line);
+    return add_change(ctx, key, value);
+}
+
+static int read_changes(struct client *c, const struct args *a, struct changes *ch)
+{
+    int rv = 0;
+    ch->op = OP_SET;
+    if (args_has(a, "add-config")) {
+        rv = each_pair(args_get(a, "add-config", ""), add_change, ch);
+    }
+    if (rv == 0 && args_has(a, "add-config-file")) {
+        struct buf text = {0};
+        rv = tool_read_file(args_get(a, "add-config-file", ""), &text, &c->error);
+        if (rv == 0) {
+            rv = properties_parse(buf_bytes(&text), add_line, ch, &c->error);
+        }
+        buf_free(&text);
+    }
+    ch->op = OP_DELETE;
+    if (rv == 0 && args_has(a, "delete-config")) {
+        rv = each_pair(args_get(a, "delete-config", ""), add_change, ch);
+    }
+    return rv;
+}
+
+static int alter(struct client *c, const struct args *a, const struct entity *e)
+{
+    if (e->name == NULL) {
+        args_fail(a, "An entity name must be specified with --alter of %s", e->type->plural);
+    }
+    if (!args_has(a, "add-config") && !args_has(a, "add-config-file") &&
+        !args_has(a, "delete-config")) {
+        args_fail(a, "At least one of --add-config, --add-config-file, or --delete-config must be "
+                     "specified with --alter");
+    }
+    struct changes ch = {.arena = &c->arena};
+    if (read_changes(c, a, &ch)) {
+        return fail(ch.bad ? "Invalid entity config: all configs to be added must be in the format "
+                             "\"key=val\" or "
+                             "\"key=[val1,val2]\" to group values which contain commas."
+                           : c->error.text);
+    }
+    struct incremental_alter_configs_request req;
+    proto_msg_init(&incremental_alter_configs_request_msg, &req);
+    req.resources =
+        proto_array(&c->arena, &incremental_alter_configs_request_alter_configs_resource_desc, 1);
+    req.resources_n = 1;
+    req.resources[0].resource_type = e->type->resource;
+    req.resources[0].resource_name = bytes_str(e->name);
+    req.resources[0].configs = ch.v;
+    req.resources[0].configs_n = ch.n;
+    struct incremental_alter_configs_response *resp;
+    int32_t node = e->type->resource == RESOURCE_BROKER && *e->name ? atoi(e->name) : CLIENT_ANY;
+    if (client_call(c, node, API_INCREMENTAL_ALTER_CONFIGS, &req, (void **)&resp, NULL)) {
+        return fail(c->error.text);
+    }
+    if (resp->responses_n != 1 || resp->responses[0].error_code) {
+        char text[600];
+        return fail(resp->responses_n == 1
+                        ? client_error_text(resp->responses[0].error_code,
+                                            resp->responses[0].error_message, text, sizeof text)
+                        : "the broker answered without a result");
+    }
+    if (*e->name) {
+        printf("Completed updating config for %s %s.\n", e->type->singular, e->name);
+    } else {
+        printf("Completed updating default config for %s in the cluster.\n", e->type->plural);
+    }
+    return 0;
+}
+
+int tool_configs(int argc, char **argv)
+{
+    struct args a;
+    args_parse(&a, &spec, argc, argv);
+    if (args_has(&a, "describe") == args_has(&a, "alter")) {
+        args_fail(&a, "Command must include exactly one action: --describe, --alter");
+    }
+    if (args_has(&a, "bootstrap-server") == args_has(&a, "bootstrap-controller")) {
+        args_fail(&a, "One of --bootstrap-server and --bootstrap-controller must be specified");
+    }
+    struct entity e = read_entity(&a);
+    const char *servers =
+        args_get(&a, "bootstrap-server", args_get(&a, "bootstrap-controller", ""));
+    struct client c;
+    int rv = client_init(&c, servers, args_get(&a, "command-config", NULL));
+    rv = rv ? fail(c.error.text) : args_has(&a, "alter") ? alter(&c, &a, &e) : describe(&c, &a, &e);
+    client_close(&c);
+    args_free(&a);
+    return rv;
+}
