@@ -28,6 +28,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/arena.h"
+#include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/uuid.h"
@@ -104,9 +106,10 @@ struct image_broker { /* a broker's registration */
     uint32_t log_dirs_n;
     uint32_t cordoned_n;
     const struct image_endpoint *endpoints;
-    const struct image_feature_range *features;
-    const struct uuid *log_dirs; /* online ones, sorted */
+    const struct image_feature_range *features; /* sorted by name */
+    const struct uuid *log_dirs;                /* online ones, sorted */
     const struct uuid *cordoned;
+    struct arena mem; /* all of the above */
 };
 
 struct image_controller {
@@ -118,6 +121,7 @@ struct image_controller {
     uint32_t features_n;
     const struct image_endpoint *endpoints;
     const struct image_feature_range *features;
+    struct arena mem;
 };
 
 struct image_config_entry {
@@ -170,8 +174,8 @@ struct image {
 };
 
 struct image *image_empty(void);
-struct image *image_get(struct image *img); /* one more owner; returns img */
-void image_put(struct image *img);          /* NULL is allowed */
+struct image *image_get(const struct image *img); /* one more owner; returns img */
+void image_put(const struct image *img);          /* NULL is allowed */
 
 const struct image_topic *image_topic_by_id(const struct image *img, struct uuid id);
 const struct image_topic *image_topic_by_name(const struct image *img, struct bytes name);
@@ -252,8 +256,26 @@ struct image *image_delta_finish(struct image_delta *d, int64_t offset, int32_t 
 struct image_delta *image_delta_get(struct image_delta *d);
 void image_delta_put(struct image_delta *d); /* NULL is allowed; also abandons an unfinished one */
 
-/* The state as records, in Kafka's order of a snapshot: calls emit for each framed record (bytes
- * valid during the call) until it returns non-zero, which is returned. image_snapshot.c */
-int image_write(const struct image *img, int (*emit)(void *ctx, struct bytes record), void *ctx);
+/* ---- the state as records ---- */
+
+/* Writes the image as Kafka's snapshots hold it, a record at a time, so that a large one does not
+ * stall the shard: image_writer_init, image_writer_next until it returns false. The image must be
+ * kept by the caller meanwhile. Record versions follow the image's metadata.version. */
+struct image_writer {
+    const struct image *img;
+    int phase;
+    uint32_t at;
+    struct cowmap_iter it;
+    const struct image_topic *topic;
+    const struct image_config *config;
+};
+void image_writer_init(struct image_writer *w, const struct image *img);
+/* Appends the next framed record to out (which the caller clears between records). */
+bool image_writer_next(struct image_writer *w, struct buf *out);
+
+struct partition_record;
+/* Fills a PartitionRecord of this version; its arrays are p's. */
+void image_partition_record(const struct image_topic *t, const struct image_partition *p,
+                            int16_t version, struct partition_record *r);
 
 #endif

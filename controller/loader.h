@@ -21,10 +21,14 @@ struct loader;
 
 struct loader *loader_new(void);
 void loader_free(struct loader *l);
+/* Goes on from img (a reference is taken), whose state is that of all below next_offset; whatever
+ * was fed and not published is dropped. Mends a failed loader. */
+void loader_reset(struct loader *l, struct image *img, int64_t next_offset, int32_t epoch);
 /* Whole batches, which must begin at loader_next_offset. */
 int loader_feed(struct loader *l, struct bytes batches, struct errmsg *em);
 int64_t loader_next_offset(const struct loader *l); /* the offset to fetch next; 0 at first */
 int32_t loader_last_epoch(const struct loader *l);  /* leader epoch of the last batch, -1 none */
+bool loader_in_transaction(const struct loader *l); /* Begin without its End so far */
 /* If records came since the last publish (outside of an open transaction): makes the new version,
  * gives the caller a reference on the delta (which holds both versions) and returns true. */
 bool loader_publish(struct loader *l, struct image_delta **delta);
