@@ -119,16 +119,33 @@ bool config_is_set(const struct config *c, const char *name)
     return map_get(&c->set, bytes_str(name)) != NULL;
 }
 
+const char *config_given(const struct config *c, size_t i)
+{
+    return i < c->order_n ? c->order[i] : NULL;
+}
+
+const char *config_given_text(const struct config *c, const char *name)
+{
+    const struct config_setting *s = map_get(&c->set, bytes_str(name));
+    return s ? s->value : NULL;
+}
+
 static const char *origin_of(const struct config *c, const char *name)
 {
     const struct config_setting *s = map_get(&c->set, bytes_str(name));
     return s ? s->origin : "default";
 }
 
+const char *config_default_text(const struct config *c, const struct config_def *d)
+{
+    bool tmp = d->def && d->def[0] == '{' && c->log_dir_default;
+    return tmp ? c->log_dir_default : d->def;
+}
+
 const char *config_text(const struct config *c, const struct config_def *d)
 {
     const struct config_setting *s = map_get(&c->set, bytes_str(d->name));
-    return s ? s->value : d->def;
+    return s ? s->value : config_default_text(c, d);
 }
 
 const struct listener_config *config_listener(const struct config *c, const char *name)
@@ -166,16 +183,6 @@ static void store(struct config *c, const struct config_def *d, size_t at,
     default:
         *(const char **)(void *)field =
             v->null ? NULL : arena_strndup(&c->arena, v->text.data, v->text.len);
-    }
-}
-
-/* Kafka's default of log.dir stands in the machine's folder for temporary files. */
-static void set_tmp_default(struct config *c, const struct config_machine *m)
-{
-    if (!config_is_set(c, "log.dir") && !config_is_set(c, "log.dirs")) {
-        config_set(c, "log.dir",
-                   arena_printf(&c->arena, "%s/kafka-logs", m->tmp_dir ? m->tmp_dir : "/tmp"),
-                   "default");
     }
 }
 
@@ -539,8 +546,14 @@ int config_finish(struct config *c, const struct config_machine *m, const struct
     if (!config_is_set(c, "node.id") && config_is_set(c, "broker.id")) {
         const struct config_setting *s = map_get(&c->set, bytes_str("broker.id"));
         config_set(c, "node.id", s->value, s->origin);
+    } else if (config_is_set(c, "node.id") && !config_is_set(c, "broker.id")) {
+        /* Kafka shows both */
+        const struct config_setting *s = map_get(&c->set, bytes_str("node.id"));
+        config_set(c, "broker.id", s->value, s->origin);
     }
-    set_tmp_default(c, m);
+    c->log_dir_default = arena_printf(&c->arena, "%s/kafka-logs", m->tmp_dir ? m->tmp_dir : "/tmp");
+    ASSERT(strcmp(config_find(&config_broker_table, bytes_str("log.dir"))->def,
+                  "{TMP}/kafka-logs") == 0);
     int rc = parse_all(c, em);
     rc = rc ? rc : fill_roles(c, em);
     rc = rc ? rc : fill_listeners(c, m, em);

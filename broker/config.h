@@ -55,8 +55,9 @@ struct config {
 
     /* config.c's: what was said where */
     struct arena arena;
-    struct map set;     /* name -> struct config_setting */
-    const char **order; /* names in the order they came */
+    const char *log_dir_default; /* of log.dir: in the machine's folder for temporary files */
+    struct map set;              /* name -> struct config_setting */
+    const char **order;          /* names in the order they came */
     size_t order_n;
     size_t order_cap;
 };
@@ -87,8 +88,14 @@ int config_finish(struct config *c, const struct config_machine *m, const struct
 
 /* Was the name given (file, override, zero configuration)? */
 bool config_is_set(const struct config *c, const char *name);
+/* The text that was given, NULL if none was. */
+const char *config_given_text(const struct config *c, const char *name);
+/* The default as text; NULL is null. */
+const char *config_default_text(const struct config *c, const struct config_def *d);
 /* The value as text, given or default; NULL is null. */
 const char *config_text(const struct config *c, const struct config_def *d);
+/* Names that were given, in order, unknown ones too: the i-th, NULL behind the last. */
+const char *config_given(const struct config *c, size_t i);
 /* The listener of that name, or NULL. */
 const struct listener_config *config_listener(const struct config *c, const char *name);
 
