@@ -24,6 +24,7 @@ enum broker_msg_kind {
     MSG_LEASE,         /* data -> home           home          lease of a file range, fetch_read.c */
     MSG_CALL,          /* any -> any -> back     maker         call, call.h: rare work of every kind */
     MSG_IMAGE,         /* main -> data -> back   main          image_msg, metadata loader */
+    MSG_DIR_ASSIGN,    /* data -> main           main          dir_assign_msg, dir_assign.c */
     MSG_BROKER_END = 256,
 };
 /* clang-format on */

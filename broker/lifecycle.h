@@ -1,0 +1,41 @@
+/* The broker's standing with the controller: registration, heartbeats, unfencing, controlled
+ * shutdown.
+ *
+ *     start -> register (again until it succeeds) -> heartbeats "fence me" until the metadata up to
+ *     the registration is applied on all shards -> heartbeats "let me serve" -> unfenced:
+ *     node_on_unfenced -> a heartbeat every broker.heartbeat.interval.ms -> lifecycle_begin_stop:
+ *     heartbeats "let me go" -> node_on_fenced_for_stop
+ *
+ * Heartbeats have a connection of their own and wait for nothing but the clock. A controller that
+ * does not know the broker's epoch any more gets a new registration of the same incarnation.
+ *
+ * Failure modes: registration that fails for initial.broker.registration.timeout.ms, or is refused
+ * for good (another cluster id), stops the node with a sentence. A stop that the controller does
+ * not grant goes on after shutdown.timeout.ms.
+ *
+ * Shard: main. */
+#ifndef BROKER_LIFECYCLE_H
+#define BROKER_LIFECYCLE_H
+
+#include "broker/node.h"
+
+struct lifecycle;
+
+struct lifecycle *lifecycle_new(struct node *n);
+/* Begins to register: main's channel is there and the listeners are bound. */
+void lifecycle_start(struct lifecycle *l);
+/* The node has opened its partitions and can serve: ask to be unfenced. */
+void lifecycle_ready(struct lifecycle *l);
+/* The loader has applied more: the next heartbeat is due now if one waits for it. */
+void lifecycle_on_metadata(struct lifecycle *l);
+/* The set of offline log directories (n->failed_dirs) changed: told with the next heartbeat, at
+ * once. */
+void lifecycle_dirs_changed(struct lifecycle *l);
+/* Orderly stop: node_on_fenced_for_stop is called exactly once, later, however it ends. */
+void lifecycle_begin_stop(struct lifecycle *l);
+void lifecycle_free(struct lifecycle *l); /* gives up calls under way */
+
+int64_t lifecycle_broker_epoch(const struct lifecycle *l); /* -1: not registered yet */
+bool lifecycle_is_unfenced(const struct lifecycle *l);
+
+#endif
