@@ -32,7 +32,9 @@ struct controller;        /* controller/controller.h */
 struct channel;           /* controller/channel.h */
 struct metadata_loader;   /* broker/metadata_loader.h */
 struct lifecycle;         /* broker/lifecycle.h */
-struct log_dirs;          /* storage/log_dir.h */
+struct dir_assign;        /* broker/dir_assign.h */
+struct auto_create;       /* broker/forward.h */
+struct log_dir;           /* storage/log_dir.h */
 struct listener_set;      /* broker/listener.h */
 struct partition_manager; /* broker/partition_manager.h */
 struct fetch_sessions;    /* broker/fetch_session.h */
@@ -69,25 +71,31 @@ struct node_shard {
     struct fetch_sessions *sessions;      /* whose id carries this shard */
     struct channel *channel;              /* this shard's way to the controller */
     struct request_pool *requests;
-    struct log_limit limit; /* for lines that peers can cause */
+    struct auto_create *auto_create; /* topics asked for by Metadata; made when needed */
+    struct list image_wait;          /* messages whose maker knows a newer image than this shard */
+    struct log_limit limit;          /* for lines that peers can cause */
 };
 
 struct node {
     struct config *config;
     const struct logger *log;
     struct shard_group *group;
-    struct node_shard *shards;         /* the data shards: indices 0..data_shards-1 of the group */
-    unsigned data_shards;              /* shard 0 is "main" */
-    unsigned controller_shard;         /* index in the group; meaningful if controller */
-    struct controller *controller;     /* NULL: not a controller */
-    struct log_dirs *log_dirs;         /* opened and locked by node_new */
+    struct node_shard *shards;     /* the data shards: indices 0..data_shards-1 of the group */
+    unsigned data_shards;          /* shard 0 is "main" */
+    unsigned controller_shard;     /* index in the group; meaningful if controller */
+    struct controller *controller; /* NULL: not a controller */
+    struct log_dir **log_dirs;     /* by index in log.dirs; NULL: it could not be opened */
+    unsigned log_dirs_n;
+    uint64_t failed_dirs;              /* bit by index: offline until restart (main's view) */
     struct listener_set *listeners;    /* main */
     struct metadata_loader *loader;    /* main */
     struct lifecycle *lifecycle;       /* main */
+    struct dir_assign *dir_assign;     /* main */
     struct producer_ids *producer_ids; /* main */
-    char cluster_id[UUID_TEXT + 41];   /* as in meta.properties */
+    char cluster_id[128];              /* as in meta.properties */
     int32_t id;                        /* node.id */
     bool inline_shards;
+    bool deep_validation;   /* produce.validation=deep */
     struct node_priv *priv; /* node.c's: start and stop */
 };
 
@@ -113,6 +121,17 @@ static inline struct node_shard *node_shard_of(struct shard *sh)
  * shard's image is swapped (the caller keeps its references), what waited for it goes on. The
  * handler of MSG_IMAGE calls it; the first delta comes from an empty image. */
 void node_apply_image(struct node_shard *ns, const struct image_delta *d);
+
+/* Offset of the shard's image; -1 before the first. */
+int64_t image_version(const struct node_shard *ns);
+/* A message chose this shard by an image that is not here yet: keeps it until it is (true). */
+bool node_wait_image(struct node_shard *ns, struct msg *m, int64_t image_offset);
+
+/* Open log files that one data shard may keep. */
+uint32_t node_file_limit(const struct node *n);
+
+/* A log directory failed on this shard: main hears it, and tells all shards. */
+void node_dir_failed(struct node_shard *ns, unsigned dir);
 
 /* Home shard of a partition: the same on every start with the same number of shards. */
 unsigned node_home_shard(const struct node *n, struct uuid topic_id, int32_t partition);

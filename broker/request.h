@@ -25,12 +25,10 @@
 struct listener;
 struct request;
 
-/* One line of the dispatch table. */
+/* One line of the dispatch table. Versions are Kafka's (proto_apis.h): what stands here is served
+ * and advertised at all of them. */
 struct api {
     int16_t key;
-    int16_t version_min;    /* served */
-    int16_t version_max;    /* served and advertised */
-    int16_t advertised_min; /* only Produce says less than it serves */
     void (*handle)(struct request *r);
 };
 

@@ -18,7 +18,16 @@ struct tool {
 extern const struct tool tool_table[];
 /* By `millrace` name or by Kafka's (a path in front and .sh behind do not matter); NULL: none. */
 const struct tool *tool_find(const char *name);
+/* By Kafka's name alone: what a link was called. */
+const struct tool *tool_find_kafka(const char *name);
 
+int tool_broker_api_versions(int argc, char **argv);
+int tool_configs(int argc, char **argv);
+int tool_console_consumer(int argc, char **argv);
+int tool_console_producer(int argc, char **argv);
+int tool_delete_records(int argc, char **argv);
+int tool_get_offsets(int argc, char **argv);
 int tool_server(int argc, char **argv);
+int tool_topics(int argc, char **argv);
 
 #endif

@@ -5,6 +5,7 @@
 struct request;
 
 /* data plane */
+void api_versions_unsupported(struct request *r); /* of a version that we do not know */
 void api_produce(struct request *r);
 void api_fetch(struct request *r);
 void api_list_offsets(struct request *r);

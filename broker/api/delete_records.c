@@ -1,0 +1,111 @@
+/* DeleteRecords (21), versions 0 to 2: the log starts at the given offset from now on (-1: at the
+ * high watermark); whole segments below it go at the next retention. Refused for internal topics
+ * (INVALID_TOPIC_EXCEPTION) and for topics that are only compacted (POLICY_VIOLATION). */
+#include "broker/api/errors.h"
+#include "broker/api/handlers.h"
+#include "broker/partition.h"
+#include "broker/scatter.h"
+#include "controller/image.h"
+#include "proto_messages.h"
+
+enum { TO_HIGH_WATERMARK = -1 };
+
+struct row {
+    struct scatter_item it;
+    int64_t offset;
+    int64_t low_watermark;
+    struct delete_records_response_delete_records_partition_result *out;
+};
+
+struct state {
+    struct delete_records_response *resp;
+    struct row *rows;
+    uint32_t n;
+};
+
+static void run(struct node_shard *home, struct partition *p, struct scatter_item *it, void *user,
+                struct arena *a)
+{
+    UNUSED(home);
+    UNUSED(user);
+    UNUSED(a);
+    struct row *row = CONTAINER_OF(it, struct row, it);
+    it->error = partition_check_leader(p, -1);
+    if (it->error) {
+        return;
+    }
+    if (!p->topic->config.log.cleanup_delete && p->topic->config.log.cleanup_compact) {
+        it->error = KE_POLICY_VIOLATION;
+        return;
+    }
+    int64_t hw = plog_high_watermark(p->log);
+    int64_t to = row->offset == TO_HIGH_WATERMARK ? hw : row->offset;
+    if (to < 0 || to > hw) {
+        it->error = KE_OFFSET_OUT_OF_RANGE;
+        return;
+    }
+    int err = to > plog_start_offset(p->log) ? plog_set_start_offset(p->log, to) : 0;
+    if (err) {
+        partition_note_error(p, err, "delete records");
+        it->error = wire_error(err);
+        return;
+    }
+    row->low_watermark = plog_start_offset(p->log);
+    partition_advance(p);
+}
+
+static void done(struct request *r, void *user)
+{
+    struct state *s = user;
+    for (uint32_t i = 0; i < s->n; i++) {
+        s->rows[i].out->error_code = s->rows[i].it.error;
+        s->rows[i].out->low_watermark = s->rows[i].it.error ? -1 : s->rows[i].low_watermark;
+    }
+    request_reply(r, s->resp);
+}
+
+static bool is_internal(struct bytes topic)
+{
+    return bytes_eq_str(topic, "__consumer_offsets") ||
+           bytes_eq_str(topic, "__transaction_state") || bytes_eq_str(topic, "__share_group_state");
+}
+
+void api_delete_records(struct request *r)
+{
+    const struct delete_records_request *q = r->body;
+    struct arena *a = &r->arena;
+    struct state *s = ARENA_NEW(a, struct state);
+    size_t total = 0;
+    for (int32_t i = 0; i < q->topics_n; i++) {
+        total += (size_t)q->topics[i].partitions_n;
+    }
+    s->rows = ARENA_ARRAY(a, struct row, total + 1);
+    s->resp = request_response(r);
+    s->resp->topics = proto_array(a, &delete_records_response_delete_records_topic_result_desc,
+                                  (size_t)q->topics_n);
+    s->resp->topics_n = q->topics_n;
+    for (int32_t i = 0; i < q->topics_n; i++) {
+        const struct delete_records_request_delete_records_topic *t = &q->topics[i];
+        const struct image_topic *topic = image_topic_by_name(r->image, t->name);
+        s->resp->topics[i].name = t->name;
+        s->resp->topics[i].partitions =
+            proto_array(a, &delete_records_response_delete_records_partition_result_desc,
+                        (size_t)t->partitions_n);
+        s->resp->topics[i].partitions_n = t->partitions_n;
+        for (int32_t k = 0; k < t->partitions_n; k++) {
+            struct row *row = &s->rows[s->n++];
+            row->out = &s->resp->topics[i].partitions[k];
+            row->out->partition_index = t->partitions[k].partition_index;
+            row->offset = t->partitions[k].offset;
+            row->it.index = t->partitions[k].partition_index;
+            if (topic == NULL || image_partition(topic, row->it.index) == NULL) {
+                row->it.error = KE_UNKNOWN_TOPIC_OR_PARTITION;
+            } else if (is_internal(t->name)) {
+                row->it.error = KE_INVALID_TOPIC_EXCEPTION;
+            } else {
+                row->it.topic_id = topic->id;
+            }
+        }
+    }
+    scatter_start(r, s->rows, sizeof s->rows[0], s->n, run, done, s);
+}

@@ -1,0 +1,394 @@
+/* Produce (0), versions 3 to 13.
+ *
+ *     parse (request.c) -> judge every partition's bytes here (proto/record_validate.h)
+ *       -> one append_msg per home shard -> append, flush, acknowledge (append.h) -> answer
+ *
+ * Answers are Kafka's: what reached a log first, in request order, then unknown topics and
+ * partitions; a partition named twice is written once, with its last bytes. acks=0 gets no answer,
+ * and a closed connection if anything failed. A refused batch still asks its home shard for the log
+ * start offset where Kafka tells it, so that a moved leader is answered before a bad record.
+ *
+ * KIP-951: with NOT_LEADER_OR_FOLLOWER version 10 and up name the leader. Transactional batches
+ * wait for the transaction coordinator: until there is one, no partition can be verified to be in a
+ * transaction, which Kafka answers with NOT_ENOUGH_REPLICAS. */
+#include <inttypes.h>
+
+#include "base/map.h"
+#include "broker/api/handlers.h"
+#include "broker/api/leader_hint.h"
+#include "broker/append.h"
+#include "broker/partition_manager.h"
+#include "broker/request.h"
+#include "controller/image.h"
+#include "proto/record_validate.h"
+#include "proto_errors.h"
+#include "proto_messages.h"
+
+struct part {
+    uint32_t topic; /* index in the request */
+    int32_t index;
+    struct bytes records;
+    const struct image_topic *t; /* NULL: unknown */
+    unsigned home;
+    bool unknown; /* topic or partition: answered last */
+    struct append_item *item;
+    struct batch_verdict verdict;
+    int16_t error;
+    int64_t base_offset;
+    int64_t append_time;
+    int64_t log_start;
+    int32_t leader;
+    int32_t leader_epoch;
+    struct batch_rules rules;
+};
+
+struct produce {
+    struct request *r;
+    const struct produce_request *q;
+    struct part *parts;
+    uint32_t n;
+    uint32_t legs_out;
+};
+
+/* ---- answer ---- */
+
+static void record_errors(struct produce *p, const struct part *part,
+                          struct produce_response_partition_produce_response *out)
+{
+    const struct batch_verdict *v = &part->verdict;
+    if (part->error != v->error || v->error == KE_NONE) {
+        return; /* the leader had another reason */
+    }
+    struct arena *a = &p->r->arena;
+    if (v->message_sent) {
+        out->error_message = bytes_str(arena_strndup(a, v->message, strlen(v->message)));
+    }
+    out->record_errors =
+        proto_array(a, &produce_response_batch_index_and_error_message_desc, v->error_n);
+    out->record_errors_n = (int32_t)v->error_n;
+    for (uint32_t i = 0; i < v->error_n; i++) {
+        out->record_errors[i].batch_index = v->errors[i].index;
+        out->record_errors[i].batch_index_error_message =
+            batch_record_error_text(&part->rules, &v->errors[i], a);
+    }
+}
+
+static void put_part(struct produce *p, struct leader_hints *hints, const struct part *part,
+                     struct produce_response_partition_produce_response *out)
+{
+    out->index = part->index;
+    out->error_code = part->error;
+    out->base_offset = part->base_offset;
+    out->log_append_time_ms = part->append_time;
+    out->log_start_offset = part->log_start;
+    record_errors(p, part, out);
+    if (p->r->hdr.version >= 10 && part->error == KE_NOT_LEADER_OR_FOLLOWER && part->t) {
+        leader_hint_find(hints, part->t, part->index, &out->current_leader.leader_id,
+                         &out->current_leader.leader_epoch);
+    }
+}
+
+/* Parts of one pass (known, then unknown), grouped by topic in the order of their first part. */
+static void put_pass(struct produce *p, struct leader_hints *hints, bool unknown,
+                     struct produce_response *resp, int32_t *topic_at)
+{
+    for (uint32_t i = 0; i < p->n; i++) {
+        const struct part *part = &p->parts[i];
+        if (part->unknown != unknown) {
+            continue;
+        }
+        const struct produce_request_topic_produce_data *q = &p->q->topic_data[part->topic];
+        struct produce_response_topic_produce_response *t;
+        if (topic_at[part->topic] < 0) {
+            topic_at[part->topic] = resp->responses_n;
+            t = &resp->responses[resp->responses_n++];
+            t->name = q->name;
+            t->topic_id = q->topic_id;
+            t->partition_responses =
+                proto_array(&p->r->arena, &produce_response_partition_produce_response_desc,
+                            (size_t)q->partition_data_n);
+        }
+        t = &resp->responses[topic_at[part->topic]];
+        put_part(p, hints, part, &t->partition_responses[t->partition_responses_n++]);
+    }
+}
+
+static void node_endpoints(struct produce *p, struct leader_hints *hints,
+                           struct produce_response *resp)
+{
+    resp->node_endpoints =
+        proto_array(&p->r->arena, &produce_response_node_endpoint_desc, hints->n);
+    for (uint32_t i = 0; i < hints->n; i++) {
+        struct produce_response_node_endpoint *e = &resp->node_endpoints[resp->node_endpoints_n++];
+        e->node_id = hints->v[i].id;
+        e->host = hints->v[i].host;
+        e->port = hints->v[i].port;
+        e->rack = hints->v[i].rack;
+    }
+}
+
+static void free_verdicts(struct produce *p)
+{
+    for (uint32_t i = 0; i < p->n; i++) {
+        batch_verdict_free(&p->parts[i].verdict);
+    }
+}
+
+/* acks=0: an error can only be told by closing the connection. */
+static void end_without_answer(struct produce *p)
+{
+    int16_t error = KE_NONE;
+    for (uint32_t i = 0; i < p->n && error == KE_NONE; i++) {
+        error = p->parts[i].error;
+    }
+    free_verdicts(p);
+    if (error) {
+        request_refuse(p->r, "a Produce with acks=0 failed with error %d", error);
+    } else {
+        request_drop(p->r);
+    }
+}
+
+static void answer(struct produce *p)
+{
+    if (p->q->acks == 0) {
+        end_without_answer(p);
+        return;
+    }
+    struct arena *a = &p->r->arena;
+    struct produce_response *resp = request_response(p->r);
+    struct leader_hints hints = {.r = p->r};
+    resp->responses = proto_array(a, &produce_response_topic_produce_response_desc,
+                                  (size_t)(p->q->topic_data_n > 0 ? p->q->topic_data_n : 0));
+    int32_t *topic_at = ARENA_ARRAY(a, int32_t, p->q->topic_data_n + 1);
+    for (int32_t i = 0; i < p->q->topic_data_n; i++) {
+        topic_at[i] = -1;
+    }
+    put_pass(p, &hints, false, resp, topic_at);
+    put_pass(p, &hints, true, resp, topic_at);
+    node_endpoints(p, &hints, resp);
+    free_verdicts(p);
+    request_reply(p->r, resp);
+}
+
+/* ---- append ---- */
+
+static void take_results(struct append_msg *m)
+{
+    for (uint32_t i = 0; i < m->n; i++) {
+        const struct append_item *it = &m->items[i];
+        struct part *part = it->user;
+        part->error = it->error;
+        part->base_offset = it->batch.base_offset;
+        part->append_time = it->batch.append_time_ms;
+        part->log_start = it->log_start;
+    }
+}
+
+static void leg_done(struct node_shard *ns, struct append_msg *m)
+{
+    UNUSED(ns);
+    struct produce *p = m->user;
+    take_results(m);
+    ASSERT(p->legs_out > 0);
+    if (--p->legs_out == 0) {
+        answer(p);
+    }
+}
+
+static bool goes_home(const struct part *part)
+{
+    return !part->unknown && (part->error == KE_NONE || part->verdict.log_start_known);
+}
+
+static void send_leg(struct produce *p, unsigned home, uint32_t n)
+{
+    struct arena *a = &p->r->arena;
+    struct append_msg *m = ARENA_NEW(a, struct append_msg);
+    m->items = ARENA_ARRAY(a, struct append_item, n);
+    m->acks = p->q->acks;
+    m->origin = PLOG_CLIENT;
+    m->timeout_ms = p->q->timeout_ms;
+    m->done = leg_done;
+    m->user = p;
+    for (uint32_t i = 0; i < p->n; i++) {
+        struct part *part = &p->parts[i];
+        if (part->home != home || !goes_home(part)) {
+            continue;
+        }
+        struct append_item *it = &m->items[m->n++];
+        it->topic_id = part->t->id;
+        it->index = part->index;
+        it->user = part;
+        it->refused = part->error;
+        it->batch.data = part->verdict.data;
+        it->batch.len = (uint32_t)part->verdict.size;
+    }
+    append_send(p->r->ns, home, m);
+}
+
+static void append_all(struct produce *p)
+{
+    unsigned shards = request_node(p->r)->data_shards;
+    uint32_t *counts = ARENA_ARRAY(&p->r->arena, uint32_t, shards);
+    p->legs_out = 1; /* ours: a leg may come home inside append_send */
+    for (uint32_t i = 0; i < p->n; i++) {
+        if (goes_home(&p->parts[i])) {
+            p->legs_out += counts[p->parts[i].home]++ == 0;
+        }
+    }
+    for (unsigned s = 0; s < shards; s++) {
+        if (counts[s] > 0) {
+            send_leg(p, s, counts[s]);
+        }
+    }
+    if (--p->legs_out == 0) {
+        answer(p);
+    }
+}
+
+/* ---- judge ---- */
+
+static void rules_of(const struct request *r, const struct topic_config *tc, int64_t now,
+                     struct batch_rules *out)
+{
+    batch_rules_init(out, now);
+    out->produce_version = r->hdr.version;
+    out->deep = request_node(r)->deep_validation;
+    out->compacted = tc->log.cleanup_compact;
+    out->append_time = tc->log.append_time;
+    out->before_max_ms = tc->timestamp_before_max_ms;
+    out->after_max_ms = tc->timestamp_after_max_ms;
+    out->max_message_bytes = tc->max_message_bytes;
+    out->codec = tc->codec;
+    out->level = tc->level;
+}
+
+static void judge(struct produce *p, struct part *part, int64_t now)
+{
+    struct request *r = p->r;
+    struct topic_settings *s = partition_manager_topic(r->ns->partitions, r->image, part->t);
+    rules_of(r, &s->config, now, &part->rules);
+    uint8_t *bytes = (uint8_t *)(uintptr_t)part->records.data; /* the request's own, patched */
+    part->error = batch_validate(bytes, part->records.len, &part->rules, &r->arena, &part->verdict);
+}
+
+/* Kafka looks at the whole request first: a broken frame in any partition before the first
+ * transactional batch refuses all of it; a transactional batch needs a transactional id. */
+static int16_t check_transactional(const struct produce *p)
+{
+    for (uint32_t i = 0; i < p->n; i++) {
+        int t = batch_first_is_transactional(p->parts[i].records);
+        if (t < 0) {
+            return KE_CORRUPT_MESSAGE;
+        }
+        if (t > 0) {
+            return bytes_is_null(p->q->transactional_id) || p->q->transactional_id.len == 0
+                       ? KE_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+                       : KE_NOT_ENOUGH_REPLICAS;
+        }
+    }
+    return KE_NONE;
+}
+
+static void refuse_all(struct produce *p, int16_t code)
+{
+    for (uint32_t i = 0; i < p->n; i++) {
+        p->parts[i].error = code;
+        p->parts[i].unknown = false;
+    }
+    answer(p);
+}
+
+/* ---- the request's partitions ---- */
+
+static void find_topic(const struct produce *p, struct part *part)
+{
+    const struct produce_request_topic_produce_data *q = &p->q->topic_data[part->topic];
+    const struct image *img = p->r->image;
+    bool by_id = p->r->hdr.version >= 13;
+    part->t = by_id ? image_topic_by_id(img, q->topic_id) : image_topic_by_name(img, q->name);
+    if (part->t == NULL) {
+        part->unknown = true;
+        part->error = by_id ? KE_UNKNOWN_TOPIC_ID : KE_UNKNOWN_TOPIC_OR_PARTITION;
+    } else if (image_partition(part->t, part->index) == NULL) {
+        part->unknown = true;
+        part->error = KE_UNKNOWN_TOPIC_OR_PARTITION;
+    } else {
+        part->home = node_home_shard(request_node(p->r), part->t->id, part->index);
+    }
+}
+
+/* The part of this topic and index that came before, if any; most requests have few partitions. */
+static struct part *named_before(struct produce *p, struct map *seen, uint32_t topic,
+                                 const int32_t *index)
+{
+    uint8_t *key = arena_alloc(&p->r->arena, 8);
+    memcpy(key, &topic, 4);
+    memcpy(key + 4, index, 4);
+    struct part *now = &p->parts[p->n];
+    struct part *before = map_get(seen, bytes_of(key, 8));
+    if (before == NULL) {
+        map_put(seen, bytes_of(key, 8), now);
+    }
+    return before;
+}
+
+/* False: a partition has no records at all. */
+static bool list_parts(struct produce *p)
+{
+    size_t total = 0;
+    for (int32_t i = 0; i < p->q->topic_data_n; i++) {
+        total += (size_t)p->q->topic_data[i].partition_data_n;
+    }
+    p->parts = ARENA_ARRAY(&p->r->arena, struct part, total + 1);
+    struct map seen = {0};
+    bool whole = true;
+    for (int32_t i = 0; i < p->q->topic_data_n; i++) {
+        const struct produce_request_topic_produce_data *t = &p->q->topic_data[i];
+        for (int32_t k = 0; k < t->partition_data_n; k++) {
+            const struct produce_request_partition_produce_data *d = &t->partition_data[k];
+            struct part *part = total > 1 ? named_before(p, &seen, (uint32_t)i, &d->index) : NULL;
+            part = part ? part : &p->parts[p->n++];
+            *part = (struct part){
+                .topic = (uint32_t)i,
+                .index = d->index,
+                .records = d->records,
+                .base_offset = -1,
+                .append_time = -1,
+                .log_start = -1,
+            };
+            whole = whole && !bytes_is_null(d->records);
+        }
+    }
+    map_free(&seen);
+    return whole;
+}
+
+void api_produce(struct request *r)
+{
+    struct produce *p = ARENA_NEW(&r->arena, struct produce);
+    p->r = r;
+    p->q = r->body;
+    if (!list_parts(p)) {
+        request_refuse(r, "a partition of a Produce has null records");
+        return;
+    }
+    if (p->q->acks < -1 || p->q->acks > 1) {
+        refuse_all(p, KE_INVALID_REQUIRED_ACKS);
+        return;
+    }
+    int16_t code = check_transactional(p);
+    if (code) {
+        refuse_all(p, code);
+        return;
+    }
+    int64_t now = io_wall_ms(r->ns->shard->io);
+    for (uint32_t i = 0; i < p->n; i++) {
+        find_topic(p, &p->parts[i]);
+        if (!p->parts[i].unknown) {
+            judge(p, &p->parts[i], now);
+        }
+    }
+    append_all(p);
+}

@@ -1,0 +1,47 @@
+/* The offset checkpoints of the log directories: recovery points, high watermarks and log starts of
+ * all partitions, gathered from the shards and written by main every so often
+ * (log.flush.offset.checkpoint.interval.ms, replica.high.watermark.checkpoint.interval.ms,
+ * log.flush.start.offset.checkpoint.interval.ms) and at a clean stop. A write that fails takes the
+ * log directory offline, as in Kafka.
+ *
+ * Shard: main. */
+#ifndef BROKER_CHECKPOINTS_H
+#define BROKER_CHECKPOINTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct checkpoints;
+struct node;
+
+struct checkpoint_row {
+    const char *topic; /* in the rows' names */
+    int32_t partition;
+    unsigned dir;
+    bool start_needed; /* stands in log-start-offset-checkpoint */
+    int64_t recovery_point;
+    int64_t high_watermark;
+    int64_t log_start;
+};
+
+/* What one shard says: self-contained, it travels. */
+struct checkpoint_rows {
+    struct checkpoint_row *v;
+    size_t n;
+    char *names;
+};
+void checkpoint_rows_free(struct checkpoint_rows *r);
+
+struct checkpoints *checkpoints_new(struct node *n);
+void checkpoints_start(struct checkpoints *c); /* the timers */
+/* Stops the timers; done runs when no write is under way any more (maybe inside). */
+void checkpoints_stop(struct checkpoints *c, void (*done)(struct node *n));
+/* Gathers and writes all of them, blocking, for the clean stop. failed: bits of directories to pass
+ * over; the result adds those whose write failed. The shards have called
+ * partition_manager_close_clean and their rows are passed in. */
+uint64_t checkpoints_write_last(struct checkpoints *c, const struct checkpoint_rows *shards,
+                                unsigned shards_n, uint64_t failed);
+void checkpoints_free(struct checkpoints *c);
+
+#endif

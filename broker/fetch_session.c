@@ -1,0 +1,382 @@
+#include "broker/fetch_session.h"
+
+#include "base/mem.h"
+#include "proto_errors.h"
+#include "proto_messages.h"
+
+/* A partition as the session remembers it. Key: topic id or name, then the index. */
+struct cached {
+    struct list node; /* in the session's order */
+    struct fetch_part part;
+    int64_t high_watermark; /* as last shown; -1: show it next time */
+    int64_t log_start;
+    size_t key_len;
+    uint8_t key[];
+};
+
+struct session {
+    struct list lru; /* in fs->lru: oldest use first */
+    int32_t id;
+    int32_t epoch; /* expected next */
+    bool by_id;
+    bool privileged;
+    int64_t created_ms;
+    int64_t used_ms;
+    struct list order;
+    struct map parts; /* struct cached */
+};
+
+struct fetch_sessions {
+    unsigned shard;
+    unsigned shards;
+    uint32_t slots_max;
+    uint32_t (*random)(void *ctx);
+    void *ctx;
+    struct map by_id;
+    struct list lru;
+};
+
+/* ---- one session ---- */
+
+static void cached_remove(struct session *s, struct cached *c)
+{
+    map_remove(&s->parts, bytes_of(c->key, c->key_len));
+    list_remove(&c->node);
+    mem_free(c);
+}
+
+static void session_free(struct session *s)
+{
+    while (!list_empty(&s->order)) {
+        cached_remove(s, LIST_ENTRY(s->order.next, struct cached, node));
+    }
+    map_free(&s->parts);
+    mem_free(s);
+}
+
+/* The key of a partition, in the arena. */
+static struct bytes part_key(const struct session *s, struct bytes topic, struct uuid id,
+                             int32_t index, struct arena *a)
+{
+    struct bytes t = s->by_id ? bytes_of(id.b, sizeof id.b) : topic;
+    uint8_t *k = arena_alloc(a, t.len + 4);
+    if (t.len) {
+        memcpy(k, t.data, t.len);
+    }
+    store_be32(k + t.len, (uint32_t)index);
+    return bytes_of(k, t.len + 4);
+}
+
+/* Adds the partition at the end, or takes its new wishes. */
+static struct cached *session_put(struct session *s, const struct fetch_part *p, struct arena *a)
+{
+    struct bytes key = part_key(s, p->topic, p->topic_id, p->index, a);
+    struct cached *c = map_get(&s->parts, key);
+    if (c == NULL) {
+        c = mem_zalloc(sizeof *c + key.len);
+        c->key_len = key.len;
+        memcpy(c->key, key.data, key.len);
+        c->high_watermark = -1;
+        c->log_start = -1;
+        map_put(&s->parts, bytes_of(c->key, c->key_len), c);
+        list_push_back(&s->order, &c->node);
+    }
+    c->part = *p;
+    c->part.topic = s->by_id ? BYTES_NULL : bytes_of(c->key, c->key_len - 4);
+    return c;
+}
+
+/* Remembers what the answer tells; true if it has to be told. */
+static bool cached_news(struct session *s, struct cached *c, const struct fetch_part *p)
+{
+    bool news = p->records > 0 || p->diverging || p->error != KE_NONE ||
+                c->high_watermark != p->high_watermark || c->log_start != p->log_start;
+    c->high_watermark = p->error || p->diverging ? -1 : p->high_watermark;
+    c->log_start = p->log_start;
+    if (p->records > 0) {
+        list_remove(&c->node);
+        list_push_back(&s->order, &c->node);
+    }
+    return news;
+}
+
+/* ---- the table ---- */
+
+struct fetch_sessions *fetch_sessions_new(unsigned shard, unsigned shards, uint32_t slots_max,
+                                          uint32_t (*random)(void *ctx), void *ctx)
+{
+    struct fetch_sessions *fs = MEM_NEW(struct fetch_sessions);
+    *fs = (struct fetch_sessions){
+        .shard = shard, .shards = shards, .slots_max = slots_max, .random = random, .ctx = ctx};
+    list_init(&fs->lru);
+    return fs;
+}
+
+static void remove_session(struct fetch_sessions *fs, struct session *s)
+{
+    map_remove(&fs->by_id, bytes_of(&s->id, sizeof s->id));
+    list_remove(&s->lru);
+    session_free(s);
+}
+
+void fetch_sessions_free(struct fetch_sessions *fs)
+{
+    if (fs == NULL) {
+        return;
+    }
+    while (!list_empty(&fs->lru)) {
+        remove_session(fs, LIST_ENTRY(fs->lru.next, struct session, lru));
+    }
+    map_free(&fs->by_id);
+    mem_free(fs);
+}
+
+uint32_t fetch_sessions_count(const struct fetch_sessions *fs)
+{
+    return (uint32_t)fs->by_id.count;
+}
+
+static struct session *find(const struct fetch_sessions *fs, int32_t id)
+{
+    return map_get(&fs->by_id, bytes_of(&id, sizeof id));
+}
+
+static int32_t next_epoch(int32_t epoch)
+{
+    return epoch < 0 ? FETCH_EPOCH_FINAL : epoch == INT32_MAX ? 1 : epoch + 1;
+}
+
+/* A free positive id that is this shard's. */
+static int32_t new_id(struct fetch_sessions *fs)
+{
+    for (;;) {
+        uint32_t r = fs->random(fs->ctx) & INT32_MAX;
+        uint32_t id = r / fs->shards * fs->shards + fs->shard;
+        if (id > 0 && id <= INT32_MAX && find(fs, (int32_t)id) == NULL) {
+            return (int32_t)id;
+        }
+    }
+}
+
+/* Room for a newcomer of so many partitions? */
+static bool make_room(struct fetch_sessions *fs, bool privileged, uint32_t size, int64_t now)
+{
+    if (fs->by_id.count < fs->slots_max) {
+        return true;
+    }
+    if (list_empty(&fs->lru)) {
+        return false;
+    }
+    struct session *victim = LIST_ENTRY(fs->lru.next, struct session, lru);
+    if (now - victim->used_ms > FETCH_SESSION_IDLE_MS) {
+        remove_session(fs, victim);
+        return true;
+    }
+    victim = NULL;
+    list_for_each (at, &fs->lru) {
+        struct session *s = LIST_ENTRY(at, struct session, lru);
+        bool old = now - s->created_ms > FETCH_SESSION_IDLE_MS;
+        bool weaker = (privileged && !s->privileged) ||
+                      (privileged == s->privileged && old && s->parts.count < size);
+        if (weaker && (victim == NULL || s->parts.count < victim->parts.count)) {
+            victim = s;
+        }
+    }
+    if (victim) {
+        remove_session(fs, victim);
+    }
+    return victim != NULL;
+}
+
+/* ---- begin ---- */
+
+static void take_wish(const struct fetch_request_fetch_topic *t,
+                      const struct fetch_request_fetch_partition *q, struct fetch_part *p)
+{
+    *p = (struct fetch_part){
+        .topic = t->topic,
+        .topic_id = t->topic_id,
+        .index = q->partition,
+        .current_leader_epoch = q->current_leader_epoch,
+        .last_fetched_epoch = q->last_fetched_epoch,
+        .max_bytes = q->partition_max_bytes,
+        .fetch_offset = q->fetch_offset,
+        .log_start_offset = q->log_start_offset,
+        .high_watermark = -1,
+        .log_start = -1,
+    };
+}
+
+/* The request's own partitions; one that is named twice counts once, as named last. */
+static void list_wishes(struct fetch_begin *b)
+{
+    const struct fetch_request *q = b->req;
+    struct session scratch = {.by_id = b->by_id};
+    struct map seen = {0};
+    size_t total = 0;
+    for (int32_t i = 0; i < q->topics_n; i++) {
+        total += (size_t)q->topics[i].partitions_n;
+    }
+    b->n = 0;
+    b->parts = ARENA_ARRAY(b->arena, struct fetch_part, total + 1);
+    for (int32_t i = 0; i < q->topics_n; i++) {
+        const struct fetch_request_fetch_topic *t = &q->topics[i];
+        for (int32_t k = 0; k < t->partitions_n; k++) {
+            struct fetch_part *p = NULL;
+            if (total > 1) {
+                struct bytes key =
+                    part_key(&scratch, t->topic, t->topic_id, t->partitions[k].partition, b->arena);
+                p = map_get(&seen, key);
+                if (p == NULL) {
+                    map_put(&seen, key, &b->parts[b->n]);
+                }
+            }
+            p = p ? p : &b->parts[b->n++];
+            take_wish(t, &t->partitions[k], p);
+        }
+    }
+    map_free(&seen);
+}
+
+static void forget(struct session *s, struct fetch_begin *b)
+{
+    const struct fetch_request *q = b->req;
+    for (int32_t i = 0; i < q->forgotten_topics_data_n; i++) {
+        const struct fetch_request_forgotten_topic *t = &q->forgotten_topics_data[i];
+        for (int32_t k = 0; k < t->partitions_n; k++) {
+            struct cached *c =
+                map_get(&s->parts, part_key(s, t->topic, t->topic_id, t->partitions[k], b->arena));
+            if (c) {
+                cached_remove(s, c);
+            }
+        }
+    }
+}
+
+/* All partitions of the session, in its order; names are copied: the session may go meanwhile. */
+static void list_session(struct session *s, struct fetch_begin *b)
+{
+    b->n = 0;
+    b->parts = ARENA_ARRAY(b->arena, struct fetch_part, s->parts.count + 1);
+    struct bytes last = BYTES_NULL;
+    list_for_each (at, &s->order) {
+        const struct cached *c = LIST_ENTRY(at, struct cached, node);
+        struct fetch_part *p = &b->parts[b->n++];
+        *p = c->part;
+        if (!s->by_id) {
+            if (!bytes_eq(last, p->topic)) {
+                last = bytes_of(arena_strndup(b->arena, p->topic.data, p->topic.len), p->topic.len);
+            }
+            p->topic = last;
+        }
+    }
+}
+
+static void begin_incremental(struct fetch_sessions *fs, struct fetch_begin *b)
+{
+    struct session *s = find(fs, b->req->session_id);
+    if (s == NULL) {
+        b->error = KE_FETCH_SESSION_ID_NOT_FOUND;
+        return;
+    }
+    if (s->by_id != b->by_id) {
+        b->error = KE_FETCH_SESSION_TOPIC_ID_ERROR;
+        return;
+    }
+    if (s->epoch != b->req->session_epoch) {
+        b->error = KE_INVALID_FETCH_SESSION_EPOCH;
+        return;
+    }
+    list_wishes(b);
+    for (uint32_t i = 0; i < b->n; i++) {
+        session_put(s, &b->parts[i], b->arena);
+    }
+    forget(s, b);
+    if (list_empty(&s->order)) {
+        remove_session(fs, s);
+        return; /* sessionless, with what the request names */
+    }
+    list_session(s, b);
+    s->epoch = next_epoch(s->epoch);
+    s->used_ms = b->now_ms;
+    list_remove(&s->lru);
+    list_push_back(&fs->lru, &s->lru);
+    b->epoch = s->epoch;
+    b->mode = FETCH_INCREMENTAL;
+}
+
+void fetch_session_begin(struct fetch_sessions *fs, struct fetch_begin *b)
+{
+    const struct fetch_request *q = b->req;
+    b->error = KE_NONE;
+    b->mode = FETCH_SESSIONLESS;
+    b->session_id = FETCH_SESSION_NONE;
+    if (q->session_epoch != FETCH_EPOCH_INITIAL && q->session_epoch != FETCH_EPOCH_FINAL) {
+        begin_incremental(fs, b);
+        return;
+    }
+    struct session *old = q->session_id != FETCH_SESSION_NONE ? find(fs, q->session_id) : NULL;
+    if (old) {
+        remove_session(fs, old);
+    }
+    b->mode = q->session_epoch == FETCH_EPOCH_INITIAL ? FETCH_FULL : FETCH_SESSIONLESS;
+    list_wishes(b);
+}
+
+/* ---- end ---- */
+
+static void end_full(struct fetch_sessions *fs, struct fetch_begin *b)
+{
+    if (!make_room(fs, b->privileged, b->n, b->now_ms)) {
+        return;
+    }
+    struct session *s = MEM_NEW(struct session);
+    list_init(&s->order);
+    s->id = new_id(fs);
+    s->epoch = next_epoch(FETCH_EPOCH_INITIAL);
+    s->by_id = b->by_id;
+    s->privileged = b->privileged;
+    s->created_ms = b->now_ms;
+    s->used_ms = b->now_ms;
+    for (uint32_t i = 0; i < b->n; i++) {
+        struct cached *c = session_put(s, &b->parts[i], b->arena);
+        c->high_watermark =
+            b->parts[i].error || b->parts[i].diverging ? -1 : b->parts[i].high_watermark;
+        c->log_start = b->parts[i].log_start;
+    }
+    map_put(&fs->by_id, bytes_of(&s->id, sizeof s->id), s);
+    list_push_back(&fs->lru, &s->lru);
+    b->session_id = s->id;
+}
+
+static void end_incremental(struct fetch_sessions *fs, struct fetch_begin *b)
+{
+    b->session_id = b->req->session_id;
+    struct session *s = find(fs, b->req->session_id);
+    if (s == NULL) {
+        return; /* evicted meanwhile: this answer is whole, the next request will be told */
+    }
+    if (s->epoch != b->epoch) {
+        b->error = KE_INVALID_FETCH_SESSION_EPOCH;
+        b->session_id = FETCH_SESSION_NONE;
+        return;
+    }
+    for (uint32_t i = 0; i < b->n; i++) {
+        struct fetch_part *p = &b->parts[i];
+        struct cached *c =
+            map_get(&s->parts, part_key(s, p->topic, p->topic_id, p->index, b->arena));
+        p->respond = c == NULL || cached_news(s, c, p);
+    }
+}
+
+void fetch_session_end(struct fetch_sessions *fs, struct fetch_begin *b)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        b->parts[i].respond = true;
+    }
+    if (b->mode == FETCH_FULL) {
+        end_full(fs, b);
+    } else if (b->mode == FETCH_INCREMENTAL) {
+        end_incremental(fs, b);
+    }
+}

@@ -1,0 +1,276 @@
+#include "broker/partition.h"
+
+#include "broker/append.h"
+#include "broker/fetch_wait.h"
+#include "broker/partition_manager.h"
+#include "controller/image.h"
+#include "proto_errors.h"
+
+void partition_key(struct uuid topic_id, int32_t index, uint8_t out[PARTITION_KEY])
+{
+    memcpy(out, topic_id.b, sizeof topic_id.b);
+    store_be32(out + sizeof topic_id.b, (uint32_t)index);
+}
+
+int16_t partition_check_leader(const struct partition *p, int32_t epoch)
+{
+    if (p == NULL) {
+        return KE_NOT_LEADER_OR_FOLLOWER;
+    }
+    if (epoch >= 0 && epoch < p->leader_epoch) {
+        return KE_FENCED_LEADER_EPOCH;
+    }
+    if (epoch > p->leader_epoch) {
+        return KE_UNKNOWN_LEADER_EPOCH;
+    }
+    if (!p->is_leader) {
+        return KE_NOT_LEADER_OR_FOLLOWER;
+    }
+    return p->offline ? KE_KAFKA_STORAGE_ERROR : KE_NONE;
+}
+
+/* ---- replica state ---- */
+
+void partition_set_state(struct partition *p, const struct image_partition *ip, int32_t node_id)
+{
+    bool was_leader = p->is_leader;
+    int32_t epoch_before = p->leader_epoch;
+    p->leader = ip->leader;
+    p->leader_epoch = ip->leader_epoch;
+    p->partition_epoch = ip->partition_epoch;
+    p->isr_n = ip->isr_n;
+    p->is_leader = ip->leader == node_id;
+    if (p->is_leader && !p->offline && (!was_leader || epoch_before != p->leader_epoch)) {
+        int err = plog_begin_epoch(p->log, p->leader_epoch);
+        if (err) {
+            partition_note_error(p, err, "note the leader epoch");
+            return;
+        }
+    }
+    if (was_leader && !p->is_leader) {
+        partition_release_waiters(p, KE_NOT_LEADER_OR_FOLLOWER);
+        return;
+    }
+    if (p->is_leader) {
+        partition_advance(p);
+    }
+    if (epoch_before != p->leader_epoch) {
+        fetch_watch_wake_all(p);
+    }
+}
+
+/* Where the high watermark may stand: the least log end offset in the ISR. The leader's own counts
+ * as far as it is durable when the topic asks for flush before acknowledge. */
+static int64_t high_watermark_now(const struct partition *p)
+{
+    int64_t own = plog_end_offset(p->log);
+    if (p->flush_wanted >= 0) {
+        int64_t flushed = plog_flushed_offset(p->log);
+        int64_t floor = plog_high_watermark(p->log);
+        own = flushed < floor ? floor : flushed < own ? flushed : own;
+    }
+    return own;
+}
+
+static void answer_acks(struct partition *p, int64_t hw)
+{
+    while (!list_empty(&p->ack_wait)) {
+        struct append_item *it = LIST_ENTRY(p->ack_wait.next, struct append_item, node);
+        if (it->batch.last_offset >= hw) {
+            return;
+        }
+        list_remove(&it->node);
+        append_item_done(it);
+    }
+}
+
+void partition_advance(struct partition *p)
+{
+    if (p->offline) {
+        return;
+    }
+    int64_t before = plog_high_watermark(p->log);
+    int64_t hw = p->is_leader ? high_watermark_now(p) : before;
+    if (hw > before) {
+        plog_set_high_watermark(p->log, hw);
+    }
+    answer_acks(p, hw);
+    if (!list_empty(&p->watches)) {
+        fetch_watch_moved(p);
+    }
+}
+
+/* ---- flush before acknowledge ---- */
+
+static void flushed_cb(struct plog_flush *f, int err)
+{
+    struct partition *p = f->user;
+    p->flushing = false;
+    if (p->gone) {
+        partition_free(p);
+        return;
+    }
+    if (err) {
+        partition_note_error(p, err, "flush");
+        return;
+    }
+    if (plog_flushed_offset(p->log) >= p->flush_wanted) {
+        p->flush_wanted = -1;
+    } else {
+        p->flushing = true;
+        plog_flush_start(p->log, &p->flush, flushed_cb, p);
+    }
+    partition_advance(p);
+}
+
+/* flush.messages: so many records may be in the log and not on the disk; the one that reaches the
+ * number waits for the flush. One flush is in flight, what comes meanwhile shares the next. */
+static void flush_if_wanted(struct partition *p)
+{
+    int64_t most = p->topic->config.log.flush_messages;
+    int64_t end = plog_end_offset(p->log);
+    if (end - plog_flushed_offset(p->log) < most) {
+        return;
+    }
+    p->flush_wanted = end;
+    if (!p->flushing) {
+        p->flushing = true;
+        plog_flush_start(p->log, &p->flush, flushed_cb, p);
+    }
+}
+
+/* ---- append ---- */
+
+static int16_t wire_code(enum plog_result r)
+{
+    switch (r) {
+    case PLOG_APPENDED:
+    case PLOG_DUPLICATE:
+        return KE_NONE;
+    case PLOG_OUT_OF_ORDER:
+        return KE_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    case PLOG_INVALID_EPOCH:
+        return KE_INVALID_PRODUCER_EPOCH;
+    case PLOG_INVALID_TXN_STATE:
+        return KE_INVALID_TXN_STATE;
+    case PLOG_COORDINATOR_FENCED:
+        return KE_TRANSACTION_COORDINATOR_FENCED;
+    case PLOG_TOO_LARGE:
+        return KE_RECORD_LIST_TOO_LARGE;
+    case PLOG_UNEXPECTED_OFFSET:
+    case PLOG_INVALID:
+        return KE_UNKNOWN_SERVER_ERROR;
+    case PLOG_NO_SPACE:
+    case PLOG_OFFLINE:
+        return KE_KAFKA_STORAGE_ERROR;
+    }
+    UNREACHABLE();
+}
+
+/* Kafka leaves the log start out of the answer to what never reached the log. */
+static bool tells_log_start(int16_t code)
+{
+    return code != KE_KAFKA_STORAGE_ERROR && code != KE_RECORD_LIST_TOO_LARGE;
+}
+
+static void item_result(struct partition *p, struct append_item *it)
+{
+    it->error = wire_code(it->batch.result);
+    it->log_start = tells_log_start(it->error) ? plog_start_offset(p->log) : -1;
+    if (it->error) {
+        it->batch.base_offset = -1;
+        it->batch.append_time_ms = -1;
+    }
+    if (it->error == KE_NONE && it->owner->acks == -1) {
+        list_push_back(&p->ack_wait, &it->node);
+    } else {
+        append_item_done(it);
+    }
+}
+
+/* The front of the queue, as far as it is of one origin (in practice all of it): one plog_append.
+ */
+static void append_front(struct partition *p)
+{
+    enum plog_origin origin = LIST_ENTRY(p->queue.next, struct append_item, node)->owner->origin;
+    unsigned n = 0;
+    list_for_each (at, &p->queue) {
+        struct append_item *it = LIST_ENTRY(at, struct append_item, node);
+        if (it->owner->origin != origin) {
+            break;
+        }
+        *partition_scratch(p->pm, n++) = it->batch;
+    }
+    struct plog_batch *b = partition_scratch(p->pm, 0);
+    struct plog_append_args args = {.origin = origin, .leader_epoch = p->leader_epoch};
+    if (plog_append(p->log, b, n, &args) > 0) {
+        flush_if_wanted(p);
+    }
+    bool no_space = false;
+    for (unsigned i = 0; i < n; i++) {
+        struct append_item *it = LIST_ENTRY(list_pop_front(&p->queue), struct append_item, node);
+        it->batch = b[i];
+        p->bytes += b[i].result == PLOG_APPENDED ? b[i].len : 0;
+        no_space = no_space || b[i].result == PLOG_NO_SPACE;
+        item_result(p, it);
+    }
+    if (no_space) {
+        log_limited(p->pm->ns->node->log, &p->pm->ns->limit, LOG_WARN, "partition",
+                    "appends are refused until the disk has space again partition=%s",
+                    plog_name(p->log));
+    }
+}
+
+/* What was appended and still waits gets its deadline now: most never need one. */
+static void start_timeouts(struct partition *p)
+{
+    for (struct list *at = p->ack_wait.prev; at != &p->ack_wait; at = at->prev) {
+        struct append_item *it = LIST_ENTRY(at, struct append_item, node);
+        if (!append_start_timeout(it)) {
+            return;
+        }
+    }
+}
+
+void partition_append_queue(struct partition *p)
+{
+    while (!list_empty(&p->queue)) {
+        append_front(p);
+    }
+    partition_advance(p);
+    start_timeouts(p);
+}
+
+void partition_release_waiters(struct partition *p, int16_t code)
+{
+    struct list *queues[] = {&p->queue, &p->ack_wait};
+    for (size_t i = 0; i < ARRAY_LEN(queues); i++) {
+        struct list *at;
+        while ((at = list_pop_front(queues[i])) != NULL) {
+            struct append_item *it = LIST_ENTRY(at, struct append_item, node);
+            it->error = code;
+            it->batch.base_offset = -1;
+            it->batch.append_time_ms = -1;
+            it->log_start = -1;
+            it->leader = p->leader;
+            it->leader_epoch = p->leader_epoch;
+            append_item_done(it);
+        }
+    }
+    fetch_watch_wake_all(p);
+}
+
+void partition_note_error(struct partition *p, int err, const char *what)
+{
+    struct node_shard *ns = p->pm->ns;
+    if (err == ERR_RANGE) {
+        return; /* the asker's mistake */
+    }
+    log_limited(ns->node->log, &ns->limit, LOG_ERROR, "partition",
+                "the log failed partition=%s-%d what=\"%s\" error=\"%s\"", p->topic->name, p->index,
+                what, err_text(err));
+    if (!p->offline && (err == ERR_OFFLINE || err == ERR_IO)) {
+        p->offline = true;
+        partition_release_waiters(p, KE_KAFKA_STORAGE_ERROR);
+    }
+}

@@ -1,0 +1,95 @@
+/* One partition on its home shard: the log, the replica's state (leader, epochs, ISR, high
+ * watermark) and who waits for it: appends of this turn, acknowledgements, parked fetches.
+ *
+ * The way of a batch:
+ *
+ *     append.c queues it -> end of turn: one plog_append for the whole queue
+ *       -> flushed, if the topic asks for flush before acknowledge (flush.messages)
+ *       -> high watermark moves -> acks=-1 are answered, parked fetches are woken
+ *
+ * The high watermark is the least log end offset in the ISR; the leader's own counts as far as it
+ * is flushed when the topic wants that. Followers' offsets come with their fetches
+ * (partition_follower_fetched, a later issue: `followers` is empty until then).
+ *
+ * Failure modes: a log that cannot be opened or whose directory went offline leaves the partition
+ * without log; every question to it is answered with ERR_OFFLINE (KAFKA_STORAGE_ERROR). A full disk
+ * refuses appends and nothing else.
+ *
+ * Shard: home shard of the partition. */
+#ifndef BROKER_PARTITION_H
+#define BROKER_PARTITION_H
+
+#include "base/list.h"
+#include "base/uuid.h"
+#include "broker/topic_settings.h"
+#include "runtime/shard.h"
+#include "storage/log.h"
+
+struct append_item;
+struct fetch_watch;
+struct image_partition;
+struct partition_manager;
+
+enum { PARTITION_KEY = 20 }; /* topic id, partition index (big-endian) */
+
+struct partition {
+    struct partition_manager *pm;
+    uint8_t key[PARTITION_KEY];
+    struct topic_settings *topic; /* a reference: name, id, settings */
+    int32_t index;
+    struct plog *log; /* NULL: could not be opened */
+    bool offline;     /* no log, or its directory failed */
+    bool gone;        /* removed; only its flush is still out */
+    struct list all;  /* in pm->all */
+    uint64_t bytes;   /* appended since it was opened: what parked fetches count */
+
+    /* replica state, as the image says */
+    int32_t leader; /* -1: none */
+    int32_t leader_epoch;
+    int32_t partition_epoch;
+    uint32_t isr_n;
+    bool is_leader; /* of this broker, and so are the following */
+
+    /* flush before acknowledge */
+    int64_t
+        flush_wanted; /* the high watermark may not pass the flushed offset below this; -1 none */
+    struct plog_flush flush;
+    bool flushing;
+
+    struct list queue;    /* append_item: of this turn, in order */
+    struct list dirty;    /* in pm->dirty while the queue is not empty */
+    struct list ack_wait; /* append_item: appended, waits for the high watermark; by offset */
+    struct list watches;  /* fetch_watch: parked fetches */
+};
+
+void partition_key(struct uuid topic_id, int32_t index, uint8_t out[PARTITION_KEY]);
+
+/* Takes what the image says about leader and ISR. */
+void partition_set_state(struct partition *p, const struct image_partition *ip, int32_t node_id);
+/* Appends the queue of this turn. */
+void partition_append_queue(struct partition *p);
+/* High watermark and everybody who waits for it; call it after whatever may move it. */
+void partition_advance(struct partition *p);
+/* Everything that waits is answered: the partition is going away, or its log went offline. code is
+ * a wire code for appends; fetches are woken and see for themselves. */
+void partition_release_waiters(struct partition *p, int16_t code);
+
+/* partition_manager.c: frees one that nothing refers to any more. */
+void partition_free(struct partition *p);
+
+/* A call of the log failed: says so (rate-limited) and, if the error is of the kind that ends a
+ * log, takes the partition offline. */
+void partition_note_error(struct partition *p, int err, const char *what);
+
+/* Wire code of a question to the leader: 0, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH,
+ * UNKNOWN_LEADER_EPOCH, KAFKA_STORAGE_ERROR. epoch -1: the asker does not know one. p NULL: this
+ * broker has no such replica (NOT_LEADER_OR_FOLLOWER: the image named us a moment ago, or never
+ * did). */
+int16_t partition_check_leader(const struct partition *p, int32_t epoch);
+
+static inline int64_t partition_high_watermark(const struct partition *p)
+{
+    return plog_high_watermark(p->log);
+}
+
+#endif

@@ -1,0 +1,604 @@
+#include "broker/partition_manager.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "broker/checkpoints.h"
+#include "broker/config.h"
+#include "broker/fetch_wait.h"
+#include "controller/image.h"
+#include "proto_errors.h"
+#include "storage/log_dir.h"
+
+enum {
+    NAME_MAX_LEN = 300,   /* topic (249), dash, partition */
+    RETENTION_SLICE = 64, /* partitions looked at in one turn */
+    RETENTION_FIRST_MS = 30000,
+};
+
+static const struct config *config_of(const struct partition_manager *pm)
+{
+    return pm->ns->node->config;
+}
+
+/* ---- end of a turn ---- */
+
+static void append_task(struct task *t)
+{
+    struct partition_manager *pm = t->user;
+    struct list *at;
+    while ((at = list_pop_front(&pm->dirty)) != NULL) {
+        partition_append_queue(LIST_ENTRY(at, struct partition, dirty));
+    }
+}
+
+static void woken_task(struct task *t)
+{
+    struct partition_manager *pm = t->user;
+    fetch_send_woken(pm->ns, &pm->woken);
+}
+
+void partition_dirty(struct partition *p)
+{
+    if (list_empty(&p->dirty)) {
+        list_push_back(&p->pm->dirty, &p->dirty);
+        shard_defer(p->pm->ns->shard, &p->pm->append_task);
+    }
+}
+
+void partition_manager_woken(struct partition_manager *pm, struct list *leg_node)
+{
+    list_push_back(&pm->woken, leg_node);
+    shard_defer(pm->ns->shard, &pm->woken_task);
+}
+
+struct plog_batch *partition_scratch(struct partition_manager *pm, unsigned i)
+{
+    if (i >= pm->scratch_cap) {
+        pm->scratch_cap = pm->scratch_cap ? pm->scratch_cap * 2 : 64;
+        pm->scratch = mem_realloc(pm->scratch, pm->scratch_cap * sizeof *pm->scratch);
+    }
+    return &pm->scratch[i];
+}
+
+/* ---- log directories ---- */
+
+static void failed_task(struct task *t)
+{
+    struct partition_manager *pm = t->user;
+    uint64_t failed = pm->failed_dirs;
+    pm->failed_dirs = 0;
+    for (unsigned d = 0; d < pm->ns->node->log_dirs_n; d++) {
+        if (failed & (UINT64_C(1) << d)) {
+            partition_manager_dir_failed(pm, d);
+            node_dir_failed(pm->ns, d);
+        }
+    }
+}
+
+/* From inside the failing call: only noted, the log is still at work. */
+static void dir_failed_hook(void *user, unsigned dir, int err, const char *sentence)
+{
+    UNUSED(err);
+    UNUSED(sentence); /* storage has said it in its line */
+    struct partition_manager *pm = user;
+    pm->failed_dirs |= UINT64_C(1) << dir;
+    shard_defer(pm->ns->shard, &pm->failed_task);
+}
+
+void partition_manager_dir_failed(struct partition_manager *pm, unsigned dir)
+{
+    ASSERT_ON_SHARD(pm->ns->shard);
+    log_store_dir_offline(&pm->store, dir);
+    list_for_each (at, &pm->all) {
+        struct partition *p = LIST_ENTRY(at, struct partition, all);
+        if (p->log && plog_dir_index(p->log) == dir && !p->offline) {
+            p->offline = true;
+            partition_release_waiters(p, KE_KAFKA_STORAGE_ERROR);
+        }
+    }
+}
+
+/* ---- timers ---- */
+
+static void tick_cb(struct timer *t)
+{
+    struct partition_manager *pm = t->user;
+    int64_t next = log_store_tick(&pm->store);
+    if (next != INT64_MAX) {
+        timer_set(pm->ns->shard, &pm->tick, next);
+    }
+}
+
+static void due_hook(void *user, int64_t at_ms)
+{
+    struct partition_manager *pm = user;
+    if (!timer_is_set(&pm->tick) || at_ms < pm->tick.deadline_ms) {
+        timer_set(pm->ns->shard, &pm->tick, at_ms);
+    }
+}
+
+static void retain(struct partition *p)
+{
+    int64_t before = plog_start_offset(p->log);
+    int err = plog_retention(p->log, NULL);
+    if (err) {
+        partition_note_error(p, err, "retention");
+    } else if (plog_start_offset(p->log) != before) {
+        partition_advance(p);
+    }
+}
+
+/* One slice of a round; the next slice comes in the next turn, the next round after the interval.
+ */
+static void retention_cb(struct timer *t)
+{
+    struct partition_manager *pm = t->user;
+    int64_t now = shard_now_ms(pm->ns->shard);
+    if (pm->retention_left == 0) {
+        pm->retention_left = (uint32_t)pm->by_key.count;
+    }
+    for (int i = 0; i < RETENTION_SLICE && pm->retention_left > 0; i++, pm->retention_left--) {
+        struct list *at = list_pop_front(&pm->all);
+        if (at == NULL) {
+            pm->retention_left = 0;
+            break;
+        }
+        list_push_back(&pm->all, at);
+        struct partition *p = LIST_ENTRY(at, struct partition, all);
+        if (!p->offline) {
+            retain(p);
+        }
+    }
+    timer_set(pm->ns->shard, t,
+              pm->retention_left ? now : now + config_of(pm)->v.log_retention_check_interval_ms);
+}
+
+/* ---- life ---- */
+
+struct partition_manager *partition_manager_new(struct node_shard *ns)
+{
+    struct partition_manager *pm = MEM_NEW(struct partition_manager);
+    const struct config *c = ns->node->config;
+    pm->ns = ns;
+    list_init(&pm->all);
+    list_init(&pm->dirty);
+    list_init(&pm->woken);
+    task_init(&pm->append_task, append_task, pm);
+    task_init(&pm->woken_task, woken_task, pm);
+    task_init(&pm->failed_task, failed_task, pm);
+    pm->tick = (struct timer){.cb = tick_cb, .user = pm};
+    pm->retention = (struct timer){.cb = retention_cb, .user = pm};
+    pm->topics.config = c;
+    pm->topics.node_id = ns->node->id;
+    struct log_store_options opt = {.file_limit = node_file_limit(ns->node)};
+    struct log_store_hooks hooks = {.dir_failed = dir_failed_hook, .due = due_hook, .user = pm};
+    log_store_init(&pm->store, ns->shard->io, ns->node->log, &opt, &hooks);
+    return pm;
+}
+
+/* Nobody finds it any more. */
+static void detach(struct partition *p)
+{
+    ASSERT(list_empty(&p->queue) && list_empty(&p->ack_wait) && list_empty(&p->watches));
+    list_remove(&p->dirty);
+    list_remove(&p->all);
+    map_remove(&p->pm->by_key, bytes_of(p->key, PARTITION_KEY));
+    p->gone = true;
+    p->offline = true;
+}
+
+void partition_free(struct partition *p)
+{
+    ASSERT(p->gone && !p->flushing);
+    topic_settings_put(p->topic);
+    mem_free(p);
+}
+
+void partition_manager_free(struct partition_manager *pm)
+{
+    if (pm == NULL) {
+        return;
+    }
+    timer_cancel(pm->ns->shard, &pm->tick);
+    timer_cancel(pm->ns->shard, &pm->retention);
+    while (!list_empty(&pm->all)) {
+        struct partition *p = LIST_ENTRY(pm->all.next, struct partition, all);
+        if (p->log) {
+            pm->per_dir[plog_dir_index(p->log)]--;
+            plog_close(p->log);
+        }
+        p->flushing = false; /* the logs took their flushes with them */
+        detach(p);
+        partition_free(p);
+    }
+    topic_settings_forget_all(&pm->topics);
+    map_free(&pm->by_key);
+    log_store_free(&pm->store);
+    mem_free(pm->scratch);
+    mem_free(pm);
+}
+
+struct partition *partition_find(struct partition_manager *pm, struct uuid topic_id, int32_t index)
+{
+    uint8_t key[PARTITION_KEY];
+    partition_key(topic_id, index, key);
+    return map_get(&pm->by_key, bytes_of(key, sizeof key));
+}
+
+struct topic_settings *partition_manager_topic(struct partition_manager *pm,
+                                               const struct image *img,
+                                               const struct image_topic *topic)
+{
+    return topic_settings_find(&pm->topics, img, topic);
+}
+
+/* ---- opening ---- */
+
+/* The directory that held the partition when the node started; NULL: none. */
+static const struct log_dir *dir_holding(const struct node *n, const char *name)
+{
+    for (unsigned d = 0; d < n->log_dirs_n; d++) {
+        const struct log_dir *dir = n->log_dirs[d];
+        size_t lo = 0;
+        size_t hi = dir ? dir->entry_count : 0;
+        while (lo < hi) {
+            size_t mid = (lo + hi) / 2;
+            int c = strcmp(dir->entries[mid].name, name);
+            if (c == 0) {
+                return dir->entries[mid].kind == LOG_DIR_PLAIN ? dir : NULL;
+            }
+            if (c < 0) {
+                lo = mid + 1;
+            } else {
+                hi = mid;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Where a new partition goes: where the metadata says, else the online directory with the fewest
+ * partitions of this shard. NULL: every directory is offline. */
+static const struct log_dir *dir_for_new(const struct partition_manager *pm,
+                                         const struct image_partition *ip)
+{
+    const struct node *n = pm->ns->node;
+    const struct log_dir *best = NULL;
+    for (unsigned d = 0; d < n->log_dirs_n; d++) {
+        const struct log_dir *dir = n->log_dirs[d];
+        if (dir == NULL || pm->store.dir_offline[d]) {
+            continue;
+        }
+        for (uint32_t r = 0; r < ip->replicas_n && r < ip->directories_n; r++) {
+            if (ip->replicas[r] == n->id && uuid_eq(ip->directories[r], dir->meta.directory_id)) {
+                return dir;
+            }
+        }
+        if (best == NULL || pm->per_dir[d] < pm->per_dir[best->index]) {
+            best = dir;
+        }
+    }
+    return best;
+}
+
+static void open_args(const struct log_dir *dir, const char *name, const struct log_config *lc,
+                      struct plog_open_args *a)
+{
+    *a = (struct plog_open_args){
+        .dir_index = dir->index,
+        .dir_path = dir->path,
+        .name = name,
+        .config = lc,
+        .clean = dir->clean,
+        .recovery_point = offset_table_get(&dir->recovery_points, name, 0),
+        .log_start = offset_table_get(&dir->log_starts, name, 0),
+        .high_watermark = offset_table_get(&dir->high_watermarks, name, 0),
+    };
+}
+
+/* Opens what a directory holds. A log of another topic of the same name (deleted and made anew
+ * while this broker was away) is set aside. */
+static int open_log(struct partition *p, const struct log_dir *dir, const char *name,
+                    struct errmsg *em)
+{
+    struct plog_open_args a;
+    open_args(dir, name, &p->topic->config.log, &a);
+    int err = plog_open(&p->pm->store, &a, &p->log, em);
+    if (err) {
+        return err;
+    }
+    struct uuid id = plog_topic_id(p->log);
+    if (uuid_is_zero(id) || uuid_eq(id, p->topic->id)) {
+        return 0;
+    }
+    char found[UUID_TEXT];
+    char wanted[UUID_TEXT];
+    log_warn(p->pm->ns->node->log, "partition",
+             "the directory belongs to an earlier topic of this name and is set aside partition=%s "
+             "topic_id=%s wanted=%s",
+             name, uuid_text(id, found), uuid_text(p->topic->id, wanted));
+    struct plog *stray = p->log;
+    p->log = NULL;
+    err = plog_make_stray(stray);
+    return err ? errmsg_set(em, err, "%s cannot be renamed: %s", name, err_text(err))
+               : ERR_NOTFOUND;
+}
+
+static int create_log(struct partition *p, const struct image_partition *ip, const char *name,
+                      struct errmsg *em)
+{
+    const struct log_dir *dir = dir_for_new(p->pm, ip);
+    if (dir == NULL) {
+        return errmsg_set(em, ERR_OFFLINE, "every log directory is offline");
+    }
+    struct plog_open_args a = {
+        .dir_index = dir->index,
+        .dir_path = dir->path,
+        .name = name,
+        .config = &p->topic->config.log,
+        .clean = true,
+    };
+    int err = plog_create(&p->pm->store, &a, p->topic->id, &p->log, em);
+    if (err == ERR_EXISTS) {
+        err = open_log(p, dir, name, em);
+        if (err == ERR_NOTFOUND) {
+            err = plog_create(&p->pm->store, &a, p->topic->id, &p->log, em);
+        }
+    }
+    return err;
+}
+
+/* The first delta looks where the partition was; later ones make new ones. */
+static void open_partition(struct partition *p, const struct image_partition *ip)
+{
+    struct partition_manager *pm = p->pm;
+    struct errmsg em = {{0}};
+    char name[NAME_MAX_LEN];
+    snprintf(name, sizeof name, "%s-%" PRId32, p->topic->name, p->index);
+    const struct log_dir *dir = pm->started ? NULL : dir_holding(pm->ns->node, name);
+    int err = dir ? open_log(p, dir, name, &em) : ERR_NOTFOUND;
+    if (err == ERR_NOTFOUND) {
+        err = create_log(p, ip, name, &em);
+    }
+    if (err) {
+        p->log = NULL;
+        p->offline = true;
+        log_error(pm->ns->node->log, "partition",
+                  "the partition is offline partition=%s reason=\"%s\"", name,
+                  em.text[0] ? em.text : err_text(err));
+        return;
+    }
+    p->offline = pm->store.dir_offline[plog_dir_index(p->log)];
+    pm->per_dir[plog_dir_index(p->log)]++;
+}
+
+static struct partition *add_partition(struct partition_manager *pm, const struct image *img,
+                                       const struct image_topic *t,
+                                       const struct image_partition *ip)
+{
+    struct partition *p = MEM_NEW(struct partition);
+    p->pm = pm;
+    partition_key(t->id, ip->index, p->key);
+    p->topic = partition_manager_topic(pm, img, t);
+    topic_settings_get(p->topic);
+    p->index = ip->index;
+    p->leader = -1;
+    p->leader_epoch = -1;
+    p->flush_wanted = -1;
+    list_init(&p->queue);
+    list_init(&p->dirty);
+    list_init(&p->ack_wait);
+    list_init(&p->watches);
+    list_push_back(&pm->all, &p->all);
+    map_put(&pm->by_key, bytes_of(p->key, PARTITION_KEY), p);
+    open_partition(p, ip);
+    return p;
+}
+
+/* The broker has no replica of it any more: the files go after file.delete.delay.ms. */
+static void remove_partition(struct partition *p)
+{
+    struct partition_manager *pm = p->pm;
+    p->is_leader = false;
+    partition_release_waiters(p, KE_UNKNOWN_TOPIC_OR_PARTITION);
+    if (p->log) {
+        pm->per_dir[plog_dir_index(p->log)]--;
+        int err = plog_delete(p->log);
+        p->log = NULL;
+        if (err) {
+            log_warn(pm->ns->node->log, "partition",
+                     "the directory of a deleted partition could not be renamed partition=%s-%d "
+                     "error=\"%s\"",
+                     p->topic->name, p->index, err_text(err));
+        }
+    }
+    detach(p);
+    if (!p->flushing) { /* else the end of the flush, a field of p, frees it */
+        partition_free(p);
+    }
+}
+
+/* ---- deltas ---- */
+
+static bool is_replica(const struct image_partition *ip, int32_t node_id)
+{
+    for (uint32_t i = 0; i < ip->replicas_n; i++) {
+        if (ip->replicas[i] == node_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void apply_partition(struct partition_manager *pm, const struct image *img,
+                            const struct image_topic *t, const struct image_partition *ip)
+{
+    struct partition *p = partition_find(pm, t->id, ip->index);
+    if (!is_replica(ip, pm->ns->node->id)) {
+        if (p) {
+            remove_partition(p);
+        }
+        return;
+    }
+    if (p == NULL) {
+        p = add_partition(pm, img, t, ip);
+    }
+    partition_set_state(p, ip, pm->ns->node->id);
+}
+
+static void apply_topic(struct partition_manager *pm, const struct image *img,
+                        const struct image_topic_change *c)
+{
+    const struct image_topic *t = c->after ? c->after : c->before;
+    for (uint32_t i = 0; i < t->partitions_n; i++) {
+        if (node_home_shard(pm->ns->node, t->id, (int32_t)i) != pm->ns->index) {
+            continue;
+        }
+        const struct image_partition *before =
+            c->before ? image_partition(c->before, (int32_t)i) : NULL;
+        const struct image_partition *after =
+            c->after ? image_partition(c->after, (int32_t)i) : NULL;
+        if (after && after != before) {
+            apply_partition(pm, img, t, after);
+        } else if (after == NULL && before) {
+            struct partition *p = partition_find(pm, t->id, (int32_t)i);
+            if (p) {
+                remove_partition(p);
+            }
+        }
+    }
+    if (c->after == NULL) {
+        topic_settings_forget(&pm->topics, t->id);
+    }
+}
+
+/* Hands the settings as they are now to the topic's partitions here. */
+static void refresh_settings(struct partition *p, const struct image *img)
+{
+    struct partition_manager *pm = p->pm;
+    const struct image_topic *t = image_topic_by_id(img, p->topic->id);
+    if (t == NULL) {
+        return;
+    }
+    struct topic_settings *now = partition_manager_topic(pm, img, t);
+    if (now == p->topic) {
+        return;
+    }
+    struct topic_settings *old = p->topic;
+    topic_settings_get(now);
+    p->topic = now;
+    if (p->log) {
+        plog_set_config(p->log, &now->config.log);
+    }
+    topic_settings_put(old);
+}
+
+/* Changed settings of a topic concern its partitions; those of the broker, all. */
+static void apply_configs(struct partition_manager *pm, const struct image_delta *d)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < d->configs_n; i++) {
+        const struct image_config_change *c = &d->configs[i];
+        if (c->type == CONFIG_BROKER) {
+            topic_settings_forget_all(&pm->topics);
+            any = true;
+        } else if (c->type == CONFIG_TOPIC) {
+            const struct image_topic *t = image_topic_by_name(d->image, c->resource);
+            if (t) {
+                topic_settings_forget(&pm->topics, t->id);
+                any = true;
+            }
+        }
+    }
+    if (!any) {
+        return;
+    }
+    list_for_each (at, &pm->all) {
+        refresh_settings(LIST_ENTRY(at, struct partition, all), d->image);
+    }
+}
+
+void partition_manager_apply(struct partition_manager *pm, const struct image_delta *d)
+{
+    ASSERT_ON_SHARD(pm->ns->shard);
+    if (pm->stopping) {
+        return;
+    }
+    apply_configs(pm, d);
+    for (uint32_t i = 0; i < d->topics_n; i++) {
+        apply_topic(pm, d->image, &d->topics[i]);
+    }
+    if (!pm->started) {
+        pm->started = true;
+        timer_set(pm->ns->shard, &pm->retention, shard_now_ms(pm->ns->shard) + RETENTION_FIRST_MS);
+    }
+}
+
+/* ---- checkpoints and stop ---- */
+
+void partition_manager_rows(const struct partition_manager *pm, struct checkpoint_rows *out)
+{
+    size_t names = 0;
+    list_for_each (at, &pm->all) {
+        names += strlen(LIST_ENTRY(at, struct partition, all)->topic->name) + 1;
+    }
+    *out = (struct checkpoint_rows){0};
+    out->v = mem_zalloc((pm->by_key.count + 1) * sizeof *out->v);
+    out->names = mem_alloc(names + 1);
+    char *at_name = out->names;
+    list_for_each (at, &pm->all) {
+        const struct partition *p = LIST_ENTRY(at, struct partition, all);
+        if (p->offline) {
+            continue;
+        }
+        struct checkpoint_row *r = &out->v[out->n++];
+        r->topic = at_name;
+        at_name = stpcpy(at_name, p->topic->name) + 1;
+        r->partition = p->index;
+        r->dir = plog_dir_index(p->log);
+        r->start_needed = plog_start_needs_checkpoint(p->log);
+        r->recovery_point = plog_recovery_point(p->log);
+        r->high_watermark = plog_high_watermark(p->log);
+        r->log_start = plog_start_offset(p->log);
+    }
+}
+
+void partition_manager_stop(struct partition_manager *pm)
+{
+    ASSERT_ON_SHARD(pm->ns->shard);
+    append_task(&pm->append_task);
+    pm->stopping = true;
+    timer_cancel(pm->ns->shard, &pm->retention);
+    list_for_each (at, &pm->all) {
+        struct partition *p = LIST_ENTRY(at, struct partition, all);
+        p->is_leader = false;
+        partition_release_waiters(p, KE_NOT_LEADER_OR_FOLLOWER);
+    }
+}
+
+bool partition_manager_busy(const struct partition_manager *pm)
+{
+    return log_store_busy(&pm->store) || !list_empty(&pm->woken);
+}
+
+void partition_manager_close_clean(struct partition_manager *pm, uint64_t *failed_dirs)
+{
+    ASSERT_ON_SHARD(pm->ns->shard);
+    *failed_dirs = 0;
+    for (unsigned d = 0; d < pm->ns->node->log_dirs_n; d++) {
+        *failed_dirs |= pm->store.dir_offline[d] ? UINT64_C(1) << d : 0;
+    }
+    list_for_each (at, &pm->all) {
+        struct partition *p = LIST_ENTRY(at, struct partition, all);
+        if (p->log == NULL) {
+            continue; /* it was offline from the start: its files are as they were */
+        }
+        int err = p->offline ? ERR_OFFLINE : plog_close_clean(p->log);
+        if (err) {
+            *failed_dirs |= UINT64_C(1) << plog_dir_index(p->log);
+            p->offline = true;
+        }
+    }
+}

@@ -1,0 +1,270 @@
+#include "broker/request.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "broker/api/handlers.h"
+#include "broker/listener.h"
+#include "controller/image.h"
+#include "proto_apis.h"
+
+enum {
+    POOL_MAX = 128,         /* requests kept for the next ones, per shard */
+    POOL_ARENA_MAX = 16384, /* an arena that used more gives its memory back */
+    ARENA_LEAST = 1 << 20,  /* what decoding may always take ... */
+    ARENA_PER_BYTE = 64,    /* ... and on top of it per byte of the frame */
+};
+
+struct request_pool {
+    struct node_shard *ns;
+    struct list free;
+    unsigned n;
+};
+
+/* ---- pool ---- */
+
+struct request_pool *request_pool_new(struct node_shard *ns)
+{
+    struct request_pool *p = MEM_NEW(struct request_pool);
+    p->ns = ns;
+    list_init(&p->free);
+    return p;
+}
+
+void request_pool_free(struct request_pool *p)
+{
+    struct list *it;
+    if (p == NULL) {
+        return;
+    }
+    while ((it = list_pop_front(&p->free))) {
+        struct request *r = LIST_ENTRY(it, struct request, node);
+        arena_free(&r->arena);
+        mem_free(r);
+    }
+    mem_free(p);
+}
+
+static struct request *pool_get(struct request_pool *p)
+{
+    struct list *it = list_pop_front(&p->free);
+    if (it == NULL) {
+        struct request *r = MEM_NEW(struct request);
+        list_init(&r->node);
+        return r;
+    }
+    p->n--;
+    return LIST_ENTRY(it, struct request, node);
+}
+
+static void pool_put(struct request_pool *p, struct request *r)
+{
+    struct arena arena = r->arena;
+    image_put((struct image *)(uintptr_t)r->image);
+    if (arena.used > POOL_ARENA_MAX || p->n >= POOL_MAX) {
+        arena_free(&arena);
+    } else {
+        arena_reset(&arena);
+    }
+    if (p->n >= POOL_MAX) {
+        mem_free(r);
+        return;
+    }
+    *r = (struct request){.arena = arena};
+    p->n++;
+    list_push_front(&p->free, &r->node);
+}
+
+/* ---- answers ---- */
+
+/* Gives the connection its answer (or none) and ends the request. */
+static void finish(struct request *r, struct list *chunks)
+{
+    ASSERT_ON_SHARD(r->ns->shard);
+    struct conn_req *cr = r->cr;
+    ASSERT(list_empty(&r->node) || r->node.next != NULL);
+    cr->user = NULL;
+    pool_put(r->ns->requests, r);
+    conn_reply(cr, chunks);
+}
+
+void request_reply_version(struct request *r, int16_t version, const void *body)
+{
+    struct buf out = {0};
+    struct errmsg em = {{0}};
+    buf_reserve(&out, 256);
+    buf_put_be32(&out, 0);
+    proto_put_response_header(&out, r->hdr.api_key, version, r->hdr.correlation_id);
+    const struct proto_message *m = proto_response(r->hdr.api_key);
+    int err = proto_encode(m, version, body, &out, &em);
+    if (err) {
+        log_error(r->ns->node->log, "request",
+                  "an answer does not encode: the connection is closed api=%s version=%d "
+                  "reason=\"%s\"",
+                  m->name, version, em.text);
+        buf_free(&out);
+        request_close(r);
+        return;
+    }
+    store_be32(out.data, (uint32_t)(out.len - 4));
+    struct list chunks;
+    list_init(&chunks);
+    size_t len = out.len;
+    struct chunk *c = chunk_mem(buf_take(&out), len);
+    list_push_back(&chunks, &c->node);
+    finish(r, &chunks);
+}
+
+void request_reply(struct request *r, const void *body)
+{
+    request_reply_version(r, r->hdr.version, body);
+}
+
+void request_reply_chunks(struct request *r, struct list *chunks)
+{
+    finish(r, chunks);
+}
+
+void request_drop(struct request *r)
+{
+    struct list none;
+    list_init(&none);
+    finish(r, &none);
+}
+
+void request_close(struct request *r)
+{
+    r->on_cancel = NULL; /* it is being answered already */
+    if (r->cr->conn) {
+        conn_close(r->cr->conn);
+    }
+    request_drop(r);
+}
+
+void request_refuse(struct request *r, const char *fmt, ...)
+{
+    char why[256];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(why, sizeof why, fmt, ap);
+    va_end(ap);
+    log_limited(r->ns->node->log, &r->ns->limit, LOG_WARN, "request",
+                "connection closed: %s peer=%s api=%d version=%d bytes=%zu", why,
+                r->cr->conn ? r->cr->conn->peer : "?", r->hdr.api_key, r->hdr.version,
+                r->cr->frame.len);
+    request_close(r);
+}
+
+void *request_response(struct request *r)
+{
+    return proto_array(&r->arena, proto_response(r->hdr.api_key)->root, 1);
+}
+
+/* ---- from the connection ---- */
+
+const struct api *api_find(int16_t key)
+{
+    size_t lo = 0;
+    size_t hi = api_table_n;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (api_table[mid].key < key) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo < api_table_n && api_table[lo].key == key ? &api_table[lo] : NULL;
+}
+
+static void note_client(struct request *r)
+{
+    struct session *s = r->cr->conn->session;
+    size_t n = r->hdr.client_id.len;
+    n = n < sizeof s->client_id - 1 ? n : sizeof s->client_id - 1;
+    if (n) {
+        memcpy(s->client_id, r->hdr.client_id.data, n);
+    }
+    s->client_id[n] = '\0';
+}
+
+static void on_request(struct conn_req *cr)
+{
+    struct node_shard *ns = node_shard_of(cr->shard);
+    ASSERT_ON_SHARD(ns->shard);
+    struct request *r = pool_get(ns->requests);
+    struct listener_handoff *ticket = cr->conn->user;
+    r->cr = cr;
+    r->ns = ns;
+    r->listener = ticket->listener;
+    r->image = image_get((struct image *)(uintptr_t)ns->image);
+    cr->user = r;
+    int err = proto_read_request_header(cr->frame, &r->hdr);
+    r->api = err && err != ERR_UNSUPPORTED ? NULL : api_find(r->hdr.api_key);
+    if (r->api == NULL) {
+        request_refuse(r, err && err != ERR_UNSUPPORTED ? "the request header is broken"
+                                                        : "the API is not served here");
+        return;
+    }
+    const struct proto_api *versions = proto_api(r->hdr.api_key);
+    if (err || r->hdr.version < versions->version_min || r->hdr.version > versions->version_max) {
+        if (r->hdr.api_key == API_API_VERSIONS) {
+            api_versions_unsupported(r);
+            return;
+        }
+        request_refuse(r, "the version is not served");
+        return;
+    }
+    note_client(r);
+    const struct proto_message *m = proto_request(r->hdr.api_key);
+    struct bytes body = bytes_of(cr->frame.data + r->hdr.body_at, cr->frame.len - r->hdr.body_at);
+    r->arena.limit = ARENA_LEAST + body.len * ARENA_PER_BYTE;
+    r->body = proto_array(&r->arena, m->root, 1);
+    err = proto_decode(m, r->hdr.version, body, NULL, &r->arena, r->body);
+    if (err) {
+        request_refuse(r, "the request does not decode (%s)", err_text(err));
+        return;
+    }
+    r->api->handle(r);
+}
+
+static void on_cancel(struct conn_req *cr)
+{
+    struct request *r = cr->user;
+    if (r == NULL) {
+        return;
+    }
+    r->canceled = true;
+    if (r->on_cancel) {
+        r->on_cancel(r);
+    }
+}
+
+/* Only Produce may run beside unanswered requests, and those are then Produce as well (conn.h). */
+static bool overlaps(struct bytes frame)
+{
+    return frame.len >= 2 && load_be16(frame.data) == API_PRODUCE;
+}
+
+static void on_open(struct conn *c)
+{
+    c->session = MEM_NEW(struct session);
+}
+
+static void on_close(struct conn *c)
+{
+    mem_free(c->session);
+    c->session = NULL;
+    listener_conn_closed(node_shard_of(c->shard), c->user);
+}
+
+const struct conn_ops request_conn_ops = {
+    .overlaps = overlaps,
+    .on_request = on_request,
+    .on_cancel = on_cancel,
+    .on_open = on_open,
+    .on_close = on_close,
+};

@@ -1,0 +1,40 @@
+/* A topic as one shard sees it: id, name and effective settings, resolved once from configuration
+ * and metadata and kept until one of them changes. Connections judge batches by it, partitions
+ * hand its log settings to their logs. Counted without atomics: it never leaves its shard.
+ *
+ * Shard: the one that made it. */
+#ifndef BROKER_TOPIC_SETTINGS_H
+#define BROKER_TOPIC_SETTINGS_H
+
+#include "base/map.h"
+#include "base/uuid.h"
+#include "broker/topic_config.h"
+
+struct config;
+struct image;
+struct image_topic;
+
+struct topic_settings {
+    uint32_t refs;
+    struct uuid id;
+    char *name;
+    struct topic_config config;
+};
+
+/* Of one shard; zero-initialise. */
+struct topic_table {
+    struct map by_id;
+    const struct config *config;
+    int32_t node_id;
+};
+
+/* Resolved now or before; the table keeps a reference, the caller none. */
+struct topic_settings *topic_settings_find(struct topic_table *t, const struct image *img,
+                                           const struct image_topic *topic);
+void topic_settings_get(struct topic_settings *s);
+void topic_settings_put(struct topic_settings *s);
+/* The topic's settings may have changed, or it is gone: the next find resolves anew. */
+void topic_settings_forget(struct topic_table *t, struct uuid id);
+void topic_settings_forget_all(struct topic_table *t);
+
+#endif

@@ -1,0 +1,53 @@
+#include <string.h>
+
+#include "tools/tool.h"
+
+const struct tool tool_table[] = {
+    {"server", "kafka-server-start", "runs a node: broker, controller, or both", tool_server},
+    {"topics", "kafka-topics", "creates, lists, describes, changes and deletes topics",
+     tool_topics},
+    {"configs", "kafka-configs", "shows and changes settings of topics and brokers", tool_configs},
+    {"console-producer", "kafka-console-producer", "writes lines to a topic",
+     tool_console_producer},
+    {"console-consumer", "kafka-console-consumer", "prints the records of a topic",
+     tool_console_consumer},
+    {"get-offsets", "kafka-get-offsets", "shows where partitions begin and end", tool_get_offsets},
+    {"delete-records", "kafka-delete-records", "deletes records below an offset",
+     tool_delete_records},
+    {"broker-api-versions", "kafka-broker-api-versions", "shows which APIs a broker serves",
+     tool_broker_api_versions},
+    {NULL, NULL, NULL, NULL},
+};
+
+/* Is b the name a, with .sh behind or without? */
+static int same(const char *a, const char *b)
+{
+    size_t n = strlen(a);
+    return strncmp(a, b, n) == 0 && (b[n] == '\0' || strcmp(b + n, ".sh") == 0);
+}
+
+static const char *base(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    return slash ? slash + 1 : name;
+}
+
+const struct tool *tool_find_kafka(const char *name)
+{
+    for (const struct tool *t = tool_table; t->name; t++) {
+        if (t->kafka_name && same(t->kafka_name, base(name))) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
+const struct tool *tool_find(const char *name)
+{
+    for (const struct tool *t = tool_table; t->name; t++) {
+        if (strcmp(t->name, base(name)) == 0) {
+            return t;
+        }
+    }
+    return tool_find_kafka(name);
+}
