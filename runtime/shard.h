@@ -64,6 +64,7 @@ struct shard {
     unsigned index;                                  /* in the group */
     void *user;                                      /* the node's per-shard state */
     void (*on_msg)(struct shard *sh, struct msg *m); /* set before start */
+    void (*on_interrupt)(struct shard *sh);          /* set before start; may be NULL */
     struct budget budget;
     /* the runtime's */
     struct timer **heap;
@@ -105,6 +106,10 @@ int64_t shard_next_deadline_us(
 void shard_group_stop(struct shard_group *g);
 void shard_group_join(struct shard_group *g);
 void shard_group_free(struct shard_group *g);
+
+/* Any thread, also one that is no shard's: sh->on_interrupt runs on the shard soon, at least once
+ * after the call (several calls may share one). For the wish to stop, which comes from outside. */
+void shard_interrupt(struct shard *sh);
 
 void shard_send(struct shard *from, unsigned to, struct msg *m);
 bool shard_congested(const struct shard *from, unsigned to);
