@@ -1,52 +1,51 @@
 /* Requests that only the active controller can answer. A client's request travels as it came, in an
- * Envelope with the client's principal and address; what is in the answer's envelope goes to the
- * client as it is. So every rule of the controller's APIs is in one place.
+ * Envelope with the client's principal and address, and what is in the answer's envelope goes to
+ * the client as it is: so every rule of the controller's APIs is in one place.
  *
- * The connection's shard uses its own channel. While there is no active controller the request is
- * tried again until request.timeout.ms; then it gets the API's own answer with
- * REQUEST_TIMED_OUT where its answers have a place for an error, else the connection closes.
+ * Each shard uses its own channel. While there is no active controller, or the connection to it
+ * breaks, the request is sent again until request.timeout.ms is over, as Kafka does (so a request
+ * may take effect twice: creating a topic twice is an error the client knows).
  *
- * Shard: the connection's. */
+ * Shard: the one of the connection, or of whoever starts a call. */
 #ifndef BROKER_FORWARD_H
 #define BROKER_FORWARD_H
 
+#include "base/buf.h"
 #include "broker/request.h"
 #include "controller/channel.h"
 
-/* Answers r. */
-void forward_request(struct request *r);
+/* Answers r with an error that came instead of the controller's answer (REQUEST_TIMED_OUT,
+ * UNKNOWN_SERVER_ERROR). */
+typedef void forward_refuse(struct request *r, int16_t code);
+/* Sends the client's request and answers r. */
+void forward_request(struct request *r, forward_refuse *refuse);
 
-/* The same for a body that the handler changed, in place of the client's: encoded in r's version.
- * done gets the decoded response (in r's arena, NULL when the controller did not answer and why
- * tells Kafka's error), and answers r itself. */
-typedef void forward_done(struct request *r, void *response, int16_t why);
-void forward_body(struct request *r, const void *body, forward_done *done);
+/* The same with another body in place of the client's (in r's version). done gets the decoded
+ * response, in r's arena, and answers r. */
+typedef void forward_done(struct request *r, void *response);
+void forward_body(struct request *r, const void *body, forward_done *done, forward_refuse *refuse);
 
-/* A request of the broker's own, in an Envelope like a client's. call and the rest must stay in
- * place until done; response is NULL when there is none. */
-struct forward_own;
-typedef void forward_own_done(struct forward_own *f, void *response, int16_t why);
-struct forward_own {
+/* One request in an Envelope, until it is answered or its time is over. A field of whoever waits;
+ * zero-initialised, in place until cb. */
+struct forward_call;
+/* code 0: response is the response frame (header and body), valid during the callback. */
+typedef void forward_cb(struct forward_call *f, int16_t code, struct bytes response);
+struct forward_call {
     struct channel_call call;
     struct node_shard *ns;
-    struct arena arena; /* of the response; freed after done */
-    int16_t api_key;
-    int16_t version;
-    int64_t deadline_ms;
-    struct buf frame; /* header and body */
     struct buf envelope;
     struct timer retry;
-    forward_own_done *done;
+    int64_t deadline_ms;
+    forward_cb *cb;
     void *user;
 };
-void forward_own_start(struct forward_own *f, struct node_shard *ns, int16_t api_key,
-                       int16_t version, const void *body, int64_t timeout_ms,
-                       forward_own_done *done, void *user);
-void forward_own_cancel(struct forward_own *f); /* done does not come any more */
+/* frame: a request's header and body; copied. address: 4 or 16 bytes. */
+void forward_start(struct forward_call *f, struct node_shard *ns, struct bytes frame,
+                   struct bytes address, int64_t timeout_ms, forward_cb *cb, void *user);
+void forward_cancel(struct forward_call *f); /* cb does not come any more; no harm if it did */
 
-/* ---- topics that a Metadata request creates ---- */
-
-/* Asks for the topic unless this shard is doing so already. */
+/* Asks the controller to create the topic that a Metadata request named, unless this shard is doing
+ * so already. */
 void auto_create_topic(struct node_shard *ns, struct bytes name);
 void auto_create_free(struct node_shard *ns); /* before the shard's channel closes */
 

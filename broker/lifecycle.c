@@ -1,0 +1,467 @@
+#include "broker/lifecycle.h"
+
+#include "base/mem.h"
+#include "broker/config.h"
+#include "broker/dir_assign.h"
+#include "broker/listener.h"
+#include "broker/metadata_loader.h"
+#include "controller/channel.h"
+#include "proto_apis.h"
+#include "proto_errors.h"
+#include "proto_features.h"
+#include "proto_messages.h"
+#include "storage/log_dir.h"
+
+enum {
+    REGISTRATION_VERSION = 4,
+    HEARTBEAT_VERSION = 2,
+    BACKOFF_MIN_MS = 50,
+    UNFENCE_RETRY_MS = 20, /* between two heartbeats while the controller keeps us fenced */
+    STOP_RETRY_MS = 20,    /* between two heartbeats that ask to be let go */
+};
+
+enum lifecycle_state {
+    LIFECYCLE_NEW,
+    LIFECYCLE_REGISTERING,
+    LIFECYCLE_FENCED,  /* registered, not serving yet */
+    LIFECYCLE_RUNNING, /* was unfenced */
+    LIFECYCLE_STOPPING,
+    LIFECYCLE_DONE,
+};
+
+struct lifecycle {
+    struct node *node;
+    struct shard *shard; /* main */
+    enum lifecycle_state state;
+    struct uuid incarnation; /* of this run of the broker */
+    int64_t epoch;           /* from the registration; -1 none */
+    int64_t register_until_ms;
+    int64_t backoff_ms;
+    struct channel_call call;
+    struct buf body;         /* of the call */
+    struct timer due;        /* next request */
+    struct timer stop_timer; /* the controller's consent is waited for until then */
+    bool unfenced;           /* as the last answer says */
+    bool ready;              /* the node can serve */
+    bool again;              /* another request is wanted as soon as the present one is answered */
+    bool warned_fenced;
+    struct log_limit limit;
+};
+
+static void send_next(struct lifecycle *l);
+
+static const struct config_values *settings(const struct lifecycle *l)
+{
+    return &l->node->config->v;
+}
+
+static void set_due(struct lifecycle *l, int64_t in_ms)
+{
+    timer_set(l->shard, &l->due, shard_now_ms(l->shard) + in_ms);
+}
+
+/* After a failure: twice as long each time, up to the heartbeat's interval. */
+static void retry_later(struct lifecycle *l, const char *what, const char *why)
+{
+    log_limited(l->node->log, &l->limit, LOG_WARN, "lifecycle",
+                "the controller did not take a %s, trying again reason=\"%s\" in_ms=%lld", what,
+                why, (long long)l->backoff_ms);
+    set_due(l, l->backoff_ms);
+    l->backoff_ms = 2 * l->backoff_ms;
+    if (l->backoff_ms > settings(l)->broker_heartbeat_interval_ms) {
+        l->backoff_ms = settings(l)->broker_heartbeat_interval_ms;
+    }
+}
+
+static void send_call(struct lifecycle *l, const struct proto_message *m, int16_t version,
+                      const void *body, channel_cb *cb)
+{
+    struct errmsg em;
+    buf_clear(&l->body);
+    int rc = proto_encode(m, version, body, &l->body, &em);
+    ASSERT(rc == 0);
+    l->call.api_key = m->key;
+    l->call.version = version;
+    l->call.body = buf_bytes(&l->body);
+    l->call.timeout_ms = settings(l)->controller_quorum_request_timeout_ms;
+    l->call.timeout_ms = l->call.timeout_ms > 0 ? l->call.timeout_ms : 1;
+    l->call.cb = cb;
+    l->call.user = l;
+    l->again = false;
+    timer_cancel(l->shard, &l->due);
+    channel_call(l->node->shards[0].channel, &l->call);
+}
+
+static void describe_error(int16_t code, struct errmsg *em)
+{
+    errmsg_set(em, 0, "error %d %s", (int)code, kafka_error_name(code));
+}
+
+static bool not_controller(struct lifecycle *l, int16_t code)
+{
+    if (code == KE_NOT_CONTROLLER || code == KE_NOT_LEADER_OR_FOLLOWER) {
+        channel_not_controller(l->node->shards[0].channel);
+        return true;
+    }
+    return false;
+}
+
+/* ---- registration ---- */
+
+static bool dir_is_online(const struct node *n, unsigned i)
+{
+    return n->log_dirs[i] && !(n->failed_dirs >> i & 1);
+}
+
+/* The epoch of the last clean stop, if all directories agree on it. */
+static int64_t previous_epoch(const struct node *n)
+{
+    int64_t epoch = -1;
+    for (unsigned i = 0; i < n->log_dirs_n; i++) {
+        if (n->log_dirs[i] == NULL || n->log_dirs[i]->previous_broker_epoch < 0 ||
+            (i > 0 && n->log_dirs[i]->previous_broker_epoch != epoch)) {
+            return -1;
+        }
+        epoch = n->log_dirs[i]->previous_broker_epoch;
+    }
+    return epoch;
+}
+
+static void fill_listeners(const struct lifecycle *l, struct broker_registration_request *req,
+                           struct arena *a)
+{
+    const struct listeners_config *c = &l->node->config->listeners;
+    req->listeners = proto_array(a, &broker_registration_request_listener_desc, c->n);
+    for (size_t i = 0; i < c->n; i++) {
+        const struct listener_config *lc = &c->v[i];
+        if (lc->controller || lc->advertised_host == NULL) {
+            continue;
+        }
+        struct broker_registration_request_listener *out = &req->listeners[req->listeners_n++];
+        out->name = bytes_str(lc->name);
+        out->host = bytes_str(lc->advertised_host);
+        out->port = lc->advertised_port ? lc->advertised_port
+                                        : listeners_find(l->node->listeners, lc->name)->port;
+        out->security_protocol = (int16_t)lc->protocol;
+    }
+}
+
+static void fill_registration(const struct lifecycle *l, struct broker_registration_request *req,
+                              struct arena *a)
+{
+    const struct node *n = l->node;
+    proto_msg_init(&broker_registration_request_msg, req);
+    req->broker_id = n->id;
+    req->cluster_id = bytes_str(n->cluster_id);
+    req->incarnation_id = l->incarnation;
+    fill_listeners(l, req, a);
+    req->features = proto_array(a, &broker_registration_request_feature_desc, proto_features_n);
+    for (size_t i = 0; i < proto_features_n; i++) {
+        struct broker_registration_request_feature *f = &req->features[req->features_n++];
+        f->name = bytes_str(proto_features[i].name);
+        f->min_supported_version = proto_features[i].supported_min;
+        f->max_supported_version = proto_features[i].supported_max;
+    }
+    req->rack = bytes_str(n->config->v.broker_rack);
+    req->log_dirs = arena_alloc(a, sizeof(struct uuid) * (n->log_dirs_n + 1));
+    for (unsigned i = 0; i < n->log_dirs_n; i++) {
+        if (dir_is_online(n, i)) {
+            req->log_dirs[req->log_dirs_n++] = n->log_dirs[i]->meta.directory_id;
+        }
+    }
+    req->previous_broker_epoch = previous_epoch(n);
+}
+
+static void registered(struct lifecycle *l, int64_t epoch)
+{
+    log_info(l->node->log, "lifecycle", "registered with the controller broker=%d epoch=%lld",
+             (int)l->node->id, (long long)epoch);
+    l->epoch = epoch;
+    l->backoff_ms = BACKOFF_MIN_MS;
+    l->state = LIFECYCLE_FENCED;
+    l->unfenced = false;
+    dir_assign_start(l->node->dir_assign);
+    send_next(l);
+}
+
+static void registration_refused(struct lifecycle *l, int16_t code)
+{
+    struct errmsg why;
+    describe_error(code, &why);
+    not_controller(l, code);
+    if (code == KE_INCONSISTENT_CLUSTER_ID || code == KE_UNSUPPORTED_VERSION ||
+        code == KE_INVALID_REGISTRATION) {
+        l->state = LIFECYCLE_DONE;
+        node_fail(l->node,
+                  "the controller refuses to register broker %d of cluster %s for good: %s",
+                  (int)l->node->id, l->node->cluster_id, why.text);
+        return;
+    }
+    if (shard_now_ms(l->shard) >= l->register_until_ms) {
+        l->state = LIFECYCLE_DONE;
+        node_fail(l->node,
+                  "broker %d could not register within %d ms "
+                  "(initial.broker.registration.timeout.ms): %s",
+                  (int)l->node->id, (int)settings(l)->initial_broker_registration_timeout_ms,
+                  why.text);
+        return;
+    }
+    retry_later(l, "registration", why.text);
+}
+
+static void on_registration(struct channel_call *call, int err, struct bytes body)
+{
+    struct lifecycle *l = call->user;
+    struct arena a = {0};
+    struct broker_registration_response r;
+    if (l->state != LIFECYCLE_REGISTERING) { /* stopped meanwhile */
+        return;
+    }
+    if (err == 0) {
+        err = proto_decode(&broker_registration_response_msg, REGISTRATION_VERSION, body, NULL, &a,
+                           &r);
+    }
+    if (err == 0 && r.error_code == 0) {
+        registered(l, r.broker_epoch);
+    } else if (err == 0) {
+        registration_refused(l, r.error_code);
+    } else if (shard_now_ms(l->shard) >= l->register_until_ms) {
+        registration_refused(l, KE_REQUEST_TIMED_OUT);
+    } else {
+        retry_later(l, "registration", err_text(err));
+    }
+    arena_free(&a);
+}
+
+static void send_registration(struct lifecycle *l)
+{
+    struct arena a = {0};
+    struct broker_registration_request req;
+    fill_registration(l, &req, &a);
+    send_call(l, &broker_registration_request_msg, REGISTRATION_VERSION, &req, on_registration);
+    arena_free(&a);
+}
+
+/* ---- heartbeats ---- */
+
+/* May we serve? All that was committed before our registration is applied. */
+static bool wants_to_serve(const struct lifecycle *l)
+{
+    return l->ready && metadata_loader_applied(l->node->loader) >= l->epoch;
+}
+
+static void stopped(struct lifecycle *l, const char *how)
+{
+    log_info(l->node->log, "lifecycle", "leaving the cluster: %s broker=%d", how, (int)l->node->id);
+    l->state = LIFECYCLE_DONE;
+    timer_cancel(l->shard, &l->due);
+    timer_cancel(l->shard, &l->stop_timer);
+    channel_cancel(&l->call);
+    node_on_fenced_for_stop(l->node);
+}
+
+static void take_heartbeat(struct lifecycle *l, const struct broker_heartbeat_response *r)
+{
+    bool was = l->unfenced;
+    l->backoff_ms = BACKOFF_MIN_MS;
+    l->unfenced = !r->is_fenced;
+    if (l->state == LIFECYCLE_STOPPING) {
+        if (r->should_shut_down) {
+            stopped(l, "the controller agrees");
+        } else {
+            set_due(l, STOP_RETRY_MS);
+        }
+        return;
+    }
+    int64_t next = settings(l)->broker_heartbeat_interval_ms;
+    if (l->unfenced && l->state == LIFECYCLE_FENCED) {
+        log_info(l->node->log, "lifecycle", "unfenced: the broker serves broker=%d epoch=%lld",
+                 (int)l->node->id, (long long)l->epoch);
+        l->state = LIFECYCLE_RUNNING;
+        node_on_unfenced(l->node);
+    } else if (was && !l->unfenced) {
+        log_warn(l->node->log, "lifecycle", "fenced by the controller broker=%d", (int)l->node->id);
+    }
+    if (!l->unfenced && wants_to_serve(l) && next > UNFENCE_RETRY_MS) {
+        next = UNFENCE_RETRY_MS;
+    }
+    if (l->again) {
+        next = 0;
+    }
+    set_due(l, next);
+}
+
+static void heartbeat_refused(struct lifecycle *l, int16_t code)
+{
+    struct errmsg why;
+    describe_error(code, &why);
+    not_controller(l, code);
+    if (l->state != LIFECYCLE_STOPPING &&
+        (code == KE_STALE_BROKER_EPOCH || code == KE_BROKER_ID_NOT_REGISTERED)) {
+        log_warn(l->node->log, "lifecycle",
+                 "the controller does not know this registration any more, registering again "
+                 "broker=%d epoch=%lld",
+                 (int)l->node->id, (long long)l->epoch);
+        l->state = LIFECYCLE_REGISTERING;
+        l->register_until_ms = INT64_MAX;
+        l->unfenced = false;
+    }
+    retry_later(l, "heartbeat", why.text);
+}
+
+static void on_heartbeat(struct channel_call *call, int err, struct bytes body)
+{
+    struct lifecycle *l = call->user;
+    struct arena a = {0};
+    struct broker_heartbeat_response r;
+    if (l->state == LIFECYCLE_DONE) {
+        return;
+    }
+    if (err == 0) {
+        err = proto_decode(&broker_heartbeat_response_msg, HEARTBEAT_VERSION, body, NULL, &a, &r);
+    }
+    if (err) {
+        retry_later(l, "heartbeat", err_text(err));
+    } else if (r.error_code) {
+        heartbeat_refused(l, r.error_code);
+    } else {
+        take_heartbeat(l, &r);
+    }
+    arena_free(&a);
+}
+
+static void send_heartbeat(struct lifecycle *l)
+{
+    const struct node *n = l->node;
+    struct uuid offline[64];
+    struct broker_heartbeat_request req;
+    proto_msg_init(&broker_heartbeat_request_msg, &req);
+    req.broker_id = n->id;
+    req.broker_epoch = l->epoch;
+    req.current_metadata_offset = metadata_loader_applied(n->loader);
+    req.want_fence = !wants_to_serve(l);
+    req.want_shut_down = l->state == LIFECYCLE_STOPPING;
+    req.offline_log_dirs = offline;
+    for (unsigned i = 0; i < n->log_dirs_n; i++) {
+        /* one that could not be opened was never registered */
+        if (n->log_dirs[i] && !dir_is_online(n, i)) {
+            offline[req.offline_log_dirs_n++] = n->log_dirs[i]->meta.directory_id;
+        }
+    }
+    send_call(l, &broker_heartbeat_request_msg, HEARTBEAT_VERSION, &req, on_heartbeat);
+}
+
+/* ---- what drives it ---- */
+
+static void send_next(struct lifecycle *l)
+{
+    if (channel_in_flight(&l->call)) {
+        l->again = true;
+    } else if (l->state == LIFECYCLE_REGISTERING) {
+        send_registration(l);
+    } else if (l->state != LIFECYCLE_NEW && l->state != LIFECYCLE_DONE) {
+        send_heartbeat(l);
+    }
+}
+
+static void on_due(struct timer *t)
+{
+    send_next(t->user);
+}
+
+static void on_stop_timer(struct timer *t)
+{
+    struct lifecycle *l = t->user;
+    stopped(l, l->state == LIFECYCLE_STOPPING && l->node->config->v.controlled_shutdown_enable
+                   ? "the controller did not agree in time (shutdown.timeout.ms)"
+                   : "without asking");
+}
+
+struct lifecycle *lifecycle_new(struct node *n)
+{
+    struct lifecycle *l = MEM_NEW(struct lifecycle);
+    uint8_t random[16];
+    l->node = n;
+    l->shard = n->shards[0].shard;
+    l->epoch = -1;
+    l->backoff_ms = BACKOFF_MIN_MS;
+    l->due.cb = on_due;
+    l->due.user = l;
+    l->stop_timer.cb = on_stop_timer;
+    l->stop_timer.user = l;
+    do {
+        io_random(l->shard->io, random, sizeof random);
+    } while (!uuid_from_random(random, &l->incarnation));
+    return l;
+}
+
+void lifecycle_start(struct lifecycle *l)
+{
+    ASSERT_ON_SHARD(l->shard);
+    ASSERT(l->state == LIFECYCLE_NEW);
+    l->state = LIFECYCLE_REGISTERING;
+    l->register_until_ms =
+        shard_now_ms(l->shard) + settings(l)->initial_broker_registration_timeout_ms;
+    send_next(l);
+}
+
+void lifecycle_ready(struct lifecycle *l)
+{
+    ASSERT_ON_SHARD(l->shard);
+    l->ready = true;
+    lifecycle_on_metadata(l);
+}
+
+void lifecycle_on_metadata(struct lifecycle *l)
+{
+    if (l->state == LIFECYCLE_FENCED && wants_to_serve(l) && !l->unfenced) {
+        send_next(l);
+    }
+}
+
+void lifecycle_dirs_changed(struct lifecycle *l)
+{
+    if (l->state == LIFECYCLE_FENCED || l->state == LIFECYCLE_RUNNING) {
+        send_next(l);
+    }
+}
+
+void lifecycle_begin_stop(struct lifecycle *l)
+{
+    ASSERT_ON_SHARD(l->shard);
+    if (l->state == LIFECYCLE_STOPPING) {
+        return;
+    }
+    bool ask = (l->state == LIFECYCLE_FENCED || l->state == LIFECYCLE_RUNNING) &&
+               settings(l)->controlled_shutdown_enable;
+    int64_t now = shard_now_ms(l->shard);
+    l->state = LIFECYCLE_STOPPING;
+    channel_cancel(&l->call);
+    timer_cancel(l->shard, &l->due);
+    timer_set(l->shard, &l->stop_timer, ask ? now + settings(l)->shutdown_timeout_ms : now);
+    if (ask) {
+        send_next(l);
+    }
+}
+
+void lifecycle_free(struct lifecycle *l)
+{
+    if (l == NULL) {
+        return;
+    }
+    timer_cancel(l->shard, &l->due);
+    timer_cancel(l->shard, &l->stop_timer);
+    channel_cancel(&l->call);
+    buf_free(&l->body);
+    mem_free(l);
+}
+
+int64_t lifecycle_broker_epoch(const struct lifecycle *l)
+{
+    return l->epoch;
+}
+
+bool lifecycle_is_unfenced(const struct lifecycle *l)
+{
+    return l->unfenced;
+}
