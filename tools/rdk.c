@@ -1,0 +1,111 @@
+#include "tools/rdk.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/properties.h"
+#include "tools/text.h"
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int sig)
+{
+    UNUSED(sig);
+    stopped = 1;
+}
+
+void rdk_catch_signals(void)
+{
+    struct sigaction sa = {.sa_handler = on_signal};
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+}
+
+int rdk_stopped(void)
+{
+    return stopped;
+}
+
+/* Java's name, librdkafka's (NULL: nothing to set). */
+static const char *const renamed[][2] = {
+    {"key.serializer", NULL},
+    {"value.serializer", NULL},
+    {"key.deserializer", NULL},
+    {"value.deserializer", NULL},
+    {"buffer.memory", NULL},
+    {"max.block.ms", NULL},
+    {"max.poll.records", NULL},
+    {"send.buffer.bytes", "socket.send.buffer.bytes"},
+    {"receive.buffer.bytes", "socket.receive.buffer.bytes"},
+    {"max.request.size", "message.max.bytes"},
+    {"delivery.timeout.ms", "message.timeout.ms"},
+    {"fetch.max.wait.ms", "fetch.wait.max.ms"},
+};
+
+void rdk_set(rd_kafka_conf_t *conf, const char *name, const char *value)
+{
+    char err[512];
+    for (size_t i = 0; i < ARRAY_LEN(renamed); i++) {
+        if (strcmp(renamed[i][0], name) == 0) {
+            name = renamed[i][1];
+            break;
+        }
+    }
+    if (name && rd_kafka_conf_set(conf, name, value, err, sizeof err) != RD_KAFKA_CONF_OK) {
+        fprintf(stderr, "Client setting %s=%s: %s\n", name, value, err);
+        exit(1);
+    }
+}
+
+static int set_line(void *ctx, const char *key, const char *value, unsigned line)
+{
+    UNUSED(line);
+    rdk_set(ctx, key, value);
+    return 0;
+}
+
+static void set_file(rd_kafka_conf_t *conf, const char *path)
+{
+    struct buf text = {0};
+    struct errmsg em;
+    if (tool_read_file(path, &text, &em) ||
+        properties_parse(buf_bytes(&text), set_line, conf, &em)) {
+        fprintf(stderr, "%s\n", em.text);
+        exit(1);
+    }
+    buf_free(&text);
+}
+
+rd_kafka_conf_t *rdk_conf(const struct args *a, const char *const *properties, const char *file)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rdk_set(conf, "bootstrap.servers", args_get(a, "bootstrap-server", ""));
+    rdk_set(conf, "log_level", "4");
+    if (file) {
+        set_file(conf, file);
+    }
+    for (; *properties; properties++) {
+        char name[256];
+        const char *eq = strchr(*properties, '=');
+        if (eq == NULL || (size_t)(eq - *properties) >= sizeof name) {
+            args_fail(a, "'%s' is not of the form key=value", *properties);
+        }
+        snprintf(name, sizeof name, "%.*s", (int)(eq - *properties), *properties);
+        rdk_set(conf, name, eq + 1);
+    }
+    return conf;
+}
+
+rd_kafka_t *rdk_new(rd_kafka_type_t type, rd_kafka_conf_t *conf)
+{
+    char err[512];
+    rd_kafka_t *rk = rd_kafka_new(type, conf, err, sizeof err);
+    if (rk == NULL) {
+        fprintf(stderr, "%s\n", err);
+        exit(1);
+    }
+    return rk;
+}

@@ -1,0 +1,25 @@
+/* What the console (and later perf) tools share over librdkafka: making a handle from
+ * --bootstrap-server, --command-config and
+ * --command-property, with the Java names that people write mapped to librdkafka's where they
+ * differ, and its log lines kept to warnings on stderr. Failure: a sentence on stderr and exit 1.
+ */
+#ifndef TOOLS_RDK_H
+#define TOOLS_RDK_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "tools/args.h"
+
+/* Sets one property; exits with a sentence when librdkafka refuses it. Java's names that have no
+ * counterpart (serializers, buffers) are accepted and do nothing. */
+void rdk_set(rd_kafka_conf_t *conf, const char *name, const char *value);
+/* The configuration of a tool: servers, the file of --command-config, then each --command-property.
+ */
+rd_kafka_conf_t *rdk_conf(const struct args *a, const char *const *properties, const char *file);
+rd_kafka_t *rdk_new(rd_kafka_type_t type, rd_kafka_conf_t *conf);
+/* Asks SIGINT and SIGTERM to set the flag that rdk_stopped reads, so that a tool ends in good
+ * order. */
+void rdk_catch_signals(void);
+int rdk_stopped(void);
+
+#endif
