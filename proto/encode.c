@@ -220,8 +220,8 @@ static void encode_struct_ptr(struct encoder *e, const struct proto_struct *s,
         encoder_fail(e, ERR_INVALID, s, f, "must not be null");
         return;
     }
-    if (nullable) {
-        *e->p++ = v ? 1 : 0xff;
+    if (nullable) { /* an int8; in the value of a tag an uvarint, where null is 0 */
+        *e->p++ = v ? 1 : f->tag >= 0 ? 0 : 0xff;
     }
     if (v) {
         encode_struct(e, f->sub, v);

@@ -177,8 +177,13 @@ static void decode_array(struct decoder *d, const struct proto_field *f, uint8_t
 static void decode_struct_ptr(struct decoder *d, const struct proto_field *f, uint8_t *at)
 {
     uint8_t *v = NULL;
-    bool nullable = proto_versions_have(f->nullable, d->version);
-    if ((!nullable || (int8_t)cursor_u8(&d->c) >= 0) && d->c.err == 0) {
+    bool present = true;
+    if (f->tag >= 0) { /* whether it is there is an uvarint in the value of a tag, else an int8 */
+        present = (int32_t)cursor_uvarint(&d->c) > 0;
+    } else if (proto_versions_have(f->nullable, d->version)) {
+        present = (int8_t)cursor_u8(&d->c) >= 0;
+    }
+    if (present && d->c.err == 0) {
         v = decode_alloc(d, f->sub->size);
         if (v) {
             decode_struct(d, f->sub, v);
@@ -239,7 +244,7 @@ static void keep_unknown(struct decoder *d, struct proto_unknown *u, uint32_t ta
     const uint8_t *p = cursor_take(&d->c, (size_t)size);
     /* A list that is full has 4, 8, 16... entries: it moves to one of twice the length. */
     bool full = u->n == 0 || (u->n >= UNKNOWN_FIRST && (u->n & (u->n - 1)) == 0);
-    if (p != NULL && full) {
+    if (d->c.err == 0 && full) {
         size_t cap = u->n ? (size_t)u->n * 2 : UNKNOWN_FIRST;
         struct proto_tag *grown = decode_alloc(d, cap * sizeof *grown);
         if (grown && u->n) {
