@@ -8,10 +8,16 @@
 
 #include "base/assert.h"
 #include "base/base64.h"
+#include "proto/batch_json.h"
 #include "proto/descriptor.h"
 
-static void print_struct(struct buf *out, const struct proto_struct *s, int16_t version,
-                         const uint8_t *in);
+struct printer {
+    struct buf *out;
+    int16_t version;
+    bool batches; /* records as batches, not as base64 */
+};
+
+static void print_struct(struct printer *p, const struct proto_struct *s, const uint8_t *in);
 
 static void print_bytes(struct buf *out, struct bytes v)
 {
@@ -24,8 +30,21 @@ static void print_bytes(struct buf *out, struct bytes v)
     buf_put_u8(out, '"');
 }
 
-static void print_value(struct buf *out, enum proto_type type, const void *at)
+static void print_records(struct printer *p, struct bytes v)
 {
+    char outcome[BATCH_JSON_OUTCOME];
+    if (p->batches && !bytes_is_null(v)) {
+        batch_json(v, 0, p->out, outcome);
+        p->out->len--; /* the closing brace: the outcome goes into the same object */
+        buf_printf(p->out, ",\"outcome\":\"%s\"}", outcome);
+    } else {
+        print_bytes(p->out, v);
+    }
+}
+
+static void print_value(struct printer *p, enum proto_type type, const void *at)
+{
+    struct buf *out = p->out;
     switch (type) {
     case PT_BOOL:
         buf_put_str(out, *(const bool *)at ? "true" : "false");
@@ -60,17 +79,19 @@ static void print_value(struct buf *out, enum proto_type type, const void *at)
         json_put_string(out, *(const struct bytes *)at);
         return;
     case PT_BYTES:
-    case PT_RECORDS:
         print_bytes(out, *(const struct bytes *)at);
+        return;
+    case PT_RECORDS:
+        print_records(p, *(const struct bytes *)at);
         return;
     default:
         UNREACHABLE();
     }
 }
 
-static void print_array(struct buf *out, const struct proto_field *f, int16_t version,
-                        const uint8_t *at)
+static void print_array(struct printer *p, const struct proto_field *f, const uint8_t *at)
 {
+    struct buf *out = p->out;
     static const uint8_t sizes[] = {1, 1, 2, 2, 4, 4, 8, 8, 16};
     const uint8_t *v;
     int32_t n;
@@ -90,62 +111,68 @@ static void print_array(struct buf *out, const struct proto_field *f, int16_t ve
         }
         const uint8_t *elem = v + size * (size_t)i;
         if (f->elem == PT_STRUCT) {
-            print_struct(out, f->sub, version, elem);
+            print_struct(p, f->sub, elem);
         } else {
-            print_value(out, f->elem, elem);
+            print_value(p, f->elem, elem);
         }
     }
     buf_put_u8(out, ']');
 }
 
-static void print_field(struct buf *out, const struct proto_field *f, int16_t version,
-                        const uint8_t *at)
+static void print_field(struct printer *p, const struct proto_field *f, const uint8_t *at)
 {
     const uint8_t *v;
     switch (f->type) {
     case PT_ARRAY:
-        print_array(out, f, version, at);
+        print_array(p, f, at);
         return;
     case PT_STRUCT:
-        print_struct(out, f->sub, version, at);
+        print_struct(p, f->sub, at);
         return;
     case PT_STRUCT_PTR:
         memcpy(&v, at, sizeof v);
         if (v) {
-            print_struct(out, f->sub, version, v);
+            print_struct(p, f->sub, v);
         } else {
-            buf_put_str(out, "null");
+            buf_put_str(p->out, "null");
         }
         return;
     default:
-        print_value(out, f->type, at);
+        print_value(p, f->type, at);
         return;
     }
 }
 
-static void print_struct(struct buf *out, const struct proto_struct *s, int16_t version,
-                         const uint8_t *in)
+static void print_struct(struct printer *p, const struct proto_struct *s, const uint8_t *in)
 {
     char before = '{';
     for (size_t i = 0; i < s->fields_n; i++) {
         const struct proto_field *f = &s->fields[s->order[i]];
-        bool shown = f->tag < 0 ? proto_versions_have(f->versions, version)
-                                : proto_versions_have(f->tagged, version) &&
+        bool shown = f->tag < 0 ? proto_versions_have(f->versions, p->version)
+                                : proto_versions_have(f->tagged, p->version) &&
                                       !proto_field_is_default(s, f, in);
         if (shown) {
-            buf_put_u8(out, (uint8_t)before);
-            buf_put_u8(out, '"');
-            buf_put_str(out, f->name);
-            buf_put_str(out, "\":");
-            print_field(out, f, version, in + f->offset);
+            buf_put_u8(p->out, (uint8_t)before);
+            buf_put_u8(p->out, '"');
+            buf_put_str(p->out, f->name);
+            buf_put_str(p->out, "\":");
+            print_field(p, f, in + f->offset);
             before = ',';
         }
     }
-    buf_put_str(out, before == '{' ? "{}" : "}");
+    buf_put_str(p->out, before == '{' ? "{}" : "}");
 }
 
 void proto_print_json(const struct proto_message *m, int16_t version, const void *in,
                       struct buf *out)
 {
-    print_struct(out, m->root, version, in);
+    struct printer p = {.out = out, .version = version, .batches = false};
+    print_struct(&p, m->root, in);
+}
+
+void proto_print_json_batches(const struct proto_message *m, int16_t version, const void *in,
+                              struct buf *out)
+{
+    struct printer p = {.out = out, .version = version, .batches = true};
+    print_struct(&p, m->root, in);
 }

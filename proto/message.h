@@ -105,6 +105,9 @@ int proto_encode_spliced(const struct proto_message *m, int16_t version, const v
 /* JSON as Kafka's own converters print it (rules in docs/protocol.md). */
 void proto_print_json(const struct proto_message *m, int16_t version, const void *in,
                       struct buf *out);
+/* The same with each records field as an object of its batches (batch_json.h). */
+void proto_print_json_batches(const struct proto_message *m, int16_t version, const void *in,
+                              struct buf *out);
 
 const struct proto_message *proto_request(int16_t api_key); /* NULL if there is none */
 const struct proto_message *proto_response(int16_t api_key);
