@@ -84,6 +84,10 @@ int controller_start(struct shard *sh, const struct controller_config *cfg, stru
                      struct errmsg *em);
 /* cb (may be NULL) runs from a later turn; then c is freed. */
 void controller_stop(struct controller *c, void (*cb)(void *user), void *user);
+/* Frees everything at once and writes nothing more, as if the process had died (a node that is
+ * freed without a stop: the simulator's crash). Callbacks of calls that were open do not come. On
+ * the controller's shard, after its last turn; its connections are closed already. */
+void controller_crash(struct controller *c);
 
 /* A request frame (header and body, no length). reply is called exactly once, now or later, on the
  * controller's shard, with the response frame (header and body, no length; the callee takes the
