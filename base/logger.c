@@ -43,10 +43,20 @@ static void write_line(const struct logger *lg, enum log_level level, const char
     lg->sink(lg->ctx, line, n);
 }
 
+void log_set_level(struct logger *lg, enum log_level level)
+{
+    __atomic_store_n(&lg->level, level, __ATOMIC_RELAXED);
+}
+
+enum log_level log_level_of(const struct logger *lg)
+{
+    return __atomic_load_n(&lg->level, __ATOMIC_RELAXED);
+}
+
 void log_write(const struct logger *lg, enum log_level level, const char *subsystem,
                const char *fmt, ...)
 {
-    if (lg == NULL || level < lg->level) {
+    if (lg == NULL || level < log_level_of(lg)) {
         return;
     }
     va_list ap;
@@ -58,7 +68,7 @@ void log_write(const struct logger *lg, enum log_level level, const char *subsys
 void log_limited(const struct logger *lg, struct log_limit *limit, enum log_level level,
                  const char *subsystem, const char *fmt, ...)
 {
-    if (lg == NULL || level < lg->level) {
+    if (lg == NULL || level < log_level_of(lg)) {
         return;
     }
     int64_t now_ms = lg->wall_ms(lg->ctx);

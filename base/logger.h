@@ -12,7 +12,7 @@
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 struct logger {
-    enum log_level level;          /* lines below it are dropped */
+    enum log_level level; /* lines below it are dropped; while threads run: log_set_level */
     int64_t (*wall_ms)(void *ctx); /* wall clock in ms since 1970 */
     void (*sink)(void *ctx, const char *line,
                  size_t len); /* one whole line with its newline; any thread */
@@ -25,6 +25,10 @@ struct log_limit {
     uint32_t count;    /* lines in it */
     uint32_t dropped;
 };
+
+/* Any thread, at any time. */
+void log_set_level(struct logger *lg, enum log_level level);
+enum log_level log_level_of(const struct logger *lg);
 
 /* lg may be NULL (nothing is logged). fmt gives the sentence and the key=value pairs. */
 void log_write(const struct logger *lg, enum log_level level, const char *subsystem,
