@@ -12,7 +12,7 @@ struct buf {
     size_t cap;
 };
 
-void buf_reserve(struct buf *b, size_t more); /* room for `more` bytes behind len */
+void buf_reserve(struct buf *b, size_t more);     /* room for `more` bytes behind len */
 bool buf_try_reserve(struct buf *b, size_t more); /* the same; false without memory */
 void buf_put(struct buf *b, const void *p, size_t n);
 void buf_put_u8(struct buf *b, uint8_t v);

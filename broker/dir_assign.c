@@ -207,7 +207,7 @@ static void on_answer(struct channel_call *call, int err, struct bytes body)
     arena_free(&mem);
 }
 
-static void send(struct dir_assign *a)
+static void send_report(struct dir_assign *a)
 {
     struct assign_replicas_to_dirs_request req;
     struct arena mem = {0};
@@ -237,12 +237,12 @@ static void send(struct dir_assign *a)
 
 static void on_task(struct task *t)
 {
-    send(t->user);
+    send_report(t->user);
 }
 
 static void on_retry(struct timer *t)
 {
-    send(t->user);
+    send_report(t->user);
 }
 
 struct dir_assign *dir_assign_new(struct node *n)
@@ -260,7 +260,7 @@ void dir_assign_start(struct dir_assign *a)
 {
     ASSERT_ON_SHARD(a->shard);
     a->started = true;
-    send(a);
+    send_report(a);
 }
 
 void dir_assign_free(struct dir_assign *a)

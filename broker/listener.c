@@ -115,6 +115,7 @@ static void hand_out(struct listener *l, int handle)
     l->connections++;
     ls->connections++;
     ls->per_shard[t->shard]++;
+    list_push_back(&ls->tickets, &t->node);
     shard_send(ls->shard, t->shard, &t->m);
 }
 
@@ -179,6 +180,7 @@ void listener_on_closed(struct listener_set *ls, struct msg *m)
     ls->connections--;
     ls->per_shard[t->shard]--;
     ip_remove(ls, t->ip);
+    list_remove(&t->node);
     mem_free(t);
     rearm(ls);
 }
@@ -215,6 +217,7 @@ struct listener_set *listeners_open(struct node *n, struct shard *main, struct e
     struct listener_set *ls = MEM_NEW(struct listener_set);
     ls->node = n;
     ls->shard = main;
+    list_init(&ls->tickets);
     ls->retry.cb = retry_cb;
     ls->retry.user = ls;
     ls->per_shard = mem_zalloc(n->data_shards * sizeof *ls->per_shard);
@@ -233,6 +236,7 @@ struct listener_set *listeners_open(struct node *n, struct shard *main, struct e
             .body_timeout_ms = c->v.request_body_timeout_ms,
         };
         if (bind_one(ls, l, em)) {
+            listeners_close(ls);
             listeners_free(ls);
             return NULL;
         }
@@ -265,7 +269,10 @@ void listeners_free(struct listener_set *ls)
     if (ls == NULL) {
         return;
     }
-    listeners_close(ls);
+    struct list *at;
+    while ((at = list_pop_front(&ls->tickets)) != NULL) {
+        mem_free(LIST_ENTRY(at, struct listener_handoff, node));
+    }
     map_for_each (s, &ls->per_ip) {
         mem_free(s->value);
     }

@@ -36,6 +36,7 @@ struct listener {
  * when it closes. */
 struct listener_handoff {
     struct msg m;
+    struct list node; /* in the set's tickets: main's */
     int handle;
     unsigned shard; /* where it lives */
     struct listener *listener;
@@ -51,6 +52,7 @@ struct listener_set {
     uint32_t connections; /* open ones, all listeners */
     uint32_t *per_shard;  /* open ones of each data shard */
     struct map per_ip;    /* ip -> struct listener_ip */
+    struct list tickets;  /* of all open connections */
     bool accepting;
 };
 
@@ -58,7 +60,7 @@ struct listener_set {
 struct listener_set *listeners_open(struct node *n, struct shard *main, struct errmsg *em);
 void listeners_accept(struct listener_set *ls); /* from now on */
 void listeners_close(struct listener_set *ls);  /* stops accepting */
-void listeners_free(struct listener_set *ls);   /* all connections are gone */
+void listeners_free(struct listener_set *ls);   /* closed, and all connections are gone */
 const struct listener *listeners_find(const struct listener_set *ls, const char *name);
 
 void listener_on_open(struct node_shard *ns, struct msg *m); /* MSG_CONN_OPEN, on a data shard */

@@ -55,7 +55,8 @@ struct node_options {
     const struct logger *log; /* outlives the node */
     make_io_fn *make_io;      /* NULL: the backend that io.backend names */
     void *make_io_ctx;
-    bool inline_shards; /* no threads: the caller turns the shards */
+    bool inline_shards;  /* no threads: the caller turns the shards */
+    bool socket_channel; /* reach the controller by its listener, also in the same process */
     /* On the main shard, after each change of state. May be NULL. */
     void (*on_state)(void *user, struct node *n, enum node_state state);
     void *user;
@@ -102,8 +103,8 @@ struct node {
 struct node *node_new(const struct node_options *o, struct errmsg *em); /* NULL: em says why */
 int node_start(struct node *n, struct errmsg *em); /* an error: the shards could not start */
 void node_stop(struct node *n);                    /* any thread; no harm if it is stopping */
-/* After NODE_STOPPED or NODE_FAILED (or never started): ends the threads, frees all. Not on a
- * shard's thread. */
+/* Ends the threads and frees all, in any state; not on a shard's thread. A node that has not
+ * stopped is left as a crash would leave it: nothing more is written. */
 void node_free(struct node *n);
 enum node_state node_state(const struct node *n); /* on the main shard's thread, or inline */
 const char *node_failure(const struct node *n);   /* "" if there is none */

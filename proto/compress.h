@@ -47,6 +47,9 @@ int decompress_put(enum codec codec, struct bytes in, size_t limit, struct buf *
  * not looked at. */
 int decompress_lz4_magic0(struct bytes in, size_t limit, struct buf *out);
 
+/* CRC-32 as gzip and messages of magic 0 and 1 have it (not CRC-32C). */
+uint32_t crc32_ieee(struct bytes in);
+
 /* One block of snappy as it is, without framing. */
 int snappy_raw_put(struct bytes in, struct buf *out);
 

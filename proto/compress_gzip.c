@@ -69,6 +69,11 @@ static long header_size(struct bytes in)
     return at <= in.len ? (long)at : ERR_CORRUPT;
 }
 
+uint32_t crc32_ieee(struct bytes in)
+{
+    return (uint32_t)crc32_z(0, in.len ? in.data : (const uint8_t *)"", in.len);
+}
+
 static uint32_t load_le32(const uint8_t *p)
 {
     uint32_t v;
@@ -113,12 +118,11 @@ static int inflate_member(z_stream *z, struct bytes in, size_t *at, size_t *fed_
             return ERR_TRUNCATED;
         }
     }
-    struct bytes data = {out->data + member, out->len - member};
     if (in.len - *at < TRAILER) {
         return ERR_TRUNCATED;
     }
-    if (load_le32(in.data + *at) !=
-            crc32_z(0, data.len ? data.data : (const uint8_t *)"", data.len) ||
+    struct bytes data = {out->data + member, out->len - member};
+    if (load_le32(in.data + *at) != crc32_ieee(data) ||
         load_le32(in.data + *at + 4) != (uint32_t)data.len) {
         return ERR_CORRUPT;
     }

@@ -133,6 +133,9 @@ static int get_frame(struct bytes in, size_t limit, bool magic0, struct buf *out
             f.at += 4;
         }
         f.at += n;
+        if (rv == 0 && out->len == before) {
+            break; /* Kafka's reader takes an empty block for the end */
+        }
     }
     return rv;
 }

@@ -9,8 +9,9 @@
 
 enum {
     HEADER = 16,
-    BLOCK = 32 << 10,     /* raw bytes of a block that we write, as Kafka's clients do */
-    BLOCK_MAX = 512 << 20 /* compressed bytes of a block that Kafka takes */
+    BLOCK = 32 << 10,      /* raw bytes of a block that we write, as Kafka's clients do */
+    BLOCK_MAX = 512 << 20, /* compressed bytes of a block that Kafka takes */
+    STEP = 2 << 10, /* Kafka reads this much at a time, across blocks; a failing read is lost */
 };
 
 static const uint8_t magic[8] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0};
@@ -83,7 +84,7 @@ static int check_header(const uint8_t *p)
     return 0;
 }
 
-static int get(struct bytes in, size_t limit, struct buf *out)
+static int get_blocks(struct bytes in, size_t limit, struct buf *out)
 {
     size_t start = out->len;
     if (in.len < HEADER || memcmp(in.data, magic, sizeof magic) != 0) {
@@ -117,6 +118,16 @@ static int get(struct bytes in, size_t limit, struct buf *out)
         at += n;
     }
     return 0;
+}
+
+static int get(struct bytes in, size_t limit, struct buf *out)
+{
+    size_t start = out->len;
+    int rv = get_blocks(in, limit, out);
+    if (rv == ERR_CORRUPT) {
+        out->len -= (out->len - start) % STEP;
+    }
+    return rv;
 }
 
 const struct codec_ops codec_snappy = {.name = "snappy", .put = put, .get = get};

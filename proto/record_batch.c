@@ -17,7 +17,8 @@ int batch_header_read(struct bytes in, struct batch_header *h)
     h->base_offset = (int64_t)load_be64(p + BATCH_AT_BASE_OFFSET);
     h->length = (int32_t)load_be32(p + BATCH_AT_LENGTH);
     h->magic = (int8_t)p[BATCH_AT_MAGIC];
-    if (h->length < BATCH_LENGTH_LEAST || h->magic < 0 || h->magic > BATCH_MAGIC) {
+    if (h->length < BATCH_LENGTH_LEAST || h->length > INT32_MAX - BATCH_LOG_OVERHEAD ||
+        h->magic < 0 || h->magic > BATCH_MAGIC) {
         return ERR_CORRUPT;
     }
     if (h->magic != BATCH_MAGIC) {
@@ -76,6 +77,9 @@ int batch_next(struct bytes *rest, struct bytes *batch)
     if (magic < 0 || magic > BATCH_MAGIC) {
         return ERR_CORRUPT;
     }
+    if (length > INT32_MAX - BATCH_LOG_OVERHEAD) {
+        return ERR_RANGE;
+    }
     size_t size = (size_t)BATCH_LOG_OVERHEAD + (size_t)length;
     if (rest->len < size) {
         return 0;
@@ -87,7 +91,8 @@ int batch_next(struct bytes *rest, struct bytes *batch)
 
 int32_t batch_sequence_add(int32_t sequence, int32_t n)
 {
-    return (int32_t)(((uint32_t)sequence + (uint32_t)n) & INT32_MAX);
+    int64_t sum = (int64_t)sequence + n;
+    return (int32_t)(sum > INT32_MAX ? sum - INT32_MAX - 1 : sum);
 }
 
 int32_t batch_last_sequence(const struct batch_header *h)
@@ -263,14 +268,7 @@ static bool record_is_cut(struct bytes rest)
 
 static enum record_fault tail_fault(int tail)
 {
-    switch (tail) {
-    case ERR_TOOBIG:
-        return RECORD_FAULT_LIMIT;
-    case ERR_TRUNCATED: /* gzip alone tells this apart, and so does Kafka */
-        return RECORD_FAULT_RECORD;
-    default:
-        return RECORD_FAULT_CODEC;
-    }
+    return tail == ERR_TOOBIG ? RECORD_FAULT_LIMIT : RECORD_FAULT_CODEC;
 }
 
 int record_reader_open(struct record_reader *r, struct bytes batch, size_t limit)
@@ -331,15 +329,17 @@ int record_reader_next(struct record_reader *r, struct record *out)
     if (record_parse(rest, &r->h, out, &used, &r->fault) < 0) {
         /* Too few bytes because decompression broke there, or a record that is wrong in itself? */
         bool short_of_bytes = r->tail && record_is_cut(rest);
-        return reader_error(r, short_of_bytes ? tail_fault(r->tail) : r->fault);
+        if (short_of_bytes) {
+            r->fault = tail_fault(r->tail);
+        } else if (batch_codec(&r->h) != CODEC_NONE) {
+            r->fault = RECORD_FAULT_RECORD; /* Kafka tells a malformed length apart only in bytes */
+        }
+        return reader_error(r, r->fault);
     }
     r->at += used;
     r->read++;
     if (--r->left == 0 && (r->at < r->records.len || r->tail)) {
-        bool more = r->at < r->records.len;
-        return reader_error(r, more                       ? RECORD_FAULT_RECORD
-                               : r->tail == ERR_TRUNCATED ? RECORD_FAULT_CODEC
-                                                          : tail_fault(r->tail));
+        return reader_error(r, r->at < r->records.len ? RECORD_FAULT_RECORD : tail_fault(r->tail));
     }
     return 1;
 }

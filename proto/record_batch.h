@@ -86,7 +86,8 @@ void batch_header_write(const struct batch_header *h, uint8_t *p);
 
 /* The next whole batch, of any magic, at the front of *rest: 1, *batch set and *rest moved behind
  * it. 0: the bytes end or end inside a batch; *rest is what was left over. ERR_CORRUPT: a length
- * below BATCH_LENGTH_LEAST or a magic that is none. Exactly what Kafka takes for a batch: only
+ * below BATCH_LENGTH_LEAST or a magic that is none. ERR_RANGE: a length whose batch would be larger
+ * than 2 GiB, which Kafka answers differently. Exactly what Kafka takes for a batch: only
  * batch_header_read tells whether a magic 2 header fits. */
 int batch_next(struct bytes *rest, struct bytes *batch);
 
@@ -137,7 +138,7 @@ static inline bool batch_has_producer(const struct batch_header *h)
 
 /* Sequence of the last record; sequences wrap from 2^31-1 to 0. BATCH_NO_SEQUENCE without one. */
 int32_t batch_last_sequence(const struct batch_header *h);
-/* sequence + n, wrapped. */
+/* sequence + n, n >= 0, wrapped. */
 int32_t batch_sequence_add(int32_t sequence, int32_t n);
 
 /* ---- CRC and patches in place; p is the first byte of a whole magic 2 batch ---- */
@@ -188,8 +189,8 @@ enum record_fault {
     RECORD_OK,
     RECORD_FAULT_RECORD, /* records do not fit the header: Kafka's InvalidRecordException */
     RECORD_FAULT_CODEC,  /* the compressed stream is broken: KafkaException */
-    RECORD_FAULT_FORM,   /* codec 5 to 7, or a record length of more than 5 bytes:
-                            IllegalArgumentException */
+    RECORD_FAULT_FORM,   /* codec 5 to 7, or in an uncompressed batch a record length of more than 5
+                            bytes: IllegalArgumentException */
     RECORD_FAULT_LIMIT,  /* beyond the limit on decompressed bytes; Kafka has none */
 };
 

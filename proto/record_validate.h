@@ -40,7 +40,6 @@ struct batch_record_error { /* RecordErrors of the answer */
     int32_t index;          /* of the record in its batch */
     int16_t code;           /* KE_INVALID_RECORD or KE_INVALID_TIMESTAMP */
     int64_t timestamp;
-    int64_t offset;
 };
 
 struct batch_verdict {
@@ -71,8 +70,8 @@ struct bytes batch_record_error_text(const struct batch_rules *rules,
 /* What Kafka asks about a whole Produce request before it looks at single partitions: is the first
  * batch of these bytes transactional? 1 yes, 0 no (also when there is no whole batch),
  * ERR_CORRUPT: its frame makes no sense, which Kafka answers with KE_CORRUPT_MESSAGE for EVERY
- * partition of the request. Ask for every partition in order; the first answer that is not 0 is
- * final. */
+ * partition of the request. ERR_RANGE: the same with KE_UNKNOWN_SERVER_ERROR. Ask for every
+ * partition in order; the first answer that is not 0 is final. */
 int batch_first_is_transactional(struct bytes records);
 
 #endif

@@ -14,7 +14,17 @@
  * line. What can stall the loop has an operation that completes later: io_fsync_start,
  * io_send_cold, io_work.
  * - A callback never runs inside the call that started it, always from io_turn on the owner's
- * shard, exactly once; after io_sock_close or io_op_cancel none comes any more.
+ * shard, exactly once; after io_sock_close no callback of the socket comes any more (a cold send in
+ * flight still completes, with ERR_CANCELED).
+ *
+ * Refined by the backends' owner:
+ * - io_wake from any thread ends the present wait or the next one.
+ * - Sockets: an arm with the events of the one before costs nothing; a callback may arm again,
+ * close the socket, or do neither. Every event that was armed comes with IO_HUP, so that the next
+ * recv or send tells what happened. Close what is open before io_destroy, which then runs the loop
+ * until all that was in flight has completed.
+ * - Files: an fsync in flight when its file is closed still completes; the descriptor goes after
+ * it. The file of a cold send must stay open until the op completes.
  *
  * Errors are the negative codes of base/err.h. Who frees: sockets by io_sock_close, files by
  * io_file_close; struct io_op is the caller's and must stay in place until its callback. */
@@ -130,6 +140,9 @@ struct io_ops {
 
     /* worker pool */
     void (*work)(struct io *io, struct io_op *op, void (*fn)(struct io_op *op));
+
+    /* may be NULL: io_handle_peer then says "" */
+    void (*handle_peer)(struct io *io, int handle, char *out, size_t n);
 };
 
 struct io {
@@ -244,7 +257,9 @@ static inline int64_t io_sendfile(struct io_sock *s, struct io_file *f, uint64_t
 }
 /* Sends up to n (<= 1 MiB) bytes that may have to come from the disk, without stalling the loop.
  * Completes with the bytes sent or an error. One at a time per socket; closing the socket first
- * completes it with ERR_CANCELED. */
+ * completes it with ERR_CANCELED. It does not wait for the peer: what the socket did not take is
+ * left out of the count (ERR_AGAIN if it took nothing; arm IO_WRITE), and is in memory by then. 0
+ * means that the file ends before off + 1. */
 static inline void io_send_cold(struct io_sock *s, struct io_file *f, uint64_t off, size_t n,
                                 struct io_op *op)
 {
@@ -257,6 +272,14 @@ static inline void io_sock_close(struct io_sock *s)
 static inline void io_handle_close(struct io *io, int handle)
 {
     io->ops->handle_close(io, handle);
+}
+/* Numeric address of an accepted handle's peer; "" if it is not known (any more). */
+static inline void io_handle_peer(struct io *io, int handle, char *out, size_t n)
+{
+    out[0] = '\0';
+    if (io->ops->handle_peer != NULL) {
+        io->ops->handle_peer(io, handle, out, n);
+    }
 }
 
 static inline int io_open(struct io *io, const char *path, unsigned flags, struct io_file **out)
@@ -290,7 +313,9 @@ static inline int io_truncate(struct io_file *f, uint64_t size) /* cuts or grows
 {
     return f->io->ops->truncate(f, size);
 }
-static inline int io_allocate(struct io_file *f, uint64_t size) /* reserves blocks up to size */
+/* Reserves blocks up to size; the file's size stays. ERR_UNSUPPORTED where the file system cannot.
+ */
+static inline int io_allocate(struct io_file *f, uint64_t size)
 {
     return f->io->ops->allocate(f, size);
 }
@@ -317,8 +342,9 @@ static inline int io_file_size(struct io_file *f, uint64_t *size)
 {
     return f->io->ops->file_size(f, size);
 }
-static inline int
-io_lock(struct io_file *f) /* fcntl record lock, exclusive; ERR_LOCKED if another process has it */
+/* Exclusive lock (fcntl; conflicts with Java's FileLock), gone when the file is closed. ERR_LOCKED
+ * if somebody else has it: another process, or another open of the file in this one. */
+static inline int io_lock(struct io_file *f)
 {
     return f->io->ops->lock(f);
 }

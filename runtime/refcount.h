@@ -29,13 +29,10 @@ static inline void refcount_get(struct refcount *r)
 /* True for the last owner, who frees the object. */
 static inline bool refcount_put(struct refcount *r)
 {
-    uint32_t before = atomic_fetch_sub_explicit(&r->n, 1, memory_order_release);
+    /* not release and a fence: the thread sanitizer does not understand fences */
+    uint32_t before = atomic_fetch_sub_explicit(&r->n, 1, memory_order_acq_rel);
     ASSERT(before > 0);
-    if (before == 1) {
-        atomic_thread_fence(memory_order_acquire);
-        return true;
-    }
-    return false;
+    return before == 1;
 }
 
 /* Whether the caller is the only owner (and so may still change the object). */

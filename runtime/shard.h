@@ -50,7 +50,9 @@ struct task {
     void *user;
 };
 
-/* Bytes of request memory this shard may hold; charged as they arrive. */
+/* Bytes of request memory this shard may hold; charged as they arrive. limit is
+ * SHARD_BUDGET_DEFAULT until the node sets another, before start. */
+#define SHARD_BUDGET_DEFAULT ((uint64_t)64 << 20)
 struct budget {
     uint64_t limit;
     uint64_t used;
@@ -71,8 +73,9 @@ struct shard {
     uint32_t heap_count;
     uint32_t heap_cap;
     struct list tasks;
-    bool stopping;
-    void *priv;
+    bool stopping;             /* the group was asked to stop: as of the last turn */
+    void *priv;                /* shard.c's */
+    struct conn_shard *conns;  /* conn.c's */
 };
 
 /* Called on the shard's own thread, right after its io exists and before the first turn, and again

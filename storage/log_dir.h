@@ -76,6 +76,7 @@ struct log_dir {
     struct io *io;
     struct io_file *lock;
     struct arena arena;
+    struct arena start_arena; /* of entries, until log_dir_forget_start */
 };
 
 /* Splits a directory name. false: not a name that Kafka knows (it stops the node: so does

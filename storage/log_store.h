@@ -54,9 +54,10 @@ struct log_store {
     struct list deletions;  /* struct deletion, due time ascending */
     struct io_op unlink_op; /* the one deletion that a worker runs */
     struct deletion *unlinking;
-    struct list flush_due; /* logs with flush.ms pending */
-    int64_t due_ms;        /* what hooks.due was told; INT64_MAX none */
-    struct buf path;       /* scratch for names */
+    struct list flush_due;      /* logs with flush.ms pending */
+    int64_t due_ms;             /* what hooks.due was told; INT64_MAX none */
+    struct buf path;            /* scratch for names */
+    struct append_group *group; /* scratch of plog_append; made when first needed */
 };
 
 void log_store_init(struct log_store *st, struct io *io, const struct logger *lg,

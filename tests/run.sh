@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds Millrace with the sanitizers, and runs tests.
 #
-#   tests/run.sh                 what CI runs: tidy unit sim compat tools fuzz, each in its short form
+#   tests/run.sh                 what CI runs: tidy and unit, the suites that are whole so far
 #   tests/run.sh NAME...         some of: tidy unit sim compat tools cluster fuzz bench
 #   tests/run.sh --list          the names, a line each
 #
@@ -17,7 +17,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 names=(tidy unit sim compat tools cluster fuzz bench)
-default=(tidy unit sim compat tools fuzz)
+default=(tidy unit)
 
 case ${1:-} in
   --help | -h) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit ;;

@@ -1,0 +1,79 @@
+/* quorum-state: term, vote and leader as Kafka keeps them, one line of JSON. data_version 0 goes
+ * with kraft.version 0 and names the voters, data_version 1 goes with kraft.version 1. */
+#include <jansson.h>
+#include <stdio.h>
+
+#include "controller/metadata_log.h"
+
+enum { FILE_MAX = 64 << 10, PATH_MAX_BYTES = 4096 };
+
+static int bad(struct errmsg *em, const char *path, const char *what)
+{
+    return errmsg_set(em, ERR_CORRUPT, "%s cannot be used: %s", path, what);
+}
+
+static bool take(json_t *o, const char *key, int32_t *out)
+{
+    json_t *v = json_object_get(o, key);
+    json_int_t n = json_integer_value(v);
+    if (!json_is_integer(v) || n < -1 || n > INT32_MAX) {
+        return false;
+    }
+    *out = (int32_t)n;
+    return true;
+}
+
+int quorum_state_read(struct io *io, const char *partition_dir, struct quorum_state *out,
+                      struct errmsg *em)
+{
+    char path[PATH_MAX_BYTES];
+    struct buf text = {0};
+    *out = (struct quorum_state){-1, -1, -1, 0};
+    snprintf(path, sizeof path, "%s/quorum-state", partition_dir);
+    int err = io_read_file(io, path, FILE_MAX, &text);
+    if (err) {
+        buf_free(&text);
+        return err == ERR_NOTFOUND ? 0
+                                   : errmsg_set(em, err, "cannot read %s: %s", path, err_text(err));
+    }
+    json_error_t je;
+    json_t *o = json_loadb((const char *)text.data, text.len, 0, &je);
+    buf_free(&text);
+    if (!json_is_object(o)) {
+        err = bad(em, path, "it is not a JSON object");
+    } else if (!take(o, "data_version", &out->data_version) || out->data_version < 0 ||
+               out->data_version > 1) {
+        err = bad(em, path, "its data_version is not 0 or 1 (written by a newer release?)");
+    } else if (!take(o, "leaderEpoch", &out->epoch) || !take(o, "leaderId", &out->leader_id) ||
+               !take(o, "votedId", &out->voted_id)) {
+        err = bad(em, path, "leaderEpoch, leaderId or votedId is missing or no number");
+    }
+    json_decref(o);
+    return err;
+}
+
+int quorum_state_write(struct io *io, const char *partition_dir, const struct quorum_state *s,
+                       const int32_t *voters, size_t voters_n, struct errmsg *em)
+{
+    char path[PATH_MAX_BYTES];
+    struct buf text = {0};
+    snprintf(path, sizeof path, "%s/quorum-state", partition_dir);
+    if (s->data_version == 0) {
+        buf_printf(&text,
+                   "{\"clusterId\":\"\",\"leaderId\":%d,\"leaderEpoch\":%d,\"votedId\":%d,"
+                   "\"appliedOffset\":0,\"currentVoters\":[",
+                   s->leader_id, s->epoch, s->voted_id);
+        for (size_t i = 0; i < voters_n; i++) {
+            buf_printf(&text, "%s{\"voterId\":%d}", i ? "," : "", voters[i]);
+        }
+        buf_put_str(&text, "],\"data_version\":0}");
+    } else {
+        buf_printf(&text,
+                   "{\"leaderId\":%d,\"leaderEpoch\":%d,\"votedId\":%d,"
+                   "\"votedDirectoryId\":\"AAAAAAAAAAAAAAAAAAAAAA\",\"data_version\":1}",
+                   s->leader_id, s->epoch, s->voted_id);
+    }
+    int err = io_replace_file(io, path, text.data, text.len);
+    buf_free(&text);
+    return err ? errmsg_set(em, err, "cannot write %s: %s", path, err_text(err)) : 0;
+}

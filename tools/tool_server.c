@@ -1,0 +1,313 @@
+/* `millrace server [FILE]`: runs one node until SIGTERM or SIGINT and stops it in order. The main
+ * thread only waits for signals; the node's shards have threads of their own and tell their state
+ * by SIGUSR1. The log goes to stderr, what a newcomer wants to read to stdout. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "broker/config.h"
+#include "broker/node.h"
+#include "tools/text.h"
+#include "tools/tool.h"
+
+enum { DEFAULT_PORT = 9092, OVERRIDES_MAX = 256 };
+
+static const char help[] =
+    "Usage: millrace server [FILE] [--override KEY=VALUE]... [--data DIR]\n"
+    "\n"
+    "Runs a node: a broker, a controller, or both. Without FILE it is a complete\n"
+    "single node on localhost:9092 that keeps its data in ./millrace-data and makes\n"
+    "that folder if need be. FILE is a Kafka server.properties.\n"
+    "\n"
+    "Examples:\n"
+    "  millrace server\n"
+    "  millrace server --data /var/lib/millrace --override num.partitions=3\n"
+    "  millrace server /etc/millrace/server.properties --override log.level=debug\n"
+    "\n"
+    "Options:\n"
+    "  --override KEY=VALUE   sets one setting, over the file. May be given several times.\n"
+    "  --data DIR             where a node without FILE keeps its data\n"
+    "  --help                 this text\n"
+    "  --version              the version\n"
+    "\n"
+    "SIGTERM or Ctrl-C stops the node in order; the exit status is then 0.\n";
+
+struct options {
+    const char *file;
+    const char *data;
+    const char *overrides[OVERRIDES_MAX];
+    size_t overrides_n;
+};
+
+/* What on_state, on a shard's thread, tells the main thread. */
+struct server {
+    pthread_t main;
+    pthread_mutex_t lock;
+    enum node_state state;
+};
+
+/* ---- log ---- */
+
+static int64_t log_wall_ms(void *ctx)
+{
+    (void)ctx;
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void log_sink(void *ctx, const char *line, size_t len)
+{
+    (void)ctx;
+    while (len > 0) {
+        ssize_t n = write(STDERR_FILENO, line, len);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return; /* nobody reads the log: the node goes on */
+        }
+        line += n;
+        len -= (size_t)n;
+    }
+}
+
+static enum log_level level_of(const char *name)
+{
+    return strcmp(name, "debug") == 0   ? LOG_DEBUG
+           : strcmp(name, "warn") == 0  ? LOG_WARN
+           : strcmp(name, "error") == 0 ? LOG_ERROR
+                                        : LOG_INFO;
+}
+
+/* ---- command line ---- */
+
+static int usage_error(const char *fmt, const char *what)
+{
+    fprintf(stderr, "millrace server: ");
+    fprintf(stderr, fmt, what);
+    fprintf(stderr, "\nSee `millrace server --help`.\n");
+    return 1;
+}
+
+/* The value of an option that is given as --name VALUE or --name=VALUE; NULL: another option. */
+static const char *value_of(const char *name, int argc, char **argv, int *i)
+{
+    size_t n = strlen(name);
+    if (strncmp(argv[*i], name, n) != 0) {
+        return NULL;
+    }
+    if (argv[*i][n] == '=') {
+        return argv[*i] + n + 1;
+    }
+    if (argv[*i][n] == '\0' && *i + 1 < argc) {
+        return argv[++*i];
+    }
+    return NULL;
+}
+
+static int parse(int argc, char **argv, struct options *o)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *v;
+        if ((v = value_of("--override", argc, argv, &i)) != NULL) {
+            if (o->overrides_n == OVERRIDES_MAX) {
+                return usage_error("too many overrides at %s", v);
+            }
+            o->overrides[o->overrides_n++] = v;
+        } else if ((v = value_of("--data", argc, argv, &i)) != NULL) {
+            o->data = v;
+        } else if (argv[i][0] == '-') {
+            return usage_error("unknown or incomplete option %s", argv[i]);
+        } else if (o->file) {
+            return usage_error("one configuration file is enough: %s", argv[i]);
+        } else {
+            o->file = argv[i];
+        }
+    }
+    if (o->file && o->data) {
+        return usage_error("--data is for a node without a file: set log.dirs in %s", o->file);
+    }
+    return 0;
+}
+
+/* ---- configuration ---- */
+
+static int read_file(struct config *c, const char *path, struct errmsg *em)
+{
+    struct buf text = {0};
+    int err = tool_read_file(path, &text, em);
+    if (err == 0) {
+        err = config_add_properties(c, buf_bytes(&text), path, em);
+    }
+    buf_free(&text);
+    return err;
+}
+
+static struct config *configure(const struct options *o, struct logger *lg, struct errmsg *em)
+{
+    struct config *c = config_new();
+    char host[256] = "localhost";
+    gethostname(host, sizeof host - 1);
+    struct sysinfo si;
+    struct config_machine m = {
+        .hostname = host,
+        .processors = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
+        .memory_bytes = sysinfo(&si) == 0 ? (uint64_t)si.totalram * si.mem_unit : 0,
+        .tmp_dir = getenv("TMPDIR"),
+    };
+    int err = 0;
+    if (o->file) {
+        err = read_file(c, o->file, em);
+    } else {
+        config_zero(c, o->data ? o->data : "millrace-data", DEFAULT_PORT);
+    }
+    for (size_t i = 0; i < o->overrides_n && err == 0; i++) {
+        err = config_add_override(c, o->overrides[i], em);
+    }
+    if (err == 0) {
+        err = config_finish(c, &m, lg, em);
+    }
+    if (err) {
+        config_free(c);
+        return NULL;
+    }
+    lg->level = level_of(c->v.log_level);
+    return c;
+}
+
+/* Descriptors are a budget: take what the system allows. */
+static void raise_file_limit(const struct logger *lg)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+        r.rlim_cur = r.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &r) != 0) {
+            log_warn(lg, "server", "the limit of open files stays as it is error=\"%s\"",
+                     strerror(errno));
+        }
+    }
+}
+
+/* ---- running ---- */
+
+static void on_state(void *user, struct node *n, enum node_state state)
+{
+    (void)n;
+    struct server *s = user;
+    pthread_mutex_lock(&s->lock);
+    s->state = state;
+    pthread_mutex_unlock(&s->lock);
+    pthread_kill(s->main, SIGUSR1);
+}
+
+static enum node_state state_now(struct server *s)
+{
+    pthread_mutex_lock(&s->lock);
+    enum node_state state = s->state;
+    pthread_mutex_unlock(&s->lock);
+    return state;
+}
+
+static void say_ready(const struct node *n)
+{
+    const struct config *c = n->config;
+    printf("Millrace %s: node %d is ready.", MILLRACE_VERSION, (int)n->id);
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        const struct listener_config *l = &c->listeners.v[i];
+        if (!l->controller) {
+            printf(" %s on %s:%u.", l->name, l->host[0] ? l->host : "*", node_port(n, l->name));
+        }
+    }
+    printf(" Data in %s.\n", c->log_dirs[0]);
+    fflush(stdout);
+}
+
+/* Waits for signals until the node has stopped. */
+static int run(struct node *n, struct server *s, const sigset_t *set)
+{
+    bool said = false;
+    for (;;) {
+        int sig;
+        if (sigwait(set, &sig) != 0) {
+            continue;
+        }
+        if (sig == SIGTERM || sig == SIGINT) {
+            node_stop(n);
+            continue;
+        }
+        enum node_state state = state_now(s);
+        if (state == NODE_RUNNING && !said) {
+            said = true;
+            say_ready(n);
+        } else if (state == NODE_STOPPED) {
+            return 0;
+        } else if (state == NODE_FAILED) {
+            fprintf(stderr, "millrace server: %s\n", node_failure(n));
+            return 1;
+        }
+    }
+}
+
+static int serve(struct config *c, const struct logger *lg)
+{
+    struct errmsg em = {{0}};
+    struct server s = {.main = pthread_self(), .lock = PTHREAD_MUTEX_INITIALIZER};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    raise_file_limit(lg);
+    struct node_options o = {.config = c, .log = lg, .on_state = on_state, .user = &s};
+    struct node *n = node_new(&o, &em);
+    if (n == NULL) {
+        fprintf(stderr, "millrace server: %s\n", em.text);
+        config_free(c);
+        return 1;
+    }
+    int status = 1;
+    if (node_start(n, &em)) {
+        fprintf(stderr, "millrace server: %s\n", em.text);
+    } else {
+        status = run(n, &s, &set);
+    }
+    node_free(n);
+    return status;
+}
+
+int tool_server(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            fputs(help, stdout);
+            return 0;
+        }
+        if (strcmp(argv[i], "--version") == 0) {
+            printf("millrace %s\n", MILLRACE_VERSION);
+            return 0;
+        }
+    }
+    struct options o = {0};
+    if (parse(argc, argv, &o)) {
+        return 1;
+    }
+    struct logger lg = {.level = LOG_INFO, .wall_ms = log_wall_ms, .sink = log_sink};
+    struct errmsg em = {{0}};
+    struct config *c = configure(&o, &lg, &em);
+    if (c == NULL) {
+        fprintf(stderr, "millrace server: %s\n", em.text);
+        return 1;
+    }
+    return serve(c, &lg);
+}
