@@ -21,6 +21,7 @@ enum {
 struct request_pool {
     struct node_shard *ns;
     struct list free;
+    struct list live;
     unsigned n;
 };
 
@@ -31,6 +32,7 @@ struct request_pool *request_pool_new(struct node_shard *ns)
     struct request_pool *p = MEM_NEW(struct request_pool);
     p->ns = ns;
     list_init(&p->free);
+    list_init(&p->live);
     return p;
 }
 
@@ -40,8 +42,11 @@ void request_pool_free(struct request_pool *p)
     if (p == NULL) {
         return;
     }
-    while ((it = list_pop_front(&p->free))) {
-        struct request *r = LIST_ENTRY(it, struct request, node);
+    while (!list_empty(&p->live)) { /* only when the node is freed without a stop */
+        request_drop(LIST_ENTRY(p->live.next, struct request, live));
+    }
+    while ((it = list_pop_front(&p->free)) != NULL) {
+        struct request *r = LIST_ENTRY(it, struct request, live);
         arena_free(&r->arena);
         mem_free(r);
     }
@@ -51,18 +56,16 @@ void request_pool_free(struct request_pool *p)
 static struct request *pool_get(struct request_pool *p)
 {
     struct list *it = list_pop_front(&p->free);
-    if (it == NULL) {
-        struct request *r = MEM_NEW(struct request);
-        list_init(&r->node);
-        return r;
-    }
-    p->n--;
-    return LIST_ENTRY(it, struct request, node);
+    struct request *r = it ? LIST_ENTRY(it, struct request, live) : MEM_NEW(struct request);
+    p->n -= it != NULL;
+    list_push_back(&p->live, &r->live);
+    return r;
 }
 
 static void pool_put(struct request_pool *p, struct request *r)
 {
     struct arena arena = r->arena;
+    list_remove(&r->live);
     image_put((struct image *)(uintptr_t)r->image);
     if (arena.used > POOL_ARENA_MAX || p->n >= POOL_MAX) {
         arena_free(&arena);
@@ -75,7 +78,7 @@ static void pool_put(struct request_pool *p, struct request *r)
     }
     *r = (struct request){.arena = arena};
     p->n++;
-    list_push_front(&p->free, &r->node);
+    list_push_front(&p->free, &r->live);
 }
 
 /* ---- answers ---- */
@@ -85,7 +88,6 @@ static void finish(struct request *r, struct list *chunks)
 {
     ASSERT_ON_SHARD(r->ns->shard);
     struct conn_req *cr = r->cr;
-    ASSERT(list_empty(&r->node) || r->node.next != NULL);
     cr->user = NULL;
     pool_put(r->ns->requests, r);
     conn_reply(cr, chunks);

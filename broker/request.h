@@ -38,7 +38,7 @@ extern const size_t api_table_n;
 const struct api *api_find(int16_t key); /* NULL: not served */
 
 struct request {
-    struct list node;      /* the request's owner's: a queue it waits in */
+    struct list live;      /* in the pool's list of those that are unanswered */
     struct conn_req *cr;   /* the connection's side */
     struct node_shard *ns; /* the connection's shard */
     const struct listener *listener;
