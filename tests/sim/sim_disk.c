@@ -621,6 +621,8 @@ void sim_disk_power_loss(struct sim_disk *d)
 {
     d->stats.power_losses++;
     d->faults.dead = false;
+    /* Names first: a file whose removal is lost was hidden, and shows its bytes again below. */
+    sim_names_power_loss(d);
     list_for_each (it, &d->inodes) {
         struct sim_inode *ino = LIST_ENTRY(it, struct sim_inode, node);
         ASSERT(ino->handles == 0 && list_empty(&ino->syncs));
@@ -629,7 +631,6 @@ void sim_disk_power_loss(struct sim_disk *d)
             file_power_loss(ino);
         }
     }
-    sim_names_power_loss(d);
 }
 
 int sim_disk_corrupt(struct sim_disk *d, const char *path, uint64_t byte, unsigned bit)
