@@ -281,6 +281,7 @@ static void sizes_of_tagged_fields_grow(void **state)
     (void)state;
     struct fetch_response_node_endpoint nodes[40];
     char host[40][16];
+    struct proto_tag tags[40];
     struct fetch_response r;
     struct fetch_response again;
     proto_msg_init(&fetch_response_msg, &r);
@@ -292,8 +293,8 @@ static void sizes_of_tagged_fields_grow(void **state)
             proto_init(&fetch_response_node_endpoint_desc, &nodes[i]);
             snprintf(host[i], sizeof host[i], "host%d", i);
             nodes[i].host = bytes_str(host[i]);
-            nodes[i].unknown.tags =
-                &(struct proto_tag){7000, bytes_of("0123456789", i % 2 ? 10 : 0)};
+            tags[i] = (struct proto_tag){7000, bytes_of("0123456789", i % 2 ? 10 : 0)};
+            nodes[i].unknown.tags = &tags[i];
             nodes[i].unknown.n = 1;
         }
         r.node_endpoints = nodes;
