@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "broker/config_check.h"
 #include "broker/node_priv.h"
 #include "controller/channel.h"
 #include "controller/controller.h"
@@ -149,7 +150,8 @@ static int start_controller(struct node *n, struct errmsg *em)
     cc.cluster_id = n->cluster_id;
     cc.log_dir = c->metadata_log_dir;
     cc.directory_id = metadata_dir_id(n);
-    cc.validator = n->priv->validator;
+    config_check_init(&n->priv->validator, c);
+    cc.validator = &n->priv->validator;
     cc.on_fatal = on_fatal;
     cc.user = n;
     cc.voters = voters;

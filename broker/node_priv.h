@@ -7,9 +7,8 @@
 #include "broker/checkpoints.h"
 #include "broker/config.h"
 #include "broker/node.h"
+#include "controller/config_validator.h"
 #include "runtime/conn.h"
-
-struct config_validator;
 
 /* The CONTROLLER listener: accepts on the controller's shard, where its connections live. */
 struct node_controller {
@@ -42,7 +41,7 @@ struct node_priv {
     char failure[512];
     struct node_controller controller;
     struct checkpoints *checkpoints;
-    const struct config_validator *validator;
+    struct config_validator validator;
     struct task begin; /* main: the first step, after the shards have started */
     struct node_step *steps;
     unsigned steps_out;
