@@ -128,6 +128,7 @@ struct forwarded {
     struct request *r;
     forward_done *done; /* NULL: the answer goes to the client as it is */
     forward_refuse *refuse;
+    void *user; /* of both */
 };
 
 static size_t peer_address(const struct request *r, uint8_t out[16])
@@ -165,10 +166,10 @@ static void reply_decoded(struct forwarded *f, struct bytes frame)
     if (proto_skip_response_header(frame, r->hdr.api_key, r->hdr.version, &correlation, &at) ||
         proto_decode(m, r->hdr.version, bytes_of(frame.data + at, frame.len - at), NULL, &r->arena,
                      response)) {
-        f->refuse(r, KE_UNKNOWN_SERVER_ERROR);
+        f->refuse(r, KE_UNKNOWN_SERVER_ERROR, f->user);
         return;
     }
-    f->done(r, response);
+    f->done(r, response, f->user);
 }
 
 static void on_forwarded(struct forward_call *call, int16_t code, struct bytes response)
@@ -180,7 +181,7 @@ static void on_forwarded(struct forward_call *call, int16_t code, struct bytes r
     if (code == KE_BROKER_NOT_AVAILABLE) {
         request_close(r);
     } else if (code) {
-        f->refuse(r, code);
+        f->refuse(r, code, f->user);
     } else if (f->done) {
         reply_decoded(f, response);
     } else {
@@ -197,7 +198,8 @@ static void on_cancel(struct request *r)
     request_drop(r);
 }
 
-static void start(struct request *r, struct bytes frame, forward_done *done, forward_refuse *refuse)
+static void start(struct request *r, struct bytes frame, forward_done *done, forward_refuse *refuse,
+                  void *user)
 {
     struct forwarded *f = MEM_NEW(struct forwarded);
     uint8_t address[16];
@@ -205,6 +207,7 @@ static void start(struct request *r, struct bytes frame, forward_done *done, for
     f->r = r;
     f->done = done;
     f->refuse = refuse;
+    f->user = user;
     r->state = f;
     r->on_cancel = on_cancel;
     forward_start(&f->call, r->ns, frame, bytes_of(address, n),
@@ -213,10 +216,11 @@ static void start(struct request *r, struct bytes frame, forward_done *done, for
 
 void forward_request(struct request *r, forward_refuse *refuse)
 {
-    start(r, r->cr->frame, NULL, refuse);
+    start(r, r->cr->frame, NULL, refuse, NULL);
 }
 
-void forward_body(struct request *r, const void *body, forward_done *done, forward_refuse *refuse)
+void forward_body(struct request *r, const void *body, forward_done *done, forward_refuse *refuse,
+                  void *user)
 {
     struct buf frame = {0};
     struct errmsg em;
@@ -225,9 +229,9 @@ void forward_body(struct request *r, const void *body, forward_done *done, forwa
     if (proto_encode(proto_request(r->hdr.api_key), r->hdr.version, body, &frame, &em)) {
         log_error(request_node(r)->log, "forward", "a request does not encode: %s", em.text);
         buf_free(&frame);
-        refuse(r, KE_UNKNOWN_SERVER_ERROR);
+        refuse(r, KE_UNKNOWN_SERVER_ERROR, user);
         return;
     }
-    start(r, buf_bytes(&frame), done, refuse);
+    start(r, buf_bytes(&frame), done, refuse, user);
     buf_free(&frame);
 }

@@ -16,14 +16,15 @@
 
 /* Answers r with an error that came instead of the controller's answer (REQUEST_TIMED_OUT,
  * UNKNOWN_SERVER_ERROR). */
-typedef void forward_refuse(struct request *r, int16_t code);
-/* Sends the client's request and answers r. */
+typedef void forward_refuse(struct request *r, int16_t code, void *user);
+/* Sends the client's request and answers r. refuse gets no user. */
 void forward_request(struct request *r, forward_refuse *refuse);
 
 /* The same with another body in place of the client's (in r's version). done gets the decoded
  * response, in r's arena, and answers r. */
-typedef void forward_done(struct request *r, void *response);
-void forward_body(struct request *r, const void *body, forward_done *done, forward_refuse *refuse);
+typedef void forward_done(struct request *r, void *response, void *user);
+void forward_body(struct request *r, const void *body, forward_done *done, forward_refuse *refuse,
+                  void *user);
 
 /* One request in an Envelope, until it is answered or its time is over. A field of whoever waits;
  * zero-initialised, in place until cb. */
