@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "broker/checkpoints.h"
 #include "broker/config.h"
+#include "broker/dir_assign.h"
 #include "broker/fetch_wait.h"
 #include "controller/image.h"
 #include "proto_errors.h"
@@ -350,6 +351,19 @@ static int create_log(struct partition *p, const struct image_partition *ip, con
     return err;
 }
 
+/* The controller learns where the log lies if the metadata says otherwise. */
+static void report_dir(const struct partition *p, const struct image_partition *ip)
+{
+    struct node_shard *ns = p->pm->ns;
+    unsigned dir = plog_dir_index(p->log);
+    for (uint32_t i = 0; i < ip->replicas_n && i < ip->directories_n; i++) {
+        if (ip->replicas[i] == ns->node->id &&
+            !uuid_eq(ip->directories[i], ns->node->log_dirs[dir]->meta.directory_id)) {
+            dir_assign_report(ns, p->topic->id, p->index, dir);
+        }
+    }
+}
+
 /* The first delta looks where the partition was; later ones make new ones. */
 static void open_partition(struct partition *p, const struct image_partition *ip)
 {
@@ -372,6 +386,7 @@ static void open_partition(struct partition *p, const struct image_partition *ip
     }
     p->offline = pm->store.dir_offline[plog_dir_index(p->log)];
     pm->per_dir[plog_dir_index(p->log)]++;
+    report_dir(p, ip);
 }
 
 static struct partition *add_partition(struct partition_manager *pm, const struct image *img,
