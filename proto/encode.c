@@ -136,7 +136,8 @@ static void encode_bytes(struct encoder *e, const struct proto_struct *s,
     e->p += v.len;
 }
 
-static inline void encode_scalar(struct encoder *e, enum proto_type type, const void *in)
+static inline __attribute__((always_inline)) void
+encode_scalar(struct encoder *e, enum proto_type type, const void *in)
 {
     uint16_t v16;
     uint32_t v32;
@@ -228,8 +229,10 @@ static void encode_struct_ptr(struct encoder *e, const struct proto_struct *s,
     }
 }
 
-static void encode_field(struct encoder *e, const struct proto_struct *s,
-                         const struct proto_field *f, const uint8_t *at)
+static inline __attribute__((always_inline)) void encode_field(struct encoder *e,
+                                                               const struct proto_struct *s,
+                                                               const struct proto_field *f,
+                                                               const uint8_t *at)
 {
     bool compact = e->flexible && !(f->flags & PF_OLD);
     bool nullable;
@@ -261,6 +264,10 @@ static void encode_field(struct encoder *e, const struct proto_struct *s,
 
 static bool struct_is_default(const struct proto_struct *s, const uint8_t *in)
 {
+    /* Most are copies of the defaults, padding included. */
+    if (memcmp(in, s->defaults, s->size) == 0) {
+        return true;
+    }
     if (((const struct proto_unknown *)(const void *)in)->n != 0) {
         return false;
     }

@@ -66,7 +66,8 @@ static struct bytes decode_string(struct decoder *d, bool compact, bool nullable
     return decode_slice(d, n, nullable);
 }
 
-static inline void decode_scalar(struct cursor *c, enum proto_type type, void *out)
+static inline __attribute__((always_inline)) void decode_scalar(struct cursor *c,
+                                                                enum proto_type type, void *out)
 {
     uint16_t v16;
     uint32_t v32;
@@ -192,7 +193,8 @@ static void decode_struct_ptr(struct decoder *d, const struct proto_field *f, ui
     memcpy(at, &v, sizeof v);
 }
 
-static void decode_field(struct decoder *d, const struct proto_field *f, uint8_t *at)
+static inline __attribute__((always_inline)) void
+decode_field(struct decoder *d, const struct proto_field *f, uint8_t *at)
 {
     bool compact = d->flexible && !(f->flags & PF_OLD);
     switch (f->type) {
