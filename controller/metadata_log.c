@@ -317,7 +317,7 @@ static bool must_roll(const struct metadata_log *log, const struct mlog_segment 
            (seg->first_ts >= 0 && h->max_timestamp - seg->first_ts > log->cfg.segment_ms);
 }
 
-void mlog_delete_segment(struct metadata_log *log, uint32_t i)
+int mlog_delete_segment(struct metadata_log *log, uint32_t i, struct errmsg *em)
 {
     static const char *const suffixes[] = {"log", "index", "timeindex", "txnindex", "snapshot"};
     char name[64];
@@ -331,6 +331,8 @@ void mlog_delete_segment(struct metadata_log *log, uint32_t i)
     mem_free(seg->marks);
     memmove(seg, seg + 1, (log->segs_n - i - 1) * sizeof *seg);
     log->segs_n--;
+    int err = io_fsync_dir(log->io, log->path);
+    return err ? mlog_fail(log, em, err, "make durable the names in", "") : 0;
 }
 
 /* ---- append ---- */
@@ -457,7 +459,7 @@ static int find_index(struct metadata_log *log, uint64_t index, struct mlog_segm
         return ERR_RANGE;
     }
     uint32_t s = log->segs_n - 1;
-    while (s > 0 && (log->segs[s].base_index == 0 || log->segs[s].base_index > index)) {
+    while (s > 0 && log->segs[s].base > log->known_offset && log->segs[s].base_index > index) {
         s--;
     }
     struct mlog_segment *seg = &log->segs[s];
@@ -600,10 +602,10 @@ int metadata_log_truncate(struct metadata_log *log, uint64_t index, struct errms
     if (err) {
         return mlog_fail(log, em, err, "find an entry to cut in", "");
     }
-    while (mlog_active(log) != seg) {
-        mlog_delete_segment(log, log->segs_n - 1);
+    while (err == 0 && mlog_active(log) != seg) {
+        err = mlog_delete_segment(log, log->segs_n - 1, em);
     }
-    if (seg->index_file == NULL) { /* it was sealed: active again */
+    if (err == 0 && seg->index_file == NULL) { /* it was sealed: active again */
         err = open_in(log, seg, "index", IO_OPEN_WRITE | IO_OPEN_CREATE, &seg->index_file, em);
         err = err ? err
                   : open_in(log, seg, "timeindex", IO_OPEN_WRITE | IO_OPEN_CREATE, &seg->time_file,

@@ -91,8 +91,9 @@ static int make_folder(struct metadata_log *log, const char *log_dir, struct err
     int err = io_stat(log->io, log->path, &st);
     if (err == ERR_NOTFOUND) {
         err = io_mkdir(log->io, log->path);
-        err = err ? err : io_fsync_dir(log->io, log_dir);
     }
+    /* Also if it was there: a process that made it may have been killed before this. */
+    err = err ? err : io_fsync_dir(log->io, log_dir);
     if (err) {
         return mlog_fail(log, em, err, "make", "");
     }
@@ -252,7 +253,6 @@ static int take_batch(struct opening *o, struct mlog_segment *seg, struct bytes 
     }
     if (counted) {
         o->index++;
-        seg->base_index = pos == 0 ? o->index : seg->base_index;
         mlog_add_epoch(log, h->leader_epoch, h->base_offset, o->index);
     }
     int err = mlog_segment_note(log, seg, h, pos, counted ? o->index : 0, o->em);
@@ -437,6 +437,7 @@ static int scan_log(struct opening *o)
         seg->marks_loaded = true;
         if (pos == 0) {
             seg->marks_n = 0;
+            seg->base_index = seg->base >= o->known ? o->index + 1 : 0;
         }
         seg->since_mark = pos - (seg->marks_n ? seg->marks[seg->marks_n - 1].pos : 0);
         if (pos > 0 && seg->marks_n) { /* the batch at pos has its mark and is read again */
@@ -476,11 +477,12 @@ static void load_epochs(struct opening *o)
 
 static int start_anew(struct opening *o, int64_t offset)
 {
-    while (o->log->segs_n) {
-        mlog_delete_segment(o->log, o->log->segs_n - 1);
+    int err = 0;
+    while (err == 0 && o->log->segs_n) {
+        err = mlog_delete_segment(o->log, o->log->segs_n - 1, o->em);
     }
     o->expected = offset;
-    return mlog_segment_create(o->log, offset, o->index + 1, o->em);
+    return err ? err : mlog_segment_create(o->log, offset, o->index + 1, o->em);
 }
 
 static int read_log(struct opening *o)

@@ -119,7 +119,10 @@ void mlog_add_epoch(struct metadata_log *log, int32_t epoch, int64_t offset, uin
 int mlog_write_epochs(struct metadata_log *log, struct errmsg *em);
 /* Looks for the records that name the voters in a control batch. */
 int mlog_note_control(struct metadata_log *log, struct bytes batch, struct errmsg *em);
-void mlog_delete_segment(struct metadata_log *log, uint32_t i);
+/* Durable when it returns, so that a crash never leaves a hole between segments: delete from an
+ * end.
+ */
+int mlog_delete_segment(struct metadata_log *log, uint32_t i, struct errmsg *em);
 
 /* metadata_anchors.c */
 int mlog_read_anchors(struct metadata_log *log, struct mlog_anchor **out, size_t *n,

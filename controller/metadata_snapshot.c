@@ -331,10 +331,14 @@ static int drop_oldest(struct metadata_log *log, struct errmsg *em)
     memmove(&log->snapshots[0], &log->snapshots[1], log->snapshots_n * sizeof log->snapshots[0]);
     int64_t start = log->snapshots[0].id.offset;
     log->start = start > log->start ? start : log->start;
-    while (log->segs_n > 1 && log->segs[1].base <= log->start) {
-        mlog_delete_segment(log, 0);
+    int err = 0;
+    while (err == 0 && log->segs_n > 1 && log->segs[1].base <= log->start) {
+        err = mlog_delete_segment(log, 0, em);
     }
-    int err = io_unlink(log->io, mlog_path(log, path, "%s", name));
+    if (err) {
+        return err;
+    }
+    err = io_unlink(log->io, mlog_path(log, path, "%s", name));
     return err ? mlog_fail(log, em, err, "delete", name) : 0;
 }
 

@@ -49,6 +49,7 @@ static struct world world_new(uint64_t seed)
     w.sim->self_advance = true;
     w.host = sim_host_new(w.sim, DISK);
     assert_int_equal(0, sim_disk_mkdir(w.host->disk, "/d"));
+    assert_int_equal(0, sim_disk_fsync_dir(w.host->disk, "/"));
     start_process(&w);
     w.cfg = (struct metadata_log_config){.log_dir = "/d",
                                          .segment_bytes = 1 << 30,
@@ -813,7 +814,7 @@ static void kills_and_power_losses_lose_nothing_durable(void **state)
     UNUSED(state);
     const char *from = getenv("SEED");
     uint64_t first = from ? strtoull(from, NULL, 10) : 1;
-    uint64_t count = from ? 1 : 60;
+    uint64_t count = from ? 1 : 120;
     for (uint64_t seed = first; seed < first + count; seed++) {
         if (from) {
             crash_seed(seed);
