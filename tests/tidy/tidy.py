@@ -4,7 +4,7 @@
 - Banned calls: clocks, disks, sockets, randomness and threads outside runtime/ (tools/ are blocking programs and may);
   raft_* outside controller/quorum.c; printf-like writes to stdout/stderr inside the node.
 - Include arrows: a folder includes only what stands below it.
-- Length: 70 lines a function, 800 a file. What is longer today stands in ratchet.tsv and may only shrink; `--update`
+- Length: 70 lines a function, 800 a file (1000 a test file). What is longer today stands in ratchet.tsv and may only shrink; `--update`
   rewrites the file, and refuses to let a number grow.
 - No mutable static and no thread-local outside runtime/. No TODO without a home: what is open stands in docs/PLAN.md.
 - Every folder has a README.md; every C file opens with a comment, or its header of the same name does.
@@ -14,7 +14,7 @@ import os, re, shutil, subprocess, sys
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
 RATCHET = os.path.join(ROOT, 'tests/tidy/ratchet.tsv')
-FUNCTION_MAX, FILE_MAX = 70, 800
+FUNCTION_MAX, FILE_MAX, TEST_FILE_MAX = 70, 800, 1000
 FOLDERS = ['base', 'runtime', 'proto', 'storage', 'controller', 'broker', 'tools']
 ARROWS = {  # folder -> folders whose headers it may include
     'base': {'base'},
@@ -76,7 +76,7 @@ def check_file(folder, path, long_things):
     if not path.startswith(os.path.join(ROOT, 'tests', 'unit')) and not raw.lstrip().startswith('/*') and not os.path.exists(path[:-2] + '.h'):
         find(path, 1, 'a file opens with a comment that tells its story')
     n = raw.count('\n')
-    if n > FILE_MAX:
+    if n > (FILE_MAX if folder != 'tests' else TEST_FILE_MAX):
         long_things[(rel, '-')] = n
     for name, line, length in functions(code):
         if length > FUNCTION_MAX:
