@@ -13,9 +13,18 @@
  * body_timeout_ms is closed; idle_ms without a request closes; a peer that does not read its
  * answers stops being read. An idle connection holds no buffers.
  *
+ * The budget is charged for frames (with the room they grow into: a frame's buffer grows with the
+ * bytes that arrive, so a lying length costs nothing), for bytes read ahead and for answers in
+ * memory until they are sent. While it is used up, a peer that has not read its answers for
+ * body_timeout_ms is closed.
+ *
+ * The peer's end of stream: what it sent whole is still started and answered, then the connection
+ * closes (a client that sends acks=0 and goes; a script that closes its writing side).
+ *
  * On close: unfinished requests get on_cancel (if they were started) and their memory is freed when
  * the owner answers (conn_reply on a canceled request only frees) or at once if they were not
- * started. */
+ * started. on_cancel and on_close never run inside conn_close (or inside on_request), but at the
+ * end of the turn; a request answered by then gets no on_cancel. */
 #ifndef RUNTIME_CONN_H
 #define RUNTIME_CONN_H
 
@@ -25,7 +34,8 @@
 struct conn;
 struct conn_req;
 
-/* A piece of an answer: memory that the reply owns, or a range of a file with a lease. */
+/* A piece of an answer: memory that the reply owns, or a range of a file with a lease. release runs
+ * on the connection's shard and must not call back into conn.h. */
 struct chunk {
     struct list node;
     enum { CHUNK_MEM, CHUNK_FILE } kind;
@@ -37,6 +47,7 @@ struct chunk {
                     struct shard *sh); /* called once, sent or not; frees the chunk itself too */
     void *user;                        /* release's */
     void *user2;
+    bool hot; /* FILE: surely in memory (appended a moment ago): do not ask, send */
 };
 
 struct conn_ops {
@@ -69,9 +80,6 @@ struct conn_req {
     void *user;          /* the owner's parked state */
     /* conn.c's */
     struct list out; /* chunks of the answer */
-    uint8_t state;
-    bool no_answer;
-    uint32_t charged;
 };
 
 struct conn {

@@ -9,11 +9,11 @@
 #include "runtime/frame_pool.h"
 
 enum {
-    CONN_SCRATCH = 64 * 1024,    /* one recv of small requests */
-    CONN_INLINE_MAX = 16 * 1024, /* frames up to this lie behind their conn_req in one block */
-    CONN_BIG = 32 * 1024,        /* after a frame of this size the next header is read alone */
-    CONN_TURN_MAX = 1024 * 1024, /* bytes received, or sent, in one go for one connection */
-    CONN_OUT_READ_MAX = 64 * 1024, /* unsent bytes of a blocked peer from which it is not read */
+    CONN_SCRATCH = 64 * 1024,       /* one recv of small requests */
+    CONN_INLINE_MAX = 16 * 1024,    /* frames up to this lie behind their conn_req in one block */
+    CONN_BIG = 32 * 1024,           /* after a frame of this size the next header is read alone */
+    CONN_TURN_MAX = 1024 * 1024,    /* bytes received, or sent, in one go for one connection */
+    CONN_OUT_READ_MAX = 64 * 1024,  /* unsent bytes of a blocked peer from which it is not read */
     CONN_OUT_RUN_MAX = 1024 * 1024, /* ... and from which no further request is started */
     CONN_IOV = 64,
     CONN_COPY_MAX = 1024, /* chunks up to this are copied together instead of gathered */
@@ -38,10 +38,12 @@ struct req {
     uint32_t have;        /* bytes of it that are in */
     size_t cap;           /* room at data; with pooled: what goes back to the pool */
     bool pooled;
-    bool overlap;      /* ops->overlaps said so */
-    bool reserve;      /* reads beyond the budget */
-    bool has_one;      /* `one` is in use: frees the request when it has been sent */
-    bool one_released; /* ... */
+    bool overlap;   /* ops->overlaps said so */
+    bool reserve;   /* reads beyond the budget */
+    bool has_one;   /* `one` is in use: it frees the request when it has been sent */
+    uint8_t state;  /* enum req_state */
+    size_t charged; /* to the budget */
+    const struct conn_ops *ops;
 };
 
 /* A cold send in flight; outlives its connection if that is closed meanwhile. */
@@ -65,27 +67,27 @@ struct conn_priv {
     struct list all, dirty, idle, begun, starved;
     struct conn_class *cls;
     struct io_sock *sock;
-    struct list reqs;         /* whole requests, not answered or not yet at the head, in order */
-    struct list *waiting;     /* the first of them that is not started; &reqs if all are */
-    struct req *cur;          /* being read */
-    uint8_t *carry;           /* bytes received and not split yet */
-    struct list out;          /* chunks to send, in order */
-    uint64_t out_bytes;       /* of them */
-    struct conn_cold *cold;   /* its chunk comes before those of out */
-    int64_t active_ms;        /* last byte in either direction */
-    int64_t idle_mark_ms;     /* active_ms as known to the idle list */
-    int64_t begun_ms;         /* last progress of the frame being read */
+    struct list reqs;       /* whole requests, not answered or not yet at the head, in order */
+    struct list *waiting;   /* the first of them that is not started; &reqs if all are */
+    struct req *cur;        /* being read */
+    uint8_t *carry;         /* bytes received and not split yet */
+    struct list out;        /* chunks to send, in order */
+    uint64_t out_bytes;     /* of them */
+    struct conn_cold *cold; /* its chunk comes before those of out */
+    int64_t active_ms;      /* last byte in either direction */
+    int64_t idle_mark_ms;   /* active_ms as known to the idle list */
+    int64_t begun_ms;       /* last progress of the frame being read */
     uint32_t carry_off, carry_len, carry_cap;
-    uint32_t reqs_n;          /* in reqs */
-    uint32_t running;         /* started and not answered */
-    uint32_t running_alone;   /* ... of those that do not overlap */
+    uint32_t reqs_n;        /* in reqs */
+    uint32_t running;       /* started and not answered */
+    uint32_t running_alone; /* ... of those that do not overlap */
     uint8_t hdr[4];
     uint8_t hdr_have;
-    bool big;          /* the last frame was: read the header alone, then the body in its place */
-    bool blocked;      /* the socket takes no more now: IO_WRITE is waited for */
-    bool is_starved;   /* over the budget: not read */
-    bool eof;          /* the peer sends no more; what it sent is still answered */
-    bool draining;     /* conn_drain */
+    bool big;        /* the last frame was: read the header alone, then the body in its place */
+    bool blocked;    /* the socket takes no more now: IO_WRITE is waited for */
+    bool is_starved; /* over the budget: not read */
+    bool eof;        /* the peer sends no more; what it sent is still answered */
+    bool draining;   /* conn_drain */
     bool closed;
     bool pumping;
 };
@@ -105,6 +107,7 @@ struct conn_shard {
     uint64_t next_id;
     unsigned count;
     bool budget_freed; /* starved connections may go on */
+    bool resuming;     /* conn_feed_starved is at work */
     uint8_t *in, *out; /* scratch, CONN_SCRATCH each */
 };
 
@@ -122,29 +125,38 @@ static inline struct conn_shard *conn_shard_of(const struct conn_priv *c)
 }
 
 /* conn.c */
-void conn_mark(struct conn_priv *c);  /* look at it at the end of the turn */
-void conn_pump(struct conn_priv *c);  /* start requests whose turn has come */
+void conn_mark(struct conn_priv *c);   /* look at it at the end of the turn */
+void conn_pump(struct conn_priv *c);   /* start requests whose turn has come */
 void conn_settle(struct conn_priv *c); /* end of the turn: start, send, read on, close, arm */
 void conn_touch(struct conn_priv *c, int64_t now_ms);
-void conn_fail(struct conn_priv *c, const char *why); /* closes, with a rate-limited line */
+/* Close, with a rate-limited line. */
+void conn_fail(struct conn_priv *c, const char *why);
+void conn_fail_length(struct conn_priv *c, int32_t len);
+void conn_fail_io(struct conn_priv *c, int64_t err);
 void req_free(struct conn_shard *cs, struct req *r);
 void req_free_frame(struct conn_shard *cs, struct req *r);
 
 /* conn_read.c */
 void conn_read(struct conn_priv *c);   /* the socket is readable */
-void conn_resume(struct conn_priv *c); /* bytes that wait in carry */
+bool conn_resume(struct conn_priv *c); /* goes on with what is here already */
+void conn_feed_starved(struct conn_shard *cs);
 bool conn_may_read(const struct conn_priv *c);
 void conn_drop_input(struct conn_priv *c);
 
 /* conn_write.c */
 void conn_flush(struct conn_priv *c);
 void conn_drop_output(struct conn_priv *c);
+void conn_charge_answer(struct conn_priv *c, const struct chunk *k);
+void conn_uncharge_answer(struct conn_priv *c, const struct chunk *k);
 
 /* conn_shard.c */
 struct conn_shard *conn_shard_get(struct shard *sh);
 struct conn_class *conn_class_get(struct conn_shard *cs, const struct conn_limits *limits);
 void conn_shard_wish(struct conn_shard *cs); /* run the task at the end of the turn */
 void conn_expiry_plan(struct conn_shard *cs, int64_t at_ms);
+void conn_trim_plan(struct conn_shard *cs);
+void conn_budget_take(struct conn_shard *cs, size_t bytes);
+void conn_budget_give(struct conn_shard *cs, size_t bytes);
 void conn_charge(struct conn_shard *cs, struct req *r, size_t bytes);
 void conn_uncharge(struct conn_shard *cs, struct req *r);
 

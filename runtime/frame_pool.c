@@ -10,10 +10,13 @@ static size_t class_bytes(unsigned k)
     return ((size_t)1 << (FRAME_CLASS_MIN_BITS + k)) + FRAME_SLACK;
 }
 
-/* The class whose buffers hold n bytes; FRAME_CLASSES if none does. */
+/* The class whose buffers hold n bytes; FRAME_CLASSES if it is left to the allocator. */
 static unsigned class_of(size_t n)
 {
     unsigned k = 0;
+    if (n <= FRAME_SMALL) {
+        return FRAME_CLASSES;
+    }
     while (k < FRAME_CLASSES && class_bytes(k) < n) {
         k++;
     }

@@ -15,6 +15,7 @@ enum {
     FRAME_CLASS_MIN_BITS = 14, /* 16 KiB */
     FRAME_CLASSES = 8,         /* ... 2 MiB */
     FRAME_SLACK = 4096,
+    FRAME_SMALL = 8192, /* up to here the allocator is as good */
 };
 
 struct frame_class {

@@ -210,6 +210,7 @@ static inline int io_accept(struct io_sock *l, int *handle)
 {
     return l->io->ops->accept(l, handle);
 }
+/* Takes a handle over; on failure it is closed. */
 static inline int io_sock_adopt(struct io *io, int handle, struct io_sock **out)
 {
     return io->ops->adopt(io, handle, out);

@@ -73,9 +73,9 @@ struct shard {
     uint32_t heap_count;
     uint32_t heap_cap;
     struct list tasks;
-    bool stopping;             /* the group was asked to stop: as of the last turn */
-    void *priv;                /* shard.c's */
-    struct conn_shard *conns;  /* conn.c's */
+    bool stopping;            /* the group was asked to stop: as of the last turn */
+    void *priv;               /* shard.c's */
+    struct conn_shard *conns; /* conn.c's */
 };
 
 /* Called on the shard's own thread, right after its io exists and before the first turn, and again
