@@ -356,6 +356,38 @@ static void test_file_errors_name_the_line(void **state)
     config_free(c);
 }
 
+static void load_sample(const char *name, bool broker, bool controller)
+{
+    char path[512];
+    static char text[16384];
+    struct errmsg em = {{0}};
+    struct buf log = {0};
+    struct logger lg = {LOG_WARN, no_clock, to_buf, &log};
+    struct config *c = config_new();
+    snprintf(path, sizeof path, "%s/../../deploy/%s", TEST_DATA, name);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    size_t n = fread(text, 1, sizeof text, f);
+    fclose(f);
+    assert_true(n > 0 && n < sizeof text);
+    assert_int_equal(config_add_properties(c, bytes_of(text, n), name, &em), 0);
+    if (config_finish(c, &machine, &lg, &em)) {
+        fail_msg("%s", em.text);
+    }
+    assert_true(c->is_broker == broker && c->is_controller == controller);
+    assert_null(strstr(buf_cstr(&log), "unknown"));
+    buf_free(&log);
+    config_free(c);
+}
+
+static void test_samples(void **state)
+{
+    (void)state;
+    load_sample("server.properties", true, true);
+    load_sample("broker.properties", true, false);
+    load_sample("controller.properties", false, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +402,7 @@ int main(void)
         cmocka_unit_test(test_synonyms),
         cmocka_unit_test(test_warnings),
         cmocka_unit_test(test_file_errors_name_the_line),
+        cmocka_unit_test(test_samples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
