@@ -354,7 +354,7 @@ def emit_struct_desc(m, s):
                                      for v in range(m.versions[0], m.versions[1] + 1))]
     if both:
         raise SchemaError(f"{m.path}: {both[0].name} is tagged in some of its versions only")
-    fields = f"{s.c_name}_fields" if s.fields else "NULL"
+    fields = f"{s.c_name}_fields" if s.fields else "proto_no_fields"
     if s.fields:
         out.append(f"static const struct proto_field {s.c_name}_fields[] = {{")
         out.extend(field_row(m, s, f) for f in inline + tagged)
@@ -386,7 +386,8 @@ def emit_tables(messages, apis, errors, enums, features):
     out = ["/* Made by gen.py from proto/schema: do not edit. */", "#include <stddef.h>", "",
            '#include "proto/descriptor.h"', '#include "proto_apis.h"', '#include "proto_enums.h"',
            '#include "proto_errors.h"', '#include "proto_features.h"', '#include "proto_messages.h"',
-           "", "static const uint8_t proto_empty[1];", ""]
+           "", "static const uint8_t proto_empty[1];",
+           "static const struct proto_field proto_no_fields[1];", ""]
     for m in messages:
         for s in m.order:
             out.extend(emit_struct_desc(m, s))
