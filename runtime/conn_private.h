@@ -38,10 +38,12 @@ struct req {
     uint32_t have;        /* bytes of it that are in */
     size_t cap;           /* room at data; with pooled: what goes back to the pool */
     bool pooled;
-    bool overlap;      /* ops->overlaps said so */
-    bool reserve;      /* reads beyond the budget */
-    bool has_one;      /* `one` is in use: frees the request when it has been sent */
-    bool one_released; /* ... */
+    bool overlap;   /* ops->overlaps said so */
+    bool reserve;   /* reads beyond the budget */
+    bool has_one;   /* `one` is in use: it frees the request when it has been sent */
+    uint8_t state;  /* enum req_state */
+    size_t charged; /* to the budget */
+    const struct conn_ops *ops;
 };
 
 /* A cold send in flight; outlives its connection if that is closed meanwhile. */
@@ -105,6 +107,7 @@ struct conn_shard {
     uint64_t next_id;
     unsigned count;
     bool budget_freed; /* starved connections may go on */
+    bool resuming;     /* conn_feed_starved is at work */
     uint8_t *in, *out; /* scratch, CONN_SCRATCH each */
 };
 
@@ -126,25 +129,34 @@ void conn_mark(struct conn_priv *c);   /* look at it at the end of the turn */
 void conn_pump(struct conn_priv *c);   /* start requests whose turn has come */
 void conn_settle(struct conn_priv *c); /* end of the turn: start, send, read on, close, arm */
 void conn_touch(struct conn_priv *c, int64_t now_ms);
-void conn_fail(struct conn_priv *c, const char *why); /* closes, with a rate-limited line */
+/* Close, with a rate-limited line. */
+void conn_fail(struct conn_priv *c, const char *why);
+void conn_fail_length(struct conn_priv *c, int32_t len);
+void conn_fail_io(struct conn_priv *c, int64_t err);
 void req_free(struct conn_shard *cs, struct req *r);
 void req_free_frame(struct conn_shard *cs, struct req *r);
 
 /* conn_read.c */
 void conn_read(struct conn_priv *c);   /* the socket is readable */
-void conn_resume(struct conn_priv *c); /* bytes that wait in carry */
+bool conn_resume(struct conn_priv *c); /* goes on with what is here already */
+void conn_feed_starved(struct conn_shard *cs);
 bool conn_may_read(const struct conn_priv *c);
 void conn_drop_input(struct conn_priv *c);
 
 /* conn_write.c */
 void conn_flush(struct conn_priv *c);
 void conn_drop_output(struct conn_priv *c);
+void conn_charge_answer(struct conn_priv *c, const struct chunk *k);
+void conn_uncharge_answer(struct conn_priv *c, const struct chunk *k);
 
 /* conn_shard.c */
 struct conn_shard *conn_shard_get(struct shard *sh);
 struct conn_class *conn_class_get(struct conn_shard *cs, const struct conn_limits *limits);
 void conn_shard_wish(struct conn_shard *cs); /* run the task at the end of the turn */
 void conn_expiry_plan(struct conn_shard *cs, int64_t at_ms);
+void conn_trim_plan(struct conn_shard *cs);
+void conn_budget_take(struct conn_shard *cs, size_t bytes);
+void conn_budget_give(struct conn_shard *cs, size_t bytes);
 void conn_charge(struct conn_shard *cs, struct req *r, size_t bytes);
 void conn_uncharge(struct conn_shard *cs, struct req *r);
 
