@@ -469,10 +469,9 @@ static void fill_resources(struct config *c, const struct config_machine *m)
     }
 }
 
-/* NAME:COUNT entries. */
-static int check_per_ip(const struct config *c, struct errmsg *em)
+int config_check_per_ip(struct bytes text, struct errmsg *em)
 {
-    struct config_list l = config_list_start(bytes_str(c->v.max_connections_per_ip_overrides));
+    struct config_list l = config_list_start(text);
     struct bytes e;
     while (config_list_next(&l, &e)) {
         const uint8_t *colon = e.len ? memrchr(e.data, ':', e.len) : NULL;
@@ -488,12 +487,17 @@ static int check_per_ip(const struct config *c, struct errmsg *em)
                               BYTES_FMT(e));
         }
     }
+    return 0;
+}
+
+static int check_connections(const struct config *c, struct errmsg *em)
+{
     if (c->v.max_connections_per_ip == 0 && *c->v.max_connections_per_ip_overrides == 0) {
         return errmsg_set(em, ERR_INVALID,
                           "max.connections.per.ip=0 lets nobody in; allowed: at least 1, or 0 with "
                           "max.connections.per.ip.overrides");
     }
-    return 0;
+    return config_check_per_ip(bytes_str(c->v.max_connections_per_ip_overrides), em);
 }
 
 static int check_rules(const struct config *c, const struct logger *lg, struct errmsg *em)
@@ -537,7 +541,7 @@ static int check_rules(const struct config *c, const struct logger *lg, struct e
                  "goes alone, from a reserve memory=%llu request_max=%d",
                  (unsigned long long)c->request_memory, (int)v->socket_request_max_bytes);
     }
-    return check_per_ip(c, em);
+    return check_connections(c, em);
 }
 
 int config_finish(struct config *c, const struct config_machine *m, const struct logger *lg,

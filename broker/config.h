@@ -86,6 +86,9 @@ void config_zero(struct config *c, const char *data_dir, uint16_t port);
 int config_finish(struct config *c, const struct config_machine *m, const struct logger *lg,
                   struct errmsg *em);
 
+/* Is this a list of ADDRESS:COUNT? */
+int config_check_per_ip(struct bytes text, struct errmsg *em);
+
 /* Was the name given (file, override, zero configuration)? */
 bool config_is_set(const struct config *c, const char *name);
 /* The text that was given, NULL if none was. */

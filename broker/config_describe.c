@@ -202,31 +202,65 @@ static void describe_unknown(struct describe *d, const char *name)
     e->documentation = BYTES_NULL;
 }
 
-/* Names set in the image on this broker or for all that the table of settings lacks. */
-static void describe_dynamic_only(struct describe *d, struct bytes resource, bool also_known)
+/* A name that the table of settings lacks and the image has: a quota, or one that nobody knows. */
+static void describe_dynamic_only(struct describe *d, struct bytes n)
 {
-    const struct image_config *set = image_config(d->img, CONFIG_BROKER, resource);
+    const char *name = arena_strndup(d->a, n.data, n.len);
+    const struct config_def *def = dynamic_config_find(n);
+    struct config_synonym self = {name, 1};
+    struct config_value v;
+    struct synonyms s = {0};
+    if (!is_wanted(d, name) || config_find(&config_broker_table, n)) {
+        return;
+    }
+    if (def == NULL) {
+        if (!config_given_text(d->c, name)) {
+            describe_unknown(d, name);
+        }
+        return;
+    }
+    add_broker_synonyms(d, &s, name, &self, 1, def->sensitive);
+    if (s.n > 0 && config_parse(def, s.v[0].value, &v, NULL) == 0) {
+        fill_entry(d, new_entry(d, name), def, printed(d, def, &v), &s);
+    }
+}
+
+static void describe_dynamic_names(struct describe *d)
+{
+    const struct image_config *own = image_config(d->img, CONFIG_BROKER, d->res->resource_name);
+    const struct image_config *all = image_config(d->img, CONFIG_BROKER, bytes_str(""));
+    for (uint32_t i = 0; own && i < own->n; i++) {
+        describe_dynamic_only(d, own->entries[i].name);
+    }
+    for (uint32_t i = 0; all && i < all->n; i++) {
+        if (bytes_is_null(image_config_value(d->img, CONFIG_BROKER, d->res->resource_name,
+                                             all->entries[i].name))) {
+            describe_dynamic_only(d, all->entries[i].name);
+        }
+    }
+}
+
+/* What is set for all brokers, and nothing else. */
+static void describe_cluster_wide(struct describe *d)
+{
+    const struct image_config *set = image_config(d->img, CONFIG_BROKER, bytes_str(""));
     for (uint32_t i = 0; set && i < set->n; i++) {
         struct bytes n = set->entries[i].name;
         const char *name = arena_strndup(d->a, n.data, n.len);
         const struct config_def *def = dynamic_config_find(n);
-        struct config_value v;
+        struct config_value v = {.null = true};
         struct synonyms s = {0};
-        if (!is_wanted(d, name) || (!also_known && config_find(&config_broker_table, n))) {
+        if (!is_wanted(d, name)) {
             continue;
         }
         if (def == NULL) {
-            if (!config_given_text(d->c, name)) {
-                describe_unknown(d, name);
-            }
+            describe_unknown(d, name);
             continue;
         }
-        if (config_parse(def, set->entries[i].value, &v, NULL)) {
-            continue;
+        add_synonym(&s, name, set->entries[i].value, def->sensitive, CONFIG_SOURCE_BROKER_DEFAULT);
+        if (config_parse(def, set->entries[i].value, &v, NULL) == 0) {
+            fill_entry(d, new_entry(d, name), def, printed(d, def, &v), &s);
         }
-        add_synonym(&s, name, set->entries[i].value, def->sensitive,
-                    resource.len ? CONFIG_SOURCE_BROKER : CONFIG_SOURCE_BROKER_DEFAULT);
-        fill_entry(d, new_entry(d, name), def, printed(d, def, &v), &s);
     }
 }
 
@@ -245,7 +279,7 @@ static void describe_broker(struct describe *d)
             describe_unknown(d, name);
         }
     }
-    describe_dynamic_only(d, d->res->resource_name, false);
+    describe_dynamic_names(d);
 }
 
 /* A node id as text; -1 if it is none. */
@@ -341,7 +375,7 @@ static void describe_resource(struct describe *d)
         return;
     case CONFIG_BROKER:
         if (name.len == 0) {
-            describe_dynamic_only(d, name, true);
+            describe_cluster_wide(d);
         } else if (is_this_node(d)) {
             describe_broker(d);
         }

@@ -7,8 +7,11 @@
 
 /* Thread pools of Kafka's: a change may at most double or halve them. */
 static const char *const pools[] = {
-    "background.threads",   "num.io.threads",
-    "num.network.threads",  "num.recovery.threads.per.data.dir",
+    "background.threads",
+    "log.cleaner.threads",
+    "num.io.threads",
+    "num.network.threads",
+    "num.recovery.threads.per.data.dir",
     "num.replica.fetchers",
 };
 
@@ -138,6 +141,25 @@ static int16_t refuse_pool(const struct config *c, const struct image *img,
     return 0;
 }
 
+/* Rules beyond type and range, for a new whole number. */
+static int16_t check_number(const struct config *c, const struct image *img,
+                            const struct config_def *d, int64_t wanted, struct errmsg *em)
+{
+    if (wanted == 0 && strcmp(d->name, "log.retention.ms") == 0) {
+        errmsg_set(em, 0,
+                   "log.retention.ms=0 is not allowed; allowed: -1 (no limit), or at least 1");
+        return KE_INVALID_REQUEST;
+    }
+    if (wanted == 0 && strcmp(d->name, "max.connections.per.ip") == 0 &&
+        dynamic_config_text(c, img, "max.connections.per.ip.overrides").len == 0) {
+        errmsg_set(em, 0,
+                   "max.connections.per.ip=0 lets nobody in; allowed: at least 1, or 0 with "
+                   "max.connections.per.ip.overrides");
+        return KE_INVALID_REQUEST;
+    }
+    return refuse_pool(c, img, d, wanted, em);
+}
+
 int16_t dynamic_config_check(const struct config *c, const struct image *img, struct bytes name,
                              struct bytes value, bool cluster_wide, struct errmsg *em)
 {
@@ -167,6 +189,10 @@ int16_t dynamic_config_check(const struct config *c, const struct image *img, st
     if (config_parse(d, value, &v, em)) {
         return KE_INVALID_REQUEST;
     }
+    if (strcmp(d->name, "max.connections.per.ip.overrides") == 0 &&
+        config_check_per_ip(v.text, em)) {
+        return KE_INVALID_REQUEST;
+    }
     bool whole = d->type == CONFIG_INT || d->type == CONFIG_LONG;
-    return whole ? refuse_pool(c, img, d, v.integer, em) : 0;
+    return whole ? check_number(c, img, d, v.integer, em) : 0;
 }
