@@ -75,10 +75,10 @@ static int get_block(struct bytes in, size_t start, size_t limit, struct buf *ou
     return 0;
 }
 
-/* 0, ERR_CORRUPT for a stream that only a newer reader understands. */
+/* The version must be 1 or more; the least compatible one is not looked at, as in Kafka. */
 static int check_header(const uint8_t *p)
 {
-    if (memcmp(p, magic, sizeof magic) != 0 || (int32_t)load_be32(p + 12) < 1) {
+    if (memcmp(p, magic, sizeof magic) != 0 || (int32_t)load_be32(p + 8) < 1) {
         return ERR_CORRUPT;
     }
     return 0;
