@@ -1,42 +1,51 @@
-/* millrace: one binary. Called by one of Kafka's tool names (a link) it is that tool; else the
- * first argument names it. */
+/* `millrace TOOL arguments...`, or a link named like one of Kafka's tools: finds the tool and runs
+ * it. */
 #include <stdio.h>
 #include <string.h>
 
 #include "tools/tool.h"
 
-static int help(FILE *out)
+static void usage(FILE *out)
 {
-    fprintf(out, "millrace: a Kafka broker and its tools\n\nusage: millrace TOOL [options]   (each "
-                 "answers --help)\n\n");
+    fprintf(out, "Usage: millrace TOOL [OPTION]...\n"
+                 "\n"
+                 "A Kafka broker, and its tools. `millrace server` starts a complete node on\n"
+                 "localhost:9092; `millrace TOOL --help` explains one tool.\n"
+                 "\n");
     for (const struct tool *t = tool_table; t->name; t++) {
-        fprintf(out, "  %-22s %s\n", t->name, t->summary);
+        fprintf(out, "  %-20s %s\n", t->name, t->summary);
     }
-    fprintf(out, "\n  help, --help           this text\n  --version              the version\n");
-    return out == stdout ? 0 : 2;
+    fprintf(out, "  %-20s %s\n", "version", "says which version this is");
 }
 
 int main(int argc, char **argv)
 {
-    const struct tool *t = tool_find(argv[0]);
+    const struct tool *t = argc > 0 ? tool_find_kafka(argv[0]) : NULL;
     if (t) {
         return t->run(argc, argv);
     }
     if (argc < 2) {
-        return help(stderr);
+        usage(stderr);
+        return 1;
     }
-    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
-        strcmp(argv[1], "-h") == 0) {
-        return help(stdout);
-    }
-    if (strcmp(argv[1], "--version") == 0) {
+    const char *name = argv[1];
+    if (strcmp(name, "--version") == 0 || strcmp(name, "version") == 0) {
         printf("millrace %s\n", MILLRACE_VERSION);
         return 0;
     }
-    t = tool_find(argv[1]);
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        t = argc > 2 ? tool_find(argv[2]) : NULL;
+        if (t) {
+            char *help[] = {argv[2], "--help", NULL};
+            return t->run(2, help);
+        }
+        usage(stdout);
+        return 0;
+    }
+    t = tool_find(name);
     if (t == NULL) {
-        fprintf(stderr, "millrace: there is no tool '%s'; `millrace help` lists them\n", argv[1]);
-        return 2;
+        fprintf(stderr, "millrace: there is no tool \"%s\"; `millrace help` lists them.\n", name);
+        return 1;
     }
     return t->run(argc - 1, argv + 1);
 }

@@ -1,47 +1,54 @@
-/* The table of tools: see tool.h. One line each, sorted as `millrace help` prints them. */
 #include <string.h>
 
 #include "tools/tool.h"
 
-int tool_topics(int argc, char **argv);
-int tool_configs(int argc, char **argv);
-int tool_console_producer(int argc, char **argv);
-int tool_console_consumer(int argc, char **argv);
-int tool_get_offsets(int argc, char **argv);
-int tool_delete_records(int argc, char **argv);
-int tool_broker_api_versions(int argc, char **argv);
-
 const struct tool tool_table[] = {
-    {"topics", "kafka-topics", "create, list, describe, alter and delete topics", tool_topics},
-    {"configs", "kafka-configs", "show and change settings", tool_configs},
-    {"console-producer", "kafka-console-producer", "write lines into a topic",
+    {"topics", "kafka-topics", "creates, lists, describes, changes and deletes topics",
+     tool_topics},
+    {"configs", "kafka-configs", "shows and changes settings of topics and brokers", tool_configs},
+    {"console-producer", "kafka-console-producer", "writes lines to a topic",
      tool_console_producer},
-    {"console-consumer", "kafka-console-consumer", "print the records of a topic",
+    {"console-consumer", "kafka-console-consumer", "prints the records of a topic",
      tool_console_consumer},
-    {"get-offsets", "kafka-get-offsets", "offsets of partitions, by time", tool_get_offsets},
-    {"delete-records", "kafka-delete-records", "delete records below given offsets",
+    {"get-offsets", "kafka-get-offsets", "shows where partitions begin and end", tool_get_offsets},
+    {"delete-records", "kafka-delete-records", "deletes records below an offset",
      tool_delete_records},
-    {"broker-api-versions", "kafka-broker-api-versions", "list what brokers serve",
+    {"broker-api-versions", "kafka-broker-api-versions", "shows which APIs a broker serves",
      tool_broker_api_versions},
-    {"decode", NULL, "print Kafka frames and captures as JSON", tool_decode},
+    {"decode", NULL, "prints frames of the protocol, given as hex or from a capture, as JSON",
+     tool_decode},
     {NULL, NULL, NULL, NULL},
 };
 
-const struct tool *tool_find(const char *name)
+/* Is b the name a, with .sh behind or without? */
+static int same(const char *a, const char *b)
+{
+    size_t n = strlen(a);
+    return strncmp(a, b, n) == 0 && (b[n] == '\0' || strcmp(b + n, ".sh") == 0);
+}
+
+static const char *base(const char *name)
 {
     const char *slash = strrchr(name, '/');
-    const char *base = slash ? slash + 1 : name;
-    size_t n = strlen(base);
-    if (n > 3 && strcmp(base + n - 3, ".sh") == 0) {
-        n -= 3;
-    }
+    return slash ? slash + 1 : name;
+}
+
+const struct tool *tool_find_kafka(const char *name)
+{
     for (const struct tool *t = tool_table; t->name; t++) {
-        const char *names[] = {t->name, t->kafka_name};
-        for (size_t i = 0; i < 2; i++) {
-            if (names[i] && strlen(names[i]) == n && memcmp(names[i], base, n) == 0) {
-                return t;
-            }
+        if (t->kafka_name && same(t->kafka_name, base(name))) {
+            return t;
         }
     }
     return NULL;
+}
+
+const struct tool *tool_find(const char *name)
+{
+    for (const struct tool *t = tool_table; t->name; t++) {
+        if (strcmp(t->name, base(name)) == 0) {
+            return t;
+        }
+    }
+    return tool_find_kafka(name);
 }
