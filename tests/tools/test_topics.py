@@ -1,0 +1,67 @@
+"""The admin tools and console tools against one node: what they print and how they end."""
+import json
+import re
+
+from node import millrace
+
+
+def tool(node, name, *args, **kw):
+    return millrace(name, '--bootstrap-server', node.servers, *args, **kw)
+
+
+def test_topics_life(node):
+    assert tool(node, 'topics', '--create', '--topic', 'a', '--partitions', '2', '--config', 'retention.ms=1000')[:2] == (0, 'Created topic a.\n')
+    status, out, _ = tool(node, 'topics', '--create', '--topic', 'a')
+    assert status == 1 and "Topic 'a' already exists." in out
+    assert tool(node, 'topics', '--create', '--topic', 'a', '--if-not-exists')[0] == 0
+    assert 'a' in tool(node, 'topics', '--list')[1].splitlines()
+    status, out, _ = tool(node, 'topics', '--describe', '--topic', 'a')
+    assert status == 0
+    assert re.match(r'Topic: a\tTopicId: [\w-]{22}\tPartitionCount: 2\tReplicationFactor: 1\tConfigs: .*retention.ms=1000', out)
+    assert '\tTopic: a\tPartition: 1\tLeader: 1\tReplicas: 1\tIsr: 1\tElr: \tLastKnownElr: \n' in out
+    assert tool(node, 'topics', '--alter', '--topic', 'a', '--partitions', '4')[0] == 0
+    status, out, _ = tool(node, 'topics', '--alter', '--topic', 'a', '--partitions', '3')
+    assert status == 1 and 'would not be an increase' in out
+    assert tool(node, 'topics', '--delete', '--topic', 'a')[0] == 0
+    status, out, _ = tool(node, 'topics', '--describe', '--topic', 'a')
+    assert status == 1 and "Topic 'a' does not exist as expected" in out
+
+
+def test_bad_requests_are_one_sentence(node):
+    for args, text in ((('--create', '--topic', 'bad name'), 'bad name'), (('--create', '--topic', 'r', '--replication-factor', '3'), 'factor')):
+        status, out, _ = tool(node, 'topics', *args)
+        assert status == 1 and text in out and len(out.strip().splitlines()) == 1
+    assert millrace('topics', '--list')[0] == 1
+    assert millrace('topics', '--bootstrap-server', '127.0.0.1:1', '--list')[0] == 1
+
+
+def test_configs(node):
+    tool(node, 'topics', '--create', '--topic', 'c')
+    assert tool(node, 'configs', '--alter', '--topic', 'c', '--add-config', 'retention.ms=7,cleanup.policy=[compact,delete]')[:2] == \
+        (0, 'Completed updating config for topic c.\n')
+    out = tool(node, 'configs', '--describe', '--topic', 'c')[1]
+    assert out.startswith('Dynamic configs for topic c are:\n  cleanup.policy=compact,delete sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:')
+    assert tool(node, 'configs', '--alter', '--topic', 'c', '--delete-config', 'retention.ms,cleanup.policy')[0] == 0
+    assert tool(node, 'configs', '--describe', '--topic', 'c')[1] == 'Dynamic configs for topic c are:\n'
+    status, _, err = tool(node, 'configs', '--alter', '--topic', 'c', '--add-config', 'retention.ms=abc')
+    assert status == 1 and 'retention.ms' in err and 'abc' in err
+
+
+def test_console_offsets_and_delete_records(node, tmp_path):
+    lines = ''.join('k%d\tv%d\n' % (i, i) for i in range(10))
+    tool(node, 'topics', '--create', '--topic', 'd', '--partitions', '1')
+    assert tool(node, 'console-producer', '--topic', 'd', '--reader-property', 'parse.key=true', '--timeout', '5', input=lines.encode())[0] == 0
+    assert tool(node, 'get-offsets', '--topic', 'd')[1] == 'd:0:10\n'
+    cut = tmp_path / 'cut.json'
+    cut.write_text(json.dumps({'partitions': [{'topic': 'd', 'partition': 0, 'offset': 4}], 'version': 1}))
+    assert 'partition: d-0\tlow_watermark: 4' in tool(node, 'delete-records', '--offset-json-file', str(cut))[1]
+    assert tool(node, 'get-offsets', '--topic', 'd', '--time', 'earliest')[1] == 'd:0:4\n'
+    status, out, err = tool(node, 'console-consumer', '--topic', 'd', '--from-beginning', '--max-messages', '6', '--timeout-ms', '10000',
+                            '--formatter-property', 'print.key=true', '--formatter-property', 'print.offset=true')
+    assert status == 0 and out == ''.join('Offset:%d\tk%d\tv%d\n' % (i, i, i) for i in range(4, 10)), err
+    assert 'Processed a total of 6 messages' in err
+
+
+def test_broker_api_versions(node):
+    status, out, _ = tool(node, 'broker-api-versions')
+    assert status == 0 and '\tProduce(0): 0 to 13 [usable: 13],' in out and '\tFetch(1): 4 to 18 [usable: 18],' in out
