@@ -143,4 +143,10 @@ int quorum_state_read(struct io *io, const char *partition_dir, struct quorum_st
 int quorum_state_write(struct io *io, const char *partition_dir, const struct quorum_state *s,
                        const int32_t *voters, size_t voters_n, struct errmsg *em);
 
+/* Term and vote to start with, written down: the term is not below the log's last epoch; a sole
+ * voter begins a new term with its own vote. */
+int quorum_state_prepare(struct io *io, const struct metadata_log *log, const int32_t *voters,
+                         size_t voters_n, int32_t node_id, struct quorum_state *out,
+                         struct errmsg *em);
+
 #endif

@@ -77,3 +77,38 @@ int quorum_state_write(struct io *io, const char *partition_dir, const struct qu
     buf_free(&text);
     return err ? errmsg_set(em, err, "cannot write %s: %s", path, err_text(err)) : 0;
 }
+
+/* Term and vote to start with; a sole voter begins a new term with its own vote. */
+int quorum_state_prepare(struct io *io, const struct metadata_log *log, const int32_t *voters,
+                         size_t voters_n, int32_t node_id, struct quorum_state *out,
+                         struct errmsg *em)
+{
+    struct bytes record;
+    int err = quorum_state_read(io, metadata_log_path(log), out, em);
+    if (err) {
+        return err;
+    }
+    int32_t last = metadata_log_last_epoch(log);
+    if (out->epoch < last) {
+        *out = (struct quorum_state){last, -1, -1, out->data_version};
+    }
+    if (out->voted_id < 0) { /* who leads in this epoch has our vote */
+        out->voted_id = out->leader_id;
+    }
+    out->leader_id = -1;
+    out->data_version = metadata_log_kraft_version(log, &record) > 0;
+    if (out->epoch < 0) {
+        out->epoch = 0;
+    }
+    if (voters_n == 1) {
+        if (out->epoch == INT32_MAX) {
+            return errmsg_set(em, ERR_RANGE, "%s/quorum-state has the largest epoch there is",
+                              metadata_log_path(log));
+        }
+        out->epoch++;
+        out->voted_id = node_id;
+    } else if (out->epoch == 0) {
+        out->epoch = 1; /* of the configuration, entry 1 */
+    }
+    return quorum_state_write(io, metadata_log_path(log), out, voters, voters_n, em);
+}
