@@ -1,3 +1,4 @@
+/* The table of tools, and how a name finds its tool: see tool.h. */
 #include <string.h>
 
 #include "tools/tool.h"
