@@ -368,8 +368,7 @@ static void on_timer(struct timer *t)
 static void handle_update(struct quorum *q, const struct raft_event *e, const struct raft_update *u)
 {
     uint64_t request_term = request_term_of(e);
-    q->step_is_append =
-        e->type == RAFT_RECEIVE && e->receive.message->type == RAFT_APPEND_ENTRIES;
+    q->step_is_append = e->type == RAFT_RECEIVE && e->receive.message->type == RAFT_APPEND_ENTRIES;
     if ((u->flags & (RAFT_UPDATE_CURRENT_TERM)) || (u->flags & (RAFT_UPDATE_VOTED_FOR))) {
         if (!persist_vote(q)) {
             return;

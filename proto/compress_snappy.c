@@ -1,7 +1,8 @@
 /* snappy in the framing of Kafka's Java clients: 16 bytes of magic, version and least compatible
  * version, then blocks, each a big-endian int32 length and one raw snappy block. A header may come
  * again between blocks (streams one behind the other). Input that does not start with the magic is
- * one raw block. librdkafka and others write either. */
+ * one raw block. librdkafka and others write either. The versions are not looked at, as in Kafka.
+ */
 #include <snappy-c.h>
 
 #include "base/assert.h"
@@ -75,23 +76,11 @@ static int get_block(struct bytes in, size_t start, size_t limit, struct buf *ou
     return 0;
 }
 
-/* The version must be 1 or more; the least compatible one is not looked at, as in Kafka. */
-static int check_header(const uint8_t *p)
-{
-    if (memcmp(p, magic, sizeof magic) != 0 || (int32_t)load_be32(p + 8) < 1) {
-        return ERR_CORRUPT;
-    }
-    return 0;
-}
-
 static int get_blocks(struct bytes in, size_t limit, struct buf *out)
 {
     size_t start = out->len;
     if (in.len < HEADER || memcmp(in.data, magic, sizeof magic) != 0) {
         return in.len ? get_block(in, start, limit, out) : ERR_CORRUPT;
-    }
-    if (check_header(in.data) < 0) {
-        return ERR_CORRUPT;
     }
     size_t at = HEADER;
     /* Fewer than four bytes at the end are ignored, as in Kafka. */
@@ -101,8 +90,8 @@ static int get_blocks(struct bytes in, size_t limit, struct buf *out)
             if (in.len - at < HEADER) {
                 return ERR_CORRUPT;
             }
-            if (check_header(in.data + at) < 0) {
-                return memcmp(in.data + at, magic, sizeof magic) != 0 ? 0 : ERR_CORRUPT;
+            if (memcmp(in.data + at, magic, sizeof magic) != 0) {
+                return 0; /* trailing bytes */
             }
             at += HEADER;
             continue;

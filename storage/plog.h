@@ -31,6 +31,7 @@ enum segment_flags {
     SEG_TIME_KNOWN = 32,  /* time_n, largest_ts and largest_ts_offset are */
     SEG_PADDED = 64,      /* .index and .timeindex have their full size on the disk */
     SEG_HAS_TXN = 128,    /* there is a .txnindex */
+    SEG_NO_INDEX = 256,   /* loading: .index or .timeindex is missing */
 };
 
 /* largest_ts of a segment without timestamps. */
@@ -62,6 +63,7 @@ enum { INDEX_ENTRY = 8, TIME_ENTRY = 12, TXN_ENTRY = 34, RECENT_MAX = 64 };
 /* Where a recent batch begins in the active segment. */
 struct boundary {
     int64_t offset;
+    int64_t last; /* offset */
     uint64_t pos;
 };
 

@@ -11,7 +11,7 @@
 #include "storage/batch_scan.h"
 #include "storage/plog.h"
 
-enum { LOOKUP_WINDOW = 4096, COPY_MAX = 64 << 20 };
+enum { LOOKUP_WINDOW = 4096 };
 
 /* ---- one segment ---- */
 
@@ -25,15 +25,20 @@ static bool locate_recent(const struct plog *log, const struct segment *seg, int
     }
     uint32_t least = t->recent_n > RECENT_MAX ? t->recent_n - RECENT_MAX : 0;
     uint64_t behind = seg->size;
+    bool found = false;
     for (uint32_t i = t->recent_n; i > least; i--) {
         const struct boundary *b = &t->recent[(i - 1) % RECENT_MAX];
+        if (b->last < offset) { /* between two batches there may be a gap */
+            return found;
+        }
+        *p = (struct batch_place){.pos = b->pos,
+                                  .size = (uint32_t)(behind - b->pos),
+                                  .base_offset = b->offset,
+                                  .leader_epoch = -1};
         if (b->offset <= offset) {
-            *p = (struct batch_place){.pos = b->pos,
-                                      .size = (uint32_t)(behind - b->pos),
-                                      .base_offset = b->offset,
-                                      .leader_epoch = -1};
             return true;
         }
+        found = true;
         behind = b->pos;
     }
     return false;

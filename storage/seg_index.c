@@ -474,7 +474,7 @@ void tail_note_batch(struct plog *log, struct segment *seg, const struct batch_h
         t->unindexed = 0;
     }
     t->unindexed += batch_size(h);
-    t->recent[t->recent_n++ % RECENT_MAX] = (struct boundary){h->base_offset, pos};
+    t->recent[t->recent_n++ % RECENT_MAX] = (struct boundary){h->base_offset, last, pos};
 }
 
 void tail_note_last_time(struct plog *log, struct segment *seg)

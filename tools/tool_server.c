@@ -1,20 +1,19 @@
 /* `millrace server [FILE]`: runs one node until SIGTERM or SIGINT and stops it in order. The main
  * thread only waits for signals; the node's shards have threads of their own and tell their state
  * by SIGUSR1. The log goes to stderr, what a newcomer wants to read to stdout. */
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/sysinfo.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "broker/config.h"
 #include "broker/node.h"
+#include "runtime/limits.h"
+#include "runtime/log_sink.h"
 #include "tools/text.h"
 #include "tools/tool.h"
 
@@ -53,32 +52,6 @@ struct server {
     pthread_mutex_t lock;
     enum node_state state;
 };
-
-/* ---- log ---- */
-
-static int64_t log_wall_ms(void *ctx)
-{
-    (void)ctx;
-    struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-static void log_sink(void *ctx, const char *line, size_t len)
-{
-    (void)ctx;
-    while (len > 0) {
-        ssize_t n = write(STDERR_FILENO, line, len);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return; /* nobody reads the log: the node goes on */
-        }
-        line += n;
-        len -= (size_t)n;
-    }
-}
 
 static enum log_level level_of(const char *name)
 {
@@ -184,19 +157,6 @@ static struct config *configure(const struct options *o, struct logger *lg, stru
     return c;
 }
 
-/* Descriptors are a budget: take what the system allows. */
-static void raise_file_limit(const struct logger *lg)
-{
-    struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
-        r.rlim_cur = r.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &r) != 0) {
-            log_warn(lg, "server", "the limit of open files stays as it is error=\"%s\"",
-                     strerror(errno));
-        }
-    }
-}
-
 /* ---- running ---- */
 
 static void on_state(void *user, struct node *n, enum node_state state)
@@ -268,7 +228,7 @@ static int serve(struct config *c, const struct logger *lg)
     sigaddset(&set, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
-    raise_file_limit(lg);
+    limits_raise_nofile(); /* descriptors are a budget: take what the system allows */
     struct node_options o = {.config = c, .log = lg, .on_state = on_state, .user = &s};
     struct node *n = node_new(&o, &em);
     if (n == NULL) {
@@ -302,7 +262,8 @@ int tool_server(int argc, char **argv)
     if (parse(argc, argv, &o)) {
         return 1;
     }
-    struct logger lg = {.level = LOG_INFO, .wall_ms = log_wall_ms, .sink = log_sink};
+    struct logger lg;
+    log_sink_init(&lg, LOG_INFO, STDERR_FILENO);
     struct errmsg em = {{0}};
     struct config *c = configure(&o, &lg, &em);
     if (c == NULL) {

@@ -253,7 +253,11 @@ bool sim_proc_end(struct sim_proc *p, struct errmsg *why)
         errmsg_set(why, ERR_CONFLICT, "left open: files=%u file=%s sockets=%u io=%u", files, path,
                    p->socks, ios);
     }
+    struct sim_host *h = p->host;
     proc_free(p, false);
+    if (list_empty(&h->procs)) {
+        sim_disk_closed(h->disk);
+    }
     return clean;
 }
 

@@ -486,21 +486,24 @@ int64_t sim_disk_fsync_delay(struct sim_disk *d)
 
 /* ---- the end ---- */
 
-void sim_disk_killed(struct sim_disk *d)
+void sim_disk_closed(struct sim_disk *d)
 {
-    d->stats.kills++;
     d->faults.dead = false;
-    if (d->lies.kill) {
-        sim_disk_power_loss(d);
-        return;
-    }
     list_for_each (it, &d->inodes) {
         struct sim_inode *ino = LIST_ENTRY(it, struct sim_inode, node);
         ASSERT(ino->handles == 0 && list_empty(&ino->syncs));
         ino->locker = NULL;
-        if (prng_below(&d->rng, 2)) {
-            evict(ino);
-        }
+        evict(ino);
+    }
+}
+
+void sim_disk_killed(struct sim_disk *d)
+{
+    d->stats.kills++;
+    if (d->lies.kill) {
+        sim_disk_power_loss(d);
+    } else {
+        sim_disk_closed(d);
     }
 }
 

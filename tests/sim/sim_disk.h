@@ -31,7 +31,8 @@
  *   - EIO of single reads, writes, fsyncs and name changes, by chance or the n-th from now. A write
  *     that fails may have written its first bytes. A failed fsync, as on Linux, leaves the pages in
  *     the cache, clean: a later fsync succeeds and does not write them; they read back until they
- *     are evicted (at some later time, or when the process ends), then the old ones appear.
+ *     are evicted (at some later time, at the latest when the process ends), then the old ones
+ *     appear.
  *   - A dead disk: every write and fsync fails from now on, until the process is started again.
  *   - ENOSPC: a capacity that may be changed at any time. A write that does not fit writes what
  * does. Removed files give their space back when the last handle is closed.
@@ -210,6 +211,7 @@ void sim_disk_close(struct sim_inode *ino);     /* a handle less */
 
 /* ---- the end of processes and power; all handles must be closed and syncs dropped before ---- */
 
+void sim_disk_closed(struct sim_disk *d); /* an orderly end */
 void sim_disk_killed(struct sim_disk *d);
 void sim_disk_power_loss(struct sim_disk *d);
 /* Flips one bit of the file, on the platters and in the cache. ERR_NOTFOUND, ERR_RANGE. */

@@ -1,0 +1,321 @@
+/* A producer: plain (acks 0, 1 or all, each record sent once) or idempotent (acks all, each batch
+ * sent until it is answered, at most one in flight per partition). */
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "sim/node_run.h"
+
+enum { RECORDS_MAX = 5, CALL_US = 6000000, IN_FLIGHT_MAX = 3 };
+
+/* The batch that an idempotent producer has out for one partition. */
+struct pending {
+    struct buf batch;
+    struct topic *topic;
+    int32_t partition;
+    uint64_t first;
+    uint32_t n;
+    bool sending;
+};
+
+struct producer_actor {
+    struct actor a;
+    char id[16];
+    int16_t acks;
+    bool idempotent;
+    unsigned in_flight_max;
+    unsigned in_flight;
+    uint32_t stream;
+    int64_t pid;
+    int16_t epoch;
+    bool has_pid;
+    uint64_t losses; /* as many as there had been when the id was given */
+    int32_t next[HISTORY_PARTS_MAX];
+    struct pending pending[HISTORY_PARTS_MAX];
+};
+
+/* One Produce in flight. */
+struct sent {
+    struct producer_actor *p;
+    struct topic *topic;
+    int32_t partition;
+    uint64_t first;
+    uint32_t n;
+    int64_t pid;
+};
+
+static struct producer_actor *of(struct actor *a)
+{
+    return CONTAINER_OF(a, struct producer_actor, a);
+}
+
+static void step_over(struct producer_actor *p)
+{
+    if (p->in_flight == 0 && p->a.busy) {
+        actor_done(&p->a);
+    }
+}
+
+/* The order of plain records holds within a connection. */
+static void connected_anew(struct producer_actor *p)
+{
+    if (!p->idempotent) {
+        p->stream = ++p->a.nr->streams;
+    }
+}
+
+static void batch_make(struct producer_actor *p, struct topic *t, int32_t partition,
+                       struct buf *out, uint64_t *first, uint32_t *n)
+{
+    struct node_run *nr = p->a.nr;
+    static const enum codec codecs[] = {CODEC_NONE, CODEC_NONE,   CODEC_NONE, CODEC_GZIP,
+                                        CODEC_LZ4,  CODEC_SNAPPY, CODEC_ZSTD};
+    uint32_t part = t->part[partition];
+    struct batch_options o = BATCH_OPTIONS_DEFAULT;
+    o.codec = codecs[run_below(nr->r, ARRAY_LEN(codecs))];
+    if (p->idempotent) {
+        o.producer_id = p->pid;
+        o.producer_epoch = p->epoch;
+        o.base_sequence = p->next[part];
+    }
+    struct batch_builder b = {0};
+    batch_builder_init(&b, &o);
+    *n = 1 + (uint32_t)run_below(nr->r, RECORDS_MAX);
+    for (uint32_t i = 0; i < *n; i++) {
+        struct buf value = {0};
+        size_t size = (size_t)run_between(nr->r, 16, run_chance(nr->r, 5) ? 20000 : 300);
+        uint64_t number = history_send(&nr->h, part, p->stream, &value, size);
+        *first = i == 0 ? number : *first;
+        batch_builder_add(&b, sim_host_wall_ms(nr->w.client_host), BYTES_NULL, buf_bytes(&value),
+                          NULL, 0);
+        buf_free(&value);
+    }
+    RUN_CHECK(nr->r, batch_builder_finish(&b, out) == 0);
+    batch_builder_free(&b);
+}
+
+/* ---- the answer ---- */
+
+static void forget_id(struct producer_actor *p)
+{
+    p->has_pid = false;
+    p->stream = ++p->a.nr->streams;
+    for (int i = 0; i < HISTORY_PARTS_MAX; i++) {
+        p->next[i] = 0;
+        buf_clear(&p->pending[i].batch);
+    }
+}
+
+static void judge(struct sent *s, int16_t code, int64_t base)
+{
+    struct producer_actor *p = s->p;
+    struct node_run *nr = p->a.nr;
+    uint32_t part = s->topic->part[s->partition];
+    struct pending *q = &p->pending[part];
+    bool mine = p->idempotent && p->has_pid && s->pid == p->pid;
+    if (mine) {
+        q->sending = false;
+    }
+    if (code == 0) {
+        if (base >= 0 && s->topic->state <= TOPIC_EXISTS) {
+            history_acked(&nr->h, part, s->first, s->n, base);
+        }
+        if (mine) {
+            p->next[part] = batch_sequence_add(p->next[part], (int32_t)s->n);
+            buf_clear(&q->batch);
+        }
+        return;
+    }
+    if (node_run_retriable(code)) {
+        if (mine && s->topic->state > TOPIC_EXISTS) {
+            buf_clear(&q->batch);
+        }
+        return;
+    }
+    bool lost = code == KE_OUT_OF_ORDER_SEQUENCE_NUMBER || code == KE_UNKNOWN_PRODUCER_ID;
+    if (mine && lost && p->losses != nr->losses) {
+        forget_id(p); /* the disk lost batches that the sequences count on */
+        return;
+    }
+    run_fail(nr->r, "%s-%d: Produce of record %llu (%s) is answered %d", s->topic->name,
+             s->partition, (unsigned long long)s->first, p->idempotent ? "idempotent" : "plain",
+             code);
+}
+
+static void on_answer(struct sim_call *call, int err, struct bytes body)
+{
+    struct sent *s = call->user;
+    struct producer_actor *p = s->p;
+    struct node_run *nr = p->a.nr;
+    p->in_flight--;
+    if (err == 0) {
+        struct arena arena = {0};
+        struct produce_response resp;
+        node_run_decode(nr, call, body, &arena, &resp);
+        RUN_CHECK(nr->r, resp.responses_n == 1 && resp.responses[0].partition_responses_n == 1);
+        judge(s, resp.responses[0].partition_responses[0].error_code,
+              resp.responses[0].partition_responses[0].base_offset);
+        arena_free(&arena);
+    } else if (p->idempotent) {
+        p->pending[s->topic->part[s->partition]].sending = false;
+    }
+    mem_free(s);
+    step_over(p);
+}
+
+/* ---- sending ---- */
+
+static void send_batch(struct producer_actor *p, struct topic *t, int32_t partition,
+                       struct bytes batch, uint64_t first, uint32_t n)
+{
+    struct node_run *nr = p->a.nr;
+    struct produce_request req;
+    struct produce_request_topic_produce_data topic;
+    struct produce_request_partition_produce_data data;
+    proto_msg_init(&produce_request_msg, &req);
+    proto_init(&produce_request_topic_produce_data_desc, &topic);
+    proto_init(&produce_request_partition_produce_data_desc, &data);
+    int16_t version = (int16_t)(7 + run_below(nr->r, topic_has_id(t) ? 7 : 6));
+    req.acks = p->acks;
+    req.timeout_ms = 5000;
+    req.topic_data = &topic;
+    req.topic_data_n = 1;
+    if (version >= 13) {
+        topic.topic_id = t->id;
+    } else {
+        topic.name = bytes_str(t->name);
+    }
+    topic.partition_data = &data;
+    topic.partition_data_n = 1;
+    data.index = partition;
+    data.records = batch;
+    if (p->acks == 0) {
+        sim_client_send(&p->a.c, API_PRODUCE, version, &req);
+        return;
+    }
+    struct sent *s = MEM_NEW(struct sent);
+    *s = (struct sent){.p = p, .topic = t, .partition = partition, .first = first, .n = n};
+    s->pid = p->pid;
+    p->in_flight++;
+    sim_client_call(&p->a.c, API_PRODUCE, version, &req, CALL_US, on_answer, s);
+}
+
+static void send_plain(struct producer_actor *p, struct topic *t, int32_t partition)
+{
+    struct buf batch = {0};
+    uint64_t first = 0;
+    uint32_t n;
+    batch_make(p, t, partition, &batch, &first, &n);
+    send_batch(p, t, partition, buf_bytes(&batch), first, n);
+    buf_free(&batch);
+}
+
+static void send_idempotent(struct producer_actor *p, struct topic *t, int32_t partition)
+{
+    struct pending *q = &p->pending[t->part[partition]];
+    if (q->sending) {
+        return;
+    }
+    if (q->batch.len == 0) {
+        q->topic = t;
+        q->partition = partition;
+        batch_make(p, t, partition, &q->batch, &q->first, &q->n);
+    }
+    q->sending = true;
+    send_batch(p, q->topic, q->partition, buf_bytes(&q->batch), q->first, q->n);
+}
+
+static void on_producer_id(struct sim_call *call, int err, struct bytes body)
+{
+    struct producer_actor *p = call->user;
+    struct node_run *nr = p->a.nr;
+    p->in_flight--;
+    if (err == 0) {
+        struct arena arena = {0};
+        struct init_producer_id_response resp;
+        node_run_decode(nr, call, body, &arena, &resp);
+        if (resp.error_code == 0) {
+            RUN_CHECK(nr->r, resp.producer_id >= 0 && resp.producer_epoch >= 0);
+            for (unsigned i = 0; i < nr->actors_n; i++) { /* nobody else has it */
+                struct actor *a = nr->actors[i];
+                RUN_CHECK(nr->r, a == &p->a || a->step != p->a.step || !of(a)->has_pid ||
+                                     of(a)->pid != resp.producer_id);
+            }
+            p->pid = resp.producer_id;
+            p->epoch = resp.producer_epoch;
+            p->has_pid = true;
+            p->losses = nr->losses;
+        } else if (!node_run_retriable(resp.error_code)) {
+            run_fail(nr->r, "InitProducerId is answered %d", resp.error_code);
+        }
+        arena_free(&arena);
+    }
+    step_over(p);
+}
+
+static void ask_producer_id(struct producer_actor *p)
+{
+    struct init_producer_id_request req;
+    proto_msg_init(&init_producer_id_request_msg, &req);
+    req.transactional_id = BYTES_NULL;
+    req.transaction_timeout_ms = 60000;
+    p->in_flight++;
+    sim_client_call(&p->a.c, API_INIT_PRODUCER_ID, (int16_t)run_below(p->a.nr->r, 6), &req, CALL_US,
+                    on_producer_id, p);
+}
+
+static void producer_step(struct actor *a)
+{
+    struct producer_actor *p = of(a);
+    struct node_run *nr = a->nr;
+    if (run_chance(nr->r, 3)) {
+        sim_client_close(&a->c); /* in the middle of whatever the node was doing with acks=0 */
+    }
+    bool fresh = !sim_client_is_open(&a->c);
+    actor_open(a);
+    if (fresh) {
+        connected_anew(p);
+    }
+    if (p->idempotent && !p->has_pid) {
+        ask_producer_id(p);
+        return;
+    }
+    unsigned n = 1 + (unsigned)run_below(nr->r, p->in_flight_max);
+    for (unsigned i = 0; i < n; i++) {
+        struct topic *t = node_run_topic(nr);
+        if (t == NULL) {
+            break;
+        }
+        int32_t partition = (int32_t)run_below(nr->r, (uint64_t)t->parts_n);
+        if (p->idempotent) {
+            send_idempotent(p, t, partition);
+        } else {
+            send_plain(p, t, partition);
+        }
+    }
+    if (p->in_flight > 0 && run_chance(nr->r, 2)) {
+        sim_client_close(&a->c); /* hangs up while requests are under way */
+    }
+    step_over(p);
+}
+
+static void producer_stop(struct actor *a)
+{
+    for (int i = 0; i < HISTORY_PARTS_MAX; i++) {
+        buf_free(&of(a)->pending[i].batch);
+    }
+}
+
+struct actor *actor_producer_new(struct node_run *nr, unsigned index)
+{
+    struct producer_actor *p = MEM_NEW(struct producer_actor);
+    static const int16_t acks[] = {-1, 1, 0, -1};
+    snprintf(p->id, sizeof(p->id), "producer-%u", index);
+    p->idempotent = run_chance(nr->r, 50);
+    p->acks = p->idempotent ? -1 : acks[run_below(nr->r, ARRAY_LEN(acks))];
+    p->in_flight_max = 1 + (unsigned)run_below(nr->r, IN_FLIGHT_MAX);
+    p->stream = ++nr->streams;
+    p->a.step = producer_step;
+    p->a.stop = producer_stop;
+    actor_init(nr, &p->a, p->id, 1 + (int64_t)run_between(nr->r, 1000, 200000));
+    return &p->a;
+}

@@ -1,0 +1,290 @@
+/* millrace-sim: runs scenarios by seed.
+ *
+ *   millrace-sim --seeds A-B [--scenario NAME] [--jobs N] [--verbose] [--mutant NAME]
+ *                [--seconds N] [--list]
+ *
+ * Each run (a scenario with a seed) is a process of its own: it may be told to die in the middle of
+ * production code, whose memory then is nobody's, and a crash of the code under test is one failed
+ * run. Its output is kept and shown if it fails; the last lines tell the story. With --mutant the
+ * world breaks a promise on purpose, and the whole is a success when some run notices. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "sim/run.h"
+#include "sim/scenarios.h"
+
+enum { JOBS_MAX = 64, SHOW_BYTES = 12000, SHOW_FAILURES = 5 };
+
+static const char *const mutant_names[MUTANTS] = {"none", "fsync", "fsync-dir", "kill", "tear"};
+
+struct job {
+    pid_t pid;
+    int out; /* memfd: what it says */
+    uint64_t seed;
+    const struct scenario *scenario;
+};
+
+struct options {
+    uint64_t first;
+    uint64_t last;
+    const struct scenario *only;
+    unsigned jobs;
+    unsigned seconds; /* of real time for one run, before it counts as hanging */
+    bool verbose;
+    enum run_mutant mutant;
+};
+
+struct tally {
+    uint64_t passed;
+    uint64_t failed;
+};
+
+static void child(const struct options *opt, const struct job *job)
+{
+    dup2(job->out, STDERR_FILENO);
+    setvbuf(stderr, NULL, _IOFBF, 1 << 16);
+    alarm(opt->seconds);
+    struct run *r = MEM_NEW(struct run);
+    r->seed = job->seed;
+    r->verbose = opt->verbose;
+    r->mutant = opt->mutant;
+    prng_seed(&r->rng, job->seed);
+    job->scenario->run(r);
+    fflush(NULL);
+    _exit(0);
+}
+
+static void on_end(int sig)
+{
+    /* Not async-signal-safe by the letter; the process is lost anyway and its story is wanted. */
+    signal(sig, SIG_DFL);
+    fflush(stderr);
+    raise(sig);
+}
+
+static void start(const struct options *opt, struct job *job)
+{
+    job->out = memfd_create("sim", 0);
+    fflush(NULL);
+    job->pid = fork();
+    if (job->pid == 0) {
+        signal(SIGABRT, on_end);
+        signal(SIGALRM, on_end);
+        child(opt, job);
+    }
+    if (job->pid < 0 || job->out < 0) {
+        fprintf(stderr, "millrace-sim: cannot start a run: %s\n", strerror(errno));
+        exit(2);
+    }
+}
+
+static void show(const struct options *opt, const struct job *job, int status)
+{
+    off_t size = lseek(job->out, 0, SEEK_END);
+    off_t from = size > SHOW_BYTES && !opt->verbose ? size - SHOW_BYTES : 0;
+    char *text = mem_alloc((size_t)(size - from) + 1);
+    ssize_t n = pread(job->out, text, (size_t)(size - from), from);
+    text[n > 0 ? n : 0] = 0;
+    printf("%s\n", from > 0 ? strchr(text, '\n') ? strchr(text, '\n') + 1 : text : text);
+    mem_free(text);
+    if (WIFSIGNALED(status)) {
+        printf("ended by signal %d (%s)%s\n", WTERMSIG(status), strsignal(WTERMSIG(status)),
+               WTERMSIG(status) == SIGALRM ? ": it hangs" : "");
+    }
+}
+
+static void finish(const struct options *opt, struct job *job, int status, struct tally *t)
+{
+    if (status == 0) {
+        t->passed++;
+        if (opt->verbose) {
+            show(opt, job, status);
+        }
+    } else {
+        t->failed++;
+        if (opt->mutant == MUTANT_NONE && t->failed <= SHOW_FAILURES) {
+            printf("==== scenario %s, seed %llu\n", job->scenario->name,
+                   (unsigned long long)job->seed);
+            show(opt, job, status);
+        }
+        if (opt->mutant == MUTANT_NONE) {
+            printf("FAILED: seed %llu, scenario %s. Again: tests/sim.sh --seeds %llu-%llu "
+                   "--scenario %s --verbose\n",
+                   (unsigned long long)job->seed, job->scenario->name,
+                   (unsigned long long)job->seed, (unsigned long long)job->seed,
+                   job->scenario->name);
+            fflush(stdout);
+        }
+    }
+    close(job->out);
+    job->pid = 0;
+}
+
+/* Waits for one run to end. */
+static void reap(const struct options *opt, struct job *jobs, struct tally *t)
+{
+    int status;
+    pid_t pid = waitpid(-1, &status, 0);
+    for (unsigned i = 0; i < opt->jobs; i++) {
+        if (pid > 0 && jobs[i].pid == pid) {
+            finish(opt, &jobs[i], status, t);
+            return;
+        }
+    }
+}
+
+static void run_all(const struct options *opt, struct tally *t)
+{
+    struct job jobs[JOBS_MAX] = {0};
+    unsigned running = 0;
+    for (uint64_t seed = opt->first; seed <= opt->last; seed++) {
+        for (size_t k = 0; k < scenario_count; k++) {
+            const struct scenario *s = scenarios[k];
+            if ((opt->only != NULL && opt->only != s) ||
+                (opt->mutant != MUTANT_NONE && !(s->mutants >> opt->mutant & 1))) {
+                continue;
+            }
+            if (running == opt->jobs) {
+                reap(opt, jobs, t);
+                running--;
+            }
+            unsigned i = 0;
+            while (jobs[i].pid != 0) {
+                i++;
+            }
+            jobs[i].seed = seed;
+            jobs[i].scenario = s;
+            start(opt, &jobs[i]);
+            running++;
+        }
+        if (opt->mutant != MUTANT_NONE && t->failed > 0) {
+            break; /* noticed */
+        }
+    }
+    while (running-- > 0) {
+        reap(opt, jobs, t);
+    }
+}
+
+static _Noreturn void usage(int status)
+{
+    FILE *f = status ? stderr : stdout;
+    fprintf(f, "usage: millrace-sim --seeds A-B [--scenario NAME] [--jobs N] [--verbose]\n"
+               "                    [--mutant NAME] [--seconds N]\n\nscenarios:\n");
+    for (size_t i = 0; i < scenario_count; i++) {
+        fprintf(f, "  %-12s %s\n", scenarios[i]->name, scenarios[i]->what);
+    }
+    fprintf(f, "mutants (a run must fail):");
+    for (unsigned i = 1; i < MUTANTS; i++) {
+        fprintf(f, " %s", mutant_names[i]);
+    }
+    fprintf(f, "\n");
+    exit(status);
+}
+
+static void parse_seeds(struct options *opt, const char *text)
+{
+    char *end;
+    opt->first = strtoull(text, &end, 10);
+    opt->last = opt->first;
+    if (*end == '-') {
+        opt->last = strtoull(end + 1, &end, 10);
+    }
+    if (*end != 0 || end == text || opt->last < opt->first) {
+        fprintf(stderr, "millrace-sim: --seeds wants A-B with A <= B, not '%s'\n", text);
+        exit(2);
+    }
+}
+
+static void parse_names(struct options *opt, const char *scenario, const char *mutant)
+{
+    for (size_t i = 0; scenario != NULL && i < scenario_count; i++) {
+        opt->only = strcmp(scenarios[i]->name, scenario) == 0 ? scenarios[i] : opt->only;
+    }
+    for (unsigned i = 1; mutant != NULL && i < MUTANTS; i++) {
+        opt->mutant = strcmp(mutant_names[i], mutant) == 0 ? (enum run_mutant)i : opt->mutant;
+    }
+    if ((scenario != NULL && opt->only == NULL) || (mutant != NULL && opt->mutant == 0)) {
+        fprintf(stderr, "millrace-sim: no %s '%s'\n",
+                opt->only || !scenario ? "mutant" : "scenario",
+                opt->only || !scenario ? mutant : scenario);
+        usage(2);
+    }
+}
+
+static struct options parse(int argc, char **argv)
+{
+    static const struct option longs[] = {
+        {"seeds", 1, NULL, 's'},   {"scenario", 1, NULL, 'n'}, {"jobs", 1, NULL, 'j'},
+        {"verbose", 0, NULL, 'v'}, {"mutant", 1, NULL, 'm'},   {"seconds", 1, NULL, 't'},
+        {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0},
+    };
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    struct options opt = {.jobs = cores > 0 ? (unsigned)cores : 1, .seconds = 300};
+    const char *scenario = NULL;
+    const char *mutant = NULL;
+    bool seeds = false;
+    int c;
+    while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        switch (c) {
+        case 's':
+            parse_seeds(&opt, optarg);
+            seeds = true;
+            break;
+        case 'n':
+            scenario = optarg;
+            break;
+        case 'j':
+            opt.jobs = (unsigned)strtoul(optarg, NULL, 10);
+            break;
+        case 'v':
+            opt.verbose = true;
+            break;
+        case 'm':
+            mutant = optarg;
+            break;
+        case 't':
+            opt.seconds = (unsigned)strtoul(optarg, NULL, 10);
+            break;
+        default:
+            usage(c == 'h' ? 0 : 2);
+        }
+    }
+    if (!seeds || optind != argc) {
+        usage(2);
+    }
+    opt.jobs = opt.jobs < 1 ? 1 : opt.jobs > JOBS_MAX ? JOBS_MAX : opt.jobs;
+    parse_names(&opt, scenario, mutant);
+    return opt;
+}
+
+int main(int argc, char **argv)
+{
+    struct options opt = parse(argc, argv);
+    struct tally t = {0};
+    struct timespec a;
+    struct timespec b;
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    run_all(&opt, &t);
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    double seconds = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
+    printf("seeds %llu-%llu, %.1f s, %.1f runs a second\n", (unsigned long long)opt.first,
+           (unsigned long long)opt.last, seconds, (double)(t.passed + t.failed) / seconds);
+    if (opt.mutant != MUTANT_NONE) {
+        printf("mutant %s: %s\n", mutant_names[opt.mutant],
+               t.failed ? "noticed" : "NOT noticed by any run");
+        return t.failed ? 0 : 1;
+    }
+    printf("%llu passed, %llu failed\n", (unsigned long long)t.passed,
+           (unsigned long long)t.failed);
+    return t.failed ? 1 : 0;
+}

@@ -1,0 +1,126 @@
+/* See node_run.h: actors and what they share. */
+#include "sim/node_run.h"
+
+#include "base/mem.h"
+
+bool node_run_retriable(int16_t code)
+{
+    switch (code) {
+    case KE_UNKNOWN_TOPIC_OR_PARTITION: /* not here yet */
+    case KE_UNKNOWN_TOPIC_ID:
+    case KE_INCONSISTENT_TOPIC_ID:
+    case KE_LEADER_NOT_AVAILABLE:
+    case KE_NOT_LEADER_OR_FOLLOWER:
+    case KE_REQUEST_TIMED_OUT:
+    case KE_COORDINATOR_LOAD_IN_PROGRESS:
+    case KE_COORDINATOR_NOT_AVAILABLE:
+    case KE_NOT_ENOUGH_REPLICAS:
+    case KE_NOT_ENOUGH_REPLICAS_AFTER_APPEND:
+    case KE_NOT_CONTROLLER:
+    case KE_KAFKA_STORAGE_ERROR:
+    case KE_BROKER_NOT_AVAILABLE:
+    case KE_REPLICA_NOT_AVAILABLE:
+    case KE_NETWORK_EXCEPTION:
+    case KE_UNKNOWN_LEADER_EPOCH:
+    case KE_OFFSET_NOT_AVAILABLE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ---- actors ---- */
+
+static void actor_wake(struct sim_event *ev)
+{
+    struct actor *a = ev->user;
+    if (!a->nr->working) {
+        return; /* actors_resume sets it again */
+    }
+    ASSERT(!a->busy);
+    a->busy = true;
+    a->step(a);
+}
+
+static void actor_later(struct actor *a, int64_t us_max)
+{
+    sim_clock_after(&a->nr->w.sim->clock, &a->wake, 1 + (int64_t)run_below(a->nr->r, us_max));
+}
+
+void actor_init(struct node_run *nr, struct actor *a, const char *id, int64_t pause_us_max)
+{
+    ASSERT(nr->actors_n < ACTORS_MAX);
+    a->nr = nr;
+    a->pause_us_max = pause_us_max;
+    sim_client_init(&a->c, world_client(&nr->w), id);
+    sim_event_init(&a->wake, actor_wake, a);
+    nr->actors[nr->actors_n++] = a;
+}
+
+void actor_done(struct actor *a)
+{
+    ASSERT(a->busy);
+    a->busy = false;
+    actor_later(a, a->pause_us_max);
+}
+
+bool actor_open(struct actor *a)
+{
+    if (sim_client_is_open(&a->c)) {
+        return true;
+    }
+    sim_client_open(&a->c, a->nr->w.host->ip, WORLD_PORT);
+    return true;
+}
+
+void actor_free(struct actor *a)
+{
+    sim_clock_cancel(&a->nr->w.sim->clock, &a->wake);
+    sim_client_close(&a->c);
+    if (a->stop != NULL) {
+        a->stop(a);
+    }
+    mem_free(a);
+}
+
+bool actors_idle(void *ctx)
+{
+    const struct node_run *nr = ctx;
+    for (unsigned i = 0; i < nr->actors_n; i++) {
+        if (nr->actors[i]->busy) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- topics ---- */
+
+struct topic *node_run_topic(struct node_run *nr)
+{
+    for (int tries = 0; tries < 8 && nr->topics_n > 0; tries++) {
+        struct topic *t = &nr->topics[run_below(nr->r, nr->topics_n)];
+        if (t->state == TOPIC_EXISTS || (t->state == TOPIC_ASKED && tries == 7)) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
+bool topic_has_id(const struct topic *t)
+{
+    return !uuid_is_zero(t->id);
+}
+
+void node_run_decode(struct node_run *nr, const struct sim_call *call, struct bytes body,
+                     struct arena *a, void *out)
+{
+    const struct proto_message *m = proto_response(call->api_key);
+    size_t used;
+    proto_msg_init(m, out);
+    int err = proto_decode(m, call->version, body, &used, a, out);
+    if (err != 0 || used != body.len) {
+        run_fail(nr->r, "the answer to %s version %d does not decode: %s, %zu of %zu bytes",
+                 proto_request(call->api_key)->name, call->version, err_text(err), used, body.len);
+    }
+}

@@ -1,0 +1,101 @@
+/* Scenario `node`, what its parts share: the world, the topics that clients know, the history, and
+ * actors (scripted clients that do one thing after another while the scenario lets them). */
+#ifndef SIM_NODE_RUN_H
+#define SIM_NODE_RUN_H
+
+#include "proto/record_batch.h"
+#include "proto_apis.h"
+#include "proto_errors.h"
+#include "proto_messages.h"
+#include "sim/checkers/history.h"
+#include "sim/sim_client.h"
+#include "sim/world.h"
+
+enum { TOPICS_MAX = 8, TOPIC_PARTS_MAX = 3, ACTORS_MAX = 12 };
+
+/* What clients know of a topic. */
+enum topic_state {
+    TOPIC_ASKED,    /* to be created; no answer yet, or none that tells */
+    TOPIC_EXISTS,   /* the answer said so: it must stay */
+    TOPIC_DELETING, /* the same for its deletion */
+    TOPIC_GONE,
+};
+
+struct topic {
+    char name[16];
+    enum topic_state state;
+    struct uuid id; /* once known */
+    int32_t parts_n;
+    bool flushed;                   /* flush.messages=1 */
+    int32_t segment;                /* internal.segment.bytes */
+    uint32_t part[TOPIC_PARTS_MAX]; /* in the history */
+};
+
+struct node_run;
+
+/* An actor does one step at a time: its step function is called when it is time, and starts
+ * something that ends with actor_done. */
+struct actor {
+    struct node_run *nr;
+    struct sim_client c;
+    struct sim_event wake;
+    bool busy; /* in a step */
+    int64_t pause_us_max;
+    void (*step)(struct actor *a);
+    void (*stop)(struct actor *a); /* frees what is the actor's own; may be NULL */
+};
+
+struct node_run {
+    struct run *r;
+    struct world w;
+    struct history h;
+    struct topic topics[TOPICS_MAX];
+    unsigned topics_n;
+    struct actor *actors[ACTORS_MAX];
+    unsigned actors_n;
+    bool working;     /* actors begin new steps */
+    bool full;        /* the disk is or was full since the last calm */
+    uint64_t losses;  /* times that unflushed data may have been lost */
+    uint32_t streams; /* given out, for the order of records */
+    struct sim_client checker;
+    struct arena arena; /* of the checker's present answer */
+};
+
+/* An error code that a client meets while a node comes up, goes down, is full, or has lost its
+ * disk: try again. */
+bool node_run_retriable(int16_t code);
+
+/* ---- actors ---- */
+
+void actor_init(struct node_run *nr, struct actor *a, const char *id, int64_t pause_us_max);
+/* Connected, or trying: calls may be made. False: it waits before the next try; the step is over.
+ */
+bool actor_open(struct actor *a);
+void actor_done(struct actor *a); /* the step is over */
+void actor_free(struct actor *a);
+bool actors_idle(void *nr);
+
+struct actor *actor_producer_new(struct node_run *nr, unsigned index);
+struct actor *actor_consumer_new(struct node_run *nr, unsigned index);
+struct actor *actor_admin_new(struct node_run *nr);
+struct actor *actor_noise_new(struct node_run *nr);
+
+/* A topic that clients may use, by chance; NULL: none yet. */
+struct topic *node_run_topic(struct node_run *nr);
+/* Ids are needed from some versions on. */
+bool topic_has_id(const struct topic *t);
+
+/* Decodes an answer into out, with the arena of the actor's step. Fails the run if it does not
+ * decode. */
+void node_run_decode(struct node_run *nr, const struct sim_call *call, struct bytes body,
+                     struct arena *a, void *out);
+
+/* ---- the checker: calls that are waited for, one after another (node_check.c) ---- */
+
+/* Sends until an answer came, for at most limit_us; the answer is decoded into out. False: none. */
+bool check_call(struct node_run *nr, int16_t api_key, int16_t version, const void *request,
+                void *out, int64_t limit_us);
+/* Everything that clients know must hold, and the node must serve: run when actors are idle. */
+void check_everything(struct node_run *nr);
+
+#endif

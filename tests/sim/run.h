@@ -1,0 +1,66 @@
+/* One run of the simulator: one scenario, one seed. main.c gives each a process of its own, so a
+ * failure simply ends it. */
+#ifndef SIM_RUN_H
+#define SIM_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/logger.h"
+#include "base/prng.h"
+#include "sim/io_sim.h"
+
+/* A deliberate breach in the world: the checkers must find it. */
+enum run_mutant {
+    MUTANT_NONE,
+    MUTANT_FSYNC,     /* fsync of files does nothing */
+    MUTANT_FSYNC_DIR, /* fsync of folders does nothing */
+    MUTANT_KILL,      /* a killed process loses the page cache */
+    MUTANT_TEAR,      /* power losses garble sectors that hold synced bytes */
+    MUTANTS
+};
+
+struct run {
+    uint64_t seed;
+    struct prng rng; /* what the scenario decides */
+    struct sim *sim;
+    struct logger log; /* virtual time in front of each line */
+    bool verbose;
+    enum run_mutant mutant;
+    uint64_t steps; /* for the summary */
+};
+
+struct scenario {
+    const char *name;
+    const char *what;
+    void (*run)(struct run *r);
+    unsigned mutants; /* bits: which breaches it must find */
+};
+
+extern const struct scenario scenario_storage;
+extern const struct scenario scenario_node;
+extern const struct scenario scenario_controller;
+
+/* Ends the run: a property does not hold. */
+_Noreturn void run_fail(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A line of the story, seen when the run fails or with --verbose. */
+void run_note(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void run_world(struct run *r, bool self_advance); /* makes r->sim */
+/* The breach, if the run has one, on this machine's disk. */
+void run_apply_mutant(struct run *r, struct sim_host *h);
+
+#define RUN_CHECK(r, expr) \
+    ((expr) ? (void)0 : run_fail((r), "%s does not hold (%s:%d)", #expr, __FILE__, __LINE__))
+
+static inline uint64_t run_below(struct run *r, uint64_t n)
+{
+    return prng_below(&r->rng, n);
+}
+static inline bool run_chance(struct run *r, unsigned percent)
+{
+    return prng_below(&r->rng, 100) < percent;
+}
+/* In [low, high], small ones as likely as large ones. */
+uint64_t run_between(struct run *r, uint64_t low, uint64_t high);
+
+#endif
