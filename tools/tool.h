@@ -29,6 +29,7 @@ int tool_decode(int argc, char **argv);
 int tool_delete_records(int argc, char **argv);
 int tool_get_offsets(int argc, char **argv);
 int tool_server(int argc, char **argv);
+int tool_storage(int argc, char **argv);
 int tool_topics(int argc, char **argv);
 
 #endif

@@ -6,21 +6,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "broker/config.h"
 #include "broker/node.h"
 #include "runtime/limits.h"
 #include "runtime/log_sink.h"
-#include "tools/text.h"
+#include "tools/server_config.h"
 #include "tools/tool.h"
 
 enum { DEFAULT_PORT = 9092, OVERRIDES_MAX = 256 };
 
 static const char help[] =
-    "Usage: millrace server [FILE] [--override KEY=VALUE]... [--data DIR]\n"
+    "Usage: millrace server [FILE] [--override KEY=VALUE]...\n"
+    "                       [--data DIR] [--port N]\n"
     "\n"
     "Runs a node: a broker, a controller, or both. Without FILE it is a complete\n"
     "single node on localhost:9092 that keeps its data in ./millrace-data and makes\n"
@@ -34,6 +33,8 @@ static const char help[] =
     "Options:\n"
     "  --override KEY=VALUE   sets one setting, over the file. May be given several times.\n"
     "  --data DIR             where a node without FILE keeps its data\n"
+    "  --port N               where a node without FILE listens (its controller: N + 1); 0: where\n"
+    "                         the system chooses\n"
     "  --help                 this text\n"
     "  --version              the version\n"
     "\n"
@@ -42,6 +43,8 @@ static const char help[] =
 struct options {
     const char *file;
     const char *data;
+    uint16_t port;
+    bool port_given;
     const char *overrides[OVERRIDES_MAX];
     size_t overrides_n;
 };
@@ -87,6 +90,17 @@ static const char *value_of(const char *name, int argc, char **argv, int *i)
     return NULL;
 }
 
+static int parse_port(const char *text, uint16_t *port)
+{
+    char *end;
+    long v = strtol(text, &end, 10);
+    if (end == text || *end || v < 0 || v > 65534) {
+        return ERR_INVALID;
+    }
+    *port = (uint16_t)v;
+    return 0;
+}
+
 static int parse(int argc, char **argv, struct options *o)
 {
     for (int i = 1; i < argc; i++) {
@@ -98,6 +112,11 @@ static int parse(int argc, char **argv, struct options *o)
             o->overrides[o->overrides_n++] = v;
         } else if ((v = value_of("--data", argc, argv, &i)) != NULL) {
             o->data = v;
+        } else if ((v = value_of("--port", argc, argv, &i)) != NULL) {
+            if (parse_port(v, &o->port)) {
+                return usage_error("--port %s: it is a number from 0 to 65534", v);
+            }
+            o->port_given = true;
         } else if (argv[i][0] == '-') {
             return usage_error("unknown or incomplete option %s", argv[i]);
         } else if (o->file) {
@@ -109,51 +128,27 @@ static int parse(int argc, char **argv, struct options *o)
     if (o->file && o->data) {
         return usage_error("--data is for a node without a file: set log.dirs in %s", o->file);
     }
+    if (o->file && o->port_given) {
+        return usage_error("--port is for a node without a file: set listeners in %s", o->file);
+    }
     return 0;
 }
 
 /* ---- configuration ---- */
 
-static int read_file(struct config *c, const char *path, struct errmsg *em)
-{
-    struct buf text = {0};
-    int err = tool_read_file(path, &text, em);
-    if (err == 0) {
-        err = config_add_properties(c, buf_bytes(&text), path, em);
-    }
-    buf_free(&text);
-    return err;
-}
-
 static struct config *configure(const struct options *o, struct logger *lg, struct errmsg *em)
 {
-    struct config *c = config_new();
-    char host[256] = "localhost";
-    gethostname(host, sizeof host - 1);
-    struct sysinfo si;
-    struct config_machine m = {
-        .hostname = host,
-        .processors = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
-        .memory_bytes = sysinfo(&si) == 0 ? (uint64_t)si.totalram * si.mem_unit : 0,
-        .tmp_dir = getenv("TMPDIR"),
+    struct server_options so = {
+        .file = o->file,
+        .data = o->data ? o->data : "millrace-data",
+        .port = o->port,
+        .overrides = o->overrides,
+        .overrides_n = o->overrides_n,
     };
-    int err = 0;
-    if (o->file) {
-        err = read_file(c, o->file, em);
-    } else {
-        config_zero(c, o->data ? o->data : "millrace-data", DEFAULT_PORT);
+    struct config *c = server_config_load(&so, lg, em);
+    if (c) {
+        lg->level = level_of(c->v.log_level);
     }
-    for (size_t i = 0; i < o->overrides_n && err == 0; i++) {
-        err = config_add_override(c, o->overrides[i], em);
-    }
-    if (err == 0) {
-        err = config_finish(c, &m, lg, em);
-    }
-    if (err) {
-        config_free(c);
-        return NULL;
-    }
-    lg->level = level_of(c->v.log_level);
     return c;
 }
 
@@ -258,7 +253,7 @@ int tool_server(int argc, char **argv)
             return 0;
         }
     }
-    struct options o = {0};
+    struct options o = {.port = DEFAULT_PORT};
     if (parse(argc, argv, &o)) {
         return 1;
     }
