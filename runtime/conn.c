@@ -40,7 +40,7 @@ void req_free(struct conn_shard *cs, struct req *r)
 static void release_mem(struct chunk *c, struct shard *sh)
 {
     UNUSED(sh);
-    mem_free((void *)(uintptr_t)c->data);
+    mem_free(c->user); /* data moves on with what is sent */
     mem_free(c);
 }
 
@@ -263,10 +263,13 @@ static void drop_requests(struct conn_priv *c)
             continue;
         }
         bool one = r->has_one;
-        list_for_each (it, &r->base.out) {
+        struct list out; /* not in the request: its own chunk frees it */
+        list_init(&out);
+        splice_back(&out, &r->base.out);
+        list_for_each (it, &out) {
             conn_uncharge_answer(c, LIST_ENTRY(it, struct chunk, node));
         }
-        release_all(&r->base.out, c->base.shard);
+        release_all(&out, c->base.shard);
         if (!one) {
             req_free(cs, r);
         }

@@ -92,12 +92,15 @@ struct conn {
     char peer[64]; /* numeric address */
 };
 
-/* Takes over an accepted handle. NULL (and the handle closed) when there is no memory for it. */
+/* Takes over an accepted handle. NULL (and the handle closed) when there is no memory for it. ops
+ * and limits must outlive the shard's last connection that was opened with them, and the end of the
+ * shard's connections (the stop hook). */
 struct conn *conn_open(struct shard *sh, int handle, const struct conn_ops *ops,
                        const struct conn_limits *limits, void *user);
 /* Closes now: pending answers are dropped. */
 void conn_close(struct conn *c);
-/* Stops reading; closes when what is being answered has been sent (orderly stop). */
+/* Stops reading; closes when what is being answered has been sent (orderly stop). A peer that goes
+ * on sending gets a reset then, and with some systems loses what it has not read yet. */
 void conn_drain(struct conn *c);
 /* chunks: a list of struct chunk (head initialised; emptied by the call). An empty list is "no
  * answer" (acks=0). May be called from inside on_request. The first chunk must begin with the
