@@ -66,8 +66,9 @@ int plog_open(struct log_store *st, const struct plog_open_args *a, struct plog 
 int plog_create(struct log_store *st, const struct plog_open_args *a, struct uuid topic_id,
                 struct plog **out, struct errmsg *em);
 /* Writes and flushes everything: segment, indexes (cut to their used size), snapshot, epochs.
- * Blocks. Afterwards the log only answers plog_close and questions. 0: the log may be part of a
- * clean stop, its recovery point is its end. */
+ * Blocks. ERR_CONFLICT: a flush is in flight (plog_busy). Afterwards the log only answers
+ * plog_close and questions. 0: the log may be part of a clean stop, its recovery point is its end.
+ */
 int plog_close_clean(struct plog *log);
 void plog_close(struct plog *log);
 bool plog_busy(const struct plog *log); /* flushes in flight or leases out */
@@ -214,7 +215,10 @@ int plog_begin_epoch(struct plog *log, int32_t epoch);
 /* DeleteRecords and the leader's word to followers: the log starts at `offset` (<= HW; ERR_RANGE
  * otherwise). Whole segments below it go at the next plog_retention. */
 int plog_set_start_offset(struct plog *log, int64_t offset);
-/* Cuts everything from offset on (a follower that diverged). */
+/* Cuts everything from offset on (a follower that diverged); a batch that holds offset goes as a
+ * whole. The recovery point goes back too: the caller replaces recovery-point-offset-checkpoint
+ * before the next append, or a crash could leave torn batches below an old one unread. The same
+ * holds for plog_truncate_fully. */
 int plog_truncate_to(struct plog *log, int64_t offset);
 /* Throws everything away and starts anew, empty, at offset. */
 int plog_truncate_fully(struct plog *log, int64_t offset);

@@ -97,12 +97,12 @@ struct plog {
     bool closed;       /* by plog_close_clean */
     bool deleted;      /* waits for its flushes */
     bool meta_dirty;   /* partition.metadata and the directory's own name are not flushed */
+    bool dir_dirty;    /* the directory must be flushed with the next flush */
     bool epochs_dirty; /* in memory differs from the file */
     bool warned_space;
     struct segment **segs; /* ascending; the last is active; never empty */
     uint32_t seg_n;
     uint32_t seg_cap;
-    uint32_t leases; /* of flush jobs; readers' are counted by the files */
     int64_t start;
     int64_t end; /* LEO */
     int64_t hw;
@@ -121,10 +121,9 @@ struct plog {
     /* flush */
     struct flush_job *job;
     struct list flush_wait;
-    bool want_full;
+    bool want_full; /* a sealed segment's index, or what else only a full flush takes, is dirty */
     struct list flush_node; /* in st->flush_due */
-    int64_t flush_due_ms;
-    int64_t full_flush_ms; /* of the last flush with indexes */
+    int64_t flush_due_ms;   /* INT64_MAX: not in it */
 };
 
 static inline struct segment *plog_active(const struct plog *log)
@@ -155,6 +154,8 @@ int segment_open(struct plog *log, struct segment *seg, enum segment_file which,
                  struct io_file **out);
 /* Makes the four-file set anew, empty (.txnindex not); on an error nothing is left. */
 int segment_create(struct plog *log, int64_t base, struct segment **out);
+/* Removes the files of a segment that never counted. */
+void segment_undo_create(struct plog *log, struct segment *seg);
 void segment_drop_files(struct segment *seg);
 void segment_free(struct segment *seg);
 /* Turns an error of the disk into the directory's failure (all but no space and no descriptors);
@@ -212,6 +213,8 @@ int segment_txn_truncate(struct plog *log, struct segment *seg, int64_t offset);
 /* ---- plog_roll.c ---- */
 
 bool plog_must_roll(struct plog *log, const struct log_tail *t, const struct batch_header *h);
+/* Gives space that was reserved behind the end back. */
+int segment_cut_reserve(struct plog *log, struct segment *seg);
 /* Seals the active segment and makes a new one at base. On an error the old one stays active. */
 int plog_roll_to(struct plog *log, int64_t base);
 /* Takes segments [from, from + n) out of the log: files renamed to .deleted and removed later. */
@@ -247,7 +250,8 @@ int plog_recover(struct plog *log, int64_t from, struct errmsg *em);
 /* Producer state up to the end offset, from the newest good snapshot and the batches behind it. */
 int plog_need_producers(struct plog *log);
 int plog_need_epochs(struct plog *log);
-int plog_write_epochs(struct plog *log); /* blocks */
+/* Blocks; left to the next flush while one in flight writes them. */
+int plog_write_epochs(struct plog *log);
 /* Text of leader-epoch-checkpoint; entries that no record has yet are left out. */
 void plog_epochs_text(const struct plog *log, struct buf *out);
 
@@ -266,9 +270,14 @@ int segment_locate(struct plog *log, struct segment *seg, int64_t offset, struct
 
 void plog_flush_appended(struct plog *log); /* flush.messages, flush.ms */
 void plog_flush_full(struct plog *log);     /* in the background; moves the recovery point */
-void plog_flush_cancel(struct plog *log, int err);
+/* What is not durable below `offset` any more, because it was cut: flushes in flight too. */
+void plog_flush_cut(struct plog *log, int64_t offset);
+/* The log is deleted: all that waits for a flush is told, later, and then the log is freed. */
+void plog_flush_abandon(struct plog *log);
 int64_t plog_flush_tick(struct log_store *st, int64_t now);
 int plog_flush_blocking(struct plog *log);
+/* The job in flight replaces leader-epoch-checkpoint: nobody else may. */
+bool plog_flush_writes_epochs(const struct plog *log);
 /* The log's last flush is home: frees it if it was deleted. */
 void plog_free(struct plog *log);
 

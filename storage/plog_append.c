@@ -157,10 +157,18 @@ static void write_behind(struct plog *log)
     t->behind_pos = seg->size;
 }
 
+/* plog_begin_epoch noted the epoch; its first record makes it worth writing down. */
+static bool epoch_came_true(const struct plog *log, int64_t before)
+{
+    const struct epoch_cache *c = log->epochs;
+    return c->n && c->e[c->n - 1].start >= before && c->e[c->n - 1].start < log->end;
+}
+
 static void group_apply(struct append_group *g)
 {
     struct plog *log = g->log;
     struct segment *seg = plog_active(log);
+    int64_t before = log->end;
     note_hot(log, g->bytes);
     seg->size += g->bytes;
     seg->flags |= SEG_DIRTY;
@@ -174,6 +182,7 @@ static void group_apply(struct append_group *g)
         }
         g->item[i].batch->result = PLOG_APPENDED;
     }
+    log->epochs_dirty |= epoch_came_true(log, before);
     for (unsigned i = 0; i < g->producer_n; i++) {
         producer_commit(log->producers, &g->producer[i], g->ended_first, g->ended_last);
     }

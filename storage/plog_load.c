@@ -328,6 +328,23 @@ static int check_tail(struct plog *log, int64_t *end, char *why, size_t why_len)
     return 1;
 }
 
+/* After a crash the time index of a quiet log may name batches that did not survive, and both
+ * indexes may have their full size still. 1: it fits. */
+static int check_times(struct plog *log, struct segment *seg)
+{
+    int rc = segment_index_load(log, seg);
+    if (rc == 0) {
+        rc = segment_time_load(log, seg);
+    }
+    if (rc == 0 && seg->time_n > 0 && seg->largest_ts_offset >= log->end) {
+        return 0;
+    }
+    if (rc == 0) {
+        rc = segment_trim(log, seg);
+    }
+    return rc < 0 ? rc : 1;
+}
+
 /* May the log be used without reading it? 1, 0, or an error. */
 static int trusted(struct plog *log, const struct plog_open_args *a)
 {
@@ -351,7 +368,10 @@ static int trusted(struct plog *log, const struct plog_open_args *a)
     }
     int64_t snap = log->snap_n ? log->snaps[log->snap_n - 1] : log->start;
     bool quiet = log->recovery_point == log->end && (snap == log->end || log->start >= log->end);
-    return quiet || (seg->size == 0 && log->seg_n == 1);
+    if (!quiet && (seg->size > 0 || log->seg_n > 1)) {
+        return 0;
+    }
+    return check_times(log, seg);
 }
 
 static int rebuild_missing(struct plog *log)
@@ -451,6 +471,7 @@ int plog_load(struct plog *log, const struct plog_open_args *a, struct errmsg *e
     log->hw = log->hw < log->start ? log->start : log->hw;
     plog_drop_snapshots(log);
     if (log->producers) { /* recovered: what was found out is kept for the next start */
+        log->want_full = true;
         producer_high_watermark(log->producers, log->hw);
         rc = plog_take_snapshot(log, log->end);
     }

@@ -484,6 +484,10 @@ int plog_write_epochs(struct plog *log)
     if (!log->epochs_dirty || log->epochs == NULL) {
         return 0;
     }
+    if (plog_flush_writes_epochs(log)) { /* a worker is at it: the next flush writes them again */
+        log->want_full = true;
+        return 0;
+    }
     plog_epochs_text(log, &text);
     buf_clear(&st->path);
     buf_printf(&st->path, "%s/leader-epoch-checkpoint", log->path);

@@ -126,7 +126,7 @@ void plog_drop_snapshots(struct plog *log)
 
 /* ---- rolling ---- */
 
-static int cut_reserve(struct plog *log, struct segment *seg)
+int segment_cut_reserve(struct plog *log, struct segment *seg)
 {
     struct io_file *f;
     if (!log->config->preallocate) {
@@ -140,8 +140,7 @@ static int cut_reserve(struct plog *log, struct segment *seg)
                   : 0;
 }
 
-/* Removes the files of a segment that never counted. */
-static void undo_create(struct plog *log, struct segment *seg)
+void segment_undo_create(struct plog *log, struct segment *seg)
 {
     for (int i = 0; i < SEG_TXN; i++) {
         io_unlink(log->st->io, segment_path(log, seg, (enum segment_file)i));
@@ -167,10 +166,10 @@ int plog_roll_to(struct plog *log, int64_t base)
         rc = tail_seal(log, old);
     }
     if (rc == 0) {
-        rc = cut_reserve(log, old);
+        rc = segment_cut_reserve(log, old);
     }
     if (rc < 0) {
-        undo_create(log, seg);
+        segment_undo_create(log, seg);
         return rc;
     }
     plog_tail_free(log);

@@ -525,16 +525,20 @@ int segment_trim(struct plog *log, struct segment *seg)
     ASSERT((seg->flags & SEG_INDEX_KNOWN) && (seg->flags & SEG_TIME_KNOWN));
     for (int i = 0; i < 2; i++) {
         enum segment_file which = i == 0 ? SEG_INDEX : SEG_TIME;
+        uint64_t size = 0;
         int rc = segment_open(log, seg, which, &f);
         if (rc == 0) {
+            rc = io_file_size(f, &size);
+        }
+        if (rc == 0 && size != used[i]) {
             rc = io_truncate(f, used[i]);
+            seg->flags |= SEG_INDEX_DIRTY;
         }
         if (rc < 0) {
             return plog_disk_error(log, rc, "cutting an index", segment_path(log, seg, which));
         }
     }
     seg->flags &= ~(uint32_t)SEG_PADDED;
-    seg->flags |= SEG_INDEX_DIRTY;
     return 0;
 }
 
