@@ -1,0 +1,490 @@
+/* The life of a controller and the quorum's callbacks; controller.h tells the story,
+ * controller_private.h which file does what. */
+#include "controller/controller.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "controller/bootstrap.h"
+#include "controller/controller_private.h"
+#include "proto_errors.h"
+#include "proto_features.h"
+#include "proto_messages.h"
+
+enum {
+    TICK_MS_MIN = 20,
+    TICK_MS_MAX = 500,
+    NOTE_DURABLE_MS = 60000,
+    STOP_POLL_MS = 1, /* while a flush is under way */
+};
+
+void controller_config_init(struct controller_config *cfg)
+{
+    *cfg = (struct controller_config){
+        .session_timeout_ms = 9000,
+        .election_timeout_ms = 300,
+        .idle_interval_ms = 500,
+        .snapshot_bytes = 20971520,
+        .snapshot_interval_ms = 3600000,
+        .segment_bytes = 1073741824,
+        .segment_ms = 604800000,
+        .retention_bytes = 104857600,
+        .retention_ms = 604800000,
+        .num_partitions = 1,
+        .default_replication_factor = 1,
+        .min_insync_replicas = 1,
+    };
+}
+
+void controller_fail(struct controller *c, const char *sentence)
+{
+    if (c->failed) {
+        return;
+    }
+    c->failed = true;
+    log_error(c->log, "controller", "%s", sentence);
+    if (c->cfg.on_fatal) {
+        c->cfg.on_fatal(c->cfg.user, sentence);
+    }
+}
+
+/* ---- leading ---- */
+
+/* One decision that the controller makes by itself. */
+static void append_own(struct controller *c,
+                       void (*decide)(struct controller *c, struct decision *d))
+{
+    struct arena a = {0};
+    struct decision d;
+    struct errmsg em = {{0}};
+    if (!c->active || c->failed) {
+        return;
+    }
+    controller_decision(c, &d, &a);
+    decide(c, &d);
+    if (d.n > 0 && !c->failed && controller_append(c, &d, &em)) {
+        log_limited(c->log, &c->limit, LOG_WARN, "controller", "records were not appended: %s",
+                    em.text);
+    }
+    decision_free(&d);
+    arena_free(&a);
+}
+
+/* A transaction that an earlier leader left open. */
+static void decide_abort(struct controller *c, struct decision *d)
+{
+    struct abort_transaction_record r;
+    UNUSED(c);
+    proto_msg_init(&abort_transaction_record_msg, &r);
+    r.reason = bytes_str("the controller that began it is gone");
+    decision_add(d, &abort_transaction_record_msg, 0, &r);
+}
+
+static void decide_first(struct controller *c, struct decision *d)
+{
+    struct bytes *records;
+    size_t n;
+    struct errmsg em = {{0}};
+    int err = bootstrap_read(c->io, c->cfg.log_dir, d->arena, &records, &n, &em);
+    err = err ? err : decide_bootstrap(d, records, n, &em);
+    if (err) {
+        decision_cut(d, 0);
+        controller_fail(c, em.text);
+    }
+}
+
+static void decide_own(struct controller *c, struct decision *d)
+{
+    if (decide_version(d)->flags & MV_CONTROLLER_REGISTRATION_SUPPORTED) {
+        decide_own_registration(d, c->incarnation);
+    }
+}
+
+/* Brokers that are there get a whole session to be heard of, but for one in this process: it has
+ * not registered with this run yet, so the registration there is an earlier process's. */
+static void begin_sessions(struct controller *c)
+{
+    int64_t now = shard_now_ms(c->shard);
+    sessions_clear(&c->sessions);
+    for (int32_t i = 0; i < c->newest->brokers_n; i++) {
+        const struct image_broker *b = c->newest->brokers[i];
+        if (!b->fenced && b->id != c->cfg.node_id) {
+            sessions_touch(&c->sessions, b->id, b->epoch, now);
+        }
+    }
+}
+
+static void on_leading(void *user, int32_t epoch)
+{
+    struct controller *c = user;
+    int64_t offset = quorum_high_watermark(c->quorum);
+    if (c->failed || c->stopping || !controller_feed(c, offset)) {
+        return;
+    }
+    bool open = loader_in_transaction(c->loader);
+    c->committed_offset = offset;
+    c->active = true;
+    controller_image_lead(c);
+    begin_sessions(c);
+    log_info(c->log, "controller", "active node=%d epoch=%d offset=%lld", (int)c->cfg.node_id,
+             (int)epoch, (long long)offset);
+    if (open) {
+        append_own(c, decide_abort);
+    }
+    if (image_feature_level(c->newest, "metadata.version") == 0) {
+        append_own(c, decide_first);
+    }
+    append_own(c, decide_own);
+    controller_run_early(c);
+    controller_wake_polls(c, false);
+}
+
+static void on_lost(void *user)
+{
+    struct controller *c = user;
+    if (c->active) {
+        log_warn(c->log, "controller", "not active any more node=%d", (int)c->cfg.node_id);
+    }
+    c->active = false;
+    controller_image_lost(c);
+    sessions_clear(&c->sessions);
+    c->observers_n = 0;
+    controller_refuse_all(&c->early, KE_NOT_CONTROLLER);
+    controller_refuse_all(&c->waiting, KE_NOT_CONTROLLER);
+    controller_wake_polls(c, true);
+}
+
+static void on_committed(void *user, int64_t offset)
+{
+    struct controller *c = user;
+    if (c->failed) {
+        return;
+    }
+    if (c->active) {
+        controller_image_commit(c, offset);
+    } else if (!controller_feed(c, offset)) {
+        return;
+    }
+    c->committed_offset = offset;
+    controller_release(c);
+    controller_wake_polls(c, false);
+    controller_snapshot_check(c);
+}
+
+static void on_leader(void *user, int32_t leader, int32_t epoch)
+{
+    struct controller *c = user;
+    if (leader != c->cfg.node_id) {
+        log_info(c->log, "controller", "the quorum's leader has changed leader=%d epoch=%d",
+                 (int)leader, (int)epoch);
+    }
+}
+
+static void on_fatal(void *user, const char *sentence)
+{
+    struct controller *c = user;
+    on_lost(c);
+    controller_fail(c, sentence);
+}
+
+static const struct quorum_callbacks quorum_callbacks = {
+    .committed = on_committed,
+    .leading = on_leading,
+    .lost = on_lost,
+    .leader = on_leader,
+    .fatal = on_fatal,
+};
+
+/* ---- by time ---- */
+
+static void decide_expired(struct controller *c, struct decision *d)
+{
+    UNUSED(c);
+    decide_fence_expired(d);
+}
+
+static void decide_noop(struct controller *c, struct decision *d)
+{
+    struct no_op_record r;
+    UNUSED(c);
+    proto_msg_init(&no_op_record_msg, &r);
+    decision_add(d, &no_op_record_msg, 0, &r);
+}
+
+static void set_tick(struct controller *c)
+{
+    int64_t ms = TICK_MS_MAX;
+    if (c->cfg.idle_interval_ms > 0 && c->cfg.idle_interval_ms < ms) {
+        ms = c->cfg.idle_interval_ms;
+    }
+    ms = c->cfg.session_timeout_ms / 4 < ms ? c->cfg.session_timeout_ms / 4 : ms;
+    ms = ms < TICK_MS_MIN ? TICK_MS_MIN : ms;
+    timer_set(c->shard, &c->tick, shard_now_ms(c->shard) + ms);
+}
+
+static void fence_expired(struct controller *c)
+{
+    int64_t before;
+    do { /* one broker a decision: the next one must see what became of the first */
+        before = quorum_next_offset(c->quorum);
+        append_own(c, decide_expired);
+    } while (c->active && !c->failed && quorum_next_offset(c->quorum) > before);
+}
+
+static void on_tick(struct timer *t)
+{
+    struct controller *c = t->user;
+    int64_t now = shard_now_ms(c->shard);
+    struct errmsg em = {{0}};
+    if (c->failed || c->stopping) {
+        return;
+    }
+    if (c->active) {
+        fence_expired(c);
+        if (c->cfg.idle_interval_ms > 0 && now - c->appended_ms >= c->cfg.idle_interval_ms) {
+            append_own(c, decide_noop);
+        }
+    }
+    if (now - c->noted_ms >= NOTE_DURABLE_MS) {
+        c->noted_ms = now;
+        if (metadata_log_note_durable(c->mlog, &em)) {
+            controller_fail(c, em.text);
+        }
+    }
+    controller_snapshot_check(c);
+    set_tick(c);
+}
+
+/* ---- start ---- */
+
+static const char *copy(struct controller *c, const char *s)
+{
+    return s ? arena_strndup(&c->mem, s, strlen(s)) : NULL;
+}
+
+static void copy_config(struct controller *c, const struct controller_config *cfg)
+{
+    c->cfg = *cfg;
+    c->cfg.cluster_id = copy(c, cfg->cluster_id);
+    c->cfg.log_dir = copy(c, cfg->log_dir);
+    struct controller_voter *voters =
+        ARENA_ARRAY(&c->mem, struct controller_voter, cfg->voters_n + 1);
+    for (size_t i = 0; i < cfg->voters_n; i++) {
+        voters[i] = cfg->voters[i];
+        voters[i].host = copy(c, cfg->voters[i].host);
+    }
+    c->cfg.voters = voters;
+    struct controller_endpoint *endpoints =
+        ARENA_ARRAY(&c->mem, struct controller_endpoint, cfg->endpoints_n + 1);
+    for (size_t i = 0; i < cfg->endpoints_n; i++) {
+        endpoints[i] = cfg->endpoints[i];
+        endpoints[i].name = copy(c, cfg->endpoints[i].name);
+        endpoints[i].host = copy(c, cfg->endpoints[i].host);
+    }
+    c->cfg.endpoints = endpoints;
+}
+
+static int check_voters(const struct controller_config *cfg, struct errmsg *em)
+{
+    if (cfg->voters_n != 1) {
+        return errmsg_set(em, ERR_UNSUPPORTED,
+                          "controller.quorum.voters names %zu voters; this release serves one",
+                          cfg->voters_n);
+    }
+    if (cfg->voters[0].id != cfg->node_id) {
+        return errmsg_set(em, ERR_INVALID,
+                          "controller.quorum.voters names node %d, but this controller is node %d",
+                          (int)cfg->voters[0].id, (int)cfg->node_id);
+    }
+    return 0;
+}
+
+/* A log that was begun with kraft.version 1 names its voters itself (docs/quorum.md, Voters). */
+static int check_log_voters(const struct controller *c, struct errmsg *em)
+{
+    struct bytes voters;
+    struct voters_record r;
+    struct arena a = {0};
+    if (metadata_log_kraft_version(c->mlog, &voters) == 0) {
+        return 0;
+    }
+    int err = bytes_is_null(voters) ? ERR_CORRUPT
+                                    : proto_decode(&voters_record_msg, 0, voters, NULL, &a, &r);
+    if (err) {
+        errmsg_set(em, err, "the KRAFT_VOTERS record in %s does not decode", c->cfg.log_dir);
+    } else if (r.voters_n != 1 || r.voters[0].voter_id != c->cfg.node_id ||
+               !uuid_eq(r.voters[0].voter_directory_id, c->cfg.directory_id)) {
+        err = errmsg_set(em, ERR_UNSUPPORTED,
+                         "the metadata log in %s names %d voters of its own (kraft.version 1); it "
+                         "is served only where this node and directory are the only one",
+                         c->cfg.log_dir, (int)r.voters_n);
+    }
+    arena_free(&a);
+    return err;
+}
+
+static int open_log(struct controller *c, struct errmsg *em)
+{
+    struct metadata_log_config mc = {
+        .log_dir = c->cfg.log_dir,
+        .segment_bytes = c->cfg.segment_bytes,
+        .segment_ms = c->cfg.segment_ms,
+        .retention_bytes = c->cfg.retention_bytes,
+        .retention_ms = c->cfg.retention_ms,
+    };
+    return metadata_log_open(c->io, c->log, &mc, &c->mlog, em);
+}
+
+static void init(struct controller *c, struct shard *sh, const struct controller_config *cfg)
+{
+    uint64_t seed;
+    uint8_t random[16];
+    c->shard = sh;
+    c->io = sh->io;
+    c->log = sh->log;
+    copy_config(c, cfg);
+    c->sessions.timeout_ms = cfg->session_timeout_ms;
+    c->loader = loader_new();
+    c->committed = image_empty();
+    list_init(&c->appended);
+    list_init(&c->early);
+    list_init(&c->waiting);
+    list_init(&c->polls);
+    io_random(c->io, &seed, sizeof seed);
+    prng_seed(&c->rng, seed);
+    do {
+        io_random(c->io, random, sizeof random);
+    } while (!uuid_from_random(random, &c->incarnation));
+    c->tick.cb = on_tick;
+    c->tick.user = c;
+    c->appended_ms = c->noted_ms = c->snapshot_ms = shard_now_ms(sh);
+}
+
+/* All but the quorum and the log. */
+static void free_rest(struct controller *c)
+{
+    timer_cancel(c->shard, &c->tick);
+    controller_image_lost(c);
+    image_put(c->committed);
+    loader_free(c->loader);
+    sessions_free(&c->sessions);
+    arena_free(&c->mem);
+    mem_free(c);
+}
+
+int controller_start(struct shard *sh, const struct controller_config *cfg, struct controller **out,
+                     struct errmsg *em)
+{
+    ASSERT_ON_SHARD(sh);
+    int err = check_voters(cfg, em);
+    if (err) {
+        return err;
+    }
+    struct controller *c = MEM_NEW(struct controller);
+    init(c, sh, cfg);
+    err = open_log(c, em);
+    if (err) {
+        goto err_after_init;
+    }
+    err = check_log_voters(c, em);
+    err = err ? err : controller_load(c, em);
+    err = err ? err : metadata_log_note_durable(c->mlog, em);
+    if (err) {
+        goto err_after_log;
+    }
+    struct quorum_config qc = {
+        .node_id = cfg->node_id,
+        .voters = &c->cfg.node_id,
+        .voters_n = 1,
+        .election_timeout_ms = cfg->election_timeout_ms,
+        .heartbeat_ms = cfg->election_timeout_ms / 6 > 0 ? cfg->election_timeout_ms / 6 : 1,
+        .cb = &quorum_callbacks,
+        .user = c,
+    };
+    err = quorum_start(sh, c->mlog, &qc, &c->quorum, em);
+    if (err) {
+        goto err_after_log;
+    }
+    c->snapshot_size = metadata_log_size(c->mlog);
+    set_tick(c);
+    *out = c;
+    return 0;
+err_after_log:
+    metadata_log_close(c->mlog);
+err_after_init:
+    free_rest(c);
+    return err;
+}
+
+/* ---- stop ---- */
+
+static void finish_stop(struct timer *t)
+{
+    struct controller *c = t->user;
+    if (quorum_busy(c->quorum) || (!list_empty(&c->waiting) && !c->failed)) {
+        timer_set(c->shard, &c->tick, shard_now_ms(c->shard) + STOP_POLL_MS);
+        return;
+    }
+    controller_refuse_all(&c->waiting, KE_NOT_CONTROLLER);
+    void (*cb)(void *user) = c->stopped_cb;
+    void *user = c->stopped_user;
+    quorum_close(c->quorum);
+    if (!c->failed && metadata_log_close_clean(c->mlog) != 0) {
+        log_warn(c->log, "controller",
+                 "the metadata log could not be closed in order: the next start checks it dir=%s",
+                 c->cfg.log_dir);
+    }
+    metadata_log_close(c->mlog);
+    free_rest(c);
+    if (cb) {
+        cb(user);
+    }
+}
+
+void controller_stop(struct controller *c, void (*cb)(void *user), void *user)
+{
+    ASSERT_ON_SHARD(c->shard);
+    ASSERT(!c->stopping);
+    c->stopping = true;
+    c->stopped_cb = cb;
+    c->stopped_user = user;
+    controller_snapshot_abandon(c);
+    quorum_resign(c->quorum);
+    controller_refuse_all(&c->early, KE_NOT_CONTROLLER);
+    controller_wake_polls(c, true);
+    c->tick.cb = finish_stop;
+    timer_set(c->shard, &c->tick, shard_now_ms(c->shard));
+}
+
+void controller_crash(struct controller *c)
+{
+    struct list *lists[] = {&c->early, &c->waiting, &c->polls};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        while (!list_empty(lists[i])) {
+            controller_request_free(LIST_ENTRY(lists[i]->next, struct controller_request, node));
+        }
+    }
+    controller_snapshot_abandon(c);
+    quorum_close(c->quorum);
+    metadata_log_close(c->mlog);
+    free_rest(c);
+}
+
+/* ---- facts ---- */
+
+void controller_status(const struct controller *c, struct controller_status *out)
+{
+    *out = (struct controller_status){
+        .leader_id = quorum_leader_id(c->quorum),
+        .epoch = quorum_epoch(c->quorum),
+        .committed_offset = c->committed_offset,
+        .log_start_offset = metadata_log_start_offset(c->mlog),
+        .log_end_offset = metadata_log_end_offset(c->mlog),
+        .active = c->active && !c->stopping,
+    };
+}
+
+struct image *controller_image(const struct controller *c)
+{
+    return c->committed;
+}

@@ -1,0 +1,183 @@
+/* The inside of a controller, for controller*.c only.
+ *
+ *   controller.c           start, stop, the quorum's callbacks, what is due by time
+ *   controller_image.c     the images: committed, and with all that was appended
+ *   controller_request.c   frames in, answers out; the table of APIs
+ *   controller_fetch.c     Fetch and FetchSnapshot of the log, observers, DescribeQuorum
+ *   controller_describe.c  ApiVersions, DescribeCluster, DescribeConfigs
+ *   controller_snapshot.c  snapshots, a piece at a time
+ *   controller_conn.c      the CONTROLLER listener's connections
+ *
+ * Life: start -> (leader, not serving yet) -> active <-> not leading -> stopping -> freed. */
+#ifndef CONTROLLER_CONTROLLER_PRIVATE_H
+#define CONTROLLER_CONTROLLER_PRIVATE_H
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "base/prng.h"
+#include "controller/controller.h"
+#include "controller/decide.h"
+#include "controller/loader.h"
+#include "controller/quorum.h"
+#include "controller/sessions.h"
+
+/* A version of the image that is appended and not committed yet. */
+struct appended {
+    struct list node; /* in controller->appended, oldest first */
+    int64_t end;      /* offset behind its records */
+    struct image *image;
+};
+
+/* A node that fetches the log and is no voter. */
+struct observer {
+    int32_t id;
+    struct uuid directory_id;
+    int64_t end_offset; /* it has fetched up to here */
+    int64_t fetched_ms; /* wall clock */
+    int64_t caught_up_ms;
+    int64_t seen_ms; /* monotonic */
+};
+
+enum { OBSERVERS_MAX = 256 };
+
+struct snapshot_job; /* controller_snapshot.c */
+
+struct controller {
+    struct shard *shard;
+    struct io *io;
+    const struct logger *log;
+    struct controller_config cfg; /* its strings and arrays are in mem */
+    struct arena mem;
+    struct uuid incarnation; /* of this run */
+    struct metadata_log *mlog;
+    struct quorum *quorum;
+    struct loader *loader; /* reads the committed log while this node is not active */
+    struct image *committed;
+    struct image *newest; /* while active: with all that was appended */
+    int64_t committed_offset;
+    struct list appended; /* struct appended */
+    struct list early;    /* requests that came before this leader may serve */
+    struct list waiting;  /* requests whose answers wait for a commit, by offset */
+    struct list polls;    /* Fetch requests that wait for records */
+    struct sessions sessions;
+    struct prng rng;
+    struct observer observers[OBSERVERS_MAX];
+    size_t observers_n;
+    struct timer tick;
+    int64_t appended_ms;    /* monotonic time of the last append */
+    int64_t noted_ms;       /* of the last metadata_log_note_durable */
+    int64_t snapshot_ms;    /* of the last snapshot, or of the start */
+    uint64_t snapshot_size; /* of the log then */
+    struct snapshot_job *snapshot;
+    struct log_limit limit;
+    bool active;
+    bool failed; /* on_fatal was called */
+    bool stopping;
+    void (*stopped_cb)(void *user);
+    void *stopped_user;
+};
+
+/* ---- controller.c ---- */
+
+void controller_fail(struct controller *c, const char *sentence);
+
+/* ---- controller_image.c ---- */
+
+/* Reads the newest snapshot. */
+int controller_load(struct controller *c, struct errmsg *em);
+/* Feeds the loader with what is committed up to offset. False: it failed. */
+bool controller_feed(struct controller *c, int64_t offset);
+/* Begins to build on what is committed. */
+void controller_image_lead(struct controller *c);
+/* Forgets what is not committed. */
+void controller_image_lost(struct controller *c);
+/* While active: all below offset is committed. */
+void controller_image_commit(struct controller *c, int64_t offset);
+/* Appends what the decision left, and applies it to the newest image. 0; ERR_NOTLEADER, ERR_TOOBIG:
+ * nothing (or, of a splittable one, a first part) was appended. */
+int controller_append(struct controller *c, struct decision *d, struct errmsg *em);
+/* A decision on the newest image, outside of a request; controller_append, decision_free and
+ * arena_free follow. */
+void controller_decision(struct controller *c, struct decision *d, struct arena *a);
+
+/* ---- controller_request.c ---- */
+
+struct controller_request;
+
+struct controller_api {
+    int16_t key;
+    bool active_only; /* refused unless this node is active */
+    size_t request_size;
+    size_t response_size;
+    /* One of the two. run answers by itself, now or later. */
+    void (*decide)(struct decision *d, int16_t version, const void *request, void *response);
+    void (*run)(struct controller_request *r);
+    /* Puts an error into the response's places for one. */
+    void (*refuse)(struct arena *a, int16_t version, const void *request, void *response,
+                   int16_t code);
+    bool has_timeout; /* timeout_of says how long the client waits */
+    int32_t (*timeout_of)(const void *request);
+};
+extern const struct controller_api controller_apis[];
+extern const size_t controller_apis_n;
+
+struct controller_request {
+    struct list node;
+    struct controller *c;
+    controller_reply_cb *cb;
+    void *user;
+    struct arena arena; /* the frame's copy, the decoded request, the response */
+    const struct controller_api *api;
+    struct proto_request_header hdr;
+    void *body;
+    void *response;
+    bool enveloped;
+    int32_t outer_correlation; /* of the envelope */
+    struct buf frame;          /* the response's frame, once it is made */
+    int64_t end;               /* the answer waits until all below is committed */
+    struct timer timer;        /* of a poll */
+    bool polled;               /* a poll that is over must not wait again */
+};
+
+/* The same as controller_handle; the request while it is not answered, else NULL. */
+struct controller_request *controller_submit(struct controller *c, struct bytes frame,
+                                             controller_reply_cb *cb, void *user);
+/* Answers with r->response and frees r. */
+void controller_answer(struct controller_request *r);
+/* Answers with an error in place of the response, and frees r. */
+void controller_refuse(struct controller_request *r, int16_t code);
+/* The connection is to be closed instead of an answer. */
+void controller_give_up(struct controller_request *r, int err);
+void controller_request_free(struct controller_request *r);
+void controller_run_early(struct controller *c);
+/* Answers those whose offset is committed. */
+void controller_release(struct controller *c);
+/* All of a list are refused. */
+void controller_refuse_all(struct list *requests, int16_t code);
+
+/* ---- controller_fetch.c ---- */
+
+void controller_fetch(struct controller_request *r);
+void controller_fetch_refuse(struct arena *a, int16_t version, const void *request, void *response,
+                             int16_t code);
+void controller_fetch_snapshot(struct controller_request *r);
+void controller_describe_quorum(struct controller_request *r);
+/* Polls whose records are there, or all. */
+void controller_wake_polls(struct controller *c, bool all);
+void controller_poll_cancel(struct controller_request *r);
+
+/* ---- controller_describe.c ---- */
+
+void controller_api_versions(struct controller_request *r);
+/* A version of ApiVersions that is not known: answered in version 0. */
+void controller_api_versions_unsupported(struct controller_request *r);
+void controller_describe_cluster(struct controller_request *r);
+void controller_describe_configs(struct controller_request *r);
+
+/* ---- controller_snapshot.c ---- */
+
+/* After a commit: begins a snapshot if one is due. */
+void controller_snapshot_check(struct controller *c);
+void controller_snapshot_abandon(struct controller *c);
+
+#endif

@@ -1,0 +1,122 @@
+/* What all decisions use; decide.h tells the story. */
+#include "controller/decide.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "proto_errors.h"
+#include "proto_features.h"
+
+void decision_init(struct decision *d)
+{
+    *d = (struct decision){.changed_broker = -1};
+}
+
+void decision_free(struct decision *d)
+{
+    buf_free(&d->bytes);
+    mem_free(d->spans);
+    d->spans = NULL;
+    d->n = d->cap = 0;
+}
+
+void decision_add(struct decision *d, const struct proto_message *m, int16_t version,
+                  const void *record)
+{
+    struct errmsg em = {{0}};
+    size_t at = d->bytes.len;
+    int err = proto_encode_metadata_record(m, version, record, &d->bytes, &em);
+    ASSERT(err == 0);
+    if (d->n == d->cap) {
+        d->cap = d->cap ? 2 * d->cap : 16;
+        d->spans = mem_realloc(d->spans, d->cap * sizeof *d->spans);
+    }
+    d->spans[d->n++] = (struct decision_span){at, d->bytes.len - at};
+}
+
+void decision_cut(struct decision *d, size_t n)
+{
+    ASSERT(n <= d->n);
+    if (n < d->n) {
+        d->bytes.len = d->spans[n].at;
+        d->n = n;
+    }
+}
+
+struct bytes decision_record(const struct decision *d, size_t i)
+{
+    ASSERT(i < d->n);
+    return bytes_of(d->bytes.data + d->spans[i].at, d->spans[i].len);
+}
+
+struct bytes decision_text(struct decision *d, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
+    return bytes_of(arena_strndup(d->arena, text, len), len);
+}
+
+/* ---- questions ---- */
+
+const struct proto_metadata_version *decide_version(const struct decision *d)
+{
+    const struct proto_metadata_version *v =
+        proto_metadata_version(image_feature_level(d->img, "metadata.version"));
+    return v ? v : &proto_metadata_versions[0];
+}
+
+bool decide_elr_enabled(const struct decision *d)
+{
+    return image_feature_level(d->img, "eligible.leader.replicas.version") > 0;
+}
+
+bool decide_is_active(const struct decision *d, int32_t broker)
+{
+    if (broker == d->changed_broker) {
+        return d->changed_active;
+    }
+    const struct image_broker *b = image_broker(d->img, broker);
+    return b && !b->fenced && !b->in_controlled_shutdown;
+}
+
+int16_t decide_broker_epoch(const struct decision *d, int32_t broker, int64_t epoch)
+{
+    const struct image_broker *b = image_broker(d->img, broker);
+    return b && b->epoch == epoch ? KE_NONE : KE_STALE_BROKER_EPOCH;
+}
+
+/* A setting of a topic, or the cluster's; null: neither is set. */
+static struct bytes topic_setting(const struct decision *d, struct bytes topic, const char *name)
+{
+    struct bytes v = image_config_value(d->img, CONFIG_TOPIC, topic, bytes_str(name));
+    return bytes_is_null(v)
+               ? image_config_value(d->img, CONFIG_BROKER, bytes_str(""), bytes_str(name))
+               : v;
+}
+
+int32_t decide_min_isr(const struct decision *d, struct bytes topic)
+{
+    struct bytes v = topic_setting(d, topic, "min.insync.replicas");
+    int64_t n = 0;
+    if (bytes_is_null(v) || v.len == 0 || v.len > 10) {
+        return d->cfg->min_insync_replicas;
+    }
+    for (size_t i = 0; i < v.len; i++) {
+        if (v.data[i] < '0' || v.data[i] > '9') {
+            return d->cfg->min_insync_replicas;
+        }
+        n = 10 * n + (v.data[i] - '0');
+    }
+    return n > INT32_MAX ? INT32_MAX : (int32_t)n;
+}
+
+bool decide_unclean_election(const struct decision *d, struct bytes topic)
+{
+    struct bytes v = topic_setting(d, topic, "unclean.leader.election.enable");
+    return bytes_is_null(v) ? d->cfg->unclean_leader_election : bytes_eq_str(v, "true");
+}

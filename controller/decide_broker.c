@@ -1,0 +1,443 @@
+/* Brokers come and go: registration, heartbeats, fencing, controlled shutdown, unregistration, and
+ * the registrations of controllers.
+ *
+ *            registration           heartbeat, caught up
+ *   absent ---------------> fenced ----------------------> active
+ *                             ^  ^                            |  wants to stop
+ *                             |  +------ session over --------+----------------> leaving
+ *                             |                                                    |
+ *                             +------- leads nothing, others know it --------------+
+ *
+ * A broker that registers under the epoch that it had when it stopped in order kept all it
+ * acknowledged; any other one may have lost records that were not flushed, and leaves ISR and ELR
+ * (KIP-966). */
+#include <stdlib.h>
+
+#include "controller/partition_change.h"
+#include "proto_errors.h"
+#include "proto_features.h"
+
+enum { CHANGED_TO_FENCED = 1, CHANGED_TO_UNFENCED = -1, CHANGED_TO_LEAVING = 1 };
+
+/* ---- registration ---- */
+
+/* Every finalized feature must be one that the broker knows at that level. */
+static bool knows_features(const struct decision *d, const struct broker_registration_request *q)
+{
+    for (int32_t i = 0; i < d->img->features_n; i++) {
+        const struct image_feature *f = &d->img->features[i];
+        bool known = false;
+        for (int32_t k = 0; k < q->features_n; k++) {
+            const struct broker_registration_request_feature *b = &q->features[k];
+            known = known || (bytes_eq(b->name, f->name) && b->min_supported_version <= f->level &&
+                              f->level <= b->max_supported_version);
+        }
+        if (!known) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_reserved(struct uuid id)
+{
+    return id.b[15] < 100 && uuid_eq(id, uuid_reserved(id.b[15]));
+}
+
+/* Directories: at least one, real ids, none twice, none of another broker. */
+static bool directories_ok(const struct decision *d, const struct broker_registration_request *q)
+{
+    for (int32_t i = 0; i < q->log_dirs_n; i++) {
+        if (is_reserved(q->log_dirs[i])) {
+            return false;
+        }
+        for (int32_t k = 0; k < i; k++) {
+            if (uuid_eq(q->log_dirs[i], q->log_dirs[k])) {
+                return false;
+            }
+        }
+    }
+    for (int32_t b = 0; b < d->img->brokers_n; b++) {
+        const struct image_broker *other = d->img->brokers[b];
+        for (uint32_t k = 0; other->id != q->broker_id && k < other->log_dirs_n; k++) {
+            for (int32_t i = 0; i < q->log_dirs_n; i++) {
+                if (uuid_eq(other->log_dirs[k], q->log_dirs[i])) {
+                    return false;
+                }
+            }
+        }
+    }
+    return q->log_dirs_n > 0;
+}
+
+static int16_t check_registration(const struct decision *d,
+                                  const struct broker_registration_request *q)
+{
+    const struct image_broker *old = image_broker(d->img, q->broker_id);
+    uint32_t flags = decide_version(d)->flags;
+    if (!bytes_eq_str(q->cluster_id, d->cfg->cluster_id)) {
+        return KE_INCONSISTENT_CLUSTER_ID;
+    }
+    if (old && !uuid_eq(old->incarnation, q->incarnation_id) &&
+        sessions_valid(d->sessions, old->id, old->epoch, d->now_ms) &&
+        !old->in_controlled_shutdown) {
+        return KE_DUPLICATE_BROKER_REGISTRATION;
+    }
+    if (q->listeners_n == 0 ||
+        ((flags & MV_DIRECTORY_ASSIGNMENT_SUPPORTED) && !directories_ok(d, q))) {
+        return KE_INVALID_REGISTRATION;
+    }
+    return knows_features(d, q) && !q->is_migrating_zk_broker ? KE_NONE : KE_UNSUPPORTED_VERSION;
+}
+
+static void add_registration(struct decision *d, const struct broker_registration_request *q,
+                             const struct image_broker *same, int64_t epoch)
+{
+    const struct proto_metadata_version *mv = decide_version(d);
+    struct register_broker_record r;
+    proto_msg_init(&register_broker_record_msg, &r);
+    r.broker_id = q->broker_id;
+    r.incarnation_id = q->incarnation_id;
+    r.broker_epoch = epoch;
+    r.rack = q->rack;
+    r.fenced = same ? same->fenced : true;
+    r.in_controlled_shutdown = same && same->in_controlled_shutdown;
+    r.end_points =
+        proto_array(d->arena, &register_broker_record_broker_endpoint_desc, (size_t)q->listeners_n);
+    for (int32_t i = 0; i < q->listeners_n; i++) {
+        r.end_points[i].name = q->listeners[i].name;
+        r.end_points[i].host = q->listeners[i].host;
+        r.end_points[i].port = q->listeners[i].port;
+        r.end_points[i].security_protocol = q->listeners[i].security_protocol;
+    }
+    r.end_points_n = q->listeners_n;
+    r.features =
+        proto_array(d->arena, &register_broker_record_broker_feature_desc, (size_t)q->features_n);
+    for (int32_t i = 0; i < q->features_n; i++) {
+        r.features[i].name = q->features[i].name;
+        r.features[i].min_supported_version = q->features[i].min_supported_version;
+        r.features[i].max_supported_version = q->features[i].max_supported_version;
+    }
+    r.features_n = q->features_n;
+    if (mv->flags & MV_DIRECTORY_ASSIGNMENT_SUPPORTED) {
+        r.log_dirs = q->log_dirs;
+        r.log_dirs_n = q->log_dirs_n;
+    }
+    decision_add(d, &register_broker_record_msg, mv->register_broker_record, &r);
+}
+
+void decide_broker_registration(struct decision *d, const void *request, void *response)
+{
+    const struct broker_registration_request *q = request;
+    struct broker_registration_response *resp = response;
+    const struct image_broker *old = image_broker(d->img, q->broker_id);
+    resp->error_code = check_registration(d, q);
+    if (resp->error_code) {
+        return;
+    }
+    bool same = old && uuid_eq(old->incarnation, q->incarnation_id);
+    if (old && !same) {
+        bool clean = q->previous_broker_epoch == old->epoch;
+        struct broker_event ev = {-1, -1, -1};
+        if (clean || !decide_elr_enabled(d)) {
+            ev.gone = old->id;
+        } else {
+            ev.unclean = old->id;
+        }
+        d->changed_broker = old->id;
+        d->changed_active = false;
+        decide_partitions_of(d, &ev);
+    }
+    int64_t epoch = same ? old->epoch : d->next_offset + (int64_t)d->n;
+    add_registration(d, q, same ? old : NULL, epoch);
+    sessions_remove(d->sessions, same ? -1 : q->broker_id);
+    sessions_touch(d->sessions, q->broker_id, epoch, d->now_ms);
+    resp->broker_epoch = epoch;
+}
+
+/* ---- heartbeats ---- */
+
+static void add_change(struct decision *d, const struct image_broker *b, int8_t fenced,
+                       int8_t leaving)
+{
+    struct broker_registration_change_record r;
+    proto_msg_init(&broker_registration_change_record_msg, &r);
+    r.broker_id = b->id;
+    r.broker_epoch = b->epoch;
+    r.fenced = fenced;
+    r.in_controlled_shutdown = leaving;
+    decision_add(d, &broker_registration_change_record_msg, leaving ? 1 : 0, &r);
+}
+
+static void fence(struct decision *d, const struct image_broker *b)
+{
+    struct broker_event ev = {.gone = b->id, .unclean = -1, .come = -1};
+    d->changed_broker = b->id;
+    d->changed_active = false;
+    decide_partitions_of(d, &ev);
+    add_change(d, b, CHANGED_TO_FENCED, 0);
+}
+
+static void unfence(struct decision *d, const struct image_broker *b)
+{
+    struct broker_event ev = {.gone = -1, .unclean = -1, .come = b->id};
+    add_change(d, b, CHANGED_TO_UNFENCED, 0);
+    d->changed_broker = b->id;
+    d->changed_active = true;
+    decide_partitions_of(d, &ev);
+}
+
+static void begin_leaving(struct decision *d, const struct image_broker *b,
+                          struct session_of_broker *s)
+{
+    struct broker_event ev = {.gone = b->id, .unclean = -1, .come = -1};
+    if (!b->in_controlled_shutdown) {
+        add_change(d, b, 0, CHANGED_TO_LEAVING);
+    }
+    d->changed_broker = b->id;
+    d->changed_active = false;
+    decide_partitions_of(d, &ev);
+    if (d->n > 0 || s->leaving_offset < 0) {
+        s->leaving_offset = d->next_offset + (int64_t)d->n - 1;
+    }
+}
+
+/* Do all other active brokers know who leads instead? */
+static bool others_know(const struct decision *d, const struct session_of_broker *leaving)
+{
+    for (int32_t i = 0; i < d->img->brokers_n; i++) {
+        int32_t id = d->img->brokers[i]->id;
+        const struct session_of_broker *s = sessions_find(d->sessions, id);
+        if (id != leaving->broker && decide_is_active(d, id) && s &&
+            s->metadata_offset < leaving->leaving_offset) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum next { STAY_FENCED, UNFENCE, STAY_ACTIVE, FENCE, LEAVE, GO };
+
+static enum next next_state(const struct decision *d, const struct image_broker *b,
+                            const struct session_of_broker *s,
+                            const struct broker_heartbeat_request *q)
+{
+    if (b->fenced) {
+        if (q->want_shut_down) {
+            return GO;
+        }
+        return !q->want_fence && q->current_metadata_offset >= b->epoch ? UNFENCE : STAY_FENCED;
+    }
+    if (b->in_controlled_shutdown) {
+        return !decide_leads_any(d, b->id) && others_know(d, s) ? GO : LEAVE;
+    }
+    if (q->want_shut_down) {
+        return q->want_fence || !decide_leads_any(d, b->id) ? GO : LEAVE;
+    }
+    return q->want_fence ? FENCE : STAY_ACTIVE;
+}
+
+/* Directories that the broker says are offline: they leave the registration, and its replicas in
+ * them leave the ISRs. */
+static void take_offline_dirs(struct decision *d, const struct image_broker *b,
+                              const struct broker_heartbeat_request *q)
+{
+    struct broker_registration_change_record r;
+    struct uuid *left = ARENA_ARRAY(d->arena, struct uuid, b->log_dirs_n + 1);
+    int32_t n = 0;
+    for (uint32_t i = 0; i < b->log_dirs_n; i++) {
+        bool offline = false;
+        for (int32_t k = 0; k < q->offline_log_dirs_n; k++) {
+            offline = offline || uuid_eq(b->log_dirs[i], q->offline_log_dirs[k]);
+        }
+        if (!offline) {
+            left[n++] = b->log_dirs[i];
+        }
+    }
+    if (n == (int32_t)b->log_dirs_n || n == 0) {
+        return; /* without any directory left the broker itself stops */
+    }
+    proto_msg_init(&broker_registration_change_record_msg, &r);
+    r.broker_id = b->id;
+    r.broker_epoch = b->epoch;
+    r.log_dirs = left;
+    r.log_dirs_n = n;
+    decision_add(d, &broker_registration_change_record_msg, 2, &r);
+    decide_directories_lost(d, b->id, q->offline_log_dirs, q->offline_log_dirs_n);
+}
+
+static void take_cordoned(struct decision *d, const struct image_broker *b,
+                          const struct broker_heartbeat_request *q)
+{
+    struct broker_registration_change_record r;
+    if (q->cordoned_log_dirs_n < 0 ||
+        (!b->cordoned_null && b->cordoned_n == (uint32_t)q->cordoned_log_dirs_n &&
+         (b->cordoned_n == 0 ||
+          memcmp(b->cordoned, q->cordoned_log_dirs, b->cordoned_n * sizeof *b->cordoned) == 0))) {
+        return;
+    }
+    proto_msg_init(&broker_registration_change_record_msg, &r);
+    r.broker_id = b->id;
+    r.broker_epoch = b->epoch;
+    r.cordoned_log_dirs = q->cordoned_log_dirs;
+    r.cordoned_log_dirs_n = q->cordoned_log_dirs_n;
+    decision_add(d, &broker_registration_change_record_msg, 3, &r);
+}
+
+static void act(struct decision *d, const struct image_broker *b, struct session_of_broker *s,
+                enum next next)
+{
+    switch (next) {
+    case UNFENCE:
+        unfence(d, b);
+        break;
+    case FENCE:
+        fence(d, b);
+        break;
+    case LEAVE:
+        begin_leaving(d, b, s);
+        break;
+    case GO:
+        if (!b->fenced) {
+            fence(d, b);
+        }
+        break;
+    case STAY_FENCED:
+    case STAY_ACTIVE:
+        break;
+    }
+}
+
+void decide_broker_heartbeat(struct decision *d, const void *request, void *response)
+{
+    const struct broker_heartbeat_request *q = request;
+    struct broker_heartbeat_response *resp = response;
+    const struct image_broker *b = image_broker(d->img, q->broker_id);
+    uint32_t flags = decide_version(d)->flags;
+    resp->error_code = decide_broker_epoch(d, q->broker_id, q->broker_epoch);
+    if (resp->error_code) {
+        return;
+    }
+    d->splittable = true;
+    struct session_of_broker *s = sessions_touch(d->sessions, b->id, b->epoch, d->now_ms);
+    s->metadata_offset = q->current_metadata_offset;
+    enum next next = next_state(d, b, s, q);
+    act(d, b, s, next);
+    if ((flags & MV_DIRECTORY_ASSIGNMENT_SUPPORTED) && q->offline_log_dirs_n > 0) {
+        take_offline_dirs(d, b, q);
+    }
+    if (flags & MV_CORDONED_LOG_DIRS_SUPPORTED) {
+        take_cordoned(d, b, q);
+    }
+    resp->is_caught_up = q->current_metadata_offset >= b->epoch;
+    resp->is_fenced = next == STAY_FENCED || next == FENCE || next == GO;
+    resp->should_shut_down = next == GO;
+}
+
+bool decide_fence_expired(struct decision *d)
+{
+    for (int32_t i = 0; i < d->img->brokers_n; i++) {
+        const struct image_broker *b = d->img->brokers[i];
+        if (!b->fenced && !sessions_valid(d->sessions, b->id, b->epoch, d->now_ms)) {
+            d->splittable = true;
+            fence(d, b);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- unregistration ---- */
+
+void decide_unregister_broker(struct decision *d, const void *request, void *response)
+{
+    const struct unregister_broker_request *q = request;
+    struct unregister_broker_response *resp = response;
+    const struct image_broker *b = image_broker(d->img, q->broker_id);
+    struct unregister_broker_record r;
+    if (b == NULL) {
+        resp->error_code = KE_BROKER_ID_NOT_REGISTERED;
+        resp->error_message = decision_text(d, "broker %d is not registered", (int)q->broker_id);
+        return;
+    }
+    struct broker_event ev = {.gone = b->id, .unclean = -1, .come = -1};
+    d->changed_broker = b->id;
+    d->changed_active = false;
+    decide_partitions_of(d, &ev);
+    proto_msg_init(&unregister_broker_record_msg, &r);
+    r.broker_id = b->id;
+    r.broker_epoch = b->epoch;
+    decision_add(d, &unregister_broker_record_msg, 0, &r);
+    sessions_remove(d->sessions, b->id);
+}
+
+/* ---- controllers ---- */
+
+void decide_controller_registration(struct decision *d, const void *request, void *response)
+{
+    const struct controller_registration_request *q = request;
+    struct controller_registration_response *resp = response;
+    struct register_controller_record r;
+    resp->error_message = bytes_str("");
+    if (!(decide_version(d)->flags & MV_CONTROLLER_REGISTRATION_SUPPORTED)) {
+        resp->error_code = KE_UNSUPPORTED_VERSION;
+        resp->error_message =
+            bytes_str("the cluster's metadata.version does not know registrations of controllers");
+        return;
+    }
+    proto_msg_init(&register_controller_record_msg, &r);
+    r.controller_id = q->controller_id;
+    r.incarnation_id = q->incarnation_id;
+    r.zk_migration_ready = q->zk_migration_ready;
+    r.end_points = proto_array(d->arena, &register_controller_record_controller_endpoint_desc,
+                               (size_t)q->listeners_n);
+    for (int32_t i = 0; i < q->listeners_n; i++) {
+        r.end_points[i].name = q->listeners[i].name;
+        r.end_points[i].host = q->listeners[i].host;
+        r.end_points[i].port = q->listeners[i].port;
+        r.end_points[i].security_protocol = q->listeners[i].security_protocol;
+    }
+    r.end_points_n = q->listeners_n;
+    r.features = proto_array(d->arena, &register_controller_record_controller_feature_desc,
+                             (size_t)q->features_n);
+    for (int32_t i = 0; i < q->features_n; i++) {
+        r.features[i].name = q->features[i].name;
+        r.features[i].min_supported_version = q->features[i].min_supported_version;
+        r.features[i].max_supported_version = q->features[i].max_supported_version;
+    }
+    r.features_n = q->features_n;
+    decision_add(d, &register_controller_record_msg, 0, &r);
+}
+
+void decide_own_registration(struct decision *d, struct uuid incarnation)
+{
+    const struct image_controller *old = image_controller(d->img, d->cfg->node_id);
+    struct controller_registration_request q;
+    struct controller_registration_response resp;
+    if (old && uuid_eq(old->incarnation, incarnation)) {
+        return;
+    }
+    proto_msg_init(&controller_registration_request_msg, &q);
+    proto_msg_init(&controller_registration_response_msg, &resp);
+    q.controller_id = d->cfg->node_id;
+    q.incarnation_id = incarnation;
+    q.listeners =
+        proto_array(d->arena, &controller_registration_request_listener_desc, d->cfg->endpoints_n);
+    for (size_t i = 0; i < d->cfg->endpoints_n; i++) {
+        const struct controller_endpoint *e = &d->cfg->endpoints[i];
+        q.listeners[i].name = bytes_str(e->name);
+        q.listeners[i].host = bytes_str(e->host);
+        q.listeners[i].port = e->port;
+        q.listeners[i].security_protocol = e->security_protocol;
+    }
+    q.listeners_n = (int32_t)d->cfg->endpoints_n;
+    q.features =
+        proto_array(d->arena, &controller_registration_request_feature_desc, proto_features_n);
+    for (size_t i = 0; i < proto_features_n; i++) {
+        q.features[i].name = bytes_str(proto_features[i].name);
+        q.features[i].min_supported_version = proto_features[i].supported_min;
+        q.features[i].max_supported_version = proto_features[i].supported_max;
+    }
+    q.features_n = (int32_t)proto_features_n;
+    decide_controller_registration(d, &q, &resp);
+}

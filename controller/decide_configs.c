@@ -1,0 +1,395 @@
+/* IncrementalAlterConfigs and AlterConfigs: both end as a list of settings and their new values,
+ * which is judged as a whole by the node's validator; then a Config record for each that changes.
+ *
+ * With ELR on, the least ISR size is the cluster's business: a broker cannot have its own, the
+ * cluster-wide value cannot be removed, and a change of it forgets all ELRs that rest on it. */
+#include <stdlib.h>
+
+#include "controller/decide_topics.h"
+#include "proto_errors.h"
+
+enum { OP_SET = 0, OP_DELETE = 1, OP_APPEND = 2, OP_SUBTRACT = 3 };
+
+#define MIN_ISR "min.insync.replicas"
+
+struct op {
+    struct bytes name;
+    struct bytes value;
+    int8_t op;
+};
+
+struct alteration { /* of one resource */
+    struct decision *d;
+    int8_t type;
+    struct bytes resource;
+    const struct op *ops;
+    size_t n;
+    bool replace;                       /* all that is not named goes */
+    struct image_config_entry *entries; /* afterwards; value null: removed */
+    size_t entries_n;
+    int16_t code;
+    struct bytes message;
+};
+
+static bool fail(struct alteration *a, int16_t code, struct bytes message)
+{
+    a->code = code;
+    a->message = message;
+    return false;
+}
+
+/* ---- the resource ---- */
+
+static bool parse_broker_id(struct bytes name, int32_t *id)
+{
+    int64_t v = 0;
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.data[i] < '0' || name.data[i] > '9' || v > INT32_MAX / 10) {
+            return false;
+        }
+        v = 10 * v + (name.data[i] - '0');
+    }
+    *id = (int32_t)v;
+    return name.len > 0 && v <= INT32_MAX;
+}
+
+static bool check_resource(struct alteration *a)
+{
+    struct decision *d = a->d;
+    int32_t id;
+    switch (a->type) {
+    case CONFIG_TOPIC:
+        if (a->resource.len > 0 && image_topic_by_name(d->img, a->resource) == NULL) {
+            return fail(a, KE_UNKNOWN_TOPIC_OR_PARTITION,
+                        decision_text(d, "there is no topic %.*s", BYTES_FMT(a->resource)));
+        }
+        return true;
+    case CONFIG_BROKER:
+        if (a->resource.len == 0) {
+            return true;
+        }
+        if (!parse_broker_id(a->resource, &id)) {
+            return fail(a, KE_INVALID_REQUEST,
+                        decision_text(d, "`%.*s` is no broker id", BYTES_FMT(a->resource)));
+        }
+        if (image_broker(d->img, id) == NULL && image_controller(d->img, id) == NULL) {
+            return fail(a, KE_BROKER_ID_NOT_REGISTERED,
+                        decision_text(d, "node %d is not registered", (int)id));
+        }
+        return true;
+    case CONFIG_CLIENT_METRICS:
+    case CONFIG_GROUP:
+        return true;
+    default:
+        return fail(a, KE_INVALID_REQUEST,
+                    decision_text(d, "resource type %d has no settings here", (int)a->type));
+    }
+}
+
+static bool check_ops(struct alteration *a)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        const struct op *op = &a->ops[i];
+        if (op->op < OP_SET || op->op > OP_SUBTRACT) {
+            return fail(a, KE_UNKNOWN_SERVER_ERROR, BYTES_NULL); /* as Kafka answers it */
+        }
+        if (op->op != OP_DELETE && bytes_is_null(op->value)) {
+            return fail(a, KE_INVALID_REQUEST,
+                        decision_text(a->d, "%.*s has no value; to remove a setting, delete it",
+                                      BYTES_FMT(op->name)));
+        }
+        for (size_t k = 0; k < i; k++) {
+            if (bytes_eq(a->ops[k].name, op->name)) {
+                return fail(
+                    a, KE_INVALID_REQUEST,
+                    decision_text(a->d, "%.*s is in the request twice", BYTES_FMT(op->name)));
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- lists ---- */
+
+static struct bytes next_item(struct bytes *rest)
+{
+    const uint8_t *comma = rest->len ? memchr(rest->data, ',', rest->len) : NULL;
+    size_t n = comma ? (size_t)(comma - rest->data) : rest->len;
+    struct bytes item = bytes_of(rest->data, n);
+    size_t used = comma ? n + 1 : n;
+    *rest = bytes_of(rest->data + used, rest->len - used);
+    while (item.len && item.data[0] == ' ') {
+        item = bytes_of(item.data + 1, item.len - 1);
+    }
+    while (item.len && item.data[item.len - 1] == ' ') {
+        item.len--;
+    }
+    return item;
+}
+
+static bool list_has(struct bytes list, struct bytes item)
+{
+    while (list.len) {
+        if (bytes_eq(next_item(&list), item)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void put_item(struct buf *out, struct bytes item)
+{
+    if (item.len) {
+        if (out->len) {
+            buf_put_u8(out, ',');
+        }
+        buf_put(out, item.data, item.len);
+    }
+}
+
+/* The items of old, without those of `without`, and then those of `with` that are not there yet. */
+static struct bytes edit_list(struct arena *a, struct bytes old, struct bytes with,
+                              struct bytes without)
+{
+    struct buf out = {0};
+    struct bytes rest = old;
+    while (rest.len) {
+        struct bytes item = next_item(&rest);
+        if (!list_has(without, item)) {
+            put_item(&out, item);
+        }
+    }
+    while (with.len) {
+        struct bytes item = next_item(&with);
+        if (!list_has(old, item)) {
+            put_item(&out, item);
+        }
+    }
+    struct bytes made =
+        bytes_of(arena_strndup(a, out.data ? (const char *)out.data : "", out.len), out.len);
+    buf_free(&out);
+    return made;
+}
+
+static bool edit(struct alteration *a, const struct op *op, struct bytes old, struct bytes *out)
+{
+    const struct config_validator *v = a->d->cfg->validator;
+    struct bytes inherited = BYTES_NULL;
+    if (v == NULL || !v->is_list(v->ctx, a->d->img, a->type, op->name, a->d->arena, &inherited)) {
+        return fail(a, KE_INVALID_CONFIG,
+                    decision_text(a->d, "%.*s is no list: it can be set and deleted only",
+                                  BYTES_FMT(op->name)));
+    }
+    old = bytes_is_null(old) ? inherited : old;
+    old = bytes_is_null(old) ? bytes_str("") : old;
+    struct bytes none = bytes_str("");
+    *out = op->op == OP_APPEND ? edit_list(a->d->arena, old, op->value, none)
+                               : edit_list(a->d->arena, old, none, op->value);
+    return true;
+}
+
+/* ---- the settings afterwards ---- */
+
+static int by_name(const void *a, const void *b)
+{
+    return bytes_cmp(((const struct image_config_entry *)a)->name,
+                     ((const struct image_config_entry *)b)->name);
+}
+
+static const struct op *find_op(const struct alteration *a, struct bytes name)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        if (bytes_eq(a->ops[i].name, name)) {
+            return &a->ops[i];
+        }
+    }
+    return NULL;
+}
+
+/* Fills entries: what is there now and what the request names, with the value that each gets. */
+static bool apply_ops(struct alteration *a)
+{
+    const struct image_config *now = image_config(a->d->img, a->type, a->resource);
+    size_t now_n = now ? now->n : 0;
+    a->entries = ARENA_ARRAY(a->d->arena, struct image_config_entry, now_n + a->n + 1);
+    for (size_t i = 0; i < now_n; i++) {
+        const struct op *op = find_op(a, now->entries[i].name);
+        if (op == NULL) {
+            struct image_config_entry e = now->entries[i];
+            e.value = a->replace ? BYTES_NULL : e.value;
+            a->entries[a->entries_n++] = e;
+        }
+    }
+    for (size_t i = 0; i < a->n; i++) {
+        struct image_config_entry e = {a->ops[i].name, a->ops[i].value};
+        struct bytes old = image_config_value(a->d->img, a->type, a->resource, e.name);
+        if (a->ops[i].op == OP_DELETE) {
+            e.value = BYTES_NULL;
+        } else if (a->ops[i].op != OP_SET && !edit(a, &a->ops[i], old, &e.value)) {
+            return false;
+        }
+        a->entries[a->entries_n++] = e;
+    }
+    qsort(a->entries, a->entries_n, sizeof *a->entries, by_name);
+    return true;
+}
+
+static bool validate(struct alteration *a)
+{
+    const struct config_validator *v = a->d->cfg->validator;
+    struct image_config_entry *set =
+        ARENA_ARRAY(a->d->arena, struct image_config_entry, a->entries_n + 1);
+    bool *changed = ARENA_ARRAY(a->d->arena, bool, a->entries_n + 1);
+    struct errmsg em = {{0}};
+    size_t n = 0;
+    for (size_t i = 0; i < a->entries_n; i++) {
+        if (!bytes_is_null(a->entries[i].value)) {
+            changed[n] = find_op(a, a->entries[i].name) != NULL;
+            set[n++] = a->entries[i];
+        }
+    }
+    int16_t code =
+        v ? v->validate(v->ctx, a->d->img, a->type, a->resource, set, n, changed, &em) : 0;
+    return code == 0 || fail(a, code, decision_text(a->d, "%s", em.text));
+}
+
+/* ---- min.insync.replicas under ELR ---- */
+
+static bool check_min_isr(struct alteration *a, bool *changes)
+{
+    *changes = false;
+    for (size_t i = 0; i < a->entries_n; i++) {
+        struct bytes name = a->entries[i].name;
+        struct bytes old = image_config_value(a->d->img, a->type, a->resource, name);
+        if (bytes_eq_str(name, MIN_ISR) && !bytes_eq(old, a->entries[i].value)) {
+            *changes = decide_elr_enabled(a->d);
+        }
+        if (!*changes || !bytes_eq_str(name, MIN_ISR) || a->type != CONFIG_BROKER) {
+            continue;
+        }
+        if (a->resource.len > 0 && !bytes_is_null(a->entries[i].value)) {
+            return fail(a, KE_INVALID_CONFIG,
+                        bytes_str("with eligible.leader.replicas.version=1, " MIN_ISR
+                                  " cannot be set on one broker: set it for the cluster"));
+        }
+        if (a->resource.len == 0 && bytes_is_null(a->entries[i].value)) {
+            return fail(a, KE_INVALID_CONFIG,
+                        bytes_str("with eligible.leader.replicas.version=1, the cluster's " MIN_ISR
+                                  " can be changed but not removed"));
+        }
+    }
+    return true;
+}
+
+static void add_records(struct alteration *a, bool min_isr)
+{
+    for (size_t i = 0; i < a->entries_n; i++) {
+        const struct image_config_entry *e = &a->entries[i];
+        struct bytes old = image_config_value(a->d->img, a->type, a->resource, e->name);
+        bool named = find_op(a, e->name) != NULL;
+        /* a broker is told again what it has: it may have failed to apply it */
+        if (!bytes_eq(old, e->value) || (named && a->type == CONFIG_BROKER)) {
+            decide_add_config(a->d, a->type, a->resource, e->name, e->value);
+        }
+    }
+    if (min_isr && a->type == CONFIG_TOPIC) {
+        decide_add_clear_elr(a->d, a->resource);
+    } else if (min_isr && a->type == CONFIG_BROKER && a->resource.len == 0) {
+        decide_add_clear_elr(a->d, bytes_str(""));
+    }
+}
+
+static void alter(struct alteration *a, bool validate_only)
+{
+    bool min_isr;
+    if (!check_resource(a) || !check_ops(a) || !apply_ops(a) || !validate(a) ||
+        !check_min_isr(a, &min_isr) || validate_only) {
+        return;
+    }
+    size_t before = a->d->n;
+    add_records(a, min_isr);
+    if (a->d->n > DECISION_RECORDS_MAX) {
+        decision_cut(a->d, before);
+        fail(a, KE_POLICY_VIOLATION,
+             bytes_str("the request makes more than 10000 changes at once: send several"));
+    }
+}
+
+/* ---- the two requests ---- */
+
+#define INC        struct incremental_alter_configs_request_alter_configs_resource
+#define INC_RESULT struct incremental_alter_configs_response_alter_configs_resource_response
+#define OLD        struct alter_configs_request_alter_configs_resource
+#define OLD_RESULT struct alter_configs_response_alter_configs_resource_response
+
+static const char twice_text[] = "the resource is in the request twice";
+
+void decide_incremental_alter_configs(struct decision *d, const void *request, void *response)
+{
+    const struct incremental_alter_configs_request *q = request;
+    struct incremental_alter_configs_response *resp = response;
+    resp->responses = proto_array(
+        d->arena, &incremental_alter_configs_response_alter_configs_resource_response_desc,
+        (size_t)(q->resources_n > 0 ? q->resources_n : 0));
+    for (int32_t i = 0; i < q->resources_n; i++) {
+        const INC *in = &q->resources[i];
+        INC_RESULT *out = &resp->responses[resp->responses_n++];
+        struct alteration a = {.d = d, .type = in->resource_type, .resource = in->resource_name};
+        struct op *ops = ARENA_ARRAY(d->arena, struct op, in->configs_n + 1);
+        bool twice = false;
+        for (int32_t k = 0; k < in->configs_n; k++) {
+            ops[k] = (struct op){in->configs[k].name, in->configs[k].value,
+                                 in->configs[k].config_operation};
+        }
+        for (int32_t k = 0; k < q->resources_n; k++) {
+            twice = twice || (k != i && q->resources[k].resource_type == a.type &&
+                              bytes_eq(q->resources[k].resource_name, a.resource));
+        }
+        a.ops = ops;
+        a.n = (size_t)in->configs_n;
+        if (twice) {
+            fail(&a, KE_INVALID_REQUEST, bytes_str(twice_text));
+        } else {
+            alter(&a, q->validate_only);
+        }
+        out->error_code = a.code;
+        out->error_message = a.message;
+        out->resource_type = a.type;
+        out->resource_name = a.resource;
+    }
+}
+
+void decide_alter_configs(struct decision *d, const void *request, void *response)
+{
+    const struct alter_configs_request *q = request;
+    struct alter_configs_response *resp = response;
+    resp->responses =
+        proto_array(d->arena, &alter_configs_response_alter_configs_resource_response_desc,
+                    (size_t)(q->resources_n > 0 ? q->resources_n : 0));
+    for (int32_t i = 0; i < q->resources_n; i++) {
+        const OLD *in = &q->resources[i];
+        OLD_RESULT *out = &resp->responses[resp->responses_n++];
+        struct alteration a = {
+            .d = d, .type = in->resource_type, .resource = in->resource_name, .replace = true};
+        struct op *ops = ARENA_ARRAY(d->arena, struct op, in->configs_n + 1);
+        bool twice = false;
+        for (int32_t k = 0; k < in->configs_n; k++) {
+            ops[k] = (struct op){in->configs[k].name, in->configs[k].value, OP_SET};
+        }
+        for (int32_t k = 0; k < q->resources_n; k++) {
+            twice = twice || (k != i && q->resources[k].resource_type == a.type &&
+                              bytes_eq(q->resources[k].resource_name, a.resource));
+        }
+        a.ops = ops;
+        a.n = (size_t)in->configs_n;
+        if (twice) {
+            fail(&a, KE_INVALID_REQUEST, bytes_str(twice_text));
+        } else {
+            alter(&a, q->validate_only);
+        }
+        out->error_code = a.code;
+        out->error_message = a.message;
+        out->resource_type = a.type;
+        out->resource_name = a.resource;
+    }
+}

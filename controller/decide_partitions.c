@@ -1,0 +1,335 @@
+/* CreatePartitions and DeleteTopics, and the making of partitions that CreateTopics uses too. */
+#include "controller/decide_topics.h"
+#include "controller/placement.h"
+#include "proto_errors.h"
+#include "proto_features.h"
+
+/* ---- new partitions ---- */
+
+bool decide_check_replicas(const struct decision *d, const int32_t *ids, int32_t n, int32_t wanted,
+                           struct errmsg *em)
+{
+    bool active = false;
+    if (n <= 0) {
+        errmsg_set(em, 0, "it has no replicas");
+        return false;
+    }
+    for (int32_t i = 0; i < n; i++) {
+        for (int32_t k = 0; k < i; k++) {
+            if (ids[i] == ids[k]) {
+                errmsg_set(em, 0, "broker %d is named twice", (int)ids[i]);
+                return false;
+            }
+        }
+        if (image_broker(d->img, ids[i]) == NULL) {
+            errmsg_set(em, 0, "broker %d is not registered", (int)ids[i]);
+            return false;
+        }
+        active = active || decide_is_active(d, ids[i]);
+    }
+    if (wanted >= 0 && n != wanted) {
+        errmsg_set(em, 0, "it has %d replicas where the others have %d", (int)n, (int)wanted);
+        return false;
+    }
+    if (!active) {
+        errmsg_set(em, 0, "all of its brokers are fenced or shutting down");
+        return false;
+    }
+    return true;
+}
+
+bool decide_place(struct decision *d, int32_t n, int32_t replicas, struct new_partition **out,
+                  struct errmsg *em)
+{
+    struct placement *p = placement_new(d->arena, d->img, d->rng);
+    if (placement_check(p, replicas, em)) {
+        return false;
+    }
+    *out = ARENA_ARRAY(d->arena, struct new_partition, n);
+    for (int32_t i = 0; i < n; i++) {
+        int32_t *ids = ARENA_ARRAY(d->arena, int32_t, replicas);
+        placement_next(p, replicas, ids);
+        (*out)[i] = (struct new_partition){ids, replicas};
+    }
+    return true;
+}
+
+/* A broker with one directory can only mean that one. */
+static struct uuid directory_of(const struct decision *d, int32_t broker)
+{
+    const struct image_broker *b = image_broker(d->img, broker);
+    return b && b->log_dirs_n == 1 ? b->log_dirs[0] : uuid_reserved(1); /* UNASSIGNED */
+}
+
+void decide_add_partition(struct decision *d, struct uuid topic, int32_t index,
+                          const struct new_partition *p)
+{
+    const struct proto_metadata_version *mv = decide_version(d);
+    struct partition_record r;
+    proto_msg_init(&partition_record_msg, &r);
+    r.topic_id = topic;
+    r.partition_id = index;
+    r.replicas = (int32_t *)(uintptr_t)p->replicas;
+    r.replicas_n = p->replicas_n;
+    r.isr = ARENA_ARRAY(d->arena, int32_t, p->replicas_n);
+    for (int32_t i = 0; i < p->replicas_n; i++) {
+        if (decide_is_active(d, p->replicas[i])) {
+            r.isr[r.isr_n++] = p->replicas[i];
+        }
+    }
+    ASSERT(r.isr_n > 0);
+    r.leader = r.isr[0];
+    r.leader_epoch = 0;
+    r.partition_epoch = 0;
+    if (mv->flags & MV_DIRECTORY_ASSIGNMENT_SUPPORTED) {
+        r.directories = ARENA_ARRAY(d->arena, struct uuid, p->replicas_n);
+        r.directories_n = p->replicas_n;
+        for (int32_t i = 0; i < p->replicas_n; i++) {
+            r.directories[i] = directory_of(d, p->replicas[i]);
+        }
+    }
+    decision_add(d, &partition_record_msg, mv->partition_record, &r);
+}
+
+void decide_add_config(struct decision *d, int8_t type, struct bytes resource, struct bytes name,
+                       struct bytes value)
+{
+    struct config_record r;
+    proto_msg_init(&config_record_msg, &r);
+    r.resource_type = type;
+    r.resource_name = resource;
+    r.name = name;
+    r.value = value;
+    decision_add(d, &config_record_msg, 0, &r);
+}
+
+void decide_add_clear_elr(struct decision *d, struct bytes topic)
+{
+    struct clear_elr_record r;
+    proto_msg_init(&clear_elr_record_msg, &r);
+    r.topic_name = topic;
+    decision_add(d, &clear_elr_record_msg, 0, &r);
+}
+
+/* ---- CreatePartitions ---- */
+
+#define GROW        struct create_partitions_request_create_partitions_topic
+#define GROW_RESULT struct create_partitions_response_create_partitions_topic_result
+
+struct growth {
+    struct decision *d;
+    const GROW *in;
+    GROW_RESULT *out;
+    const struct image_topic *topic;
+    struct new_partition *partitions;
+    int32_t n;
+};
+
+static bool fail(struct growth *g, int16_t code, struct bytes message)
+{
+    g->out->error_code = code;
+    g->out->error_message = message;
+    return false;
+}
+
+static bool check_count(struct growth *g)
+{
+    g->topic = image_topic_by_name(g->d->img, g->in->name);
+    if (g->topic == NULL) {
+        return fail(g, KE_UNKNOWN_TOPIC_OR_PARTITION, BYTES_NULL);
+    }
+    int32_t have = (int32_t)g->topic->partitions_n;
+    if (g->in->count <= have) {
+        return fail(g, KE_INVALID_PARTITIONS,
+                    decision_text(g->d, "the topic has %d partitions; %d would not be more",
+                                  (int)have, (int)g->in->count));
+    }
+    g->n = g->in->count - have;
+    if (g->n > DECISION_RECORDS_MAX) {
+        return fail(g, KE_INVALID_PARTITIONS,
+                    decision_text(g->d, "%d new partitions are too many at once; allowed: up to %d",
+                                  (int)g->n, DECISION_RECORDS_MAX));
+    }
+    return true;
+}
+
+/* The replication factor of a topic is that of its first partition. */
+static int32_t factor_of(const struct image_topic *t)
+{
+    const struct image_partition *p = image_partition(t, 0);
+    return p ? (int32_t)p->replicas_n : 1;
+}
+
+static bool take_assignments(struct growth *g)
+{
+    struct errmsg em = {{0}};
+    if (g->in->assignments_n != g->n) {
+        return fail(g, KE_INVALID_REPLICA_ASSIGNMENT,
+                    decision_text(g->d, "%d new partitions, but replicas are given for %d",
+                                  (int)g->n, (int)g->in->assignments_n));
+    }
+    g->partitions = ARENA_ARRAY(g->d->arena, struct new_partition, g->n);
+    for (int32_t i = 0; i < g->n; i++) {
+        const int32_t *ids = g->in->assignments[i].broker_ids;
+        int32_t n = g->in->assignments[i].broker_ids_n;
+        if (!decide_check_replicas(g->d, ids, n, factor_of(g->topic), &em)) {
+            return fail(g, KE_INVALID_REPLICA_ASSIGNMENT,
+                        decision_text(g->d, "new partition %d: %s", (int)i, em.text));
+        }
+        g->partitions[i] = (struct new_partition){ids, n};
+    }
+    return true;
+}
+
+static bool place(struct growth *g)
+{
+    struct errmsg em = {{0}};
+    return decide_place(g->d, g->n, factor_of(g->topic), &g->partitions, &em) ||
+           fail(g, KE_INVALID_REPLICATION_FACTOR, decision_text(g->d, "%s", em.text));
+}
+
+static void grow(struct growth *g, bool validate_only)
+{
+    if (!check_count(g) || !(g->in->assignments_n >= 0 ? take_assignments(g) : place(g)) ||
+        validate_only) {
+        return;
+    }
+    if (g->d->n + (size_t)g->n > DECISION_RECORDS_MAX) {
+        fail(g, KE_POLICY_VIOLATION,
+             bytes_str("the request makes more than 10000 partitions at once: send several"));
+        return;
+    }
+    for (int32_t i = 0; i < g->n; i++) {
+        decide_add_partition(g->d, g->topic->id, (int32_t)g->topic->partitions_n + i,
+                             &g->partitions[i]);
+    }
+}
+
+void decide_create_partitions(struct decision *d, const void *request, void *response)
+{
+    const struct create_partitions_request *q = request;
+    struct create_partitions_response *resp = response;
+    resp->results =
+        proto_array(d->arena, &create_partitions_response_create_partitions_topic_result_desc,
+                    (size_t)(q->topics_n > 0 ? q->topics_n : 0));
+    for (int32_t i = 0; i < q->topics_n; i++) {
+        struct growth g = {.d = d, .in = &q->topics[i]};
+        int32_t first = 0;
+        bool twice = false;
+        for (int32_t k = 0; k < q->topics_n; k++) {
+            bool same = bytes_eq(q->topics[k].name, g.in->name);
+            first = same && k < i ? k + 1 : first;
+            twice = twice || (same && k != i);
+        }
+        if (first > 0) {
+            continue; /* answered by the first of that name */
+        }
+        g.out = &resp->results[resp->results_n++];
+        g.out->name = g.in->name;
+        if (twice) {
+            fail(&g, KE_INVALID_REQUEST, bytes_str("the topic is in the request twice"));
+        } else {
+            grow(&g, q->validate_only);
+        }
+    }
+}
+
+/* ---- DeleteTopics ---- */
+
+#define DELETE        struct delete_topics_request_delete_topic_state
+#define DELETE_RESULT struct delete_topics_response_deletable_topic_result
+
+enum { DELETE_BY_STATE_FROM = 6 };
+
+static void refuse(DELETE_RESULT *out, int16_t code, const char *message)
+{
+    out->error_code = code;
+    out->error_message = bytes_str(message);
+}
+
+/* How often the request names this topic, by either way. */
+static int32_t times_named(const DELETE *v, int32_t n, const DELETE *which)
+{
+    int32_t times = 0;
+    for (int32_t i = 0; i < n; i++) {
+        times += bytes_is_null(which->name)
+                     ? bytes_is_null(v[i].name) && uuid_eq(v[i].topic_id, which->topic_id)
+                     : bytes_eq(v[i].name, which->name);
+    }
+    return times;
+}
+
+/* Is another entry of the request about the same topic, by its other name? */
+static bool named_otherwise(const struct decision *d, const DELETE *v, int32_t n,
+                            const DELETE *which, const struct image_topic *t)
+{
+    UNUSED(d);
+    for (int32_t i = 0; i < n; i++) {
+        bool by_name = !bytes_is_null(v[i].name);
+        if (by_name != !bytes_is_null(which->name) &&
+            (by_name ? bytes_eq(v[i].name, t->name) : uuid_eq(v[i].topic_id, t->id))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void delete_one(struct decision *d, const DELETE *v, int32_t n, const DELETE *in,
+                       DELETE_RESULT *out)
+{
+    bool by_name = !bytes_is_null(in->name);
+    out->name = in->name;
+    out->topic_id = in->topic_id;
+    if (by_name == !uuid_is_zero(in->topic_id)) {
+        refuse(out, KE_INVALID_REQUEST,
+               by_name ? "a topic is named by its name or by its id, not by both"
+                       : "neither a name nor an id is given");
+        return;
+    }
+    if (times_named(v, n, in) > 1) {
+        refuse(out, KE_INVALID_REQUEST, "the topic is in the request twice");
+        return;
+    }
+    const struct image_topic *t =
+        by_name ? image_topic_by_name(d->img, in->name) : image_topic_by_id(d->img, in->topic_id);
+    if (t == NULL) {
+        refuse(out, by_name ? KE_UNKNOWN_TOPIC_OR_PARTITION : KE_UNKNOWN_TOPIC_ID,
+               by_name ? "there is no topic of this name" : "there is no topic of this id");
+        return;
+    }
+    if (named_otherwise(d, v, n, in, t)) {
+        refuse(out, KE_INVALID_REQUEST, "the topic is in the request twice, by name and by id");
+        return;
+    }
+    struct remove_topic_record r;
+    proto_msg_init(&remove_topic_record_msg, &r);
+    r.topic_id = t->id;
+    decision_add(d, &remove_topic_record_msg, 0, &r);
+    out->name = t->name;
+    out->topic_id = t->id;
+}
+
+void decide_delete_topics(struct decision *d, int16_t version, const void *request, void *response)
+{
+    const struct delete_topics_request *q = request;
+    struct delete_topics_response *resp = response;
+    const DELETE *v = q->topics;
+    int32_t n = q->topics_n;
+    if (version < DELETE_BY_STATE_FROM) {
+        n = q->topic_names_n;
+        DELETE *states = proto_array(d->arena, &delete_topics_request_delete_topic_state_desc,
+                                     (size_t)(n > 0 ? n : 0));
+        for (int32_t i = 0; i < n; i++) {
+            states[i].name = q->topic_names[i];
+        }
+        v = states;
+    }
+    d->splittable = true;
+    resp->responses = proto_array(d->arena, &delete_topics_response_deletable_topic_result_desc,
+                                  (size_t)(n > 0 ? n : 0));
+    for (int32_t i = 0; i < n; i++) {
+        if (times_named(v, i, &v[i]) == 0) {
+            delete_one(d, v, n, &v[i], &resp->responses[resp->responses_n++]);
+        }
+    }
+}

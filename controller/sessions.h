@@ -1,0 +1,39 @@
+/* When the brokers were last heard of: what only the active controller knows, and forgets when it
+ * stops leading. Pure: times come from the caller (ms of the monotonic clock).
+ *
+ * A session belongs to one registration (broker and epoch). It is over when nothing came for the
+ * session timeout, or when there is none.
+ *
+ * Shard: the controller's. */
+#ifndef CONTROLLER_SESSIONS_H
+#define CONTROLLER_SESSIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct session_of_broker {
+    int32_t broker;
+    int64_t epoch;           /* of its registration */
+    int64_t contact_ms;      /* last heard of */
+    int64_t metadata_offset; /* that it has applied; -1 unknown */
+    int64_t leaving_offset;  /* of the records that took its leaderships away; -1: it stays */
+};
+
+struct sessions {
+    struct session_of_broker *v; /* sorted by broker */
+    size_t n;
+    size_t cap;
+    int64_t timeout_ms;
+};
+
+void sessions_free(struct sessions *s);
+void sessions_clear(struct sessions *s);
+struct session_of_broker *sessions_find(const struct sessions *s, int32_t broker); /* or NULL */
+/* Heard of now; a new epoch begins a new session. */
+struct session_of_broker *sessions_touch(struct sessions *s, int32_t broker, int64_t epoch,
+                                         int64_t now_ms);
+bool sessions_valid(const struct sessions *s, int32_t broker, int64_t epoch, int64_t now_ms);
+void sessions_remove(struct sessions *s, int32_t broker); /* no harm if there is none */
+
+#endif
