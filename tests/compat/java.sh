@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Kafka's own Java tools against one Millrace node (java_tools.py). Needs Java 17 and Maven; not part of CI.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export MILLRACE_BUILD=${MILLRACE_BUILD:-build/release}
+[ -x "$MILLRACE_BUILD/millrace" ] || { cmake --preset release >/dev/null; cmake --build --preset release; }
+tests/oracle/kafka setup
+exec /usr/bin/python3 tests/compat/java_tools.py
