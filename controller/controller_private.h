@@ -115,8 +115,7 @@ struct controller_api {
     /* Puts an error into the response's places for one. */
     void (*refuse)(struct arena *a, int16_t version, const void *request, void *response,
                    int16_t code);
-    bool has_timeout; /* timeout_of says how long the client waits */
-    int32_t (*timeout_of)(const void *request);
+    int32_t (*timeout_of)(const void *request); /* how long the client waits; may be NULL */
 };
 extern const struct controller_api controller_apis[];
 extern const size_t controller_apis_n;
@@ -136,12 +135,8 @@ struct controller_request {
     struct buf frame;          /* the response's frame, once it is made */
     int64_t end;               /* the answer waits until all below is committed */
     struct timer timer;        /* of a poll */
-    bool polled;               /* a poll that is over must not wait again */
 };
 
-/* The same as controller_handle; the request while it is not answered, else NULL. */
-struct controller_request *controller_submit(struct controller *c, struct bytes frame,
-                                             controller_reply_cb *cb, void *user);
 /* Answers with r->response and frees r. */
 void controller_answer(struct controller_request *r);
 /* Answers with an error in place of the response, and frees r. */
@@ -164,7 +159,8 @@ void controller_fetch_snapshot(struct controller_request *r);
 void controller_describe_quorum(struct controller_request *r);
 /* Polls whose records are there, or all. */
 void controller_wake_polls(struct controller *c, bool all);
-void controller_poll_cancel(struct controller_request *r);
+/* Whoever waits for the answer to a poll is gone (user of controller_handle). */
+void controller_poll_cancel(struct controller *c, const void *user);
 
 /* ---- controller_describe.c ---- */
 

@@ -640,6 +640,10 @@ static void flushed(struct io_op *op, int64_t result)
     struct metadata_log *log = op->user;
     metadata_log_flush_cb *cb = log->flush_cb;
     log->flush_cb = NULL;
+    if (log->closed) {
+        mem_free(log);
+        return;
+    }
     cb(log->flush_user, result < 0 ? (int)result : 0, log->flush_end.index);
 }
 
@@ -688,7 +692,6 @@ void metadata_log_close(struct metadata_log *log)
     if (log == NULL) {
         return;
     }
-    ASSERT(!metadata_log_flushing(log));
     for (uint32_t i = 0; i < log->segs_n; i++) {
         mlog_segment_close(&log->segs[i]);
         mem_free(log->segs[i].marks);
@@ -698,5 +701,8 @@ void metadata_log_close(struct metadata_log *log)
     mem_free(log->snapshots);
     mem_free(log->path);
     buf_free(&log->voters);
-    mem_free(log);
+    log->closed = true;
+    if (!metadata_log_flushing(log)) { /* else the operation in flight is a part of it */
+        mem_free(log);
+    }
 }

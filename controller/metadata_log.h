@@ -15,8 +15,8 @@
  * is cut with one line; damage before it, a hole, or a log that is shorter than what was durable is
  * refused with a sentence that names file and position.
  *
- * On close: waits for nothing; a flush in flight still calls back (the owner waits for it first if
- * it cares). metadata_log_close_clean makes all durable first.
+ * On close: waits for nothing; a flush in flight completes by itself and does not call back (the
+ * owner waits for it first if it cares). metadata_log_close_clean makes all durable first.
  *
  * Shard: the controller's. */
 #ifndef CONTROLLER_METADATA_LOG_H

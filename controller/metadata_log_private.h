@@ -90,6 +90,7 @@ struct metadata_log {
     metadata_log_flush_cb *flush_cb;
     void *flush_user;
     struct mlog_anchor flush_end; /* what the flush in flight covers */
+    bool closed;                  /* while a flush was in flight: its completion frees the log */
 };
 
 /* Path of a file in the folder, in a buffer of MLOG_PATH_MAX. */

@@ -532,7 +532,6 @@ void quorum_close(struct quorum *q)
     if (q == NULL) {
         return;
     }
-    ASSERT(!quorum_busy(q));
     q->closed = true;
     timer_cancel(q->shard, &q->timer);
     list_remove(&q->task.node);

@@ -52,7 +52,8 @@ struct quorum_config {
  * disk. A sole voter is leader when it returns. */
 int quorum_start(struct shard *sh, struct metadata_log *log, const struct quorum_config *cfg,
                  struct quorum **out, struct errmsg *em);
-/* Ends at once; a flush in flight must have completed (quorum_busy). */
+/* Ends at once. With a flush in flight (quorum_busy) the log must be closed next, in the same
+ * turn: what was appended may be lost then. */
 void quorum_close(struct quorum *q);
 bool quorum_busy(const struct quorum *q);
 /* Accepts no more appends; what was appended still commits. For an orderly stop. */

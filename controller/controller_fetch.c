@@ -1,0 +1,433 @@
+/* Fetch and FetchSnapshot of `__cluster_metadata-0`, by brokers and other observers, and what
+ * DescribeQuorum says about them. Only what is committed is served; a Fetch at the end waits for
+ * the next commit or its max wait. */
+#include "base/mem.h"
+#include "controller/controller_private.h"
+#include "proto_errors.h"
+#include "proto_messages.h"
+
+enum {
+    WAIT_MS_MAX = 60000,
+    BYTES_MAX = 8 << 20, /* of one answer, unless a batch is larger */
+    OBSERVER_GONE_MS = 300000,
+    TOPIC_IDS_FROM = 13,
+    REPLICA_STATE_FROM = 15,
+};
+
+static const char topic_name[] = "__cluster_metadata";
+#define TOPIC_ID uuid_reserved(1)
+
+#define PART struct fetch_request_fetch_partition
+#define DATA struct fetch_response_partition_data
+
+/* ---- observers ---- */
+
+static bool is_voter(const struct controller *c, int32_t id)
+{
+    for (size_t i = 0; i < c->cfg.voters_n; i++) {
+        if (c->cfg.voters[i].id == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct observer *observer_of(struct controller *c, int32_t id)
+{
+    int64_t now = shard_now_ms(c->shard);
+    size_t n = 0;
+    struct observer *found = NULL;
+    for (size_t i = 0; i < c->observers_n; i++) { /* those that went away are forgotten */
+        if (now - c->observers[i].seen_ms <= OBSERVER_GONE_MS) {
+            c->observers[n] = c->observers[i];
+            found = c->observers[n].id == id ? &c->observers[n] : found;
+            n++;
+        }
+    }
+    c->observers_n = n;
+    if (found == NULL && n < OBSERVERS_MAX) {
+        found = &c->observers[c->observers_n++];
+        *found = (struct observer){.id = id, .end_offset = -1, .caught_up_ms = -1};
+    }
+    return found;
+}
+
+static void note_observer(struct controller *c, int32_t id, const PART *in)
+{
+    if (id < 0 || is_voter(c, id) || !c->active) {
+        return;
+    }
+    struct observer *o = observer_of(c, id);
+    if (o) {
+        o->directory_id = in->replica_directory_id;
+        o->end_offset = in->fetch_offset;
+        o->seen_ms = shard_now_ms(c->shard);
+        o->fetched_ms = io_wall_ms(c->io);
+        if (in->fetch_offset >= c->committed_offset) {
+            o->caught_up_ms = o->fetched_ms;
+        }
+    }
+}
+
+/* ---- Fetch ---- */
+
+void controller_fetch_refuse(struct arena *a, int16_t version, const void *request, void *response,
+                             int16_t code)
+{
+    UNUSED(a);
+    UNUSED(version);
+    UNUSED(request);
+    ((struct fetch_response *)response)->error_code =
+        code == KE_NOT_CONTROLLER ? KE_NOT_LEADER_OR_FOLLOWER : code;
+}
+
+static bool cluster_ok(const struct controller *c, struct bytes id)
+{
+    return bytes_is_null(id) || bytes_eq_str(id, c->cfg.cluster_id);
+}
+
+/* The one partition that may be asked for; NULL otherwise. */
+static const PART *the_partition(const struct controller_request *r)
+{
+    const struct fetch_request *q = r->body;
+    if (q->topics_n != 1 || q->topics[0].partitions_n != 1 ||
+        q->topics[0].partitions[0].partition != 0) {
+        return NULL;
+    }
+    bool ok = r->hdr.version >= TOPIC_IDS_FROM ? uuid_eq(q->topics[0].topic_id, TOPIC_ID)
+                                               : bytes_eq_str(q->topics[0].topic, topic_name);
+    return ok ? &q->topics[0].partitions[0] : NULL;
+}
+
+/* The answer's one partition. */
+static DATA *answer_partition(struct controller_request *r)
+{
+    struct fetch_response *resp = r->response;
+    resp->responses = proto_array(&r->arena, &fetch_response_fetchable_topic_response_desc, 1);
+    resp->responses_n = 1;
+    resp->responses[0].topic = bytes_str(topic_name);
+    resp->responses[0].topic_id = TOPIC_ID;
+    resp->responses[0].partitions = proto_array(&r->arena, &fetch_response_partition_data_desc, 1);
+    resp->responses[0].partitions_n = 1;
+    DATA *p = &resp->responses[0].partitions[0];
+    const struct controller *c = r->c;
+    p->current_leader.leader_id = quorum_leader_id(c->quorum);
+    p->current_leader.leader_epoch = quorum_epoch(c->quorum);
+    p->high_watermark = c->active ? c->committed_offset : -1;
+    p->last_stable_offset = p->high_watermark;
+    p->log_start_offset = metadata_log_start_offset(c->mlog);
+    p->records = bytes_str("");
+    return p;
+}
+
+static int16_t check_leader(const struct controller *c, int32_t epoch)
+{
+    int32_t present = quorum_epoch(c->quorum);
+    if (epoch >= 0 && epoch < present) {
+        return KE_FENCED_LEADER_EPOCH;
+    }
+    if (epoch > present) {
+        return KE_UNKNOWN_LEADER_EPOCH;
+    }
+    return c->active && !c->stopping && !c->failed ? KE_NONE : KE_NOT_LEADER_OR_FOLLOWER;
+}
+
+enum place { PLACE_GOOD, PLACE_SNAPSHOT, PLACE_DIVERGES };
+
+/* Does the fetcher's log, which ends at this offset with this epoch, go on in ours? */
+static enum place compare(const struct controller *c, const PART *in, DATA *out)
+{
+    int64_t start = metadata_log_start_offset(c->mlog);
+    struct metadata_snapshot_id newest = metadata_log_newest_snapshot(c->mlog);
+    int32_t epoch;
+    int64_t end;
+    if (in->fetch_offset == 0 && start == 0) {
+        return PLACE_GOOD;
+    }
+    if (newest.offset >= 0 &&
+        (in->fetch_offset < start ||
+         (in->fetch_offset == newest.offset && in->last_fetched_epoch == newest.epoch))) {
+        if (in->fetch_offset >= start) {
+            return PLACE_GOOD; /* it has just loaded this snapshot */
+        }
+        out->snapshot_id.end_offset = newest.offset;
+        out->snapshot_id.epoch = newest.epoch;
+        return PLACE_SNAPSHOT;
+    }
+    metadata_log_epoch_end(c->mlog, in->last_fetched_epoch, &epoch, &end);
+    if (epoch < 0 && newest.offset >= 0) {
+        out->snapshot_id.end_offset = newest.offset;
+        out->snapshot_id.epoch = newest.epoch;
+        return PLACE_SNAPSHOT;
+    }
+    if (epoch == in->last_fetched_epoch && end >= in->fetch_offset) {
+        return PLACE_GOOD;
+    }
+    out->diverging_epoch.epoch = epoch < 0 ? 0 : epoch;
+    out->diverging_epoch.end_offset = end < 0 ? 0 : end;
+    return PLACE_DIVERGES;
+}
+
+static size_t bytes_wanted(const struct fetch_request *q, const PART *in)
+{
+    int32_t n = q->max_bytes < in->partition_max_bytes ? q->max_bytes : in->partition_max_bytes;
+    return n < 0 ? 0 : n < BYTES_MAX ? (size_t)n : (size_t)BYTES_MAX;
+}
+
+static void answer_records(struct controller_request *r, const PART *in, DATA *out)
+{
+    struct controller *c = r->c;
+    struct buf b = {0};
+    struct errmsg em = {{0}};
+    int err = 0;
+    if (in->fetch_offset < c->committed_offset) {
+        err = metadata_log_read(c->mlog, in->fetch_offset, bytes_wanted(r->body, in),
+                                c->committed_offset, &b, &em);
+    }
+    if (err) {
+        log_limited(c->log, &c->limit, LOG_ERROR, "controller",
+                    "the metadata log cannot be read for a fetch offset=%lld reason=\"%s\"",
+                    (long long)in->fetch_offset, em.text);
+        out->error_code = err == ERR_RANGE ? KE_OFFSET_OUT_OF_RANGE : KE_UNKNOWN_SERVER_ERROR;
+    } else {
+        out->records = buf_bytes(&b);
+    }
+    controller_answer(r);
+    buf_free(&b);
+}
+
+static void on_wait_over(struct timer *t)
+{
+    struct controller_request *r = t->user;
+    list_remove(&r->node);
+    answer_records(r, the_partition(r), answer_partition(r));
+}
+
+void controller_fetch(struct controller_request *r)
+{
+    const struct fetch_request *q = r->body;
+    struct fetch_response *resp = r->response;
+    struct controller *c = r->c;
+    int32_t replica =
+        r->hdr.version >= REPLICA_STATE_FROM ? q->replica_state.replica_id : q->replica_id;
+    if (!cluster_ok(c, q->cluster_id)) {
+        resp->error_code = KE_INCONSISTENT_CLUSTER_ID;
+        controller_answer(r);
+        return;
+    }
+    const PART *in = the_partition(r);
+    if (in == NULL) {
+        resp->error_code = KE_INVALID_REQUEST;
+        controller_answer(r);
+        return;
+    }
+    DATA *out = answer_partition(r);
+    out->error_code = check_leader(c, in->current_leader_epoch);
+    if (out->error_code || compare(c, in, out) != PLACE_GOOD) {
+        controller_answer(r);
+        return;
+    }
+    note_observer(c, replica, in);
+    if (in->fetch_offset < c->committed_offset || q->max_wait_ms <= 0 || q->min_bytes < 0) {
+        answer_records(r, in, out);
+        return;
+    }
+    int64_t wait = q->max_wait_ms < WAIT_MS_MAX ? q->max_wait_ms : WAIT_MS_MAX;
+    r->timer = (struct timer){.cb = on_wait_over, .user = r};
+    timer_set(c->shard, &r->timer, shard_now_ms(c->shard) + wait);
+    list_push_back(&c->polls, &r->node);
+}
+
+void controller_wake_polls(struct controller *c, bool all)
+{
+    struct list taken;
+    list_init(&taken);
+    while (!list_empty(&c->polls)) {
+        list_push_back(&taken, list_pop_front(&c->polls));
+    }
+    while (!list_empty(&taken)) {
+        struct controller_request *r =
+            LIST_ENTRY(list_pop_front(&taken), struct controller_request, node);
+        const PART *in = the_partition(r);
+        if (!all && in->fetch_offset >= c->committed_offset) {
+            list_push_back(&c->polls, &r->node);
+            continue;
+        }
+        timer_cancel(c->shard, &r->timer);
+        DATA *out = answer_partition(r);
+        out->error_code = all ? check_leader(c, in->current_leader_epoch) : KE_NONE;
+        if (out->error_code) {
+            controller_answer(r);
+        } else {
+            answer_records(r, in, out);
+        }
+    }
+}
+
+void controller_poll_cancel(struct controller *c, const void *user)
+{
+    list_for_each_safe (it, &c->polls) {
+        struct controller_request *r = LIST_ENTRY(it, struct controller_request, node);
+        if (r->user == user) {
+            controller_give_up(r, ERR_CANCELED);
+            return;
+        }
+    }
+}
+
+/* ---- FetchSnapshot ---- */
+
+#define SNAP     struct fetch_snapshot_request_partition_snapshot
+#define SNAP_OUT struct fetch_snapshot_response_partition_snapshot
+
+static SNAP_OUT *answer_snapshot(struct controller_request *r, struct bytes topic, const SNAP *in)
+{
+    struct fetch_snapshot_response *resp = r->response;
+    resp->topics = proto_array(&r->arena, &fetch_snapshot_response_topic_snapshot_desc, 1);
+    resp->topics_n = 1;
+    resp->topics[0].name = topic;
+    resp->topics[0].partitions =
+        proto_array(&r->arena, &fetch_snapshot_response_partition_snapshot_desc, 1);
+    resp->topics[0].partitions_n = 1;
+    SNAP_OUT *out = &resp->topics[0].partitions[0];
+    out->index = in->partition;
+    out->snapshot_id.end_offset = in->snapshot_id.end_offset;
+    out->snapshot_id.epoch = in->snapshot_id.epoch;
+    out->position = in->position;
+    out->current_leader.leader_id = quorum_leader_id(r->c->quorum);
+    out->current_leader.leader_epoch = quorum_epoch(r->c->quorum);
+    out->unaligned_records = bytes_str("");
+    return out;
+}
+
+/* Fills the piece from the position on; data is what it points to. */
+static int16_t read_piece(struct controller *c, const SNAP *in, int32_t max_bytes, SNAP_OUT *out,
+                          struct buf *data)
+{
+    struct metadata_snapshot_id id = {in->snapshot_id.end_offset, in->snapshot_id.epoch};
+    uint64_t size;
+    int err = metadata_log_snapshot_size(c->mlog, id, &size);
+    if (err) {
+        return err == ERR_NOTFOUND ? KE_SNAPSHOT_NOT_FOUND : KE_UNKNOWN_SERVER_ERROR;
+    }
+    if (in->position < 0 || (uint64_t)in->position >= size) {
+        return KE_POSITION_OUT_OF_RANGE;
+    }
+    size_t n = max_bytes < 1 ? 1 : max_bytes < BYTES_MAX ? (size_t)max_bytes : (size_t)BYTES_MAX;
+    err = metadata_log_snapshot_read(c->mlog, id, (uint64_t)in->position, n, data);
+    if (err || data->len == 0) {
+        return KE_UNKNOWN_SERVER_ERROR;
+    }
+    out->size = (int64_t)size;
+    out->unaligned_records = buf_bytes(data);
+    return KE_NONE;
+}
+
+void controller_fetch_snapshot(struct controller_request *r)
+{
+    const struct fetch_snapshot_request *q = r->body;
+    struct fetch_snapshot_response *resp = r->response;
+    struct buf data = {0};
+    if (!cluster_ok(r->c, q->cluster_id)) {
+        resp->error_code = KE_INCONSISTENT_CLUSTER_ID;
+    } else if (q->topics_n != 1 || q->topics[0].partitions_n != 1) {
+        resp->error_code = KE_INVALID_REQUEST;
+    } else {
+        const SNAP *in = &q->topics[0].partitions[0];
+        SNAP_OUT *out = answer_snapshot(r, q->topics[0].name, in);
+        if (!bytes_eq_str(q->topics[0].name, topic_name) || in->partition != 0) {
+            out->error_code = KE_UNKNOWN_TOPIC_OR_PARTITION;
+        } else {
+            out->error_code = check_leader(r->c, in->current_leader_epoch);
+        }
+        if (out->error_code == KE_NONE) {
+            out->error_code = read_piece(r->c, in, q->max_bytes, out, &data);
+        }
+    }
+    controller_answer(r);
+    buf_free(&data);
+}
+
+/* ---- DescribeQuorum ---- */
+
+#define QUORUM_PART struct describe_quorum_response_partition_data
+#define REPLICA     struct describe_quorum_response_replica_state
+
+static void describe_partition(struct controller_request *r, QUORUM_PART *out)
+{
+    const struct controller *c = r->c;
+    int64_t wall_ms = io_wall_ms(c->io);
+    struct bytes ignored;
+    out->leader_id = quorum_leader_id(c->quorum);
+    out->leader_epoch = quorum_epoch(c->quorum);
+    out->high_watermark = c->committed_offset;
+    out->current_voters = proto_array(&r->arena, &describe_quorum_response_replica_state_desc, 1);
+    out->current_voters_n = 1;
+    REPLICA *voter = &out->current_voters[0];
+    voter->replica_id = c->cfg.node_id;
+    if (metadata_log_kraft_version(c->mlog, &ignored) > 0) {
+        voter->replica_directory_id = c->cfg.directory_id;
+    }
+    voter->log_end_offset = metadata_log_end_offset(c->mlog);
+    voter->last_fetch_timestamp = wall_ms;
+    voter->last_caught_up_timestamp = wall_ms;
+    out->observers =
+        proto_array(&r->arena, &describe_quorum_response_replica_state_desc, c->observers_n);
+    for (size_t i = 0; i < c->observers_n; i++) {
+        REPLICA *o = &out->observers[out->observers_n++];
+        o->replica_id = c->observers[i].id;
+        o->replica_directory_id = c->observers[i].directory_id;
+        o->log_end_offset = c->observers[i].end_offset;
+        o->last_fetch_timestamp = c->observers[i].fetched_ms;
+        o->last_caught_up_timestamp = c->observers[i].caught_up_ms;
+    }
+}
+
+static void describe_nodes(struct controller_request *r, struct describe_quorum_response *resp)
+{
+    const struct controller *c = r->c;
+    resp->nodes = proto_array(&r->arena, &describe_quorum_response_node_desc, 1);
+    resp->nodes_n = 1;
+    resp->nodes[0].node_id = c->cfg.node_id;
+    resp->nodes[0].listeners =
+        proto_array(&r->arena, &describe_quorum_response_listener_desc, c->cfg.endpoints_n);
+    for (size_t i = 0; i < c->cfg.endpoints_n; i++) {
+        struct describe_quorum_response_listener *l =
+            &resp->nodes[0].listeners[resp->nodes[0].listeners_n++];
+        l->name = bytes_str(c->cfg.endpoints[i].name);
+        l->host = bytes_str(c->cfg.endpoints[i].host);
+        l->port = c->cfg.endpoints[i].port;
+    }
+}
+
+void controller_describe_quorum(struct controller_request *r)
+{
+    const struct describe_quorum_request *q = r->body;
+    struct describe_quorum_response *resp = r->response;
+    if (!r->c->active || r->c->stopping || r->c->failed) {
+        controller_refuse(r, r->enveloped ? KE_NOT_CONTROLLER : KE_NOT_LEADER_OR_FOLLOWER);
+        return;
+    }
+    resp->error_message = bytes_str("");
+    resp->topics = proto_array(&r->arena, &describe_quorum_response_topic_data_desc,
+                               (size_t)(q->topics_n > 0 ? q->topics_n : 0));
+    for (int32_t i = 0; i < q->topics_n; i++) {
+        const struct describe_quorum_request_topic_data *in = &q->topics[i];
+        struct describe_quorum_response_topic_data *out = &resp->topics[resp->topics_n++];
+        out->topic_name = in->topic_name;
+        out->partitions = proto_array(&r->arena, &describe_quorum_response_partition_data_desc,
+                                      (size_t)(in->partitions_n > 0 ? in->partitions_n : 0));
+        for (int32_t k = 0; k < in->partitions_n; k++) {
+            QUORUM_PART *p = &out->partitions[out->partitions_n++];
+            p->partition_index = in->partitions[k].partition_index;
+            p->error_message = bytes_str("");
+            if (bytes_eq_str(in->topic_name, topic_name) && p->partition_index == 0) {
+                describe_partition(r, p);
+            } else {
+                p->error_code = KE_UNKNOWN_TOPIC_OR_PARTITION;
+            }
+        }
+    }
+    describe_nodes(r, resp);
+    controller_answer(r);
+}
