@@ -206,8 +206,23 @@ static void send_leg(struct fetch_job *j, struct fetch_leg *leg, enum fetch_leg_
     }
 }
 
-/* Cuts what all legs read down to the job's limit, in the order of the items. One leg has done so
- * itself. */
+/* What a reader that comes to this item with `left` bytes to give takes of it: the first one that
+ * has any gives its first batch whole, however large. */
+static uint32_t item_share(const struct fetch_item *it, int64_t left, bool first)
+{
+    int64_t limit = left < it->max_bytes ? left : it->max_bytes;
+    if (it->len <= limit) {
+        return it->len;
+    }
+    int64_t least = fetch_item_first_batch(it);
+    if (least <= limit) {
+        return (uint32_t)limit;
+    }
+    return !first ? 0 : least < it->len ? (uint32_t)least : it->len;
+}
+
+/* Cuts what all legs read down to the job's limit, in the order of the items, so that it is what
+ * one reader would have read. One leg has done so itself. */
 static void trim(struct fetch_job *j)
 {
     int64_t left = j->max_bytes;
@@ -218,13 +233,10 @@ static void trim(struct fetch_job *j)
         if (it->len == 0) {
             continue;
         }
-        if (!first && j->legs_n > 1 && it->len > left) {
-            it->len = fetch_item_first_batch(it) > left ? 0 : (uint32_t)left;
-        } else if (first && j->legs_n > 1 && it->len > left) {
-            uint32_t least = fetch_item_first_batch(it);
-            it->len = least > left ? (least < it->len ? least : it->len) : (uint32_t)left;
+        if (j->legs_n > 1) {
+            it->len = item_share(it, left, first);
         }
-        first = false;
+        first = first && it->len == 0;
         left = it->len < left ? left - it->len : 0;
         j->bytes += it->len;
     }
