@@ -64,6 +64,12 @@ static void starve(struct conn_priv *c)
     } else {
         list_push_back(&cs->starved, &c->starved);
     }
+    if (cs->reserve == NULL) {
+        /* those before it wait for room, of whom nothing is known: the reserve is for this one, and
+         * nobody may be left who would give memory back and so cause another look */
+        cs->budget_freed = true;
+        conn_shard_wish(cs);
+    }
     if (timeout_ms > 0) {
         conn_expiry_plan(cs, shard_now_ms(cs->shard) + timeout_ms);
     }

@@ -68,9 +68,11 @@ static void on_async(uv_async_t *a)
     UNUSED(a);
 }
 
+/* uv_run runs due timers before it waits as well: one that falls due there must still end the wait
+ * (with uv_stop it is a look without waiting), else nothing would. */
 static void on_timer(uv_timer_t *t)
 {
-    UNUSED(t);
+    uv_stop(t->loop);
 }
 
 static void uvio_wake(struct io *io)

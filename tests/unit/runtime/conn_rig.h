@@ -28,7 +28,7 @@
 #include "runtime/conn.h"
 #include "sim/io_sim.h"
 
-enum { RIG_SECONDS = 60, RIG_CONNS_MAX = 32 };
+enum { RIG_SECONDS = 60, RIG_CONNS_MAX = 64 };
 
 enum rig_kind { RIG_URING, RIG_UV, RIG_SIM };
 

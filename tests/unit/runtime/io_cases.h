@@ -222,6 +222,19 @@ static void time_goes_forward_and_turns_wait(void **state)
     assert_in_range(turns, 1, 10);
 }
 
+/* The wait begins just before its millisecond ends: a backend that counts in milliseconds must not
+ * take that for the end of the wait and then wait without one. */
+static void a_wait_of_a_moment_ends(void **state)
+{
+    struct cases *c = *state;
+    for (int i = 0; i < 200; i++) {
+        for (int k = 0; k < 100000 && io_now_us(c->io) % 1000 < 998; k++) {
+        }
+        io_turn(c->io, 1000);
+        io_turn(c->io, 1);
+    }
+}
+
 static void a_wake_before_the_turn_ends_it(void **state)
 {
     struct cases *c = *state;
@@ -863,6 +876,7 @@ static int io_cases_run(struct io_factory *f)
 {
     struct CMUnitTest tests[] = {
         IO_CASE(time_goes_forward_and_turns_wait),
+        IO_CASE(a_wait_of_a_moment_ends),
         IO_CASE(a_wake_before_the_turn_ends_it),
         IO_CASE(random_bytes_differ),
         IO_CASE(work_runs_and_comes_back),
