@@ -6,6 +6,7 @@
 #include "broker/listener.h"
 #include "broker/metadata_loader.h"
 #include "controller/channel.h"
+#include "controller/image.h"
 #include "proto_apis.h"
 #include "proto_errors.h"
 #include "proto_features.h"
@@ -260,6 +261,24 @@ static void stopped(struct lifecycle *l, const char *how)
     node_on_fenced_for_stop(l->node);
 }
 
+/* The controller lets us serve, and the metadata that the shards have says so too: what leads to us
+ * since then (partitions, by the same records) is known as well. */
+static void serve_if_known(struct lifecycle *l)
+{
+    if (l->state != LIFECYCLE_FENCED || !l->unfenced) {
+        return;
+    }
+    const struct image *img = l->node->shards[0].image;
+    const struct image_broker *b = img ? image_broker(img, l->node->id) : NULL;
+    if (b == NULL || b->epoch != l->epoch || b->fenced) {
+        return;
+    }
+    log_info(l->node->log, "lifecycle", "unfenced: the broker serves broker=%d epoch=%lld",
+             (int)l->node->id, (long long)l->epoch);
+    l->state = LIFECYCLE_RUNNING;
+    node_on_unfenced(l->node);
+}
+
 static void take_heartbeat(struct lifecycle *l, const struct broker_heartbeat_response *r)
 {
     bool was = l->unfenced;
@@ -274,12 +293,8 @@ static void take_heartbeat(struct lifecycle *l, const struct broker_heartbeat_re
         return;
     }
     int64_t next = settings(l)->broker_heartbeat_interval_ms;
-    if (l->unfenced && l->state == LIFECYCLE_FENCED) {
-        log_info(l->node->log, "lifecycle", "unfenced: the broker serves broker=%d epoch=%lld",
-                 (int)l->node->id, (long long)l->epoch);
-        l->state = LIFECYCLE_RUNNING;
-        node_on_unfenced(l->node);
-    } else if (was && !l->unfenced) {
+    serve_if_known(l);
+    if (was && !l->unfenced) {
         log_warn(l->node->log, "lifecycle", "fenced by the controller broker=%d", (int)l->node->id);
     }
     if (!l->unfenced && wants_to_serve(l) && next > UNFENCE_RETRY_MS) {
@@ -417,6 +432,7 @@ void lifecycle_on_metadata(struct lifecycle *l)
     if (l->state == LIFECYCLE_FENCED && wants_to_serve(l) && !l->unfenced) {
         send_next(l);
     }
+    serve_if_known(l);
 }
 
 void lifecycle_dirs_changed(struct lifecycle *l)

@@ -26,7 +26,7 @@ struct lifecycle *lifecycle_new(struct node *n);
 void lifecycle_start(struct lifecycle *l);
 /* The node has opened its partitions and can serve: ask to be unfenced. */
 void lifecycle_ready(struct lifecycle *l);
-/* The loader has applied more: the next heartbeat is due now if one waits for it. */
+/* All shards have applied more metadata: the next heartbeat is due now if one waits for it. */
 void lifecycle_on_metadata(struct lifecycle *l);
 /* The set of offline log directories (n->failed_dirs) changed: told with the next heartbeat, at
  * once. */

@@ -20,20 +20,21 @@ enum {
     ARENA_MAX = 64 * 1024 * 1024, /* of one decoded answer (its records are not copied) */
 };
 
-/* One version on its way to one data shard and back; freed at home. */
+/* One version on its way to one data shard and back. */
 struct image_msg {
     struct msg m;
-    struct image_delta *delta; /* a reference */
     struct publication *pub;
     bool home;
 };
 
-/* A version that not all shards have applied yet. */
+/* A version that not all shards have applied yet; freed when the last message is home. */
 struct publication {
     struct list node; /* in loader->publications, oldest first */
     int64_t offset;
-    unsigned missing; /* shards that have not sent it back */
-    bool caught_up;   /* the first one */
+    struct image_delta *delta; /* a reference */
+    unsigned missing;          /* shards that have not sent it back */
+    bool caught_up;            /* the first one */
+    struct image_msg msgs[];   /* one for each data shard */
 };
 
 enum loader_phase { LOADER_IDLE, LOADER_FETCH, LOADER_SNAPSHOT };
@@ -71,14 +72,10 @@ static void fail(struct metadata_loader *l, const char *what, const struct errms
 
 /* ---- publishing ---- */
 
-static void publish_to(struct metadata_loader *l, struct publication *pub,
-                       struct image_delta *delta, unsigned shard)
+static void publication_free(struct publication *pub)
 {
-    struct image_msg *im = MEM_NEW(struct image_msg);
-    im->m.kind = MSG_IMAGE;
-    im->delta = image_delta_get(delta);
-    im->pub = pub;
-    shard_send(l->shard, shard, &im->m);
+    image_delta_put(pub->delta);
+    mem_free(pub);
 }
 
 static void publish(struct metadata_loader *l)
@@ -90,17 +87,21 @@ static void publish(struct metadata_loader *l)
         }
         return;
     }
-    struct publication *pub = MEM_NEW(struct publication);
+    unsigned shards = l->node->data_shards;
+    struct publication *pub = mem_zalloc(sizeof *pub + shards * sizeof pub->msgs[0]);
+    pub->delta = delta;
     pub->offset = loader_next_offset(l->loader) - 1;
-    pub->missing = l->node->data_shards;
+    pub->missing = shards;
     pub->caught_up = !l->first_published;
     l->first_published = true;
     list_push_back(&l->publications, &pub->node);
     l->publications_n++;
-    for (unsigned i = 0; i < l->node->data_shards; i++) {
-        publish_to(l, pub, delta, i);
+    for (unsigned i = 0; i < shards; i++) {
+        struct image_msg *im = &pub->msgs[i];
+        im->m.kind = MSG_IMAGE;
+        im->pub = pub;
+        shard_send(l->shard, i, &im->m);
     }
-    image_delta_put(delta);
 }
 
 /* A shard has applied the version. Versions are finished in order: every shard gets them in order.
@@ -108,8 +109,6 @@ static void publish(struct metadata_loader *l)
 static void on_home(struct metadata_loader *l, struct image_msg *im)
 {
     struct publication *pub = im->pub;
-    image_delta_put(im->delta);
-    mem_free(im);
     ASSERT(pub->missing > 0);
     if (--pub->missing > 0) {
         return;
@@ -119,7 +118,7 @@ static void on_home(struct metadata_loader *l, struct image_msg *im)
     l->publications_n--;
     l->applied = pub->offset;
     bool caught_up = pub->caught_up;
-    mem_free(pub);
+    publication_free(pub);
     if (caught_up && !l->stopped) {
         node_on_caught_up(l->node);
     }
@@ -138,7 +137,7 @@ void metadata_on_image(struct node_shard *ns, struct msg *m)
         on_home(ns->node->loader, im);
         return;
     }
-    node_apply_image(ns, im->delta);
+    node_apply_image(ns, im->pub->delta);
     im->home = true;
     shard_send(ns->shard, 0, m);
 }
@@ -453,7 +452,14 @@ int64_t metadata_loader_applied(const struct metadata_loader *l)
 
 void metadata_loader_free(struct metadata_loader *l)
 {
-    ASSERT(!metadata_loader_busy(l) && !channel_in_flight(&l->call));
+    struct list *at;
+    if (l == NULL) {
+        return;
+    }
+    ASSERT(!channel_in_flight(&l->call));
+    while ((at = list_pop_front(&l->publications)) != NULL) { /* a node that did not stop */
+        publication_free(LIST_ENTRY(at, struct publication, node));
+    }
     loader_free(l->loader);
     buf_free(&l->body);
     mem_free(l);

@@ -333,6 +333,9 @@ static int shard_start(struct shard *sh, void *user)
 static void free_main(struct node *n)
 {
     timer_cancel(node_main(n)->shard, &n->priv->poll);
+    if (n->loader) {
+        metadata_loader_stop(n->loader);
+    }
     checkpoints_free(n->priv->checkpoints);
     lifecycle_free(n->lifecycle);
     producer_ids_free(n->producer_ids);

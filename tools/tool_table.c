@@ -4,6 +4,9 @@
 #include "tools/tool.h"
 
 const struct tool tool_table[] = {
+    {"server", "kafka-server-start", "runs a node: a broker, a controller, or both", tool_server},
+    {"storage", "kafka-storage", "formats the log directories of a node, and shows what they are",
+     tool_storage},
     {"topics", "kafka-topics", "creates, lists, describes, changes and deletes topics",
      tool_topics},
     {"configs", "kafka-configs", "shows and changes settings of topics and brokers", tool_configs},

@@ -131,7 +131,9 @@ static void done(struct request *r, void *user)
         if (row->it.error == KE_NONE) {
             row->out->timestamp = row->found.timestamp;
             row->out->offset = row->found.offset;
-            row->out->leader_epoch = row->found.leader_epoch;
+            if (r->hdr.version >= 4) {
+                row->out->leader_epoch = row->found.leader_epoch;
+            }
         }
     }
     request_reply(r, l->resp);

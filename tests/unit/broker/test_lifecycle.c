@@ -10,6 +10,7 @@
 #include "broker/lifecycle.h"
 #include "broker/listener.h"
 #include "broker/metadata_loader.h"
+#include "controller/image.h"
 #include "fake_channel.h"
 #include "proto_apis.h"
 #include "proto_errors.h"
@@ -82,6 +83,9 @@ struct world {
     struct lifecycle *l;
     struct log_dir dir;
     struct log_dir *dirs[1];
+    struct image image; /* what the metadata says of us */
+    struct image_broker broker;
+    struct image_broker *brokers[1];
 };
 
 static void open_world(struct world *w, const char *const *overrides)
@@ -98,6 +102,14 @@ static void open_world(struct world *w, const char *const *overrides)
     w->f.node.log_dirs_n = 1;
     w->l = lifecycle_new(&w->f.node);
     w->f.node.lifecycle = w->l;
+}
+
+static void show_broker(struct world *w, int64_t epoch, bool fenced)
+{
+    w->broker = (struct image_broker){.id = w->f.node.id, .epoch = epoch, .fenced = fenced};
+    w->brokers[0] = &w->broker;
+    w->image = (struct image){.brokers_n = 1, .brokers = w->brokers};
+    w->f.ns.image = &w->image;
 }
 
 static void shut_world(struct world *w)
@@ -140,6 +152,7 @@ static void bring_up(struct world *w)
     answer_heartbeat(w, 0, true, false);
     seen.applied = 50;
     lifecycle_ready(w->l);
+    show_broker(w, 50, false);
     answer_heartbeat(w, 0, false, false);
     assert_int_equal(seen.unfenced, 1);
 }
@@ -197,7 +210,16 @@ static void test_way_to_unfenced(void **state)
     answer_heartbeat(&w, 0, true, false); /* not yet: it is asked again soon */
     assert_int_equal(seen.unfenced, 0);
     fake_run(&w.f, 30);
+    show_broker(&w, 50, true);
     answer_heartbeat(&w, 0, false, false);
+    assert_int_equal(seen.unfenced, 0); /* the metadata does not say so yet */
+    lifecycle_on_metadata(w.l);
+    assert_int_equal(seen.unfenced, 0);
+    show_broker(&w, 49, false); /* an earlier registration */
+    lifecycle_on_metadata(w.l);
+    assert_int_equal(seen.unfenced, 0);
+    show_broker(&w, 50, false);
+    lifecycle_on_metadata(w.l);
     assert_int_equal(seen.unfenced, 1);
     assert_true(lifecycle_is_unfenced(w.l));
 
