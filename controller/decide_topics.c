@@ -41,7 +41,7 @@ static bool check_name(struct creation *c, const struct map *creating)
     }
     if (image_topic_by_name(c->d->img, name)) {
         return fail(c, KE_TOPIC_ALREADY_EXISTS,
-                    decision_text(c->d, "topic %.*s exists already", BYTES_FMT(name)));
+                    decision_text(c->d, "Topic '%.*s' already exists.", BYTES_FMT(name)));
     }
     if (memchr(name.data, '.', name.len) == NULL && memchr(name.data, '_', name.len) == NULL) {
         return true; /* cannot collide with another name */
@@ -283,6 +283,7 @@ void decide_create_topics(struct decision *d, const void *request, void *respons
         }
         c.out = &resp->topics[resp->topics_n++];
         c.out->name = c.in->name;
+        c.out->error_message = BYTES_NULL;
         c.out->configs = NULL;
         c.out->configs_n = 0;
         if (map_get(&twice, c.in->name)) {

@@ -160,11 +160,13 @@ struct format_run {
     void *ctx;
 };
 
-static void say(const struct format_run *r, const char *fmt, const char *dir)
+static void say_formatting(const struct format_run *r, const char *dir, bool metadata)
 {
     char line[FILE_PATH_MAX + 128];
+    const struct proto_metadata_version *mv = proto_metadata_version(r->features.v[0].level);
     if (r->say) {
-        snprintf(line, sizeof line, fmt, dir);
+        snprintf(line, sizeof line, "Formatting %s directory %s with metadata.version %s.",
+                 metadata ? "metadata" : "data", dir, mv->name);
         r->say(r->ctx, line);
     }
 }
@@ -213,6 +215,7 @@ static int format_one(const struct format_run *r, const char *dir, bool bootstra
                       struct errmsg *em)
 {
     struct format_meta m = {.node_id = r->opt->node_id};
+    say_formatting(r, dir, bootstrap);
     int err = check_empty(r->io, dir, em);
     err = err == ERR_NOTFOUND ? make_dirs(r->io, dir, em) : err;
     if (err == 0 && bootstrap) {
@@ -223,11 +226,7 @@ static int format_one(const struct format_run *r, const char *dir, bool bootstra
     }
     snprintf(m.cluster_id, sizeof m.cluster_id, "%s", r->opt->cluster_id);
     m.directory_id = format_random_uuid(r->io);
-    err = format_write_meta(r->io, dir, &m, em);
-    if (err == 0) {
-        say(r, "Formatted %s.", dir);
-    }
-    return err;
+    return format_write_meta(r->io, dir, &m, em);
 }
 
 static int check_options(const struct format_options *opt, struct errmsg *em)
@@ -251,9 +250,11 @@ static int check_formatted(const char *dir, const struct format_meta *m,
                            const struct format_options *opt, struct errmsg *em)
 {
     if (!opt->ignore_formatted) {
-        return errmsg_set(em, ERR_EXISTS,
-                          "%s is formatted already; --ignore-formatted formats only the others",
-                          dir);
+        return errmsg_set(
+            em, ERR_EXISTS,
+            "Log directory %s is already formatted. Use --ignore-formatted to leave it "
+            "alone and format the others.",
+            dir);
     }
     struct format_meta want = {.node_id = opt->node_id};
     snprintf(want.cluster_id, sizeof want.cluster_id, "%s", opt->cluster_id);
@@ -266,6 +267,7 @@ int format_dirs(struct io *io, const char *const *dirs, size_t n, const char *me
 {
     struct format_run r = {.io = io, .opt = opt, .say = say_cb, .ctx = ctx};
     int err = check_options(opt, em);
+    size_t done = 0;
     err = err ? err : bootstrap_choose(opt, &r.features, em);
     /* first all checks, so that nothing is half done for a mistake */
     for (int pass = 0; pass < 2; pass++) {
@@ -282,8 +284,12 @@ int format_dirs(struct io *io, const char *const *dirs, size_t n, const char *me
                 err = err == ERR_NOTFOUND ? 0 : err;
             } else {
                 err = format_one(&r, dirs[i], first, em);
+                done++;
             }
         }
+    }
+    if (err == 0 && done == 0 && say_cb) {
+        say_cb(ctx, "All of the log directories are already formatted.");
     }
     return err;
 }

@@ -1,156 +1,167 @@
-/* millrace storage: prepares the log directories of a node before its first start (format), shows
- * what they are (info), and makes ids (random-uuid), as kafka-storage.sh does. What a formatted
- * directory holds: controller/format.h.
- *
- * The node must not be running on the directories: its lock is not asked for, as in Kafka. */
-#include <inttypes.h>
+/* millrace storage: format the log directories of a node, show what they are, make a cluster id; as
+ * kafka-storage.sh does. The node must not be running. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "broker/config.h"
 #include "controller/format.h"
-#include "runtime/io.h"
-#include "tools/server_config.h"
+#include "tools/args.h"
+#include "tools/text.h"
 #include "tools/tool.h"
 
-enum { FEATURES_MAX = 32 };
+enum { DIRS_MAX = CONFIG_LOG_DIRS_MAX + 1, FEATURES_MAX = 16 };
 
-static const char help[] =
-    "Usage: millrace storage format -t CLUSTER-ID -c FILE [OPTION]...\n"
+static const char usage[] =
+    "Usage: millrace storage format -t CLUSTER-ID -c FILE [options]\n"
     "       millrace storage info -c FILE\n"
     "       millrace storage random-uuid\n"
     "\n"
-    "format writes the cluster's id, the node's id and the first metadata into the log\n"
-    "directories that FILE names; all nodes of a cluster get the same id. info shows\n"
-    "what they hold. random-uuid makes an id for a new cluster. (A node without a\n"
-    "configuration file needs none of this: `millrace server` formats its own folder.)\n"
+    "Formats the log directories of a node before its first start, shows what they\n"
+    "are, or makes an id for a new cluster. FILE is the server.properties that the\n"
+    "node will be started with. See `millrace storage format --help`.\n"
     "\n"
-    "Examples:\n"
-    "  millrace storage format -t $(millrace storage random-uuid) -c server.properties\n"
-    "  millrace storage info -c server.properties\n"
-    "\n"
-    "Options:\n"
-    "  --config FILE, -c                 the node's server.properties\n"
-    "  --cluster-id ID, -t               the cluster's id\n"
-    "  --ignore-formatted, -g            leave formatted directories alone, format the others\n"
-    "  --release-version VERSION, -r     feature levels as of this release, for example 4.3\n"
-    "  --feature NAME=LEVEL, -f          the level of one feature. May be given several times.\n"
-    "  --no-initial-controllers, -N      for a node that is not a controller: nothing to add\n"
-    "  --help                            this text\n";
+    "Example:\n"
+    "  millrace storage format -t \"$(millrace storage random-uuid)\" -c server.properties\n";
 
-struct storage_options {
-    const char *config;
-    const char *cluster_id;
-    const char *release;
-    bool ignore_formatted;
-    bool no_initial_controllers;
-    struct format_feature features[FEATURES_MAX];
-    size_t features_n;
+static const struct arg_def format_defs[] = {
+    {"config", ARG_VALUE, "FILE", "The server.properties of the node (-c). Required."},
+    {"cluster-id", ARG_VALUE, "ID", "The cluster's id, the same on all nodes (-t). Required."},
+    {"ignore-formatted", ARG_FLAG, NULL, "Leave formatted directories alone (-g)."},
+    {"release-version", ARG_VALUE, "RELEASE",
+     "Begin with the features of this release, 3.3-IV3 or later (-r)."},
+    {"feature", ARG_LIST, "NAME=LEVEL", "Begin with this level of a feature (-f)."},
+    {"no-initial-controllers", ARG_FLAG, NULL,
+     "The node is no controller: nothing to say about voters (-N)."},
+    {"standalone", ARG_FLAG, NULL,
+     "Not served: voters are those of controller.quorum.voters (-s)."},
+    {"initial-controllers", ARG_VALUE, "LIST", "Not served, for the same reason (-I)."},
+    {"add-scram", ARG_LIST, "CREDENTIAL", "Not served yet (-S)."},
 };
 
-static int complain(const char *text)
-{
-    fprintf(stderr, "millrace storage: %s\n", text);
-    return 1;
-}
+static const struct args_spec format_spec = {
+    .tool = "storage format",
+    .about = "format the log directories that a server.properties names",
+    .examples = "  millrace storage format -t \"$(millrace storage random-uuid)\" -c "
+                "server.properties\n"
+                "  millrace storage format -t DUO7j3nMRSCdq1RXXLLHig -c broker2.properties -g\n"
+                "  millrace storage format -t my-cluster -c server.properties --release-version "
+                "4.0\n",
+    .defs = format_defs,
+    .n = sizeof format_defs / sizeof format_defs[0],
+};
 
-static int usage_error(const char *fmt, const char *what)
-{
-    fprintf(stderr, "millrace storage: ");
-    fprintf(stderr, fmt, what);
-    fprintf(stderr, "\nSee `millrace storage --help`.\n");
-    return 1;
-}
+static const struct arg_def info_defs[] = {
+    {"config", ARG_VALUE, "FILE", "The server.properties of the node (-c). Required."},
+};
+
+static const struct args_spec info_spec = {
+    .tool = "storage info",
+    .about = "show what the log directories of a server.properties are",
+    .examples = "  millrace storage info -c server.properties\n",
+    .defs = info_defs,
+    .n = sizeof info_defs / sizeof info_defs[0],
+};
 
 /* ---- command line ---- */
 
-/* The value of --NAME VALUE, --NAME=VALUE, -S VALUE; NULL: another option. */
-static const char *value_of(const char *name, const char *letter, int argc, char **argv, int *i)
+/* The options that Kafka's tool also knows by a letter. */
+static char *long_form(char *arg)
 {
-    size_t n = strlen(name);
-    if (strncmp(argv[*i], name, n) == 0 && argv[*i][n] == '=') {
-        return argv[*i] + n + 1;
-    }
-    if ((strcmp(argv[*i], name) == 0 || strcmp(argv[*i], letter) == 0) && *i + 1 < argc) {
-        return argv[++*i];
-    }
-    return NULL;
-}
-
-static bool is_flag(const char *arg, const char *name, const char *letter)
-{
-    return strcmp(arg, name) == 0 || strcmp(arg, letter) == 0;
-}
-
-/* NAME=LEVEL; the name is cut off in place. */
-static int parse_feature(struct storage_options *o, char *text)
-{
-    char *eq = strchr(text, '=');
-    char *end = NULL;
-    long level = eq ? strtol(eq + 1, &end, 10) : -1;
-    if (eq == NULL || eq == text || end == eq + 1 || *end || level < 0 || level > INT16_MAX) {
-        return usage_error("--feature %s: it is NAME=LEVEL, for example transaction.version=2",
-                           text);
-    }
-    if (o->features_n == FEATURES_MAX) {
-        return usage_error("too many features at %s", text);
-    }
-    *eq = '\0';
-    o->features[o->features_n++] = (struct format_feature){text, (int16_t)level};
-    return 0;
-}
-
-static int parse_one(struct storage_options *o, int argc, char **argv, int *i)
-{
-    const char *arg = argv[*i];
-    const char *v;
-    if ((v = value_of("--config", "-c", argc, argv, i)) != NULL) {
-        o->config = v;
-    } else if ((v = value_of("--cluster-id", "-t", argc, argv, i)) != NULL) {
-        o->cluster_id = v;
-    } else if ((v = value_of("--release-version", "-r", argc, argv, i)) != NULL) {
-        o->release = v;
-    } else if ((v = value_of("--feature", "-f", argc, argv, i)) != NULL) {
-        return parse_feature(o, argv[*i] + (v - argv[*i]));
-    } else if (is_flag(arg, "--ignore-formatted", "-g")) {
-        o->ignore_formatted = true;
-    } else if (is_flag(arg, "--no-initial-controllers", "-N")) {
-        o->no_initial_controllers = true;
-    } else if (is_flag(arg, "--standalone", "-s") ||
-               strncmp(arg, "--initial-controllers", 21) == 0 || strcmp(arg, "-I") == 0) {
-        return usage_error("%s: the voters are those of controller.quorum.voters; a quorum whose "
-                           "members change is not supported",
-                           arg);
-    } else if (is_flag(arg, "--add-scram", "-S") || strncmp(arg, "--add-scram=", 12) == 0) {
-        return usage_error("%s: SCRAM credentials are not supported yet", arg);
-    } else {
-        return usage_error("unknown or incomplete option %s", arg);
-    }
-    return 0;
-}
-
-static int parse(int argc, char **argv, struct storage_options *o)
-{
-    for (int i = 2; i < argc; i++) {
-        int err = parse_one(o, argc, argv, &i);
-        if (err) {
-            return err;
+    static const struct {
+        const char *letter;
+        const char *name;
+    } forms[] = {
+        {"-c", "--config"},           {"-t", "--cluster-id"},
+        {"-g", "--ignore-formatted"}, {"-r", "--release-version"},
+        {"-f", "--feature"},          {"-N", "--no-initial-controllers"},
+        {"-s", "--standalone"},       {"-I", "--initial-controllers"},
+        {"-S", "--add-scram"},        {"-h", "--help"},
+    };
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        if (strcmp(arg, forms[i].letter) == 0) {
+            return (char *)(uintptr_t)forms[i].name;
         }
     }
-    return o->config ? 0 : usage_error("%s is missing: which node?", "--config FILE");
+    return arg;
 }
 
-static struct config *load(const struct storage_options *o)
+static void refuse_unserved(const struct args *a)
 {
+    if (args_has(a, "standalone") || args_has(a, "initial-controllers")) {
+        args_fail(a,
+                  "--standalone and --initial-controllers make a quorum whose voters can change, "
+                  "which is not served: name the voters in controller.quorum.voters");
+    }
+    if (args_has(a, "add-scram")) {
+        args_fail(a, "--add-scram is not served yet");
+    }
+}
+
+static void parse_feature(const struct args *a, const char *text, struct format_feature *out)
+{
+    const char *eq = strchr(text, '=');
+    char *end;
+    long level = eq ? strtol(eq + 1, &end, 10) : -1;
+    if (eq == NULL || eq == text || eq[1] == '\0' || *end != '\0' || level < 0 ||
+        level > INT16_MAX) {
+        args_fail(a, "--feature %s is not NAME=LEVEL, as in transaction.version=2", text);
+    }
+    char *name = mem_strdup(text);
+    name[eq - text] = '\0';
+    *out = (struct format_feature){name, (int16_t)level};
+}
+
+/* ---- what they share ---- */
+
+static struct config *load_config(const struct args *a)
+{
+    const char *path = args_get(a, "config", NULL);
+    struct config *c = config_new();
+    struct buf text = {0};
     struct errmsg em = {{0}};
-    struct server_options so = {.file = o->config};
-    struct config *c = server_config_load(&so, NULL, &em);
-    if (c == NULL) {
-        complain(em.text);
+    char host[256] = "localhost";
+    gethostname(host, sizeof host - 1);
+    struct config_machine m = {
+        .hostname = host, .processors = 1, .memory_bytes = 0, .tmp_dir = getenv("TMPDIR")};
+    int err = tool_read_file(path, &text, &em);
+    err = err ? err : config_add_properties(c, buf_bytes(&text), path, &em);
+    err = err ? err : config_finish(c, &m, NULL, &em);
+    buf_free(&text);
+    if (err) {
+        args_fail(a, "%s", em.text);
     }
     return c;
+}
+
+static struct io *open_io(void)
+{
+    enum io_backend chosen;
+    struct errmsg em = {{0}};
+    struct io *io;
+    if (io_probe(IO_BACKEND_AUTO, &chosen, &em) || io_create(chosen, &io, &em)) {
+        fprintf(stderr, "millrace storage: %s\n", em.text);
+        exit(1);
+    }
+    return io;
+}
+
+/* log.dirs, and metadata.log.dir if it is none of them, sorted as Kafka's tool shows them. */
+static size_t all_dirs(const struct config *c, const char **dirs)
+{
+    size_t n = 0;
+    bool has_metadata = false;
+    for (size_t i = 0; i < c->log_dirs_n; i++) {
+        dirs[n++] = c->log_dirs[i];
+        has_metadata = has_metadata || strcmp(c->log_dirs[i], c->metadata_log_dir) == 0;
+    }
+    if (!has_metadata) {
+        dirs[n++] = c->metadata_log_dir;
+    }
+    return n;
 }
 
 /* ---- format ---- */
@@ -161,163 +172,173 @@ static void say(void *ctx, const char *line)
     printf("%s\n", line);
 }
 
-static int format(struct io *io, const struct storage_options *o, const struct config *c)
+static int format(int argc, char **argv)
 {
+    struct args a;
     struct errmsg em = {{0}};
-    struct format_options fo = {
-        .cluster_id = o->cluster_id,
+    struct format_feature features[FEATURES_MAX];
+    const char *dirs[DIRS_MAX];
+    args_parse(&a, &format_spec, argc, argv);
+    args_require(&a, "config");
+    args_require(&a, "cluster-id");
+    refuse_unserved(&a);
+    struct config *c = load_config(&a);
+    struct format_options opt = {
+        .cluster_id = args_get(&a, "cluster-id", ""),
         .node_id = c->node_id,
-        .features = o->features,
-        .features_n = o->features_n,
-        .ignore_formatted = o->ignore_formatted,
+        .features = features,
+        .ignore_formatted = args_has(&a, "ignore-formatted"),
     };
-    if (o->release) {
-        fo.metadata_version = format_metadata_version(o->release);
-        if (fo.metadata_version == 0) {
-            return usage_error("--release-version %s is not known; allowed: 3.3-IV3 to 4.3-IV0, or "
-                               "a release such as 4.3",
-                               o->release);
+    const char *release = args_get(&a, "release-version", NULL);
+    if (release && (opt.metadata_version = format_metadata_version(release)) == 0) {
+        args_fail(&a, "--release-version %s is no release; for example 4.3, 4.0-IV3", release);
+    }
+    for (const char *const *f = args_list(&a, "feature"); *f; f++) {
+        if (opt.features_n == FEATURES_MAX) {
+            args_fail(&a, "too many --feature options");
         }
+        parse_feature(&a, *f, &features[opt.features_n++]);
     }
-    if (o->no_initial_controllers && c->voters_n > 0) {
-        return usage_error("%s goes with no controller.quorum.voters", "--no-initial-controllers");
+    struct io *io = open_io();
+    size_t n = all_dirs(c, dirs);
+    int err = format_dirs(io, dirs, n, c->metadata_log_dir, &opt, say, NULL, &em);
+    if (err) {
+        fprintf(stderr, "millrace storage: %s\n", em.text);
     }
-    int err = format_dirs(io, c->log_dirs, c->log_dirs_n, c->metadata_log_dir, &fo, say, NULL, &em);
-    return err ? complain(em.text) : 0;
+    io_destroy(io);
+    for (size_t i = 0; i < opt.features_n; i++) {
+        mem_free((void *)(uintptr_t)features[i].name);
+    }
+    config_free(c);
+    args_free(&a);
+    return err ? 1 : 0;
 }
 
 /* ---- info ---- */
 
-struct finding {
-    char lines[CONFIG_LOG_DIRS_MAX * 2][512];
-    size_t n;
-};
-
-static void find(struct finding *f, const char *dir, const char *what)
+static int by_text(const void *a, const void *b)
 {
-    if (f->n < sizeof f->lines / sizeof f->lines[0]) {
-        snprintf(f->lines[f->n++], sizeof f->lines[0], "%s%s", dir, what);
-    }
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static void print_findings(const char *one, const char *many, const struct finding *f)
+static void print_meta(const struct format_meta *m)
 {
-    if (f->n == 0) {
-        return;
+    char id[UUID_TEXT];
+    printf("Found metadata: {cluster.id=%s, ", m->cluster_id);
+    if (!uuid_is_zero(m->directory_id)) {
+        printf("directory.id=%s, ", uuid_text(m->directory_id, id));
     }
-    printf("%s:\n", f->n == 1 ? one : many);
-    for (size_t i = 0; i < f->n; i++) {
-        printf("  %s\n", f->lines[i]);
-    }
-    printf("\n");
+    printf("node.id=%d, version=1}\n\n", (int)m->node_id);
 }
 
-static void look(struct io *io, const char *dir, const struct format_meta **first,
-                 struct format_meta *meta, struct finding *found, struct finding *problems)
+static bool is_dir(struct io *io, const char *dir)
 {
     struct io_stat st;
-    struct errmsg em = {{0}};
-    if (io_stat(io, dir, &st)) {
-        find(problems, dir, " does not exist");
-        return;
-    }
-    find(found, dir, "");
-    int err = format_read_meta(io, dir, meta, &em);
-    if (err == ERR_NOTFOUND) {
-        find(problems, dir, " is not formatted.");
-    } else if (err) {
-        find(problems, "", em.text);
-    } else if (*first == NULL) {
-        *first = meta;
-    } else if (strcmp((*first)->cluster_id, meta->cluster_id) != 0 ||
-               (*first)->node_id != meta->node_id) {
-        find(problems, dir, " belongs to another cluster or node than the first directory");
-    }
+    return io_stat(io, dir, &st) == 0 && st.is_dir;
 }
 
-static int info(struct io *io, const struct config *c)
+/* Prints the directories, then what is wrong with them, then whose they are. */
+static int show(struct io *io, const struct config *c, const char **dirs, size_t n)
 {
-    struct format_meta *metas = mem_zalloc(c->log_dirs_n * sizeof *metas);
-    struct finding *found = MEM_NEW(struct finding);
-    struct finding *problems = MEM_NEW(struct finding);
+    struct format_meta metas[DIRS_MAX];
+    struct errmsg em[DIRS_MAX] = {{{0}}};
     const struct format_meta *first = NULL;
-    for (size_t i = 0; i < c->log_dirs_n; i++) {
-        look(io, c->log_dirs[i], &first, &metas[i], found, problems);
+    bool problem[DIRS_MAX] = {false};
+    size_t found = 0;
+    size_t problems = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!is_dir(io, dirs[i])) {
+            snprintf(em[i].text, sizeof em[i].text, "%s does not exist", dirs[i]);
+        } else {
+            printf("%s  %s\n", found++ ? "" : "Found log directories:\n", dirs[i]);
+            int err = format_read_meta(io, dirs[i], &metas[i], &em[i]);
+            if (err == ERR_NOTFOUND) {
+                snprintf(em[i].text, sizeof em[i].text, "%s is not formatted.", dirs[i]);
+            } else if (err == 0 && metas[i].node_id != c->node_id) {
+                snprintf(em[i].text, sizeof em[i].text, "%s belongs to node %d, not to node.id=%d",
+                         dirs[i], (int)metas[i].node_id, (int)c->node_id);
+            } else if (err == 0 && first && strcmp(first->cluster_id, metas[i].cluster_id) != 0) {
+                snprintf(em[i].text, sizeof em[i].text, "%s is of another cluster, %s", dirs[i],
+                         metas[i].cluster_id);
+            } else if (err == 0) {
+                first = first ? first : &metas[i];
+                continue;
+            }
+        }
+        problem[i] = true;
+        problems++;
     }
-    print_findings("Found log directory", "Found log directories", found);
+    printf("%s", found ? "\n" : "");
     if (first) {
-        char id[UUID_TEXT];
-        printf("Found metadata: {cluster.id=%s, directory.id=%s, node.id=%" PRId32
-               ", version=1}\n\n",
-               first->cluster_id, uuid_text(first->directory_id, id), first->node_id);
+        print_meta(first);
     }
-    print_findings("Found problem", "Found problems", problems);
-    int status = problems->n > 0;
-    mem_free(metas);
-    mem_free(found);
-    mem_free(problems);
+    printf("%s", problems ? "Found problems:\n" : "");
+    for (size_t i = 0; i < n; i++) {
+        if (problem[i]) {
+            printf("  %s\n", em[i].text);
+        }
+    }
+    printf("%s", problems ? "\n" : "");
+    return problems ? 1 : 0;
+}
+
+static int info(int argc, char **argv)
+{
+    struct args a;
+    const char *dirs[DIRS_MAX];
+    args_parse(&a, &info_spec, argc, argv);
+    args_require(&a, "config");
+    struct config *c = load_config(&a);
+    struct io *io = open_io();
+    size_t n = all_dirs(c, dirs);
+    qsort(dirs, n, sizeof *dirs, by_text);
+    int status = show(io, c, dirs, n);
+    io_destroy(io);
+    config_free(c);
+    args_free(&a);
     return status;
 }
 
-/* ---- commands ---- */
+/* ---- random-uuid ---- */
 
-static int random_uuid(struct io *io)
+static int random_uuid(int argc)
 {
     char text[UUID_TEXT];
-    printf("%s\n", uuid_text(format_random_uuid(io), text));
-    return 0;
-}
-
-static int with_config(struct io *io, const char *command, const struct storage_options *o)
-{
-    struct config *c = load(o);
-    if (c == NULL) {
+    if (argc > 1) {
+        fprintf(stderr, "millrace storage: random-uuid takes no options\n");
         return 1;
     }
-    int status = strcmp(command, "info") == 0 ? info(io, c) : format(io, o, c);
-    config_free(c);
-    return status;
-}
-
-/* All that the commands do is to read and write files: any backend will do. */
-static int run(const char *command, const struct storage_options *o)
-{
-    struct errmsg em = {{0}};
-    struct io *io;
-    if (io_create(IO_BACKEND_UV, &io, &em)) {
-        return complain(em.text);
-    }
-    int status =
-        strcmp(command, "random-uuid") == 0 ? random_uuid(io) : with_config(io, command, o);
+    struct io *io = open_io();
+    printf("%s\n", uuid_text(format_random_uuid(io), text));
     io_destroy(io);
-    return status;
+    return 0;
 }
 
 int tool_storage(int argc, char **argv)
 {
-    struct storage_options o = {0};
+    const char *what = argc > 1 ? argv[1] : NULL;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            fputs(help, stdout);
-            return 0;
-        }
+        argv[i] = long_form(argv[i]);
     }
-    const char *command = argc > 1 ? argv[1] : "";
-    if (strcmp(command, "random-uuid") == 0) {
-        return argc > 2 ? usage_error("random-uuid takes no options: %s", argv[2])
-                        : run(command, &o);
+    if (what && (strcmp(what, "--help") == 0 || strcmp(what, "-h") == 0)) {
+        fputs(usage, stdout);
+        return 0;
     }
-    if (strcmp(command, "format") != 0 && strcmp(command, "info") != 0) {
-        return usage_error(command[0] ? "%s is no command; there are: format, info, random-uuid"
-                                      : "which command? %sformat, info or random-uuid",
-                           command);
+    if (what && strcmp(what, "--version") == 0) {
+        printf("millrace %s\n", MILLRACE_VERSION);
+        return 0;
     }
-    if (parse(argc, argv, &o)) {
-        return 1;
+    if (what && strcmp(what, "format") == 0) {
+        return format(argc - 1, argv + 1);
     }
-    if (strcmp(command, "format") == 0 && o.cluster_id == NULL) {
-        return usage_error("%s is missing (`millrace storage random-uuid` makes one)",
-                           "--cluster-id ID");
+    if (what && strcmp(what, "info") == 0) {
+        return info(argc - 1, argv + 1);
     }
-    return run(command, &o);
+    if (what && strcmp(what, "random-uuid") == 0) {
+        return random_uuid(argc - 1);
+    }
+    fprintf(stderr, "millrace storage: %s\n",
+            what ? "the command is one of format, info, random-uuid"
+                 : "say what to do: format, info or random-uuid");
+    return 1;
 }
