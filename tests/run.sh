@@ -17,7 +17,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 names=(tidy unit sim compat tools cluster fuzz bench)
-default=(tidy unit)
+default=(tidy unit compat tools)
 
 case ${1:-} in
   --help | -h) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit ;;

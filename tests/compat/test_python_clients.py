@@ -44,7 +44,11 @@ def test_confluent_idempotent_producer(node):
     c = Consumer({'bootstrap.servers': node.servers, 'group.id': 'unused', 'enable.auto.commit': False})
     c.assign([TopicPartition('ck', 0, 0)])
     got = []
-    wait(lambda: (lambda m: got.append(m.value()) if m and not m.error() else None)(c.poll(1)) or len(got) >= 2000, 'not all came', 60)
+
+    def more():
+        got.extend(m.value() for m in c.consume(500, 1) if not m.error())
+        return len(got) >= 2000
+    wait(more, 'not all came', 60)
     assert got == [b'value %d' % i for i in range(2000)]
     assert c.get_watermark_offsets(TopicPartition('ck', 0)) == (0, 2000)
     c.close()
