@@ -4,41 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static bool is_tail(const uint8_t *p, const uint8_t *end)
-{
-    return p < end && (*p & 0xc0) == 0x80;
-}
-
-/* Length of the UTF-8 sequence at p if it is well-formed, else 0 and in *bad the number of bytes
- * that one replacement character stands for. */
-static size_t sequence(const uint8_t *p, const uint8_t *end, size_t *bad)
-{
-    uint8_t b = p[0];
-    *bad = 1;
-    if (b < 0x80) {
-        return 1;
-    }
-    if (b < 0xc2 || b > 0xf4 || !is_tail(p + 1, end)) {
-        return 0;
-    }
-    if (b < 0xe0) {
-        return 2;
-    }
-    bool overlong = (b == 0xe0 && p[1] < 0xa0) || (b == 0xf0 && p[1] < 0x90);
-    if (overlong || (b == 0xf4 && p[1] > 0x8f)) {
-        return 0;
-    }
-    if (!is_tail(p + 2, end)) {
-        *bad = 2;
-        return 0;
-    }
-    if (b < 0xf0) {
-        *bad = 3; /* half of a surrogate pair */
-        return b == 0xed && p[1] >= 0xa0 ? 0 : 3;
-    }
-    *bad = 3;
-    return is_tail(p + 3, end) ? 4 : 0;
-}
+#include "base/utf8.h"
 
 static void put_escaped(struct buf *out, uint8_t b)
 {
@@ -68,7 +34,7 @@ void json_put_string(struct buf *out, struct bytes s)
         size_t n = 1;
         size_t bad = 0;
         while (p < end && *p >= 0x20 && *p != '"' && *p != '\\' &&
-               (n = sequence(p, end, &bad)) != 0) {
+               (n = utf8_sequence(p, end, &bad)) != 0) {
             p += n;
         }
         buf_put(out, plain, (size_t)(p - plain));
@@ -76,7 +42,7 @@ void json_put_string(struct buf *out, struct bytes s)
             break;
         }
         if (n == 0) {
-            buf_put_str(out, "\xef\xbf\xbd");
+            buf_put_str(out, UTF8_REPLACEMENT);
             p += bad;
         } else {
             put_escaped(out, *p++);

@@ -89,7 +89,7 @@ static int find_base(struct legacy_reader *r)
 
 int legacy_reader_open(struct legacy_reader *r, struct bytes entry, size_t limit)
 {
-    *r = (struct legacy_reader){0};
+    *r = (struct legacy_reader){.entry = entry};
     int rv = legacy_read(entry, &r->outer);
     if (rv < 0) {
         return rv == ERR_CORRUPT ? fail(r, RECORD_FAULT_RECORD) : rv;
@@ -146,6 +146,7 @@ int legacy_reader_next(struct legacy_reader *r, struct record *out)
     if (legacy_read(entry, &m) < 0 || legacy_codec(&m) != CODEC_NONE) {
         return fail(r, RECORD_FAULT_RECORD);
     }
+    r->entry = entry;
     to_record(&m, (int64_t)((uint64_t)r->base + (uint64_t)m.offset),
               legacy_is_append_time(&r->outer) ? r->outer.timestamp : m.timestamp, out);
     return 1;

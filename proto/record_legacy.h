@@ -44,6 +44,7 @@ struct legacy_reader {
     bool single;
     int64_t base; /* magic 1: added to inner offsets */
     struct bytes rest;
+    struct bytes entry; /* the message that legacy_reader_next gave last */
     struct buf owned;
     enum record_fault fault;
 };

@@ -265,11 +265,11 @@ out:
     return error;
 }
 
-/* A compressed batch by its header alone: its max timestamp stands for all of them. */
-static int16_t judge_header_time(struct job *j)
+/* A compressed batch by its header alone: its max timestamp stands for all of them. One that is out
+ * of range may be a lie, which Kafka forgives: then the records are asked. */
+static int16_t walk_header(struct job *j, struct bytes batch)
 {
     const struct batch_header *h = &j->v->h;
-    j->max_timestamp = h->max_timestamp;
     if (batch_is_append_time(h)) {
         /* Then it is every record's timestamp, and the answer is exact. */
         for (int32_t i = 0; i < h->record_count && i < BATCH_RECORD_ERRORS_MAX; i++) {
@@ -279,10 +279,9 @@ static int16_t judge_header_time(struct job *j)
     }
     if (!j->rules->append_time && h->max_timestamp != BATCH_NO_TIMESTAMP &&
         time_is_out(j->rules, h->max_timestamp)) {
-        j->v->message_sent = true;
-        return refuse(j->v, KE_INVALID_TIMESTAMP, "The batch's max timestamp %lld is not taken",
-                      (long long)h->max_timestamp);
+        return walk_skim(j, batch);
     }
+    j->max_timestamp = h->max_timestamp;
     return KE_NONE;
 }
 
@@ -357,7 +356,7 @@ int16_t batch_validate(uint8_t *data, size_t len, const struct batch_rules *rule
     } else if (rules->deep || rules->compacted) {
         error = walk_skim(&j, batch);
     } else {
-        error = judge_header_time(&j);
+        error = walk_header(&j, batch);
     }
     if (error == KE_NONE) {
         stamp(&j);

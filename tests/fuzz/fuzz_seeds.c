@@ -8,6 +8,7 @@
 
 #include "../vectors/vector.h"
 #include "base/mem.h"
+#include "proto/record_batch.h"
 
 static size_t written;
 
@@ -69,6 +70,26 @@ static const char *make_seed(const struct vector *v, struct bytes wire, struct b
     return "records";
 }
 
+/* A row of batches, as it is and its first batch's compressed records alone. */
+static int put_batch(const char *folder, struct bytes wire)
+{
+    struct buf seed = {0};
+    struct batch_header h;
+    buf_put_u8(&seed, 0);
+    buf_put_u8(&seed, CODEC_COUNT);
+    buf_put(&seed, wire.data, wire.len);
+    int rv = put_file(folder, "batch", buf_bytes(&seed));
+    if (rv == 0 && batch_header_read(wire, &h) == 0 && codec_valid(batch_codec(&h))) {
+        buf_clear(&seed);
+        buf_put_u8(&seed, (uint8_t)batch_codec(&h));
+        buf_put_u8(&seed, 128);
+        buf_put(&seed, wire.data + BATCH_HEADER_SIZE, wire.len - BATCH_HEADER_SIZE);
+        rv = put_file(folder, "compress", buf_bytes(&seed));
+    }
+    buf_free(&seed);
+    return rv;
+}
+
 static int row(const char *folder, const struct table_row *r)
 {
     struct buf wire = {0};
@@ -76,7 +97,7 @@ static int row(const char *folder, const struct table_row *r)
     struct vector v;
     int rv = -1;
     if (r->n == 5 && table_hex(&wire, r->col[1]) == 0) {
-        rv = put_file(folder, "batches", buf_bytes(&wire));
+        rv = put_batch(folder, buf_bytes(&wire));
     } else if (r->n == 6 && vector_of(&v, r) == 0 && table_hex(&wire, r->col[3]) == 0) {
         const char *target = make_seed(&v, buf_bytes(&wire), &seed);
         rv = put_file(folder, target, buf_bytes(&seed));

@@ -3,7 +3,7 @@
 #
 #   tests/fuzz/run.sh                       a short run, as in CI (200,000 inputs in all)
 #   tests/fuzz/run.sh --runs 100000000      a long one; what was found interesting is kept and used by the next run
-#   tests/fuzz/run.sh --target requests     one target only: requests, responses, records, headers, batches ...
+#   tests/fuzz/run.sh --target requests     one target only: requests, responses, records, headers, batch, compress
 #   tests/fuzz/run.sh --record              adds the number of inputs to docs/fuzzing.tsv, where they add up
 #
 # MILLRACE_FUZZ_BUILD is a folder that is built already (preset fuzz); else build/fuzz is made. An input that fails is kept
@@ -40,7 +40,7 @@ done
 [ ${#names[@]} -gt 0 ] || { echo "tests/fuzz/run.sh: there is no target '$only'" >&2; exit 2; }
 
 corpus=$build/corpus seeds=$build/seeds
-for n in "${names[@]}" requests responses records headers batches; do mkdir -p "$corpus/$n" "$seeds/$n"; done
+for n in "${names[@]}" requests responses records headers batch compress; do mkdir -p "$corpus/$n" "$seeds/$n"; done
 "$bin/fuzz_seeds" "$seeds" tests/data/vectors/*.tsv* >/dev/null
 
 passed=0 failed=0 total=0
