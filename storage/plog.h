@@ -250,6 +250,7 @@ int plog_recover(struct plog *log, int64_t from, struct errmsg *em);
 /* Producer state up to the end offset, from the newest good snapshot and the batches behind it. */
 int plog_need_producers(struct plog *log);
 int plog_need_epochs(struct plog *log);
+int plog_mend_first_epoch(struct plog *log); /* after recovery, when the indexes are there */
 /* Blocks; left to the next flush while one in flight writes them. */
 int plog_write_epochs(struct plog *log);
 /* Text of leader-epoch-checkpoint; entries that no record has yet are left out. */

@@ -3,8 +3,8 @@
  *
  * Truncation (a follower that diverged from its leader). Later segments go first, the last one
  * first of all, then the one that holds the offset is cut: whatever fails on the way, what is left
- * is a front part of the log. The directory is flushed with the next flush, so that a segment that
- * was cut off cannot come back between newer batches. The recovery point goes back with the end; a
+ * is a front part of the log. What was cut is flushed at once (truncations are rare), so that it
+ * cannot come back between newer batches. The recovery point goes back with the end; a
  * recovery-point checkpoint with the old one must be replaced before new batches are appended, as
  * Kafka does: the caller's part (log.h).
  *
@@ -223,22 +223,27 @@ static int find_largest(struct plog *log, struct segment *seg)
                   : 0;
 }
 
+/* Entries that wait in memory go into the files; on a full disk they are forgotten, which only
+ * makes the index sparser. */
+static void drop_tail(struct plog *log, struct segment *seg)
+{
+    if (log->tail && tail_write_pending(log, seg) < 0) {
+        seg->index_n = log->tail->index_done;
+        seg->time_n = log->tail->time_done;
+    }
+    plog_tail_free(log);
+}
+
 /* Cuts the last segment to `size` bytes, which end at offset `end`. */
 static int cut_segment(struct plog *log, struct segment *seg, uint64_t size, int64_t end)
 {
     struct io_file *f;
-    int rc = 0;
     ASSERT(seg == plog_active(log) && size <= seg->size);
-    if (log->tail) {
-        rc = tail_write_pending(log, seg);
-    }
-    if (rc == 0) {
-        rc = segment_txn_truncate(log, seg, end);
-    }
+    drop_tail(log, seg);
+    int rc = segment_txn_truncate(log, seg, end);
     if (rc == 0) {
         rc = cut_indexes(log, seg, size, end);
     }
-    plog_tail_free(log);
     if (rc == 0) {
         rc = segment_trim(log, seg);
     }
@@ -256,7 +261,14 @@ static int cut_segment(struct plog *log, struct segment *seg, uint64_t size, int
     }
     log->size -= seg->size - size;
     seg->size = size;
-    seg->flags |= SEG_DIRTY;
+    /* At once: the next segment may begin where this one ends now, and is read without a look at
+     * this one if the old bytes came back. */
+    rc = io_fsync(f);
+    if (rc < 0) {
+        log_store_dir_failed(log->st, log->dir, rc, "flushing a segment",
+                             segment_path(log, seg, SEG_LOG));
+        return ERR_OFFLINE;
+    }
     return find_largest(log, seg);
 }
 
@@ -271,7 +283,6 @@ static void move_end(struct plog *log, int64_t end)
     }
     plog_flush_cut(log, end);
     log->end = end;
-    log->dir_dirty = true;
     log->hw = log->hw < end ? log->hw : end;
     log->start = log->start < end ? log->start : end;
     if (log->epochs) {
@@ -286,8 +297,16 @@ static void move_end(struct plog *log, int64_t end)
 static int settle_end(struct plog *log)
 {
     plog_drop_snapshots(log);
-    int rc = plog_need_epochs(log);
-    return rc < 0 ? rc : plog_write_epochs(log);
+    int rc = io_fsync_dir(log->st->io, log->path);
+    if (rc < 0) {
+        return plog_disk_error(log, rc, "flushing a partition's names", log->path);
+    }
+    rc = plog_need_epochs(log);
+    if (rc == 0 && plog_write_epochs(log) < 0) {
+        log->want_full = true; /* a full disk: with the next flush */
+        rc = plog_offline(log) ? ERR_OFFLINE : 0;
+    }
+    return rc;
 }
 
 static int delete_from(struct plog *log, uint32_t least, const char *reason)

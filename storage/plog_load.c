@@ -430,6 +430,7 @@ static int load_segments(struct plog *log, const struct plog_open_args *a, struc
     } else if (rc == 0) {
         rc = plog_recover(log, a->clean ? plog_active(log)->base : log->recovery_point, em);
         rc = rc == 0 ? rebuild_missing(log) : rc;
+        rc = rc == 0 ? plog_mend_first_epoch(log) : rc;
     }
     if (rc == 0 && log->end < log->start) {
         rc = start_over(log);
@@ -467,6 +468,7 @@ int plog_load(struct plog *log, const struct plog_open_args *a, struct errmsg *e
         log->recovery_point = log->end;
     }
     log->flushed = a->clean ? log->end : log->recovery_point;
+    log->dir_dirty = log->meta_dirty = !a->clean; /* nobody knows whether they were flushed */
     log->hw = a->high_watermark < log->end ? a->high_watermark : log->end;
     log->hw = log->hw < log->start ? log->start : log->hw;
     plog_drop_snapshots(log);

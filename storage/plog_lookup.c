@@ -240,16 +240,16 @@ static int find_exact(void *ctx, struct batch_scan *s, const struct batch_header
 {
     struct exact *x = ctx;
     struct bytes body;
-    int64_t ts;
-    if (h->max_timestamp != x->m->timestamp) {
+    int64_t ts = NO_TIMESTAMP;
+    if (h->max_timestamp < x->m->timestamp) {
         return 1; /* the index lies */
     }
     int rc = batch_scan_body(s, h, &body);
     if (rc == 0) {
         rc = batch_find_timestamp(body, x->m->timestamp, x->m->from, 0, &x->out->offset, &ts);
     }
-    if (rc == 1) {
-        x->out->timestamp = x->m->timestamp;
+    if (rc == 1 && ts == x->m->timestamp) {
+        x->out->timestamp = ts;
         x->out->leader_epoch = h->leader_epoch;
         x->fits = true;
     }

@@ -312,7 +312,8 @@ static int replay_segment(struct plog *log, struct segment *seg, struct producer
     void *window = mem_alloc(WINDOW);
     batch_scan_init(&s, f, place.pos, seg->size, window, WINDOW);
     while ((rc = batch_scan_next(&s, &h)) == 1 && h.base_offset < upto) {
-        rc = h.base_offset < from ? 0 : replay_batch(ps, &s, &h, &aborted);
+        /* The log may start within a batch. */
+        rc = batch_last_offset(&h) < from ? 0 : replay_batch(ps, &s, &h, &aborted);
         if (rc < 0) {
             break;
         }
@@ -442,11 +443,31 @@ static int read_epochs(struct plog *log)
     return rc;
 }
 
-int plog_need_epochs(struct plog *log)
+/* The file may be of a time when the log started later: a start offset moves the first epoch's, and
+ * its checkpoint may be lost in a crash. Then the first batch tells. */
+int plog_mend_first_epoch(struct plog *log)
 {
-    if (log->epochs) {
+    struct epoch_cache *c = log->epochs;
+    struct batch_place place;
+    struct segment *seg = log->segs[plog_segment_of(log, log->start)];
+    if ((c->n && c->e[0].start <= log->start) || seg->size == 0 || log->start >= log->end) {
         return 0;
     }
+    int rc = segment_locate(log, seg, log->start, &place);
+    if (rc < 0 || place.leader_epoch < 0 || (c->n == 0 && place.base_offset > log->start)) {
+        return rc == ERR_NOTFOUND || rc == ERR_CORRUPT ? 0 : rc;
+    }
+    if (c->n && c->e[0].epoch == place.leader_epoch) {
+        c->e[0].start = log->start;
+        log->epochs_dirty = true;
+        return 0;
+    }
+    return epochs_from_batches(log);
+}
+
+/* As the file has them. */
+static int load_epochs(struct plog *log)
+{
     log->epochs = MEM_NEW(struct epoch_cache);
     int rc = read_epochs(log);
     if (rc < 0) {
@@ -463,6 +484,15 @@ int plog_need_epochs(struct plog *log)
         log->begun_epoch = -1;
     }
     return 0;
+}
+
+int plog_need_epochs(struct plog *log)
+{
+    if (log->epochs) {
+        return 0;
+    }
+    int rc = load_epochs(log);
+    return rc < 0 ? rc : plog_mend_first_epoch(log);
 }
 
 void plog_epochs_text(const struct plog *log, struct buf *out)
@@ -588,7 +618,7 @@ int plog_recover(struct plog *log, int64_t from, struct errmsg *em)
     int64_t base = log->segs[first]->base;
     int64_t started = io_now_ms(log->st->io);
     log->end = INT64_MAX; /* epochs of batches that are still to be read must stay */
-    int rc = plog_need_epochs(log);
+    int rc = load_epochs(log);
     log->end = base;
     drop_later_snapshots(log, base);
     if (rc == 0) {

@@ -68,6 +68,7 @@ void sw_init(struct sw *w, struct run *r)
         snprintf(p->name, sizeof(p->name), "t%u-%u", i, i);
         p->partition = (int32_t)i;
         p->model.name = p->name;
+        p->cut_to = -1;
         config_draw(r, &p->config);
         for (size_t k = 0; k < 16; k++) {
             p->topic_id.b[k] = (uint8_t)prng_next(&r->rng);
@@ -251,12 +252,17 @@ static void check_part(struct sw *w)
     log_model_recovered(w->r, &p->model, buf_bytes(&content), plog_start_offset(p->log),
                         plog_end_offset(p->log), p->required);
     buf_free(&content);
+    if (p->cut_to >= 0 && plog_start_offset(p->log) == p->cut_to) {
+        log_model_truncate_fully(&p->model, p->cut_to); /* the cut had come to its end */
+    }
+    p->cut_to = -1;
     if (w->after_power_loss) {
         log_model_on_platters(&p->model);
     }
     p->start_max = p->model.start;
     p->sure_from = p->model.end;
     p->created = p->must_exist = true;
+    p->open_end = false;
     p->required = p->model.durable;
     sw_producers_from_model(p);
     plog_set_high_watermark(p->log, plog_end_offset(p->log));
@@ -289,10 +295,12 @@ bool sw_start(struct sw *w, uint64_t die_in)
     w->offline = false;
     w->trouble = trouble(w);
     w->em.text[0] = 0;
+    bool clean = w->clean;
+    w->clean = false; /* whoever starts takes the mark away */
     if (!sw_within(w, open_dir) || start_failed(w)) {
         return false;
     }
-    if (w->clean && !w->dir->clean) {
+    if (clean && !w->dir->clean) {
         run_fail(w->r, "the mark of the clean stop is gone");
     }
     for (unsigned i = 0; i < w->parts_n; i++) {
@@ -308,7 +316,7 @@ bool sw_start(struct sw *w, uint64_t die_in)
         }
     }
     log_dir_forget_start(w->dir);
-    w->clean = w->after_power_loss = w->disk_lost_bytes = false;
+    w->after_power_loss = w->disk_lost_bytes = false;
     sim_proc_die_in(w->proc, 0);
     return true;
 }
@@ -346,7 +354,6 @@ void sw_end(struct sw *w, enum sw_end how)
             p->required = 0;
             p->must_exist = false;
         }
-        p->open_end = false;
     }
     w->clean = w->clean && !w->disk_lost_bytes;
     gone(w);
@@ -431,7 +438,10 @@ bool sw_stop(struct sw *w)
         struct sw_part *p = &w->parts[i];
         p->required = w->disk_lost_bytes ? p->model.durable : p->model.end;
         p->must_exist = p->created;
-        if (w->clean) {
+        if (p->open_end) {
+            p->required = 0;
+            p->must_exist = false;
+        } else if (w->clean) {
             log_model_flushed(&p->model, p->model.end);
         }
     }

@@ -41,6 +41,7 @@ struct sw_part {
     int64_t required;  /* what the next start must find */
     bool must_exist;   /* the next start must find the folder */
     bool open_end;     /* a call that may take the log anywhere was under way */
+    int64_t cut_to;    /* it may have begun anew there; -1 not */
     uint64_t cuts;
     int64_t sure_from; /* what was appended from here on was so by this process, without a cut */
     struct sw_producer producers[SW_PRODUCERS];

@@ -113,6 +113,34 @@ static void append_draw(struct sw *w)
     }
 }
 
+/* What the log and the model know of a producer, for the story of a failed run. */
+static void tell_producer(struct sw *w, int64_t id)
+{
+    struct sw_part *p = w->part;
+    struct arena a = {0};
+    struct plog_producer *v;
+    unsigned n = 0;
+    if (plog_producers(p->log, &a, &v, &n) == 0) {
+        for (unsigned i = 0; i < n; i++) {
+            if (v[i].producer_id == id) {
+                run_note(w->r, "log: producer %lld epoch %d last sequence %d", (long long)id,
+                         v[i].producer_epoch, v[i].last_sequence);
+            }
+        }
+    }
+    for (size_t i = 0; i < p->model.acked.n; i++) {
+        const struct model_batch *b = &p->model.acked.v[i];
+        if (b->h.producer_id == id) {
+            run_note(w->r, "model: producer %lld epoch %d sequence %d at %lld..%lld", (long long)id,
+                     b->h.producer_epoch, b->h.base_sequence, (long long)b->base,
+                     (long long)b->last);
+        }
+    }
+    run_note(w->r, "%s: %lld..%lld", p->name, (long long)plog_start_offset(p->log),
+             (long long)plog_end_offset(p->log));
+    arena_free(&a);
+}
+
 static void append_judge(struct sw *w, const struct model_batch *expected)
 {
     struct run *r = w->r;
@@ -136,7 +164,11 @@ static void append_judge(struct sw *w, const struct model_batch *expected)
         } else if (b->result == PLOG_NO_SPACE || (b->result == PLOG_OFFLINE && w->offline)) {
             RUN_CHECK(r, b->base_offset == -1);
         } else {
-            run_fail(r, "%s: a good batch was refused: %d", p->name, (int)b->result);
+            const struct model_batch *x = &expected[i];
+            tell_producer(w, x->h.producer_id);
+            run_fail(r, "%s: a good batch was refused: %d (producer %lld epoch %d sequence %d)",
+                     p->name, (int)b->result, (long long)x->h.producer_id, x->h.producer_epoch,
+                     x->h.base_sequence);
         }
     }
     RUN_CHECK(r, appended == w->result);
@@ -184,16 +216,16 @@ static bool op_append_bad(struct sw *w)
         return true;
     }
     int64_t base = last->base;
-    struct sw_producer as = *q;
+    struct sw_producer as = {.id = q->id, .epoch = last->h.producer_epoch};
     enum plog_result want = PLOG_DUPLICATE;
     int32_t sequence = last->h.base_sequence;
     int32_t records = last->h.record_count;
     if (run_chance(r, 30)) {
         want = PLOG_OUT_OF_ORDER;
-        sequence = batch_sequence_add(q->next, 1 + (int32_t)run_below(r, 5));
-    } else if (q->epoch > 0 && run_chance(r, 50)) {
+        sequence = batch_sequence_add(batch_last_sequence(&last->h), 2 + (int32_t)run_below(r, 5));
+    } else if (as.epoch > 0 && run_chance(r, 50)) {
         want = PLOG_INVALID_EPOCH;
-        as.epoch = (int16_t)(q->epoch - 1);
+        as.epoch--;
         sequence = 0;
     }
     batch_build(r, &j->bytes[0], &as, sequence, records, sim_host_wall_ms(w->host));
@@ -332,11 +364,23 @@ static void retention_fn(struct sw *w)
     w->result = plog_retention(w->part->log, &deleted);
 }
 
+/* Without the segments that go because they lie below the log's start. */
+static uint64_t size_from_start(const struct plog *log)
+{
+    uint64_t size = plog_size(log);
+    unsigned n = plog_segment_count(log);
+    for (unsigned i = 0;
+         i + 1 < n && plog_segment_info(log, i + 1).base_offset <= plog_start_offset(log); i++) {
+        size -= plog_segment_info(log, i).size;
+    }
+    return size;
+}
+
 static bool op_retention(struct sw *w)
 {
     struct sw_part *p = w->part;
     bool shrink = run_chance(w->r, 30);
-    uint64_t before = plog_size(p->log);
+    uint64_t before = size_from_start(p->log);
     p->config.retention_bytes = shrink ? (int64_t)run_between(w->r, 1000, 40000) : -1;
     p->start_max = p->model.end;
     bool lives = sw_within(w, retention_fn);
@@ -363,6 +407,24 @@ static void truncate_fn(struct sw *w)
 static void truncate_fully_fn(struct sw *w)
 {
     w->result = plog_truncate_fully(w->part->log, of(w)->job.offset);
+}
+
+/* After a cut the old recovery point must not stay in the checkpoint: log.h. If it cannot be
+ * replaced, nothing is appended any more. */
+static bool new_recovery_point(struct sw *w, int64_t to)
+{
+    struct sw_part *p = w->part;
+    sw_producers_from_model(p);
+    p->sure_from = to;
+    if (!sw_within(w, sw_checkpoint)) {
+        return false;
+    }
+    if (w->result != 0) {
+        p->open_end = true;
+        return true;
+    }
+    p->epoch++;
+    return sw_within(w, epoch_fn);
 }
 
 /* A new leader cuts what diverges: to the start of a batch. */
@@ -392,20 +454,17 @@ static bool op_truncate(struct sw *w)
         return true;
     }
     RUN_CHECK(w->r, plog_end_offset(p->log) == to);
-    sw_producers_from_model(p);
-    p->sure_from = to;
-    p->epoch++;
-    return sw_within(w, epoch_fn);
+    return new_recovery_point(w, to);
 }
 
 static bool op_truncate_fully(struct sw *w)
 {
     struct sw_part *p = w->part;
-    int64_t to = p->model.end + (int64_t)run_below(w->r, 100);
+    int64_t to = p->model.end + 1 + (int64_t)run_below(w->r, 100);
     of(w)->job.offset = to;
     p->open_end = true;
+    p->cut_to = to;
     p->cuts++;
-    log_model_truncate_fully(&p->model, to);
     p->model.durable = 0;
     p->start_max = to;
     if (!sw_within(w, truncate_fully_fn)) {
@@ -417,10 +476,11 @@ static bool op_truncate_fully(struct sw *w)
         return true;
     }
     p->open_end = false;
+    p->cut_to = -1;
+    log_model_truncate_fully(&p->model, to);
+    p->model.durable = 0;
     RUN_CHECK(w->r, plog_end_offset(p->log) == to && plog_start_offset(p->log) == to);
-    sw_producers_from_model(p);
-    p->sure_from = to;
-    return true;
+    return new_recovery_point(w, to);
 }
 
 /* ---- looking ---- */
@@ -661,7 +721,8 @@ static bool step(struct sw *w)
     }
     w->part = &w->parts[run_below(w->r, w->parts_n)];
     uint64_t eio = w->host->disk->stats.eio;
-    bool lives = ops[i].fn(w);
+    /* Of a log that a cut failed on, only the next start can tell what it holds. */
+    bool lives = w->part->open_end || ops[i].fn(w);
     lives = lives && (run_chance(w->r, 40) || sw_turns(w, (int64_t)run_between(w->r, 0, 100000)));
     if (w->host->disk->stats.eio != eio) {
         w->disk_lost_bytes = true; /* a failed fsync, or a failed write that was cut */

@@ -210,7 +210,8 @@ static void adopt(struct run *r, struct log_model *m, struct bytes content, size
 void log_model_recovered(struct run *r, struct log_model *m, struct bytes content, int64_t start,
                          int64_t end, int64_t required)
 {
-    if (end < required || start > m->start) {
+    /* If no record was promised, the first segments may be lost and later ones there. */
+    if (end < required || (start > m->start && required > m->start)) {
         run_fail(r,
                  "%s: after the restart the log is %lld..%lld; it must start at %lld or before "
                  "and reach %lld",
