@@ -91,7 +91,6 @@ static void put_line(struct buf *text, size_t *n, uint64_t index, int32_t epoch,
 int mlog_write_anchors(struct metadata_log *log, const struct mlog_snapshot *extra,
                        struct errmsg *em)
 {
-    char path[MLOG_PATH_MAX];
     struct buf lines = {0};
     struct buf text = {0};
     size_t n = 0;
@@ -111,8 +110,8 @@ int mlog_write_anchors(struct metadata_log *log, const struct mlog_snapshot *ext
     }
     buf_printf(&text, "0\n%zu\n", n);
     buf_put(&text, lines.data, lines.len);
-    int err = io_replace_file(log->io, mlog_path(log, path, "%s", FILE_NAME), text.data, text.len);
+    int err = mlog_replace(log, FILE_NAME, buf_bytes(&text), em);
     buf_free(&lines);
     buf_free(&text);
-    return err ? mlog_fail(log, em, err, "write", FILE_NAME) : 0;
+    return err;
 }

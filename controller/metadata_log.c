@@ -99,18 +99,29 @@ void mlog_add_epoch(struct metadata_log *log, int32_t epoch, int64_t offset, uin
     log->epochs[log->epochs_n++] = (struct mlog_epoch){epoch, offset, index};
 }
 
-int mlog_write_epochs(struct metadata_log *log, struct errmsg *em)
+int mlog_replace(struct metadata_log *log, const char *name, struct bytes text, struct errmsg *em)
 {
     char path[MLOG_PATH_MAX];
+    struct buf old = {0};
+    mlog_path(log, path, "%s", name);
+    int err = io_read_file(log->io, path, text.len, &old);
+    if (err || !bytes_eq(buf_bytes(&old), text)) {
+        err = io_replace_file(log->io, path, text.data, text.len);
+    }
+    buf_free(&old);
+    return err ? mlog_fail(log, em, err, "write", name) : 0;
+}
+
+int mlog_write_epochs(struct metadata_log *log, struct errmsg *em)
+{
     struct buf text = {0};
     buf_printf(&text, "0\n%u\n", log->epochs_n);
     for (uint32_t i = 0; i < log->epochs_n; i++) {
         buf_printf(&text, "%d %lld\n", log->epochs[i].epoch, (long long)log->epochs[i].offset);
     }
-    int err = io_replace_file(log->io, mlog_path(log, path, "leader-epoch-checkpoint"), text.data,
-                              text.len);
+    int err = mlog_replace(log, "leader-epoch-checkpoint", buf_bytes(&text), em);
     buf_free(&text);
-    return err ? mlog_fail(log, em, err, "write", "leader-epoch-checkpoint") : 0;
+    return err;
 }
 
 void metadata_log_epoch_end(const struct metadata_log *log, int32_t epoch, int32_t *found,

@@ -117,6 +117,9 @@ int mlog_segment_last_time(struct metadata_log *log, struct mlog_segment *seg, s
 /* Fills marks from the .index file; what does not make sense ends it. */
 int mlog_segment_load_marks(struct metadata_log *log, struct mlog_segment *seg, struct errmsg *em);
 void mlog_add_epoch(struct metadata_log *log, int32_t epoch, int64_t offset, uint64_t index);
+/* Replaces a small file unless it holds just this: what the folder has is durable since the start.
+ */
+int mlog_replace(struct metadata_log *log, const char *name, struct bytes text, struct errmsg *em);
 int mlog_write_epochs(struct metadata_log *log, struct errmsg *em);
 /* Looks for the records that name the voters in a control batch. */
 int mlog_note_control(struct metadata_log *log, struct bytes batch, struct errmsg *em);

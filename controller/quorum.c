@@ -450,7 +450,8 @@ static void start_event(struct quorum *q)
         entries[i].batch = conf.base;
     }
     e.start.term = (raft_term)q->state.epoch;
-    e.start.voted_for = q->state.voted_id < 0 ? 0 : to_raft(q->state.voted_id);
+    int32_t vote = q->state.voted_id >= 0 ? q->state.voted_id : q->state.leader_id;
+    e.start.voted_for = vote < 0 ? 0 : to_raft(vote);
     e.start.start_index = first;
     e.start.entries = n ? entries : NULL;
     e.start.n_entries = (unsigned)n;

@@ -78,7 +78,7 @@ int quorum_state_write(struct io *io, const char *partition_dir, const struct qu
     return err ? errmsg_set(em, err, "cannot write %s: %s", path, err_text(err)) : 0;
 }
 
-/* Term and vote to start with; a sole voter begins a new term with its own vote. */
+/* Term and vote to start with; a sole voter begins a new term as its leader. */
 int quorum_state_prepare(struct io *io, const struct metadata_log *log, const int32_t *voters,
                          size_t voters_n, int32_t node_id, struct quorum_state *out,
                          struct errmsg *em)
@@ -106,7 +106,8 @@ int quorum_state_prepare(struct io *io, const struct metadata_log *log, const in
                               metadata_log_path(log));
         }
         out->epoch++;
-        out->voted_id = node_id;
+        out->voted_id = -1;
+        out->leader_id = node_id; /* as it will be in a moment; it counts as the own vote */
     } else if (out->epoch == 0) {
         out->epoch = 1; /* of the configuration, entry 1 */
     }
