@@ -23,7 +23,6 @@ void req_free_frame(struct conn_shard *cs, struct req *r)
     if (r->pooled) {
         frame_pool_put(&cs->pool, r->data, r->cap);
         r->pooled = false;
-        conn_trim_plan(cs);
     }
     r->data = NULL;
     r->base.frame = BYTES_NULL;

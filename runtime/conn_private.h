@@ -104,8 +104,10 @@ struct conn_shard {
     struct timer expiry, trim;
     struct frame_pool pool;
     struct log_limit limit;
+    int64_t read_us; /* when the bytes that are being split came: one look at the clock for all */
     uint64_t next_id;
     unsigned count;
+    bool busy;         /* something was read since the last trim */
     bool budget_freed; /* starved connections may go on */
     bool resuming;     /* conn_feed_starved is at work */
     uint8_t *in, *out; /* scratch, CONN_SCRATCH each */

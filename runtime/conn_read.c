@@ -238,7 +238,7 @@ static void frame_whole(struct conn_priv *c)
     c->hdr_have = 0;
     c->big = r->len >= CONN_BIG;
     r->base.frame = bytes_of(r->data, r->len);
-    r->base.received_us = io_now_us(c->base.shard->io);
+    r->base.received_us = conn_shard_of(c)->read_us;
     r->overlap = c->base.ops->overlaps != NULL && c->base.ops->overlaps(r->base.frame);
     r->state = REQ_WAITING;
     list_push_back(&c->reqs, &r->base.node);
@@ -309,6 +309,7 @@ bool conn_resume(struct conn_priv *c)
         }
         return false;
     }
+    conn_shard_of(c)->read_us = io_now_us(c->base.shard->io);
     used = split(c, c->carry + c->carry_off, c->carry_len);
     if (c->closed) {
         return false;
@@ -349,6 +350,7 @@ static size_t read_step(struct conn_priv *c)
         }
         return 0;
     }
+    cs->read_us = io_now_us(cs->shard->io);
     list_remove(&c->begun); /* progress: its clock starts anew when the turn ends */
     if (into_frame) {
         c->cur->have += (uint32_t)got;
@@ -374,6 +376,7 @@ void conn_read(struct conn_priv *c)
     const struct budget *b = &c->base.shard->budget;
     size_t total = 0, n = 1;
     conn_touch(c, shard_now_ms(c->base.shard));
+    conn_trim_plan(conn_shard_of(c));
     while (n > 0 && total < CONN_TURN_MAX && conn_may_read(c)) {
         if (c->cur == NULL && c->hdr_have == 4) {
             (void)conn_resume(c);

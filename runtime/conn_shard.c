@@ -215,22 +215,30 @@ static void expiry_cb(struct timer *t)
     expire_deaf(cs, now_ms);
 }
 
-/* ---- free buffers go back when they are not needed ---- */
+/* ---- memory goes back when nobody needs it ---- */
 
 void conn_trim_plan(struct conn_shard *cs)
 {
-    if (cs->pool.cached > 0 && !timer_is_set(&cs->trim)) {
+    cs->busy = true;
+    if (!timer_is_set(&cs->trim)) {
         timer_set(cs->shard, &cs->trim, shard_now_ms(cs->shard) + TRIM_MS);
     }
 }
 
+/* Every few seconds while there is traffic: buffers that nobody used since the last time. When
+ * there was none: those that are left, and what the allocator keeps (limits_keep_memory). */
 static void trim_cb(struct timer *t)
 {
     struct conn_shard *cs = t->user;
-    if (frame_pool_trim(&cs->pool) >= TRIM_WORTH) {
-        malloc_trim(0); /* else the allocator keeps them */
+    size_t freed = frame_pool_trim(&cs->pool);
+    bool busy = cs->busy;
+    if (busy) {
+        conn_trim_plan(cs);
+        cs->busy = false;
     }
-    conn_trim_plan(cs);
+    if (!busy || freed >= TRIM_WORTH) {
+        malloc_trim(0);
+    }
 }
 
 /* ---- all connections ---- */

@@ -224,6 +224,7 @@ static int serve(struct config *c, const struct logger *lg)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     limits_raise_nofile(); /* descriptors are a budget: take what the system allows */
+    limits_keep_memory();
     struct node_options o = {.config = c, .log = lg, .on_state = on_state, .user = &s};
     struct node *n = node_new(&o, &em);
     if (n == NULL) {

@@ -1,6 +1,7 @@
 /* Connections at their limits: time-outs, requests read ahead, peers that do not read, the shard's
  * memory, and all of it at random. */
 #include "conn_rig.h"
+#include "runtime/conn_private.h"
 
 static int64_t now_ms(const struct rig *r)
 {
@@ -138,6 +139,24 @@ static void an_idle_connection_is_closed(void **state)
     assert_int_equal(r->lines, 0);
     client_close(&c);
     client_close(&busy);
+}
+
+static void an_idle_shard_gives_back_and_sleeps(void **state)
+{
+    struct rig *r = *state;
+    struct client c;
+    if (r->sim == NULL) {
+        skip(); /* it takes seconds */
+    }
+    r->serve = rig_echo;
+    c = client_open(r);
+    client_begin(&c, 100 * 1000, 100 * 1000);
+    rig_until(r, (client_recv(&c), c.in.len == 4 + 100 * 1000));
+    assert_true(r->sh->conns->pool.cached > 0);
+    wait_ms(r, 15000);
+    assert_int_equal(r->sh->conns->pool.cached, 0);
+    assert_int_equal(r->sh->heap_count, 0); /* no timer wakes it for nothing */
+    client_close(&c);
 }
 
 /* ---- requests read ahead ---- */
@@ -559,6 +578,7 @@ int main(void)
         RIG_CASE(a_frame_that_goes_on_is_waited_for),
         RIG_CASE(what_we_do_not_read_is_not_on_the_clock),
         RIG_CASE(an_idle_connection_is_closed),
+        RIG_CASE(an_idle_shard_gives_back_and_sleeps),
         RIG_CASE(only_so_many_requests_are_read_ahead),
         RIG_CASE(a_peer_that_does_not_read_is_not_read),
         RIG_CASE(frames_beyond_the_budget_finish_one_by_one),
