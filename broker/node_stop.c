@@ -17,6 +17,7 @@
 #include "broker/node_priv.h"
 #include "broker/partition_manager.h"
 #include "broker/producer_ids.h"
+#include "broker/request.h"
 #include "controller/channel.h"
 #include "storage/log_dir.h"
 
@@ -178,6 +179,7 @@ static void busy_poll_cb(struct timer *t)
 static void drain_run(struct shard *sh, struct call *c)
 {
     partition_manager_stop(node_shard_of(sh)->partitions);
+    request_pool_stop(node_shard_of(sh)->requests);
     conn_close_all(sh, true);
     call_finish(sh, c);
 }

@@ -22,6 +22,7 @@ struct request_pool {
     struct node_shard *ns;
     struct list free;
     struct list live;
+    struct list never; /* live, and not to be answered */
     unsigned n;
 };
 
@@ -33,6 +34,7 @@ struct request_pool *request_pool_new(struct node_shard *ns)
     p->ns = ns;
     list_init(&p->free);
     list_init(&p->live);
+    list_init(&p->never);
     return p;
 }
 
@@ -42,8 +44,11 @@ void request_pool_free(struct request_pool *p)
     if (p == NULL) {
         return;
     }
-    while (!list_empty(&p->live)) { /* only when the node is freed without a stop */
-        request_drop(LIST_ENTRY(p->live.next, struct request, live));
+    struct list *open[] = {&p->live, &p->never};
+    for (size_t i = 0; i < ARRAY_LEN(open); i++) {
+        while (!list_empty(open[i])) { /* only when the node is freed without a stop */
+            request_drop(LIST_ENTRY(open[i]->next, struct request, live));
+        }
     }
     while ((it = list_pop_front(&p->free)) != NULL) {
         struct request *r = LIST_ENTRY(it, struct request, live);
@@ -144,6 +149,21 @@ void request_close(struct request *r)
         conn_close(r->cr->conn);
     }
     request_drop(r);
+}
+
+void request_never(struct request *r)
+{
+    r->on_cancel = request_drop;
+    list_remove(&r->live);
+    list_push_back(&r->ns->requests->never, &r->live);
+}
+
+void request_pool_stop(struct request_pool *p)
+{
+    ASSERT_ON_SHARD(p->ns->shard);
+    while (!list_empty(&p->never)) {
+        request_close(LIST_ENTRY(p->never.next, struct request, live));
+    }
 }
 
 void request_refuse(struct request *r, const char *fmt, ...)

@@ -70,6 +70,8 @@ void request_reply_version(struct request *r, int16_t version, const void *body)
 void request_reply_chunks(struct request *r, struct list *chunks);
 void request_drop(struct request *r);  /* no answer: acks=0, canceled */
 void request_close(struct request *r); /* no answer, and the connection closes */
+/* It stays unanswered until the connection ends: what Kafka does with a few broken requests. */
+void request_never(struct request *r);
 /* Why, with a rate-limited line. */
 void request_refuse(struct request *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -85,5 +87,7 @@ static inline struct node *request_node(const struct request *r)
 extern const struct conn_ops request_conn_ops;
 struct request_pool *request_pool_new(struct node_shard *ns);
 void request_pool_free(struct request_pool *p);
+/* The node stops: closes the connections of requests that are never answered. */
+void request_pool_stop(struct request_pool *p);
 
 #endif

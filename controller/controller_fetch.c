@@ -400,6 +400,15 @@ static void describe_nodes(struct controller_request *r, struct describe_quorum_
     }
 }
 
+/* Does the request ask for the metadata partition, and for nothing else? */
+static bool asks_for_quorum(const struct describe_quorum_request *q)
+{
+    return q->topics_n == 1 && bytes_eq_str(q->topics[0].topic_name, topic_name) &&
+           q->topics[0].partitions_n == 1 && q->topics[0].partitions[0].partition_index == 0;
+}
+
+/* All partitions of the request, each with an error when another one than the quorum's was asked
+ * for, as Kafka answers. */
 void controller_describe_quorum(struct controller_request *r)
 {
     const struct describe_quorum_request *q = r->body;
@@ -408,6 +417,7 @@ void controller_describe_quorum(struct controller_request *r)
         controller_refuse(r, r->enveloped ? KE_NOT_CONTROLLER : KE_NOT_LEADER_OR_FOLLOWER);
         return;
     }
+    bool known = asks_for_quorum(q);
     resp->error_message = bytes_str("");
     resp->topics = proto_array(&r->arena, &describe_quorum_response_topic_data_desc,
                                (size_t)(q->topics_n > 0 ? q->topics_n : 0));
@@ -420,14 +430,17 @@ void controller_describe_quorum(struct controller_request *r)
         for (int32_t k = 0; k < in->partitions_n; k++) {
             QUORUM_PART *p = &out->partitions[out->partitions_n++];
             p->partition_index = in->partitions[k].partition_index;
-            p->error_message = bytes_str("");
-            if (bytes_eq_str(in->topic_name, topic_name) && p->partition_index == 0) {
+            if (known) {
+                p->error_message = bytes_str("");
                 describe_partition(r, p);
             } else {
                 p->error_code = KE_UNKNOWN_TOPIC_OR_PARTITION;
+                p->error_message = bytes_str("only partition 0 of __cluster_metadata has a quorum");
             }
         }
     }
-    describe_nodes(r, resp);
+    if (known) {
+        describe_nodes(r, resp);
+    }
     controller_answer(r);
 }

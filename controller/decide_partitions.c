@@ -141,7 +141,7 @@ static bool check_count(struct growth *g)
     int32_t have = (int32_t)g->topic->partitions_n;
     if (g->in->count <= have) {
         return fail(g, KE_INVALID_PARTITIONS,
-                    decision_text(g->d, "the topic has %d partitions; %d would not be more",
+                    decision_text(g->d, "the topic has %d partitions; %d would not be an increase",
                                   (int)have, (int)g->in->count));
     }
     g->n = g->in->count - have;

@@ -365,13 +365,24 @@ static bool list_parts(struct produce *p)
     return whole;
 }
 
+/* Null records: Kafka neither answers nor closes the connection, which serves nothing any more
+ * until the client hangs up. So do we, and say so. */
+static void leave_unanswered(struct request *r)
+{
+    log_limited(request_node(r)->log, &r->ns->limit, LOG_WARN, "request",
+                "a partition of a Produce has null records: the connection is not served any more "
+                "peer=%s",
+                r->cr->conn ? r->cr->conn->peer : "?");
+    request_never(r);
+}
+
 void api_produce(struct request *r)
 {
     struct produce *p = ARENA_NEW(&r->arena, struct produce);
     p->r = r;
     p->q = r->body;
     if (!list_parts(p)) {
-        request_refuse(r, "a partition of a Produce has null records");
+        leave_unanswered(r);
         return;
     }
     if (p->q->acks < -1 || p->q->acks > 1) {
