@@ -338,6 +338,7 @@ static void decide(struct controller_request *r)
     struct decision d;
     struct errmsg em = {{0}};
     controller_decision(c, &d, &r->arena);
+    struct image *img = image_get(d.img); /* the answer may point into it */
     r->api->decide(&d, r->hdr.version, r->body, r->response);
     int err = d.n > 0 ? controller_append(c, &d, &em) : 0;
     decision_free(&d);
@@ -351,6 +352,7 @@ static void decide(struct controller_request *r)
     } else {
         wait_for_commit(r);
     }
+    image_put(img);
 }
 
 static void begin(struct controller_request *r)

@@ -166,7 +166,8 @@ static void choose_leader(struct partition_change *c, struct partition_change_re
     if (e.leader != NO_LEADER && id_in(elr->v, elr->n, e.leader)) {
         *elr = id_without(c->d->arena, elr->v, elr->n, e.leader);
         c->isr = just(c->d->arena, e.leader);
-    } else if (e.unclean) {
+    } else if (e.unclean) { /* nobody else has what it has from now on */
+        elr->n = 0;
         c->isr = just(c->d->arena, e.leader);
         c->recovery = RECOVERING;
     }
