@@ -403,11 +403,20 @@ static int start_over(struct plog *log)
     if (rc == 0) {
         rc = segment_create(log, log->start, &seg);
     }
-    if (rc == 0) {
-        plog_add_segment(log, seg);
-        log->end = log->start;
+    if (rc < 0) {
+        return rc;
     }
-    return rc;
+    plog_add_segment(log, seg);
+    log->end = log->start;
+    if (log->producers) {
+        producer_state_clear(log->producers);
+        log->producers->map_end = log->end;
+    }
+    if (log->epochs) {
+        epoch_cache_clear(log->epochs);
+        log->epochs_dirty = true;
+    }
+    return 0;
 }
 
 static int load_segments(struct plog *log, const struct plog_open_args *a, struct listing *l,

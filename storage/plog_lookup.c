@@ -146,7 +146,7 @@ int plog_offset_by_time(struct plog *log, int64_t timestamp, struct plog_time_of
     }
     for (uint32_t i = plog_segment_of(log, log->start); i < log->seg_n; i++) {
         struct segment *seg = log->segs[i];
-        uint64_t pos;
+        uint64_t pos = 0;
         if (seg->size == 0) {
             continue;
         }

@@ -402,7 +402,7 @@ int plog_tail(struct plog *log, struct log_tail **out)
         *out = log->tail;
         return 0;
     }
-    int64_t first_ts;
+    int64_t first_ts = 0;
     int rc = segment_index_load(log, seg);
     if (rc == 0) {
         rc = segment_time_load(log, seg);

@@ -462,8 +462,11 @@ int sim_disk_sync_end(struct sim_sync *s)
                 page_to_disk(p, s->v[i].block, s->seq);
             }
         }
-        ino->size_disk = s->size;
-        ino->size_low = s->size_low;
+        if (ino->size_seq <= s->seq) { /* a later one may have come home before */
+            ino->size_seq = s->seq;
+            ino->size_disk = s->size;
+            ino->size_low = s->size_low;
+        }
     }
     sim_disk_sync_drop(s);
     return err;

@@ -144,6 +144,7 @@ struct sim_inode {
     uint64_t size;
     uint64_t size_disk;
     uint64_t size_low;  /* the smallest since the last sync: an unsynced cut down to there */
+    uint64_t size_seq;  /* the sync that size_disk is of */
     struct list syncs;  /* under way */
     const void *locker; /* the open file that holds its lock, or NULL */
     /* folder */

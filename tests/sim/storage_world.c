@@ -254,6 +254,7 @@ static void check_part(struct sw *w)
     buf_free(&content);
     if (p->cut_to >= 0 && plog_start_offset(p->log) == p->cut_to) {
         log_model_truncate_fully(&p->model, p->cut_to); /* the cut had come to its end */
+        p->model.durable = 0;
     }
     p->cut_to = -1;
     if (w->after_power_loss) {
@@ -442,7 +443,7 @@ bool sw_stop(struct sw *w)
             p->required = 0;
             p->must_exist = false;
         } else if (w->clean) {
-            log_model_flushed(&p->model, p->model.end);
+            log_model_stopped(&p->model);
         }
     }
     gone(w);

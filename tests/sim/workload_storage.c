@@ -95,8 +95,11 @@ static void append_draw(struct sw *w)
     for (unsigned i = 0; i < j->n; i++) {
         size_t k = (size_t)run_below(r, SW_PRODUCERS + 1);
         struct sw_producer *q = k < SW_PRODUCERS ? &p->producers[k] : NULL;
-        int32_t records = 1 + (int32_t)run_below(r, RECORDS_MAX);
-        batch_build(r, &j->bytes[i], q, q ? next[k] : 0, records, now);
+        int32_t records;
+        do {
+            records = 1 + (int32_t)run_below(r, RECORDS_MAX);
+            batch_build(r, &j->bytes[i], q, q ? next[k] : 0, records, now);
+        } while (j->bytes[i].len > (size_t)p->config.segment_bytes);
         if (q != NULL) {
             next[k] = batch_sequence_add(next[k], records);
         }

@@ -240,6 +240,11 @@ void log_model_recovered(struct run *r, struct log_model *m, struct bytes conten
 
 void log_model_on_platters(struct log_model *m)
 {
-    list_cut(&m->doubtful, 0);
     m->durable = m->end;
+}
+
+void log_model_stopped(struct log_model *m)
+{
+    m->durable = m->end;
+    list_cut(&m->doubtful, 0);
 }

@@ -52,9 +52,11 @@ const struct model_batch *log_model_find(const struct log_model *m, int64_t offs
  * required: the offset that it must reach. Fails the run or takes over what is there. */
 void log_model_recovered(struct run *r, struct log_model *m, struct bytes content, int64_t start,
                          int64_t end, int64_t required);
-/* After a power loss: what there is now is on the platters, what is not there will not come back.
- */
+/* After a power loss: what there is now was on the platters. What was cut off as bad may come back
+ * whole after another one, if nothing was flushed in between. */
 void log_model_on_platters(struct log_model *m);
+/* After an orderly stop that lost nothing: all is flushed, and nothing else will come back. */
+void log_model_stopped(struct log_model *m);
 /* The same for a log that lives: exactly the acknowledged batches. */
 void log_model_same(struct run *r, const struct log_model *m, struct bytes content, int64_t start,
                     int64_t end);
