@@ -27,6 +27,7 @@ int tool_console_consumer(int argc, char **argv);
 int tool_console_producer(int argc, char **argv);
 int tool_decode(int argc, char **argv);
 int tool_delete_records(int argc, char **argv);
+int tool_dump_log(int argc, char **argv);
 int tool_get_offsets(int argc, char **argv);
 int tool_server(int argc, char **argv);
 int tool_storage(int argc, char **argv);

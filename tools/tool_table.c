@@ -14,6 +14,7 @@ const struct tool tool_table[] = {
      tool_console_producer},
     {"console-consumer", "kafka-console-consumer", "prints the records of a topic",
      tool_console_consumer},
+    {"dump-log", "kafka-dump-log", "prints what is in the files of a log directory", tool_dump_log},
     {"get-offsets", "kafka-get-offsets", "shows where partitions begin and end", tool_get_offsets},
     {"delete-records", "kafka-delete-records", "deletes records below an offset",
      tool_delete_records},
