@@ -18,7 +18,7 @@ struct append_msg;
 struct partition;
 
 struct append_item {
-    struct list node; /* home: in the partition's queue or ack_wait */
+    struct list node; /* home: in the partition's queue, ack_wait or flush_wait */
     struct append_msg *owner;
     struct partition *part; /* home */
     /* in */

@@ -72,16 +72,22 @@ static int64_t high_watermark_now(const struct partition *p)
     return own;
 }
 
-static void answer_acks(struct partition *p, int64_t hw)
+static void answer_up_to(struct list *waiting, int64_t offset)
 {
-    while (!list_empty(&p->ack_wait)) {
-        struct append_item *it = LIST_ENTRY(p->ack_wait.next, struct append_item, node);
-        if (it->batch.last_offset >= hw) {
+    while (!list_empty(waiting)) {
+        struct append_item *it = LIST_ENTRY(waiting->next, struct append_item, node);
+        if (it->batch.last_offset >= offset) {
             return;
         }
         list_remove(&it->node);
         append_item_done(it);
     }
+}
+
+static void answer_acks(struct partition *p, int64_t hw)
+{
+    answer_up_to(&p->ack_wait, hw);
+    answer_up_to(&p->flush_wait, p->flush_wanted < 0 ? INT64_MAX : plog_flushed_offset(p->log));
 }
 
 void partition_advance(struct partition *p)
@@ -183,6 +189,9 @@ static void item_result(struct partition *p, struct append_item *it)
     }
     if (it->error == KE_NONE && it->owner->acks == -1) {
         list_push_back(&p->ack_wait, &it->node);
+    } else if (it->error == KE_NONE && it->owner->acks == 1 &&
+               it->batch.last_offset < p->flush_wanted) {
+        list_push_back(&p->flush_wait, &it->node); /* in Kafka the append itself flushes */
     } else {
         append_item_done(it);
     }
@@ -243,7 +252,7 @@ void partition_append_queue(struct partition *p)
 
 void partition_release_waiters(struct partition *p, int16_t code)
 {
-    struct list *queues[] = {&p->queue, &p->ack_wait};
+    struct list *queues[] = {&p->queue, &p->ack_wait, &p->flush_wait};
     for (size_t i = 0; i < ARRAY_LEN(queues); i++) {
         struct list *at;
         while ((at = list_pop_front(queues[i])) != NULL) {

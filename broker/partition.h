@@ -5,6 +5,7 @@
  *
  *     append.c queues it -> end of turn: one plog_append for the whole queue
  *       -> flushed, if the topic asks for flush before acknowledge (flush.messages)
+ *       -> acks=1 are answered
  *       -> high watermark moves -> acks=-1 are answered, parked fetches are woken
  *
  * The high watermark is the least log end offset in the ISR; the leader's own counts as far as it
@@ -56,10 +57,11 @@ struct partition {
     struct plog_flush flush;
     bool flushing;
 
-    struct list queue;    /* append_item: of this turn, in order */
-    struct list dirty;    /* in pm->dirty while the queue is not empty */
-    struct list ack_wait; /* append_item: appended, waits for the high watermark; by offset */
-    struct list watches;  /* fetch_watch: parked fetches */
+    struct list queue;      /* append_item: of this turn, in order */
+    struct list dirty;      /* in pm->dirty while the queue is not empty */
+    struct list ack_wait;   /* append_item: acks=-1, waits for the high watermark; by offset */
+    struct list flush_wait; /* append_item: acks=1, waits for flush_wanted; by offset */
+    struct list watches;    /* fetch_watch: parked fetches */
 };
 
 void partition_key(struct uuid topic_id, int32_t index, uint8_t out[PARTITION_KEY]);

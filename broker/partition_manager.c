@@ -182,7 +182,8 @@ struct partition_manager *partition_manager_new(struct node_shard *ns)
 /* Nobody finds it any more. */
 static void detach(struct partition *p)
 {
-    ASSERT(list_empty(&p->queue) && list_empty(&p->ack_wait) && list_empty(&p->watches));
+    ASSERT(list_empty(&p->queue) && list_empty(&p->ack_wait) && list_empty(&p->flush_wait) &&
+           list_empty(&p->watches));
     list_remove(&p->dirty);
     list_remove(&p->all);
     map_remove(&p->pm->by_key, bytes_of(p->key, PARTITION_KEY));
@@ -405,6 +406,7 @@ static struct partition *add_partition(struct partition_manager *pm, const struc
     list_init(&p->queue);
     list_init(&p->dirty);
     list_init(&p->ack_wait);
+    list_init(&p->flush_wait);
     list_init(&p->watches);
     list_push_back(&pm->all, &p->all);
     map_put(&pm->by_key, bytes_of(p->key, PARTITION_KEY), p);

@@ -342,7 +342,7 @@ static void decide(struct controller_request *r)
     r->api->decide(&d, r->hdr.version, r->body, r->response);
     int err = d.n > 0 ? controller_append(c, &d, &em) : 0;
     decision_free(&d);
-    if (err == ERR_NOTLEADER) {
+    if (err && err != ERR_TOOBIG) { /* it leads no more, or its disk has failed */
         controller_refuse(r, KE_NOT_CONTROLLER);
     } else if (err) {
         log_limited(c->log, &c->limit, LOG_ERROR, "controller",

@@ -53,37 +53,43 @@ static bool parse_broker_id(struct bytes name, int32_t *id)
     return name.len > 0 && v <= INT32_MAX;
 }
 
-static bool check_resource(struct alteration *a)
+/* Is it something that can have settings at all? */
+static bool check_type(struct alteration *a)
 {
-    struct decision *d = a->d;
     int32_t id;
     switch (a->type) {
-    case CONFIG_TOPIC:
-        if (a->resource.len > 0 && image_topic_by_name(d->img, a->resource) == NULL) {
-            return fail(a, KE_UNKNOWN_TOPIC_OR_PARTITION,
-                        decision_text(d, "there is no topic %.*s", BYTES_FMT(a->resource)));
-        }
-        return true;
     case CONFIG_BROKER:
-        if (a->resource.len == 0) {
-            return true;
-        }
-        if (!parse_broker_id(a->resource, &id)) {
+        if (a->resource.len > 0 && !parse_broker_id(a->resource, &id)) {
             return fail(a, KE_INVALID_REQUEST,
-                        decision_text(d, "`%.*s` is no broker id", BYTES_FMT(a->resource)));
-        }
-        if (image_broker(d->img, id) == NULL && image_controller(d->img, id) == NULL) {
-            return fail(a, KE_BROKER_ID_NOT_REGISTERED,
-                        decision_text(d, "node %d is not registered", (int)id));
+                        decision_text(a->d, "`%.*s` is no broker id", BYTES_FMT(a->resource)));
         }
         return true;
+    case CONFIG_TOPIC:
     case CONFIG_CLIENT_METRICS:
     case CONFIG_GROUP:
         return true;
     default:
         return fail(a, KE_INVALID_REQUEST,
-                    decision_text(d, "resource type %d has no settings here", (int)a->type));
+                    decision_text(a->d, "resource type %d has no settings here", (int)a->type));
     }
+}
+
+/* Kafka asks for it last: what is wrong with the settings themselves is answered before. */
+static bool check_exists(struct alteration *a)
+{
+    struct decision *d = a->d;
+    int32_t id;
+    if (a->type == CONFIG_TOPIC && a->resource.len > 0 &&
+        image_topic_by_name(d->img, a->resource) == NULL) {
+        return fail(a, KE_UNKNOWN_TOPIC_OR_PARTITION,
+                    decision_text(d, "there is no topic %.*s", BYTES_FMT(a->resource)));
+    }
+    if (a->type == CONFIG_BROKER && parse_broker_id(a->resource, &id) &&
+        image_broker(d->img, id) == NULL && image_controller(d->img, id) == NULL) {
+        return fail(a, KE_BROKER_ID_NOT_REGISTERED,
+                    decision_text(d, "node %d is not registered", (int)id));
+    }
+    return true;
 }
 
 static bool check_ops(struct alteration *a)
@@ -302,7 +308,7 @@ static void add_records(struct alteration *a, bool min_isr)
 static void alter(struct alteration *a, bool validate_only)
 {
     bool min_isr;
-    if (!check_resource(a) || !check_ops(a) || !apply_ops(a) || !validate(a) ||
+    if (!check_type(a) || !check_ops(a) || !apply_ops(a) || !validate(a) || !check_exists(a) ||
         !check_min_isr(a, &min_isr) || validate_only) {
         return;
     }

@@ -341,6 +341,7 @@ int16_t batch_validate(uint8_t *data, size_t len, const struct batch_rules *rule
     struct job j = {.rules = rules, .arena = a, .v = v, .max_timestamp = BATCH_NO_TIMESTAMP};
     struct bytes batch = BYTES_NULL;
     int16_t error = check_frame(&j, (struct bytes){data, len}, &batch);
+    v->in_request = error != KE_NONE;
     error = error ? error : check_batch(&j, batch);
     error = error ? error : check_header(v);
     if (error) {

@@ -49,6 +49,7 @@ struct batch_verdict {
     size_t size;           /* one whole batch; what trailed it is cut off */
     struct batch_header h; /* as it stands in data, after the patches */
     /* Refused: */
+    bool in_request;                   /* for what stands in the request: no log was asked */
     bool log_start_known;              /* Kafka's answer carries the log start offset (else -1) */
     bool message_sent;                 /* Kafka's answer carries an error message (else null) */
     char message[160];                 /* why, for the answer or the log */

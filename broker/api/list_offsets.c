@@ -176,11 +176,14 @@ static void add_topic(struct request *r, struct list_offsets *l, int32_t at, str
         row->time = q->timestamp;
         row->found = (struct plog_time_offset){-1, -1, -1};
         row->it.index = q->partition_index;
+        row->it.error = check_time(q->timestamp, r->hdr.version);
+        if (row->it.error) {
+            continue; /* before anything is asked about the partition */
+        }
         if (topic == NULL || image_partition(topic, q->partition_index) == NULL) {
             row->it.error = KE_UNKNOWN_TOPIC_OR_PARTITION;
         } else {
             row->it.topic_id = topic->id;
-            row->it.error = check_time(q->timestamp, r->hdr.version);
         }
     }
 }

@@ -280,7 +280,7 @@ static int16_t check_transactional(const struct produce *p)
     for (uint32_t i = 0; i < p->n; i++) {
         int t = batch_first_is_transactional(p->parts[i].records);
         if (t < 0) {
-            return KE_CORRUPT_MESSAGE;
+            return t == ERR_RANGE ? KE_UNKNOWN_SERVER_ERROR : KE_CORRUPT_MESSAGE;
         }
         if (t > 0) {
             return bytes_is_null(p->q->transactional_id) || p->q->transactional_id.len == 0
@@ -296,6 +296,19 @@ static void refuse_all(struct produce *p, int16_t code)
     for (uint32_t i = 0; i < p->n; i++) {
         p->parts[i].error = code;
         p->parts[i].unknown = false;
+    }
+    answer(p);
+}
+
+/* Kafka asks for the acknowledgement's number where it would append: what is not there, and what
+ * the request itself makes impossible, has its own code before. */
+static void refuse_acks(struct produce *p)
+{
+    for (uint32_t i = 0; i < p->n; i++) {
+        struct part *part = &p->parts[i];
+        if (!part->unknown && !part->verdict.in_request) {
+            part->error = KE_INVALID_REQUIRED_ACKS;
+        }
     }
     answer(p);
 }
@@ -385,10 +398,6 @@ void api_produce(struct request *r)
         leave_unanswered(r);
         return;
     }
-    if (p->q->acks < -1 || p->q->acks > 1) {
-        refuse_all(p, KE_INVALID_REQUIRED_ACKS);
-        return;
-    }
     int16_t code = check_transactional(p);
     if (code) {
         refuse_all(p, code);
@@ -401,5 +410,9 @@ void api_produce(struct request *r)
             judge(p, &p->parts[i], now);
         }
     }
-    append_all(p);
+    if (p->q->acks < -1 || p->q->acks > 1) {
+        refuse_acks(p);
+    } else {
+        append_all(p);
+    }
 }

@@ -345,7 +345,11 @@ static void resources_must_exist(void **state)
     cluster_of(&r, 1);
     assert_int_equal(KE_UNKNOWN_TOPIC_OR_PARTITION, alter(&r, CONFIG_TOPIC, "t", "a", SET, "1"));
     assert_int_equal(KE_BROKER_ID_NOT_REGISTERED, alter(&r, CONFIG_BROKER, "9", "a", SET, "1"));
+    /* what is wrong with the setting itself is said first */
+    assert_int_equal(KE_INVALID_CONFIG, alter(&r, CONFIG_TOPIC, "t", "bad", SET, "1"));
+    assert_int_equal(KE_INVALID_CONFIG, alter(&r, CONFIG_BROKER, "9", "bad", SET, "1"));
     assert_int_equal(KE_INVALID_REQUEST, alter(&r, CONFIG_BROKER, "x", "a", SET, "1"));
+    assert_int_equal(KE_INVALID_REQUEST, alter(&r, CONFIG_BROKER, "x", "bad", SET, "1"));
     assert_int_equal(KE_INVALID_REQUEST, alter(&r, CONFIG_BROKER_LOGGER, "1", "a", SET, "1"));
     assert_int_equal(KE_INVALID_REQUEST, alter(&r, 77, "1", "a", SET, "1"));
     assert_int_equal(0, alter(&r, CONFIG_GROUP, "g", "a", SET, "1"));

@@ -212,6 +212,7 @@ static void size_and_number_of_batches(void **state)
     result_free(&r);
     rules.max_message_bytes = (int32_t)one - 1;
     assert_int_equal(judge(&r, &b, &rules), KE_MESSAGE_TOO_LARGE);
+    assert_false(r.v.in_request);
     result_free(&r);
     rules.max_message_bytes = 1 << 20;
     make_batch(&b, CODEC_NONE, times);
@@ -223,11 +224,13 @@ static void size_and_number_of_batches(void **state)
     make_batch(&b, CODEC_NONE, times);
     make_batch(&b, CODEC_NONE, times);
     assert_int_equal(judge(&r, &b, &rules), KE_INVALID_RECORD);
+    assert_true(r.v.in_request);
     result_free(&r);
     buf_clear(&b);
     make_batch(&b, CODEC_ZSTD, times);
     rules.produce_version = 6;
     assert_int_equal(judge(&r, &b, &rules), KE_UNSUPPORTED_COMPRESSION_TYPE);
+    assert_true(r.v.in_request);
     result_free(&r);
     buf_free(&b);
 }
