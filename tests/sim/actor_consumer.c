@@ -16,6 +16,7 @@ struct consumer_actor {
     struct topic *topic; /* of the call in flight */
     int32_t partition;
     int64_t from;
+    int64_t start; /* as it was known when the call was made */
 };
 
 static struct consumer_actor *of(struct actor *a)
@@ -41,7 +42,7 @@ static void read_batch(struct consumer_actor *c, uint32_t part, struct bytes bat
                      nr->h.parts[part].name, (long long)rec.offset, (long long)c->at[part],
                      (long long)hw);
         }
-        history_seen(&nr->h, part, rec.offset, rec.value);
+        history_seen(&nr->h, part, rec.offset, rec.value, c->start);
         c->at[part]++;
     }
     RUN_CHECK(nr->r, more == 0);
@@ -126,6 +127,7 @@ static void fetch(struct consumer_actor *c)
     topic.partitions_n = 1;
     p.partition = c->partition;
     p.fetch_offset = c->from = c->at[c->topic->part[c->partition]];
+    c->start = nr->h.parts[c->topic->part[c->partition]].start;
     p.partition_max_bytes = (int32_t)run_between(nr->r, 1, 100000);
     sim_client_call(&c->a.c, API_FETCH, version, &req, CALL_US, on_fetch, c);
 }

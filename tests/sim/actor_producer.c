@@ -132,9 +132,11 @@ static void judge(struct sent *s, int16_t code, int64_t base)
         return;
     }
     bool lost = code == KE_OUT_OF_ORDER_SEQUENCE_NUMBER || code == KE_UNKNOWN_PRODUCER_ID;
-    if (mine && lost && p->losses != nr->losses) {
-        forget_id(p); /* the disk lost batches that the sequences count on */
-        return;
+    if (p->idempotent && lost && (!mine || p->losses != nr->losses)) {
+        if (mine) {
+            forget_id(p); /* the disk lost batches that the sequences count on */
+        }
+        return; /* the id was forgotten while this one was under way */
     }
     run_fail(nr->r, "%s-%d: Produce of record %llu (%s) is answered %d", s->topic->name,
              s->partition, (unsigned long long)s->first, p->idempotent ? "idempotent" : "plain",

@@ -127,12 +127,13 @@ void history_acked(struct history *h, uint32_t part, uint64_t first, uint32_t n,
     }
 }
 
-void history_seen(struct history *h, uint32_t part, int64_t offset, struct bytes value)
+void history_seen(struct history *h, uint32_t part, int64_t offset, struct bytes value,
+                  int64_t start_then)
 {
     uint64_t number = history_number(h, value);
-    if (offset < h->parts[part].start) {
+    if (offset < start_then) {
         run_fail(h->r, "%s: offset %lld was read, the log starts at %lld", h->parts[part].name,
-                 (long long)offset, (long long)h->parts[part].start);
+                 (long long)offset, (long long)start_then);
     }
     know(h, part, offset, number, "read");
     h->read++;
@@ -174,7 +175,10 @@ void history_may_lose(struct history *h, bool power_loss)
 void history_end_told(struct history *h, uint32_t part, int64_t end)
 {
     struct hist_part *p = &h->parts[part];
-    p->end = p->end > end ? p->end : end;
+    if (end > p->end) {
+        reserve(p, end - 1);
+        p->end = end;
+    }
 }
 
 /* ---- scans ---- */

@@ -71,8 +71,9 @@ uint64_t history_number(struct history *h, struct bytes value);
 
 /* The answer to a Produce: the records first..first+n-1 stand from base on. */
 void history_acked(struct history *h, uint32_t part, uint64_t first, uint32_t n, int64_t base);
-/* A record was read. */
-void history_seen(struct history *h, uint32_t part, int64_t offset, struct bytes value);
+/* A record was read; start_then: the log's start as it was known when the call was made. */
+void history_seen(struct history *h, uint32_t part, int64_t offset, struct bytes value,
+                  int64_t start_then);
 /* DeleteRecords: asked for, and answered. */
 void history_delete_asked(struct history *h, uint32_t part, int64_t before);
 void history_delete_done(struct history *h, uint32_t part, int64_t low_watermark);
