@@ -146,10 +146,12 @@ void conn_expiry_plan(struct conn_shard *cs, int64_t at_ms)
     }
 }
 
-/* Nothing goes on here but waiting for the peer: for a request, or for it to take its answers. */
+/* Nothing goes on here but waiting for the peer: for a request, or for it to take its answers.
+ * (What is dirty has something to do yet: an answer given in this very turn, perhaps.) */
 static bool waits_for_peer(const struct conn_priv *c)
 {
-    return !c->is_starved && (c->reqs_n == 0 || c->out_bytes > 0) && c->cold == NULL;
+    return !c->is_starved && (c->reqs_n == 0 || c->out_bytes > 0) && c->cold == NULL &&
+           list_empty(&c->dirty);
 }
 
 static void expire_idle(struct conn_shard *cs, struct conn_class *k, int64_t now_ms)
@@ -180,7 +182,13 @@ static void expire_begun(struct conn_shard *cs, struct conn_class *k, int64_t no
             conn_expiry_plan(cs, c->begun_ms + timeout_ms);
             break;
         }
-        conn_fail(c, "a request stopped in the middle");
+        conn_read(c); /* this shard may have been late itself: what is there counts */
+        if (!c->closed && !list_empty(&c->begun) && conn_may_read(c)) {
+            conn_fail(c, "a request stopped in the middle");
+        } else {
+            list_remove(&c->begun); /* the end of the turn decides anew */
+            conn_mark(c);
+        }
     }
 }
 

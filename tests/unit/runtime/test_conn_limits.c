@@ -141,6 +141,48 @@ static void an_idle_connection_is_closed(void **state)
     client_close(&busy);
 }
 
+/* The shard was away for longer than the time-out: what is in the socket by then counts. */
+static void a_late_shard_blames_nobody(void **state)
+{
+    struct rig *r = *state;
+    struct conn_priv *p;
+    struct client c;
+    r->limits.body_timeout_ms = 10000;
+    c = client_open(r);
+    p = conn_priv_of(r->conns[0]);
+    client_begin(&c, 10, 5);
+    rig_until(r, !list_empty(&p->begun) && p->cur != NULL && p->cur->have == 5);
+    io_sock_arm(p->sock, 0, client_connected, NULL); /* the loop sees nothing of it */
+    client_fill(&c, 5);
+    if (r->sim != NULL) {
+        wait_ms(r, 100);
+    }
+    p->begun_ms -= 20000;
+    timer_set(r->sh, &r->sh->conns->expiry, now_ms(r));
+    rig_until(r, rig_parked(r) == 1);
+    assert_int_equal(r->closed, 0);
+    park_ok(rig_first(r));
+    client_expect(&c, "ok");
+    client_close(&c);
+}
+
+/* The idle clock runs out in the turn in which a request is answered. */
+static void an_answer_is_sent_before_idleness_counts(void **state)
+{
+    struct rig *r = *state;
+    struct client c;
+    r->limits.idle_ms = 10000;
+    c = client_open(r);
+    client_say(&c, "x");
+    rig_until(r, rig_parked(r) == 1);
+    conn_priv_of(r->conns[0])->active_ms -= 20000;
+    timer_set(r->sh, &r->sh->conns->expiry, now_ms(r));
+    park_ok(rig_first(r));
+    client_expect(&c, "ok");
+    assert_int_equal(r->closed, 0);
+    client_close(&c);
+}
+
 static void an_idle_shard_gives_back_and_sleeps(void **state)
 {
     struct rig *r = *state;
@@ -578,6 +620,8 @@ int main(void)
         RIG_CASE(a_frame_that_goes_on_is_waited_for),
         RIG_CASE(what_we_do_not_read_is_not_on_the_clock),
         RIG_CASE(an_idle_connection_is_closed),
+        RIG_CASE(a_late_shard_blames_nobody),
+        RIG_CASE(an_answer_is_sent_before_idleness_counts),
         RIG_CASE(an_idle_shard_gives_back_and_sleeps),
         RIG_CASE(only_so_many_requests_are_read_ahead),
         RIG_CASE(a_peer_that_does_not_read_is_not_read),
