@@ -585,6 +585,7 @@ static int recover_from(struct plog *log, uint32_t first)
 {
     struct recover_result r = {.end = log->segs[first]->base};
     struct producer_state *ps = log->producers;
+    int64_t now = io_wall_ms(log->st->io);
     for (uint32_t i = first; i < log->seg_n; i++) {
         struct segment *seg = log->segs[i];
         if (i > first && lost_between(log, i, r.end)) {
@@ -598,6 +599,8 @@ static int recover_from(struct plog *log, uint32_t first)
             if (rc < 0) {
                 return rc;
             }
+            /* As if the snapshot were loaded again, which Kafka does for each segment. */
+            producer_expire(ps, now, log->config->producer_id_expiration_ms);
         }
         int rc = segment_rebuild(log, seg, log->recovery_point, ps, true, &r);
         if (rc < 0) {
@@ -632,6 +635,7 @@ int plog_recover(struct plog *log, int64_t from, struct errmsg *em)
         return errmsg_set(em, rc, "log %s cannot be recovered: %s", log->path, err_text(rc));
     }
     epoch_cache_truncate_end(log->epochs, log->end);
+    log->epochs_dirty |= epoch_cache_truncate_start(log->epochs, log->start);
     log->producers->map_end = log->end;
     int64_t took = io_now_ms(log->st->io) - started;
     log_debug(log->st->lg, "storage", "log recovered partition=%s from=%lld end=%lld took_ms=%lld",

@@ -64,10 +64,11 @@ static inline void rig_store(struct rig *r)
     log_store_init(&r->st, r->io, &r->lg, &opt, &hooks);
 }
 
-static inline void rig_init(struct rig *r)
+static inline void rig_init_in(struct rig *r, const char *parent)
 {
     struct errmsg em;
-    *r = (struct rig){.dir = "/tmp/millrace-storage-XXXXXX"};
+    *r = (struct rig){0};
+    snprintf(r->dir, sizeof r->dir, "%s/millrace-storage-XXXXXX", parent);
     assert_non_null(mkdtemp(r->dir));
     r->lg = (struct logger){.level = LOG_DEBUG, .wall_ms = rig_wall, .sink = rig_sink, .ctx = r};
     assert_int_equal(io_create(IO_BACKEND_AUTO, &r->io, &em), 0);
@@ -75,6 +76,11 @@ static inline void rig_init(struct rig *r)
     r->config.file_delete_delay_ms = 0;
     r->config.producer_id_expiration_ms = INT64_MAX; /* the records are of 1970 */
     rig_store(r);
+}
+
+static inline void rig_init(struct rig *r)
+{
+    rig_init_in(r, "/tmp");
 }
 
 static inline int rig_remove(const char *path, const struct stat *s, int type, struct FTW *f)
