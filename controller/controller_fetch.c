@@ -12,6 +12,7 @@ enum {
     OBSERVER_GONE_MS = 300000,
     TOPIC_IDS_FROM = 13,
     REPLICA_STATE_FROM = 15,
+    NODES_FROM = 2, /* of DescribeQuorum */
 };
 
 static const char topic_name[] = "__cluster_metadata";
@@ -323,6 +324,17 @@ static int16_t read_piece(struct controller *c, const SNAP *in, int32_t max_byte
     return KE_NONE;
 }
 
+/* Kafka means to answer with the partition's row and its code, cannot write a row without records,
+ * and so says this for the whole request: its brokers know nothing else, and begin with a Fetch
+ * again, as ours do. */
+static void refuse_snapshot(struct controller_request *r, int16_t code)
+{
+    struct fetch_snapshot_response *resp = r->response;
+    log_debug(r->c->log, "controller", "no piece of a snapshot error=%d", code);
+    resp->topics_n = 0;
+    resp->error_code = KE_UNKNOWN_SERVER_ERROR;
+}
+
 void controller_fetch_snapshot(struct controller_request *r)
 {
     const struct fetch_snapshot_request *q = r->body;
@@ -342,6 +354,9 @@ void controller_fetch_snapshot(struct controller_request *r)
         }
         if (out->error_code == KE_NONE) {
             out->error_code = read_piece(r->c, in, q->max_bytes, out, &data);
+        }
+        if (out->error_code != KE_NONE) {
+            refuse_snapshot(r, out->error_code);
         }
     }
     controller_answer(r);
@@ -439,7 +454,7 @@ void controller_describe_quorum(struct controller_request *r)
             }
         }
     }
-    if (known) {
+    if (known && r->hdr.version >= NODES_FROM) {
         describe_nodes(r, resp);
     }
     controller_answer(r);

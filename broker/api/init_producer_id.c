@@ -1,8 +1,10 @@
 /* InitProducerId (22), versions 0 to 5, for idempotent producers: a new id each time, epoch 0,
  * whatever id the producer had (as Kafka does without a transactional id). With a transactional id
- * the transaction coordinator is asked, which there is none of yet: COORDINATOR_NOT_AVAILABLE. */
+ * the transaction coordinator is asked, which there is none of yet: COORDINATOR_NOT_AVAILABLE; what
+ * Kafka refuses before it asks is refused here too. */
 #include "broker/api/handlers.h"
 #include "broker/call.h"
+#include "broker/config.h"
 #include "broker/producer_ids.h"
 #include "broker/request.h"
 #include "proto_errors.h"
@@ -37,17 +39,31 @@ static void done(struct shard *sh, struct call *c)
     answer(c->user);
 }
 
+static int16_t refusal(const struct request *r, const struct init_producer_id_request *q)
+{
+    int32_t timeout_max = request_node(r)->config->v.transaction_max_timeout_ms;
+    if ((q->producer_id == -1) != (q->producer_epoch == -1)) {
+        return KE_INVALID_REQUEST;
+    }
+    if (bytes_is_null(q->transactional_id)) {
+        return KE_NONE;
+    }
+    if (q->transactional_id.len == 0) {
+        return KE_INVALID_REQUEST;
+    }
+    if (q->transaction_timeout_ms <= 0 || q->transaction_timeout_ms > timeout_max) {
+        return KE_INVALID_TRANSACTION_TIMEOUT;
+    }
+    return KE_COORDINATOR_NOT_AVAILABLE;
+}
+
 void api_init_producer_id(struct request *r)
 {
     const struct init_producer_id_request *q = r->body;
     struct init *s = ARENA_NEW(&r->arena, struct init);
     s->r = r;
-    bool odd = (q->producer_id == -1) != (q->producer_epoch == -1);
-    if (odd || (!bytes_is_null(q->transactional_id) && q->transactional_id.len == 0)) {
-        s->error = KE_INVALID_REQUEST;
-        answer(s);
-    } else if (!bytes_is_null(q->transactional_id)) {
-        s->error = KE_COORDINATOR_NOT_AVAILABLE;
+    s->error = refusal(r, q);
+    if (s->error) {
         answer(s);
     } else if (r->ns->index == 0) {
         s->error = producer_ids_next(request_node(r)->producer_ids, &s->id);
