@@ -37,7 +37,7 @@ static void timeout_cb(struct timer *t)
     struct append_msg *a = t->user;
     for (uint32_t i = 0; i < a->n; i++) {
         struct append_item *it = &a->items[i];
-        if (!list_empty(&it->node)) {
+        if (!list_empty(&it->node) && it->part->isr_n > 1) {
             list_remove(&it->node);
             it->error = KE_REQUEST_TIMED_OUT;
             if (a->pending == 1) {

@@ -282,8 +282,7 @@ static void describe_broker(struct describe *d)
     describe_dynamic_names(d);
 }
 
-/* A node id as text; -1 if it is none. */
-static int64_t parse_id(struct bytes text)
+int64_t config_node_id(struct bytes text)
 {
     int64_t v = 0;
     if (text.len == 0 || text.len > 10) {
@@ -301,7 +300,7 @@ static int64_t parse_id(struct bytes text)
 static bool is_this_node(struct describe *d)
 {
     struct errmsg em;
-    int64_t id = parse_id(d->res->resource_name);
+    int64_t id = config_node_id(d->res->resource_name);
     if (id == d->c->node_id) {
         return true;
     }
@@ -364,7 +363,6 @@ static void describe_loggers(struct describe *d)
 
 static void describe_resource(struct describe *d)
 {
-    struct errmsg em;
     struct bytes name = d->res->resource_name;
     d->out->resource_type = d->res->resource_type;
     d->out->resource_name = name;
@@ -401,9 +399,38 @@ static void describe_resource(struct describe *d)
         describe_simple(d, &config_group_table, CONFIG_GROUP, CONFIG_SOURCE_GROUP);
         return;
     default:
-        errmsg_set(&em, 0, "resource type %d has no settings", (int)d->res->resource_type);
-        refuse(d, KE_INVALID_REQUEST, &em);
+        ASSERT(0); /* refused before */
     }
+}
+
+static bool has_settings(int8_t type)
+{
+    return type == CONFIG_TOPIC || type == CONFIG_BROKER || type == CONFIG_BROKER_LOGGER ||
+           type == CONFIG_CLIENT_METRICS || type == CONFIG_GROUP;
+}
+
+/* A type that is none makes Kafka refuse the whole request. */
+static bool refuse_types(const struct describe_configs_request *req, struct arena *a,
+                         struct describe_configs_response *resp)
+{
+    int32_t bad = 0;
+    while (bad < req->resources_n && has_settings(req->resources[bad].resource_type)) {
+        bad++;
+    }
+    if (bad >= req->resources_n) {
+        return false;
+    }
+    const char *text =
+        arena_printf(a, "resource type %d has no settings", (int)req->resources[bad].resource_type);
+    for (int32_t i = 0; i < req->resources_n; i++) {
+        struct describe_configs_response_describe_configs_result *out =
+            &resp->results[resp->results_n++];
+        out->resource_type = req->resources[i].resource_type;
+        out->resource_name = req->resources[i].resource_name;
+        out->error_code = KE_INVALID_REQUEST;
+        out->error_message = bytes_str(text);
+    }
+    return true;
 }
 
 void config_describe(const struct config *c, const struct image *img, const struct logger *lg,
@@ -412,6 +439,9 @@ void config_describe(const struct config *c, const struct image *img, const stru
 {
     resp->results = proto_array(a, &describe_configs_response_describe_configs_result_desc,
                                 (size_t)(req->resources_n > 0 ? req->resources_n : 0));
+    if (refuse_types(req, a, resp)) {
+        return;
+    }
     for (int32_t i = 0; i < req->resources_n; i++) {
         struct describe d = {
             .c = c,

@@ -60,7 +60,7 @@ static bool diverges(struct partition *p, struct fetch_item *it, int *err)
     if (*err) {
         return false;
     }
-    if (epoch < 0 || end < 0) {
+    if (epoch < 0 || end < 0 || it->fetch_offset < plog_start_offset(p->log)) {
         *err = ERR_RANGE;
         return false;
     }
@@ -102,7 +102,10 @@ static int read_records(struct partition *p, struct fetch_leg *leg, struct fetch
         return err;
     }
     it->len = r->len;
-    if (r->len > 0 && leg->read_committed) {
+    if (r->len > 0 && it->negative_max) {
+        err = ERR_REFUSED;
+    }
+    if (!err && r->len > 0 && leg->read_committed) {
         err = plog_aborted_txns(p->log, it->fetch_offset, r, &leg->arena, &it->aborted,
                                 &it->aborted_n);
     }
@@ -157,7 +160,9 @@ void fetch_leg_read(struct node_shard *home, struct fetch_leg *leg)
             it->leader_epoch = p->leader_epoch;
         }
         if (it->error == KE_NONE && leg->replica_id >= 0) {
-            it->error = KE_NOT_LEADER_OR_FOLLOWER; /* no replica of ours pulls from here yet */
+            /* No replica of ours pulls from here yet. Kafka's code for another broker. */
+            it->error =
+                it->current_leader_epoch >= 0 ? KE_UNKNOWN_LEADER_EPOCH : KE_NOT_LEADER_OR_FOLLOWER;
         }
         if (it->error) {
             continue;
@@ -165,7 +170,9 @@ void fetch_leg_read(struct node_shard *home, struct fetch_leg *leg)
         uint32_t max = it->max_bytes < left ? it->max_bytes : left;
         int err = read_item(p, leg, it, max, min_one);
         if (err) {
-            partition_note_error(p, err, "read");
+            if (!it->negative_max) {
+                partition_note_error(p, err, "read");
+            }
             it->error = wire_error(err);
             it->len = 0;
             continue;

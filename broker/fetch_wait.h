@@ -40,7 +40,8 @@ struct fetch_item {
     int32_t last_fetched_epoch;   /* -1 unknown */
     int64_t fetch_offset;
     uint32_t max_bytes;
-    void *user; /* the asker's */
+    bool negative_max; /* Kafka fails where there would be something to read */
+    void *user;        /* the asker's */
     /* out */
     int16_t error;
     int64_t high_watermark; /* -1 on error, like the next two */

@@ -6,6 +6,8 @@
 #include "controller/image.h"
 #include "proto_errors.h"
 
+enum { NO_LEADER_EPOCH = -1 }; /* of a request: the asker knows none */
+
 void partition_key(struct uuid topic_id, int32_t index, uint8_t out[PARTITION_KEY])
 {
     memcpy(out, topic_id.b, sizeof topic_id.b);
@@ -17,16 +19,16 @@ int16_t partition_check_leader(const struct partition *p, int32_t epoch)
     if (p == NULL) {
         return KE_NOT_LEADER_OR_FOLLOWER;
     }
-    if (epoch >= 0 && epoch < p->leader_epoch) {
+    if (p->offline) { /* whoever leads now */
+        return KE_KAFKA_STORAGE_ERROR;
+    }
+    if (epoch != NO_LEADER_EPOCH && epoch < p->leader_epoch) {
         return KE_FENCED_LEADER_EPOCH;
     }
     if (epoch > p->leader_epoch) {
         return KE_UNKNOWN_LEADER_EPOCH;
     }
-    if (!p->is_leader) {
-        return KE_NOT_LEADER_OR_FOLLOWER;
-    }
-    return p->offline ? KE_KAFKA_STORAGE_ERROR : KE_NONE;
+    return p->is_leader ? KE_NONE : KE_NOT_LEADER_OR_FOLLOWER;
 }
 
 /* ---- replica state ---- */
@@ -230,9 +232,13 @@ static void append_front(struct partition *p)
     }
 }
 
-/* What was appended and still waits gets its deadline now: most never need one. */
+/* What was appended and still waits gets its deadline now: most never need one. It is a deadline
+ * for other replicas: a flush of our own takes its time, as Kafka's does inside the append. */
 static void start_timeouts(struct partition *p)
 {
+    if (p->isr_n <= 1) {
+        return;
+    }
     for (struct list *at = p->ack_wait.prev; at != &p->ack_wait; at = at->prev) {
         struct append_item *it = LIST_ENTRY(at, struct append_item, node);
         if (!append_start_timeout(it)) {

@@ -117,64 +117,85 @@ static bool check_ops(struct alteration *a)
 
 /* ---- lists ---- */
 
-static struct bytes next_item(struct bytes *rest)
-{
-    const uint8_t *comma = rest->len ? memchr(rest->data, ',', rest->len) : NULL;
-    size_t n = comma ? (size_t)(comma - rest->data) : rest->len;
-    struct bytes item = bytes_of(rest->data, n);
-    size_t used = comma ? n + 1 : n;
-    *rest = bytes_of(rest->data + used, rest->len - used);
-    while (item.len && item.data[0] == ' ') {
-        item = bytes_of(item.data + 1, item.len - 1);
-    }
-    while (item.len && item.data[item.len - 1] == ' ') {
-        item.len--;
-    }
-    return item;
-}
+/* Kafka cuts at commas and trims nothing; the validator sees what comes of it. */
+struct items {
+    struct bytes *v;
+    size_t n;
+};
 
-static bool list_has(struct bytes list, struct bytes item)
+static struct items cut(struct arena *a, struct bytes list, size_t room)
 {
-    while (list.len) {
-        if (bytes_eq(next_item(&list), item)) {
-            return true;
+    struct items out = {0};
+    size_t commas = 0;
+    for (size_t i = 0; i < list.len; i++) {
+        commas += list.data[i] == ',';
+    }
+    out.v = ARENA_ARRAY(a, struct bytes, commas + 1 + room);
+    size_t from = 0;
+    for (size_t i = 0; i <= list.len; i++) {
+        if (i == list.len || list.data[i] == ',') {
+            out.v[out.n++] = bytes_of(list.data + from, i - from);
+            from = i + 1;
         }
     }
-    return false;
+    return out;
 }
 
-static void put_item(struct buf *out, struct bytes item)
+/* As Java's split does it: empty items at the end go, unless the list was empty as a whole. */
+static struct items cut_value(struct arena *a, struct bytes list)
 {
-    if (item.len) {
-        if (out->len) {
-            buf_put_u8(out, ',');
-        }
-        buf_put(out, item.data, item.len);
+    struct items out = cut(a, list, 0);
+    while (list.len && out.n && out.v[out.n - 1].len == 0) {
+        out.n--;
     }
+    return out;
 }
 
-/* The items of old, without those of `without`, and then those of `with` that are not there yet. */
-static struct bytes edit_list(struct arena *a, struct bytes old, struct bytes with,
-                              struct bytes without)
+static size_t find_item(const struct items *list, struct bytes item)
+{
+    size_t i = 0;
+    while (i < list->n && !bytes_eq(list->v[i], item)) {
+        i++;
+    }
+    return i;
+}
+
+static struct bytes join(struct arena *a, const struct items *list)
 {
     struct buf out = {0};
-    struct bytes rest = old;
-    while (rest.len) {
-        struct bytes item = next_item(&rest);
-        if (!list_has(without, item)) {
-            put_item(&out, item);
+    for (size_t i = 0; i < list->n; i++) {
+        if (i > 0) {
+            buf_put_u8(&out, ',');
         }
-    }
-    while (with.len) {
-        struct bytes item = next_item(&with);
-        if (!list_has(old, item)) {
-            put_item(&out, item);
-        }
+        buf_put(&out, list->v[i].data, list->v[i].len);
     }
     struct bytes made =
         bytes_of(arena_strndup(a, out.data ? (const char *)out.data : "", out.len), out.len);
     buf_free(&out);
     return made;
+}
+
+/* Appends the items of value that are not there, or takes each of them out once. */
+static struct bytes edit_list(struct arena *a, struct bytes old, struct bytes value, bool append)
+{
+    struct items change = cut_value(a, value);
+    struct items list = cut(a, old, change.n);
+    size_t kept = 0;
+    for (size_t i = 0; i < list.n; i++) {
+        if (list.v[i].len) {
+            list.v[kept++] = list.v[i];
+        }
+    }
+    list.n = kept;
+    for (size_t i = 0; i < change.n; i++) {
+        size_t at = find_item(&list, change.v[i]);
+        if (append && at == list.n) {
+            list.v[list.n++] = change.v[i];
+        } else if (!append && at < list.n) {
+            memmove(&list.v[at], &list.v[at + 1], (--list.n - at) * sizeof *list.v);
+        }
+    }
+    return join(a, &list);
 }
 
 static bool edit(struct alteration *a, const struct op *op, struct bytes old, struct bytes *out)
@@ -188,9 +209,7 @@ static bool edit(struct alteration *a, const struct op *op, struct bytes old, st
     }
     old = bytes_is_null(old) ? inherited : old;
     old = bytes_is_null(old) ? bytes_str("") : old;
-    struct bytes none = bytes_str("");
-    *out = op->op == OP_APPEND ? edit_list(a->d->arena, old, op->value, none)
-                               : edit_list(a->d->arena, old, none, op->value);
+    *out = edit_list(a->d->arena, old, op->value, op->op == OP_APPEND);
     return true;
 }
 

@@ -178,8 +178,10 @@ static void check_record(struct job *j, int32_t index, bool has_key, int64_t tim
     }
 }
 
+/* What is broken ends the walk: the errors of single records before it are not told. */
 static int16_t refuse_fault(struct batch_verdict *v, enum record_fault fault, int32_t index)
 {
+    v->error_n = 0;
     switch (fault) {
     case RECORD_FAULT_CODEC:
         return refuse(v, KE_UNKNOWN_SERVER_ERROR, "the %s stream is broken at record %d",

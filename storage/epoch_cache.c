@@ -55,7 +55,7 @@ void epoch_cache_end_offset(const struct epoch_cache *c, int32_t epoch, int64_t 
 {
     *found = -1;
     *end = -1;
-    if (epoch < 0 || c->n == 0 || epoch > c->e[c->n - 1].epoch) {
+    if (epoch == -1 || c->n == 0 || epoch > c->e[c->n - 1].epoch) {
         return;
     }
     if (epoch == c->e[c->n - 1].epoch) {

@@ -3,6 +3,7 @@
  * (INVALID_TOPIC_EXCEPTION) and for topics that are only compacted (POLICY_VIOLATION). */
 #include "broker/api/errors.h"
 #include "broker/api/handlers.h"
+#include "broker/api/named_once.h"
 #include "broker/partition.h"
 #include "broker/scatter.h"
 #include "controller/image.h"
@@ -10,11 +11,13 @@
 
 enum { TO_HIGH_WATERMARK = -1 };
 
+#define TOPIC struct delete_records_response_delete_records_topic_result
+
 struct row {
     struct scatter_item it;
     int64_t offset;
     int64_t low_watermark;
-    struct delete_records_response_delete_records_partition_result *out;
+    TOPIC *topic; /* of the answer */
 };
 
 struct state {
@@ -54,12 +57,28 @@ static void run(struct node_shard *home, struct partition *p, struct scatter_ite
     partition_advance(p);
 }
 
+/* A topic's rows were counted in partitions_n. */
+static void make_partitions(struct request *r, struct delete_records_response *resp)
+{
+    for (int32_t i = 0; i < resp->topics_n; i++) {
+        resp->topics[i].partitions =
+            proto_array(&r->arena, &delete_records_response_delete_records_partition_result_desc,
+                        (size_t)resp->topics[i].partitions_n);
+        resp->topics[i].partitions_n = 0;
+    }
+}
+
 static void done(struct request *r, void *user)
 {
     struct state *s = user;
+    make_partitions(r, s->resp);
     for (uint32_t i = 0; i < s->n; i++) {
-        s->rows[i].out->error_code = s->rows[i].it.error;
-        s->rows[i].out->low_watermark = s->rows[i].it.error ? -1 : s->rows[i].low_watermark;
+        const struct row *row = &s->rows[i];
+        struct delete_records_response_delete_records_partition_result *out =
+            &row->topic->partitions[row->topic->partitions_n++];
+        out->partition_index = row->it.index;
+        out->error_code = row->it.error;
+        out->low_watermark = row->it.error ? -1 : row->low_watermark;
     }
     request_reply(r, s->resp);
 }
@@ -68,6 +87,42 @@ static bool is_internal(struct bytes topic)
 {
     return bytes_eq_str(topic, "__consumer_offsets") ||
            bytes_eq_str(topic, "__transaction_state") || bytes_eq_str(topic, "__share_group_state");
+}
+
+static void add_row(struct row *row, const struct image_topic *topic,
+                    const struct delete_records_request_delete_records_partition *q)
+{
+    row->it.index = q->partition_index;
+    if (topic == NULL || image_partition(topic, row->it.index) == NULL) {
+        row->it.error = KE_UNKNOWN_TOPIC_OR_PARTITION;
+    } else if (is_internal(topic->name)) {
+        row->it.error = KE_INVALID_TOPIC_EXCEPTION;
+    } else {
+        row->it.topic_id = topic->id;
+    }
+}
+
+/* Of a partition that is named twice the last offset counts. */
+static void add_topic(struct request *r, struct state *s, struct named_once *once,
+                      const struct delete_records_request_delete_records_topic *t)
+{
+    const struct image_topic *topic = image_topic_by_name(r->image, t->name);
+    TOPIC *o = &s->resp->topics[s->resp->topics_n];
+    TOPIC *before = named_topic(once, t->name, o);
+    s->resp->topics_n += before == NULL;
+    o = before ? before : o;
+    o->name = t->name;
+    for (int32_t i = 0; i < t->partitions_n; i++) {
+        struct row *row = &s->rows[s->n];
+        struct row *twin = named_partition(once, o, t->partitions[i].partition_index, row);
+        if (twin == NULL) {
+            s->n++;
+            o->partitions_n++;
+            row->topic = o;
+            add_row(row, topic, &t->partitions[i]);
+        }
+        (twin ? twin : row)->offset = t->partitions[i].offset;
+    }
 }
 
 void api_delete_records(struct request *r)
@@ -83,29 +138,10 @@ void api_delete_records(struct request *r)
     s->resp = request_response(r);
     s->resp->topics = proto_array(a, &delete_records_response_delete_records_topic_result_desc,
                                   (size_t)q->topics_n);
-    s->resp->topics_n = q->topics_n;
+    struct named_once once = {.arena = a};
     for (int32_t i = 0; i < q->topics_n; i++) {
-        const struct delete_records_request_delete_records_topic *t = &q->topics[i];
-        const struct image_topic *topic = image_topic_by_name(r->image, t->name);
-        s->resp->topics[i].name = t->name;
-        s->resp->topics[i].partitions =
-            proto_array(a, &delete_records_response_delete_records_partition_result_desc,
-                        (size_t)t->partitions_n);
-        s->resp->topics[i].partitions_n = t->partitions_n;
-        for (int32_t k = 0; k < t->partitions_n; k++) {
-            struct row *row = &s->rows[s->n++];
-            row->out = &s->resp->topics[i].partitions[k];
-            row->out->partition_index = t->partitions[k].partition_index;
-            row->offset = t->partitions[k].offset;
-            row->it.index = t->partitions[k].partition_index;
-            if (topic == NULL || image_partition(topic, row->it.index) == NULL) {
-                row->it.error = KE_UNKNOWN_TOPIC_OR_PARTITION;
-            } else if (is_internal(t->name)) {
-                row->it.error = KE_INVALID_TOPIC_EXCEPTION;
-            } else {
-                row->it.topic_id = topic->id;
-            }
-        }
+        add_topic(r, s, &once, &q->topics[i]);
     }
+    named_once_free(&once);
     scatter_start(r, s->rows, sizeof s->rows[0], s->n, run, done, s);
 }

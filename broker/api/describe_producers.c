@@ -4,6 +4,7 @@
 #include "broker/partition.h"
 #include "broker/scatter.h"
 #include "controller/image.h"
+#include "proto/topic_name.h"
 #include "proto_messages.h"
 
 struct row {
@@ -96,7 +97,9 @@ void api_describe_producers(struct request *r)
             if (topic && image_partition(topic, row->it.index)) {
                 row->it.topic_id = topic->id;
             } else {
-                row->it.error = KE_UNKNOWN_TOPIC_OR_PARTITION;
+                row->it.error = topic_name_is_valid(t->name, NULL) ? KE_UNKNOWN_TOPIC_OR_PARTITION
+                                                                   : KE_INVALID_TOPIC_EXCEPTION;
+                row->out->error_message = topic ? BYTES_NULL : bytes_str("there is no such topic");
             }
         }
     }

@@ -3,9 +3,9 @@
  * tiered storage (9) and -6 the earliest not yet copied there (11); there is no tiered storage, so
  * the last two find nothing. Others, and one that is too new for the version:
  * UNSUPPORTED_VERSION. A partition named twice: INVALID_REQUEST, once. */
-#include "base/map.h"
 #include "broker/api/errors.h"
 #include "broker/api/handlers.h"
+#include "broker/api/named_once.h"
 #include "broker/partition.h"
 #include "broker/scatter.h"
 #include "controller/image.h"
@@ -21,12 +21,14 @@ enum {
     REPLICA_CONSUMER = -1,
 };
 
+#define TOPIC struct list_offsets_response_list_offsets_topic_response
+
 struct row {
     struct scatter_item it;
     int32_t current_leader_epoch;
     int64_t time;
     struct plog_time_offset found;
-    struct list_offsets_response_list_offsets_partition_response *out;
+    TOPIC *topic; /* of the answer */
 };
 
 struct list_offsets {
@@ -122,69 +124,76 @@ static void run(struct node_shard *home, struct partition *p, struct scatter_ite
     }
 }
 
+/* A topic's rows were counted in partitions_n. */
+static void make_partitions(struct request *r, struct list_offsets_response *resp)
+{
+    for (int32_t i = 0; i < resp->topics_n; i++) {
+        resp->topics[i].partitions =
+            proto_array(&r->arena, &list_offsets_response_list_offsets_partition_response_desc,
+                        (size_t)resp->topics[i].partitions_n);
+        resp->topics[i].partitions_n = 0;
+    }
+}
+
 static void done(struct request *r, void *user)
 {
     struct list_offsets *l = user;
+    make_partitions(r, l->resp);
     for (uint32_t i = 0; i < l->n; i++) {
         const struct row *row = &l->rows[i];
-        row->out->error_code = row->it.error;
+        struct list_offsets_response_list_offsets_partition_response *out =
+            &row->topic->partitions[row->topic->partitions_n++];
+        out->partition_index = row->it.index;
+        out->error_code = row->it.error;
         if (row->it.error == KE_NONE) {
-            row->out->timestamp = row->found.timestamp;
-            row->out->offset = row->found.offset;
+            out->timestamp = row->found.timestamp;
+            out->offset = row->found.offset;
             if (r->hdr.version >= 4) {
-                row->out->leader_epoch = row->found.leader_epoch;
+                out->leader_epoch = row->found.leader_epoch;
             }
         }
     }
     request_reply(r, l->resp);
 }
 
-static struct row *named_before(struct request *r, struct map *seen, int32_t topic, int32_t index,
-                                struct row *now)
+static void add_row(struct request *r, struct row *row, const struct image_topic *topic,
+                    const struct list_offsets_request_list_offsets_partition *q)
 {
-    int32_t *key = ARENA_ARRAY(&r->arena, int32_t, 2);
-    key[0] = topic;
-    key[1] = index;
-    struct row *before = map_get(seen, bytes_of(key, 8));
-    if (before == NULL) {
-        map_put(seen, bytes_of(key, 8), now);
+    row->current_leader_epoch = q->current_leader_epoch;
+    row->time = q->timestamp;
+    row->found = (struct plog_time_offset){-1, -1, -1};
+    row->it.index = q->partition_index;
+    row->it.error = check_time(q->timestamp, r->hdr.version);
+    if (row->it.error) {
+        return; /* before anything is asked about the partition */
     }
-    return before;
+    if (topic == NULL || image_partition(topic, q->partition_index) == NULL) {
+        row->it.error = KE_UNKNOWN_TOPIC_OR_PARTITION;
+    } else {
+        row->it.topic_id = topic->id;
+    }
 }
 
-static void add_topic(struct request *r, struct list_offsets *l, int32_t at, struct map *seen)
+static void add_topic(struct request *r, struct list_offsets *l, struct named_once *once,
+                      const struct list_offsets_request_list_offsets_topic *t)
 {
-    const struct list_offsets_request_list_offsets_topic *t = &l->q->topics[at];
-    struct list_offsets_response_list_offsets_topic_response *o = &l->resp->topics[at];
     const struct image_topic *topic = image_topic_by_name(r->image, t->name);
+    TOPIC *o = &l->resp->topics[l->resp->topics_n];
+    TOPIC *before = named_topic(once, t->name, o);
+    l->resp->topics_n += before == NULL;
+    o = before ? before : o;
     o->name = t->name;
-    o->partitions =
-        proto_array(&r->arena, &list_offsets_response_list_offsets_partition_response_desc,
-                    (size_t)t->partitions_n);
     for (int32_t i = 0; i < t->partitions_n; i++) {
-        const struct list_offsets_request_list_offsets_partition *q = &t->partitions[i];
         struct row *row = &l->rows[l->n];
-        struct row *before = named_before(r, seen, at, q->partition_index, row);
-        if (before) {
-            before->it.error = KE_INVALID_REQUEST;
+        struct row *twin = named_partition(once, o, t->partitions[i].partition_index, row);
+        if (twin) {
+            twin->it.error = KE_INVALID_REQUEST;
             continue;
         }
         l->n++;
-        row->out = &o->partitions[o->partitions_n++];
-        row->out->partition_index = q->partition_index;
-        row->current_leader_epoch = q->current_leader_epoch;
-        row->time = q->timestamp;
-        row->found = (struct plog_time_offset){-1, -1, -1};
-        row->it.index = q->partition_index;
-        row->it.error = check_time(q->timestamp, r->hdr.version);
-        if (row->it.error) {
-            continue; /* before anything is asked about the partition */
-        }
-        if (topic == NULL || image_partition(topic, q->partition_index) == NULL) {
-            row->it.error = KE_UNKNOWN_TOPIC_OR_PARTITION;
-        } else {
-            row->it.topic_id = topic->id;
-        }
+        o->partitions_n++;
+        row->topic = o;
+        add_row(r, row, topic, &t->partitions[i]);
     }
 }
 
@@ -200,11 +209,10 @@ void api_list_offsets(struct request *r)
     l->rows = ARENA_ARRAY(&r->arena, struct row, total + 1);
     l->resp->topics = proto_array(
         &r->arena, &list_offsets_response_list_offsets_topic_response_desc, (size_t)l->q->topics_n);
-    l->resp->topics_n = l->q->topics_n;
-    struct map seen = {0};
+    struct named_once once = {.arena = &r->arena};
     for (int32_t i = 0; i < l->q->topics_n; i++) {
-        add_topic(r, l, i, &seen);
+        add_topic(r, l, &once, &l->q->topics[i]);
     }
-    map_free(&seen);
+    named_once_free(&once);
     scatter_start(r, l->rows, sizeof l->rows[0], l->n, run, done, l);
 }

@@ -12,10 +12,11 @@
  * wait for the transaction coordinator: until there is one, no partition can be verified to be in a
  * transaction, which Kafka answers with NOT_ENOUGH_REPLICAS. */
 #include <inttypes.h>
+#include <stdio.h>
 
-#include "base/map.h"
 #include "broker/api/handlers.h"
 #include "broker/api/leader_hint.h"
+#include "broker/api/named_once.h"
 #include "broker/append.h"
 #include "broker/partition_manager.h"
 #include "broker/request.h"
@@ -28,12 +29,14 @@ struct part {
     uint32_t topic; /* index in the request */
     int32_t index;
     struct bytes records;
+    struct part *before;         /* the same partition, earlier in the request */
     const struct image_topic *t; /* NULL: unknown */
     unsigned home;
     bool unknown; /* topic or partition: answered last */
     struct append_item *item;
     struct batch_verdict verdict;
     int16_t error;
+    int16_t before_error; /* of an earlier one: the answer, whatever becomes of this */
     int64_t base_offset;
     int64_t append_time;
     int64_t log_start;
@@ -47,6 +50,7 @@ struct produce {
     const struct produce_request *q;
     struct part *parts;
     uint32_t n;
+    uint32_t *row_n; /* parts of each topic row of the request */
     uint32_t legs_out;
 };
 
@@ -77,6 +81,13 @@ static void put_part(struct produce *p, struct leader_hints *hints, const struct
                      struct produce_response_partition_produce_response *out)
 {
     out->index = part->index;
+    if (part->before_error && !part->verdict.in_request) {
+        out->error_code = part->before_error;
+        out->base_offset = -1;
+        out->log_append_time_ms = -1;
+        out->log_start_offset = -1;
+        return;
+    }
     out->error_code = part->error;
     out->base_offset = part->base_offset;
     out->log_append_time_ms = part->append_time;
@@ -106,7 +117,7 @@ static void put_pass(struct produce *p, struct leader_hints *hints, bool unknown
             t->topic_id = q->topic_id;
             t->partition_responses =
                 proto_array(&p->r->arena, &produce_response_partition_produce_response_desc,
-                            (size_t)q->partition_data_n);
+                            p->row_n[part->topic]);
         }
         t = &resp->responses[topic_at[part->topic]];
         put_part(p, hints, part, &t->partition_responses[t->partition_responses_n++]);
@@ -264,6 +275,24 @@ static void rules_of(const struct request *r, const struct topic_config *tc, int
     out->level = tc->level;
 }
 
+/* A batch of a transaction: nobody can say yet whether it is under way. */
+static bool is_unverified(const struct produce *p, const struct part *part)
+{
+    return !bytes_is_null(p->q->transactional_id) && !part->verdict.in_request &&
+           batch_first_is_transactional(part->records) > 0 &&
+           (int64_t)load_be64(part->records.data + BATCH_AT_PRODUCER_ID) != BATCH_NO_PRODUCER_ID;
+}
+
+static void refuse_part(struct part *part, int16_t code, const char *message)
+{
+    struct batch_verdict *v = &part->verdict;
+    part->error = v->error = code;
+    v->log_start_known = false;
+    v->error_n = 0;
+    v->message_sent = message != NULL;
+    snprintf(v->message, sizeof v->message, "%s", message ? message : "");
+}
+
 static void judge(struct produce *p, struct part *part, int64_t now)
 {
     struct request *r = p->r;
@@ -271,21 +300,35 @@ static void judge(struct produce *p, struct part *part, int64_t now)
     rules_of(r, &s->config, now, &part->rules);
     uint8_t *bytes = (uint8_t *)(uintptr_t)part->records.data; /* the request's own, patched */
     part->error = batch_validate(bytes, part->records.len, &part->rules, &r->arena, &part->verdict);
+    for (struct part *b = part->before; b; b = b->before) {
+        struct batch_verdict v;
+        bytes = (uint8_t *)(uintptr_t)b->records.data;
+        batch_validate(bytes, b->records.len, &part->rules, &r->arena, &v);
+        part->before_error = part->before_error || !v.in_request ? part->before_error : v.error;
+        batch_verdict_free(&v);
+    }
+    if (is_unverified(p, part)) {
+        refuse_part(part, KE_NOT_ENOUGH_REPLICAS,
+                    "transactions are not served yet: the batch's cannot be verified");
+    }
 }
 
 /* Kafka looks at the whole request first: a broken frame in any partition before the first
  * transactional batch refuses all of it; a transactional batch needs a transactional id. */
 static int16_t check_transactional(const struct produce *p)
 {
-    for (uint32_t i = 0; i < p->n; i++) {
-        int t = batch_first_is_transactional(p->parts[i].records);
-        if (t < 0) {
-            return t == ERR_RANGE ? KE_UNKNOWN_SERVER_ERROR : KE_CORRUPT_MESSAGE;
-        }
-        if (t > 0) {
-            return bytes_is_null(p->q->transactional_id) || p->q->transactional_id.len == 0
-                       ? KE_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-                       : KE_NOT_ENOUGH_REPLICAS;
+    for (int32_t i = 0; i < p->q->topic_data_n; i++) {
+        const struct produce_request_topic_produce_data *row = &p->q->topic_data[i];
+        for (int32_t k = 0; k < row->partition_data_n; k++) {
+            int t = batch_first_is_transactional(row->partition_data[k].records);
+            if (t < 0) {
+                return t == ERR_RANGE ? KE_UNKNOWN_SERVER_ERROR : KE_CORRUPT_MESSAGE;
+            }
+            if (t > 0) {
+                return bytes_is_null(p->q->transactional_id)
+                           ? KE_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+                           : KE_NONE;
+            }
         }
     }
     return KE_NONE;
@@ -293,11 +336,22 @@ static int16_t check_transactional(const struct produce *p)
 
 static void refuse_all(struct produce *p, int16_t code)
 {
+    const char *message = code == KE_CORRUPT_MESSAGE
+                              ? "a record batch of the request is none: nothing was written"
+                              : NULL;
     for (uint32_t i = 0; i < p->n; i++) {
-        p->parts[i].error = code;
         p->parts[i].unknown = false;
+        p->parts[i].before_error = KE_NONE;
+        refuse_part(&p->parts[i], code, message);
     }
     answer(p);
+}
+
+/* What Kafka did not foresee in one partition's frame fails the request. */
+static bool is_unforeseen(const struct part *part)
+{
+    return part->before_error == KE_UNKNOWN_SERVER_ERROR ||
+           (part->verdict.in_request && part->error == KE_UNKNOWN_SERVER_ERROR);
 }
 
 /* Kafka asks for the acknowledgement's number where it would append: what is not there, and what
@@ -332,19 +386,37 @@ static void find_topic(const struct produce *p, struct part *part)
     }
 }
 
-/* The part of this topic and index that came before, if any; most requests have few partitions. */
-static struct part *named_before(struct produce *p, struct map *seen, uint32_t topic,
-                                 const int32_t *index)
+/* Kafka keeps batches by partition: of one that is named twice the last bytes are written. But what
+ * the frame of any of them makes impossible is the answer. */
+static void take_part(struct produce *p, struct part *part, uint32_t row, bool again,
+                      const struct produce_request_partition_produce_data *d)
 {
-    uint8_t *key = arena_alloc(&p->r->arena, 8);
-    memcpy(key, &topic, 4);
-    memcpy(key + 4, index, 4);
-    struct part *now = &p->parts[p->n];
-    struct part *before = map_get(seen, bytes_of(key, 8));
-    if (before == NULL) {
-        map_put(seen, bytes_of(key, 8), now);
+    struct part *before = NULL;
+    if (again) {
+        before = ARENA_NEW(&p->r->arena, struct part);
+        *before = *part;
     }
-    return before;
+    *part = (struct part){
+        .topic = row,
+        .index = d->index,
+        .records = d->records,
+        .before = before,
+        .base_offset = -1,
+        .append_time = -1,
+        .log_start = -1,
+    };
+}
+
+/* Rows are named by their first one, so that two of one topic are one. */
+static uint32_t row_of(struct produce *p, struct named_once *once, uint32_t i)
+{
+    const struct produce_request_topic_produce_data *rows = p->q->topic_data;
+    const struct produce_request_topic_produce_data *before = named_topic(
+        once,
+        p->r->hdr.version >= 13 ? bytes_of(rows[i].topic_id.b, sizeof rows[i].topic_id.b)
+                                : rows[i].name,
+        (void *)(uintptr_t)&rows[i]);
+    return before ? (uint32_t)(before - rows) : i;
 }
 
 /* False: a partition has no records at all. */
@@ -355,26 +427,24 @@ static bool list_parts(struct produce *p)
         total += (size_t)p->q->topic_data[i].partition_data_n;
     }
     p->parts = ARENA_ARRAY(&p->r->arena, struct part, total + 1);
-    struct map seen = {0};
+    p->row_n = ARENA_ARRAY(&p->r->arena, uint32_t, p->q->topic_data_n + 1);
+    struct named_once once = {.arena = &p->r->arena};
     bool whole = true;
     for (int32_t i = 0; i < p->q->topic_data_n; i++) {
         const struct produce_request_topic_produce_data *t = &p->q->topic_data[i];
+        uint32_t row = total > 1 ? row_of(p, &once, (uint32_t)i) : (uint32_t)i;
         for (int32_t k = 0; k < t->partition_data_n; k++) {
             const struct produce_request_partition_produce_data *d = &t->partition_data[k];
-            struct part *part = total > 1 ? named_before(p, &seen, (uint32_t)i, &d->index) : NULL;
-            part = part ? part : &p->parts[p->n++];
-            *part = (struct part){
-                .topic = (uint32_t)i,
-                .index = d->index,
-                .records = d->records,
-                .base_offset = -1,
-                .append_time = -1,
-                .log_start = -1,
-            };
+            struct part *now = &p->parts[p->n];
+            struct part *before =
+                total > 1 ? named_partition(&once, &p->q->topic_data[row], d->index, now) : NULL;
+            p->n += before == NULL;
+            p->row_n[row] += before == NULL;
+            take_part(p, before ? before : now, row, before != NULL, d);
             whole = whole && !bytes_is_null(d->records);
         }
     }
-    map_free(&seen);
+    named_once_free(&once);
     return whole;
 }
 
@@ -408,6 +478,10 @@ void api_produce(struct request *r)
         find_topic(p, &p->parts[i]);
         if (!p->parts[i].unknown) {
             judge(p, &p->parts[i], now);
+        }
+        if (is_unforeseen(&p->parts[i])) {
+            refuse_all(p, KE_UNKNOWN_SERVER_ERROR);
+            return;
         }
     }
     if (p->q->acks < -1 || p->q->acks > 1) {

@@ -160,13 +160,41 @@ static void flushed_before_acknowledged(void **state)
     rig_shut(&r);
 }
 
+static void set_isr(struct rig *r, int32_t *isr, int32_t n)
+{
+    struct partition_change_record c;
+    proto_msg_init(&partition_change_record_msg, &c);
+    c.topic_id = rig_topic_id(1);
+    c.partition_id = 0;
+    c.isr = isr;
+    c.isr_n = n;
+    rig_record(r, &partition_change_record_msg, 0, &c);
+    rig_publish(r);
+}
+
+static void a_sole_replica_takes_its_time(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct ask a[2];
+    rig_open(&r, 2, NULL);
+    slow_topic(&r, 50000);
+    ask(&r, &a[0], 1, 1, 0, 1, -1, 10);
+    ask(&r, &a[1], 1, 1, 0, 1, -1, -1);
+    assert_int_equal(answer(&r, &a[0]), KE_NONE);
+    assert_int_equal(answer(&r, &a[1]), KE_NONE);
+    rig_shut(&r);
+}
+
 static void times_out_and_stays_in_the_log(void **state)
 {
     UNUSED(state);
+    static int32_t both[] = {RIG_NODE, RIG_NODE + 1};
     struct rig r;
     struct ask a;
     rig_open(&r, 2, NULL);
     slow_topic(&r, 500000);
+    set_isr(&r, both, 2);
     int64_t began = rig_now(&r);
     ask(&r, &a, 1, 1, 0, 1, -1, 100);
     assert_int_equal(answer(&r, &a), KE_REQUEST_TIMED_OUT);
@@ -278,6 +306,7 @@ int main(void)
         cmocka_unit_test(unknown_and_foreign_partitions),
         cmocka_unit_test(too_few_in_sync),
         cmocka_unit_test(flushed_before_acknowledged),
+        cmocka_unit_test(a_sole_replica_takes_its_time),
         cmocka_unit_test(times_out_and_stays_in_the_log),
         cmocka_unit_test(a_leader_that_goes_answers_who_waits),
         cmocka_unit_test(a_full_disk_refuses_and_recovers),

@@ -268,6 +268,18 @@ static void topics_are_deleted_by_name_and_id(void **state)
     assert_true(bytes_eq_str(resp.responses[2].name, "b"));
     assert_int_equal(KE_UNKNOWN_TOPIC_OR_PARTITION, resp.responses[3].error_code);
     assert_int_equal(2, r.img->topics_n);
+    proto_msg_init(&delete_topics_response_msg, &resp);
+    q.topics[0] = q.topics[1]; /* what names nothing, or all at once, is answered each time */
+    q.topics[0].topic_id = q.topics[1].topic_id = UUID_ZERO;
+    q.topics[2].name = bytes_str("c");
+    q.topics[3].name = bytes_str("none");
+    rig_run(&r, delete_v6, &q, &resp);
+    assert_int_equal(4, resp.responses_n);
+    assert_int_equal(KE_INVALID_REQUEST, resp.responses[0].error_code);
+    assert_int_equal(KE_INVALID_REQUEST, resp.responses[1].error_code);
+    assert_int_equal(KE_INVALID_REQUEST, resp.responses[2].error_code);
+    assert_int_equal(KE_UNKNOWN_TOPIC_OR_PARTITION, resp.responses[3].error_code);
+    assert_int_equal(2, r.img->topics_n);
     proto_msg_init(&delete_topics_request_msg, &q);
     proto_msg_init(&delete_topics_response_msg, &resp);
     struct bytes names[] = {bytes_str("c"), bytes_str("b")};
@@ -327,6 +339,13 @@ static void lists_are_edited(void **state)
     assert_int_equal(0, r.n); /* it is there */
     assert_int_equal(0, alter(&r, CONFIG_TOPIC, "t", "cleanup.policy", SUBTRACT, "delete, x"));
     check_value(&r, CONFIG_TOPIC, "t", "cleanup.policy", "compact");
+    /* cut at commas, nothing is trimmed: the validator sees " x" and the empty item */
+    assert_int_equal(0, alter(&r, CONFIG_TOPIC, "t", "cleanup.policy", APPEND, "a,, x,"));
+    check_value(&r, CONFIG_TOPIC, "t", "cleanup.policy", "compact,a,, x");
+    assert_int_equal(0, alter(&r, CONFIG_TOPIC, "t", "cleanup.policy", SUBTRACT, "x,a,compact"));
+    check_value(&r, CONFIG_TOPIC, "t", "cleanup.policy", " x");
+    assert_int_equal(0, alter(&r, CONFIG_TOPIC, "t", "cleanup.policy", APPEND, ""));
+    check_value(&r, CONFIG_TOPIC, "t", "cleanup.policy", " x,");
     assert_int_equal(0, alter(&r, CONFIG_TOPIC, "t", "cleanup.policy", DELETE, NULL));
     check_value(&r, CONFIG_TOPIC, "t", "cleanup.policy", NULL);
     assert_int_equal(0, alter(&r, CONFIG_TOPIC, "t", "cleanup.policy", DELETE, NULL));

@@ -235,6 +235,26 @@ static void size_and_number_of_batches(void **state)
     buf_free(&b);
 }
 
+/* What is broken ends the walk: the errors of records before it are not told. */
+static void a_broken_batch_tells_no_record_errors(void **state)
+{
+    (void)state;
+    static const int64_t times[3] = {NOW + 7200000, NOW, NOW};
+    struct batch_rules rules;
+    struct result r;
+    struct buf b = {0};
+    batch_rules_init(&rules, NOW);
+    make_batch(&b, CODEC_NONE, times);
+    store_be32(b.data + BATCH_AT_RECORD_COUNT, 4);
+    store_be32(b.data + BATCH_AT_LAST_OFFSET_DELTA, 3);
+    batch_seal(b.data, b.len);
+    assert_int_equal(judge(&r, &b, &rules), KE_INVALID_RECORD);
+    assert_int_equal(r.v.error_n, 0);
+    assert_false(r.v.message_sent);
+    result_free(&r);
+    buf_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +264,7 @@ int main(void)
         cmocka_unit_test(another_codec_is_written),
         cmocka_unit_test(refused_bytes_stay_as_they_were),
         cmocka_unit_test(size_and_number_of_batches),
+        cmocka_unit_test(a_broken_batch_tells_no_record_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
