@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 #include "proto_errors.h"
@@ -59,6 +60,44 @@ struct bytes decision_text(struct decision *d, const char *fmt, ...)
     va_end(ap);
     size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
     return bytes_of(arena_strndup(d->arena, text, len), len);
+}
+
+/* ---- the same thing twice ---- */
+
+struct placed_key {
+    struct decision_key key;
+    uint32_t at;
+};
+
+static int by_key(const void *x, const void *y)
+{
+    const struct placed_key *a = x;
+    const struct placed_key *b = y;
+    int c = a->key.kind - b->key.kind;
+    c = c ? c : bytes_cmp(a->key.name, b->key.name);
+    return c ? c : (a->at > b->at) - (a->at < b->at);
+}
+
+struct decision_places *decision_same(struct arena *a, const struct decision_key *keys, size_t n)
+{
+    struct decision_places *out = ARENA_ARRAY(a, struct decision_places, n + 1);
+    struct placed_key *v = mem_alloc((n + 1) * sizeof *v);
+    for (size_t i = 0; i < n; i++) {
+        v[i] = (struct placed_key){keys[i], (uint32_t)i};
+    }
+    qsort(v, n, sizeof *v, by_key);
+    for (size_t from = 0, to; from < n; from = to) {
+        to = from + 1;
+        while (to < n && v[to].key.kind == v[from].key.kind &&
+               bytes_eq(v[to].key.name, v[from].key.name)) {
+            to++;
+        }
+        for (size_t i = from; i < to; i++) {
+            out[v[i].at] = (struct decision_places){v[from].at, v[to - 1].at};
+        }
+    }
+    mem_free(v);
+    return out;
 }
 
 /* ---- questions ---- */

@@ -63,6 +63,18 @@ struct bytes decision_text(struct decision *d, const char *fmt, ...)
 
 /* ---- what several decisions ask ---- */
 
+/* What an entry of a request names; kind keeps apart what may have the same name. */
+struct decision_key {
+    struct bytes name;
+    int8_t kind;
+};
+struct decision_places { /* where the same key stands first and last */
+    uint32_t first;
+    uint32_t last;
+};
+/* For each of n keys. A request may have millions: not quadratic, whatever the keys are. */
+struct decision_places *decision_same(struct arena *a, const struct decision_key *keys, size_t n);
+
 /* The row of the finalized metadata.version. */
 const struct proto_metadata_version *decide_version(const struct decision *d);
 bool decide_elr_enabled(const struct decision *d);

@@ -17,6 +17,7 @@
 #include "proto_errors.h"
 #include "proto_features.h"
 
+enum { LOG_DIRS_MAX = 1000 }; /* more than any broker has */
 enum { CHANGED_TO_FENCED = 1, CHANGED_TO_UNFENCED = -1, CHANGED_TO_LEAVING = 1 };
 
 /* ---- registration ---- */
@@ -47,6 +48,9 @@ static bool is_reserved(struct uuid id)
 /* Directories: at least one, real ids, none twice, none of another broker. */
 static bool directories_ok(const struct decision *d, const struct broker_registration_request *q)
 {
+    if (q->log_dirs_n > LOG_DIRS_MAX) {
+        return false;
+    }
     for (int32_t i = 0; i < q->log_dirs_n; i++) {
         if (is_reserved(q->log_dirs[i])) {
             return false;
@@ -244,13 +248,17 @@ static void take_offline_dirs(struct decision *d, const struct image_broker *b,
 {
     struct broker_registration_change_record r;
     struct uuid *left = ARENA_ARRAY(d->arena, struct uuid, b->log_dirs_n + 1);
+    struct uuid *lost = ARENA_ARRAY(d->arena, struct uuid, b->log_dirs_n + 1);
     int32_t n = 0;
+    int32_t lost_n = 0;
     for (uint32_t i = 0; i < b->log_dirs_n; i++) {
         bool offline = false;
         for (int32_t k = 0; k < q->offline_log_dirs_n; k++) {
             offline = offline || uuid_eq(b->log_dirs[i], q->offline_log_dirs[k]);
         }
-        if (!offline) {
+        if (offline) {
+            lost[lost_n++] = b->log_dirs[i];
+        } else {
             left[n++] = b->log_dirs[i];
         }
     }
@@ -263,7 +271,7 @@ static void take_offline_dirs(struct decision *d, const struct image_broker *b,
     r.log_dirs = left;
     r.log_dirs_n = n;
     decision_add(d, &broker_registration_change_record_msg, 2, &r);
-    decide_directories_lost(d, b->id, q->offline_log_dirs, q->offline_log_dirs_n);
+    decide_directories_lost(d, b->id, lost, lost_n);
 }
 
 static void take_cordoned(struct decision *d, const struct image_broker *b,

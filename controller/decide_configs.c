@@ -9,6 +9,7 @@
 #include "proto_errors.h"
 
 enum { OP_SET = 0, OP_DELETE = 1, OP_APPEND = 2, OP_SUBTRACT = 3 };
+enum { LIST_BYTES_MAX = 256 << 10 }; /* of a list that is edited */
 
 #define MIN_ISR "min.insync.replicas"
 
@@ -22,7 +23,7 @@ struct alteration { /* of one resource */
     struct decision *d;
     int8_t type;
     struct bytes resource;
-    const struct op *ops;
+    struct op *ops; /* sorted by name once they are checked */
     size_t n;
     bool replace;                       /* all that is not named goes */
     struct image_config_entry *entries; /* afterwards; value null: removed */
@@ -92,6 +93,12 @@ static bool check_exists(struct alteration *a)
     return true;
 }
 
+static int by_op_name(const void *a, const void *b)
+{
+    return bytes_cmp(((const struct op *)a)->name, ((const struct op *)b)->name);
+}
+
+/* Sorts them by name, too. */
 static bool check_ops(struct alteration *a)
 {
     for (size_t i = 0; i < a->n; i++) {
@@ -104,12 +111,13 @@ static bool check_ops(struct alteration *a)
                         decision_text(a->d, "%.*s has no value; to remove a setting, delete it",
                                       BYTES_FMT(op->name)));
         }
-        for (size_t k = 0; k < i; k++) {
-            if (bytes_eq(a->ops[k].name, op->name)) {
-                return fail(
-                    a, KE_INVALID_REQUEST,
-                    decision_text(a->d, "%.*s is in the request twice", BYTES_FMT(op->name)));
-            }
+    }
+    qsort(a->ops, a->n, sizeof *a->ops, by_op_name);
+    for (size_t i = 1; i < a->n; i++) {
+        if (bytes_eq(a->ops[i - 1].name, a->ops[i].name)) {
+            return fail(
+                a, KE_INVALID_REQUEST,
+                decision_text(a->d, "%.*s is in the request twice", BYTES_FMT(a->ops[i].name)));
         }
     }
     return true;
@@ -151,15 +159,6 @@ static struct items cut_value(struct arena *a, struct bytes list)
     return out;
 }
 
-static size_t find_item(const struct items *list, struct bytes item)
-{
-    size_t i = 0;
-    while (i < list->n && !bytes_eq(list->v[i], item)) {
-        i++;
-    }
-    return i;
-}
-
 static struct bytes join(struct arena *a, const struct items *list)
 {
     struct buf out = {0};
@@ -180,19 +179,30 @@ static struct bytes edit_list(struct arena *a, struct bytes old, struct bytes va
 {
     struct items change = cut_value(a, value);
     struct items list = cut(a, old, change.n);
-    size_t kept = 0;
+    size_t old_n = 0;
     for (size_t i = 0; i < list.n; i++) {
         if (list.v[i].len) {
-            list.v[kept++] = list.v[i];
+            list.v[old_n++] = list.v[i];
         }
     }
-    list.n = kept;
-    for (size_t i = 0; i < change.n; i++) {
-        size_t at = find_item(&list, change.v[i]);
-        if (append && at == list.n) {
-            list.v[list.n++] = change.v[i];
-        } else if (!append && at < list.n) {
-            memmove(&list.v[at], &list.v[at + 1], (--list.n - at) * sizeof *list.v);
+    list.n = 0;
+    /* the old items, then those of the change: what is the same has the same first place */
+    size_t n = old_n + change.n;
+    struct decision_key *keys = ARENA_ARRAY(a, struct decision_key, n + 1);
+    size_t *taken = ARENA_ARRAY(a, size_t, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        keys[i].name = i < old_n ? list.v[i] : change.v[i - old_n];
+    }
+    const struct decision_places *same = decision_same(a, keys, n);
+    for (size_t i = old_n; i < n && !append; i++) {
+        taken[same[i].first]++;
+    }
+    for (size_t i = 0; i < n; i++) {
+        bool is_old = i < old_n;
+        if (is_old && taken[same[i].first] > 0) {
+            taken[same[i].first]--;
+        } else if (is_old || (append && same[i].first == i)) {
+            list.v[list.n++] = keys[i].name;
         }
     }
     return join(a, &list);
@@ -209,6 +219,11 @@ static bool edit(struct alteration *a, const struct op *op, struct bytes old, st
     }
     old = bytes_is_null(old) ? inherited : old;
     old = bytes_is_null(old) ? bytes_str("") : old;
+    if (old.len + op->value.len > LIST_BYTES_MAX) {
+        return fail(a, KE_INVALID_CONFIG,
+                    decision_text(a->d, "%.*s would be longer than %d bytes", BYTES_FMT(op->name),
+                                  LIST_BYTES_MAX));
+    }
     *out = edit_list(a->d->arena, old, op->value, op->op == OP_APPEND);
     return true;
 }
@@ -223,12 +238,8 @@ static int by_name(const void *a, const void *b)
 
 static const struct op *find_op(const struct alteration *a, struct bytes name)
 {
-    for (size_t i = 0; i < a->n; i++) {
-        if (bytes_eq(a->ops[i].name, name)) {
-            return &a->ops[i];
-        }
-    }
-    return NULL;
+    struct op key = {.name = name};
+    return a->n ? bsearch(&key, a->ops, a->n, sizeof *a->ops, by_op_name) : NULL;
 }
 
 /* Fills entries: what is there now and what the request names, with the value that each gets. */
@@ -356,23 +367,25 @@ void decide_incremental_alter_configs(struct decision *d, const void *request, v
     resp->responses = proto_array(
         d->arena, &incremental_alter_configs_response_alter_configs_resource_response_desc,
         (size_t)(q->resources_n > 0 ? q->resources_n : 0));
+    struct decision_key *keys = ARENA_ARRAY(d->arena, struct decision_key, q->resources_n + 1);
+    for (int32_t i = 0; i < q->resources_n; i++) {
+        keys[i] =
+            (struct decision_key){q->resources[i].resource_name, q->resources[i].resource_type};
+    }
+    const struct decision_places *same =
+        decision_same(d->arena, keys, (size_t)(q->resources_n > 0 ? q->resources_n : 0));
     for (int32_t i = 0; i < q->resources_n; i++) {
         const INC *in = &q->resources[i];
         INC_RESULT *out = &resp->responses[resp->responses_n++];
         struct alteration a = {.d = d, .type = in->resource_type, .resource = in->resource_name};
         struct op *ops = ARENA_ARRAY(d->arena, struct op, in->configs_n + 1);
-        bool twice = false;
         for (int32_t k = 0; k < in->configs_n; k++) {
             ops[k] = (struct op){in->configs[k].name, in->configs[k].value,
                                  in->configs[k].config_operation};
         }
-        for (int32_t k = 0; k < q->resources_n; k++) {
-            twice = twice || (k != i && q->resources[k].resource_type == a.type &&
-                              bytes_eq(q->resources[k].resource_name, a.resource));
-        }
         a.ops = ops;
-        a.n = (size_t)in->configs_n;
-        if (twice) {
+        a.n = (size_t)(in->configs_n > 0 ? in->configs_n : 0);
+        if (same[i].first != same[i].last) {
             fail(&a, KE_INVALID_REQUEST, bytes_str(twice_text));
         } else {
             alter(&a, q->validate_only);
@@ -391,23 +404,25 @@ void decide_alter_configs(struct decision *d, const void *request, void *respons
     resp->responses =
         proto_array(d->arena, &alter_configs_response_alter_configs_resource_response_desc,
                     (size_t)(q->resources_n > 0 ? q->resources_n : 0));
+    struct decision_key *keys = ARENA_ARRAY(d->arena, struct decision_key, q->resources_n + 1);
+    for (int32_t i = 0; i < q->resources_n; i++) {
+        keys[i] =
+            (struct decision_key){q->resources[i].resource_name, q->resources[i].resource_type};
+    }
+    const struct decision_places *same =
+        decision_same(d->arena, keys, (size_t)(q->resources_n > 0 ? q->resources_n : 0));
     for (int32_t i = 0; i < q->resources_n; i++) {
         const OLD *in = &q->resources[i];
         OLD_RESULT *out = &resp->responses[resp->responses_n++];
         struct alteration a = {
             .d = d, .type = in->resource_type, .resource = in->resource_name, .replace = true};
         struct op *ops = ARENA_ARRAY(d->arena, struct op, in->configs_n + 1);
-        bool twice = false;
         for (int32_t k = 0; k < in->configs_n; k++) {
             ops[k] = (struct op){in->configs[k].name, in->configs[k].value, OP_SET};
         }
-        for (int32_t k = 0; k < q->resources_n; k++) {
-            twice = twice || (k != i && q->resources[k].resource_type == a.type &&
-                              bytes_eq(q->resources[k].resource_name, a.resource));
-        }
         a.ops = ops;
-        a.n = (size_t)in->configs_n;
-        if (twice) {
+        a.n = (size_t)(in->configs_n > 0 ? in->configs_n : 0);
+        if (same[i].first != same[i].last) {
             fail(&a, KE_INVALID_REQUEST, bytes_str(twice_text));
         } else {
             alter(&a, q->validate_only);

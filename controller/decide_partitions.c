@@ -212,16 +212,16 @@ void decide_create_partitions(struct decision *d, const void *request, void *res
     resp->results =
         proto_array(d->arena, &create_partitions_response_create_partitions_topic_result_desc,
                     (size_t)(q->topics_n > 0 ? q->topics_n : 0));
+    struct decision_key *keys = ARENA_ARRAY(d->arena, struct decision_key, q->topics_n + 1);
+    for (int32_t i = 0; i < q->topics_n; i++) {
+        keys[i].name = q->topics[i].name;
+    }
+    const struct decision_places *same =
+        decision_same(d->arena, keys, (size_t)(q->topics_n > 0 ? q->topics_n : 0));
     for (int32_t i = 0; i < q->topics_n; i++) {
         struct growth g = {.d = d, .in = &q->topics[i]};
-        int32_t first = 0;
-        bool twice = false;
-        for (int32_t k = 0; k < q->topics_n; k++) {
-            bool same = bytes_eq(q->topics[k].name, g.in->name);
-            first = same && k < i ? k + 1 : first;
-            twice = twice || (same && k != i);
-        }
-        if (first > 0) {
+        bool twice = same[i].first != same[i].last;
+        if (same[i].first != (uint32_t)i) {
             continue; /* answered by the first of that name */
         }
         g.out = &resp->results[resp->results_n++];
@@ -247,61 +247,59 @@ static void refuse(DELETE_RESULT *out, int16_t code, const char *message)
     out->error_message = bytes_str(message);
 }
 
-/* How often the request names this topic, by either way. */
-static int32_t times_named(const DELETE *v, int32_t n, const DELETE *which)
+/* By its name or by its id, not by both, and not by nothing. */
+static bool names_one_way(const DELETE *t)
 {
-    int32_t times = 0;
-    for (int32_t i = 0; i < n; i++) {
-        times += bytes_is_null(which->name)
-                     ? bytes_is_null(v[i].name) && uuid_eq(v[i].topic_id, which->topic_id)
-                     : bytes_eq(v[i].name, which->name);
-    }
-    return times;
+    return bytes_is_null(t->name) != uuid_is_zero(t->topic_id);
 }
 
-/* Is another entry of the request about the same topic, by its other name? */
-static bool named_otherwise(const struct decision *d, const DELETE *v, int32_t n,
-                            const DELETE *which, const struct image_topic *t)
+enum named_by { BY_NOTHING, BY_NAME, BY_ID };
+
+/* What an entry names; each that names nothing stands for itself (its place is its key). */
+static struct decision_key key_of(struct arena *a, const DELETE *t, int32_t at)
 {
-    UNUSED(d);
-    for (int32_t i = 0; i < n; i++) {
-        bool by_name = !bytes_is_null(v[i].name);
-        if (by_name != !bytes_is_null(which->name) &&
-            (by_name ? bytes_eq(v[i].name, t->name) : uuid_eq(v[i].topic_id, t->id))) {
-            return true;
-        }
+    if (!names_one_way(t)) {
+        return (struct decision_key){bytes_of(arena_strndup(a, &at, sizeof at), sizeof at),
+                                     BY_NOTHING};
     }
-    return false;
+    return bytes_is_null(t->name)
+               ? (struct decision_key){bytes_of(t->topic_id.b, sizeof t->topic_id.b), BY_ID}
+               : (struct decision_key){t->name, BY_NAME};
 }
 
-static void delete_one(struct decision *d, const DELETE *v, int32_t n, const DELETE *in,
-                       DELETE_RESULT *out)
+/* The topic of an entry that is named once; NULL: out says what is wrong. */
+static const struct image_topic *find_doomed(const struct decision *d, const DELETE *in, bool twice,
+                                             DELETE_RESULT *out)
 {
     bool by_name = !bytes_is_null(in->name);
     out->name = in->name;
     out->topic_id = in->topic_id;
-    if (by_name == !uuid_is_zero(in->topic_id)) {
+    if (!names_one_way(in)) {
         refuse(out, KE_INVALID_REQUEST,
                by_name ? "a topic is named by its name or by its id, not by both"
                        : "neither a name nor an id is given");
-        return;
+        return NULL;
     }
-    if (times_named(v, n, in) > 1) {
+    if (twice) {
         refuse(out, KE_INVALID_REQUEST, "the topic is in the request twice");
-        return;
+        return NULL;
     }
     const struct image_topic *t =
         by_name ? image_topic_by_name(d->img, in->name) : image_topic_by_id(d->img, in->topic_id);
     if (t == NULL) {
         refuse(out, by_name ? KE_UNKNOWN_TOPIC_OR_PARTITION : KE_UNKNOWN_TOPIC_ID,
                by_name ? "there is no topic of this name" : "there is no topic of this id");
-        return;
     }
-    if (named_otherwise(d, v, n, in, t)) {
+    return t;
+}
+
+static void doom(struct decision *d, const struct image_topic *t, bool twice, DELETE_RESULT *out)
+{
+    struct remove_topic_record r;
+    if (twice) {
         refuse(out, KE_INVALID_REQUEST, "the topic is in the request twice, by name and by id");
         return;
     }
-    struct remove_topic_record r;
     proto_msg_init(&remove_topic_record_msg, &r);
     r.topic_id = t->id;
     decision_add(d, &remove_topic_record_msg, 0, &r);
@@ -309,27 +307,53 @@ static void delete_one(struct decision *d, const DELETE *v, int32_t n, const DEL
     out->topic_id = t->id;
 }
 
+/* The entries of the request; before version 6 it has names only. */
+static const DELETE *doomed(struct decision *d, int16_t version,
+                            const struct delete_topics_request *q, int32_t *n)
+{
+    if (version >= DELETE_BY_STATE_FROM) {
+        *n = q->topics_n > 0 ? q->topics_n : 0;
+        return q->topics;
+    }
+    *n = q->topic_names_n > 0 ? q->topic_names_n : 0;
+    DELETE *v = proto_array(d->arena, &delete_topics_request_delete_topic_state_desc, (size_t)*n);
+    for (int32_t i = 0; i < *n; i++) {
+        v[i].name = q->topic_names[i];
+    }
+    return v;
+}
+
 void decide_delete_topics(struct decision *d, int16_t version, const void *request, void *response)
 {
-    const struct delete_topics_request *q = request;
     struct delete_topics_response *resp = response;
-    const DELETE *v = q->topics;
-    int32_t n = q->topics_n;
-    if (version < DELETE_BY_STATE_FROM) {
-        n = q->topic_names_n;
-        DELETE *states = proto_array(d->arena, &delete_topics_request_delete_topic_state_desc,
-                                     (size_t)(n > 0 ? n : 0));
-        for (int32_t i = 0; i < n; i++) {
-            states[i].name = q->topic_names[i];
-        }
-        v = states;
-    }
-    d->splittable = true;
-    resp->responses = proto_array(d->arena, &delete_topics_response_deletable_topic_result_desc,
-                                  (size_t)(n > 0 ? n : 0));
+    int32_t n;
+    const DELETE *v = doomed(d, version, request, &n);
+    struct decision_key *keys = ARENA_ARRAY(d->arena, struct decision_key, n + 1);
+    const struct image_topic **found = ARENA_ARRAY(d->arena, const struct image_topic *, n + 1);
+    size_t found_n = 0;
+    resp->responses =
+        proto_array(d->arena, &delete_topics_response_deletable_topic_result_desc, (size_t)n);
     for (int32_t i = 0; i < n; i++) {
-        if (times_named(v, i, &v[i]) == 0) {
-            delete_one(d, v, n, &v[i], &resp->responses[resp->responses_n++]);
+        keys[i] = key_of(d->arena, &v[i], i);
+    }
+    const struct decision_places *same = decision_same(d->arena, keys, (size_t)n);
+    for (int32_t i = 0; i < n; i++) {
+        if (same[i].first == (uint32_t)i) {
+            DELETE_RESULT *out = &resp->responses[resp->responses_n++];
+            found[found_n++] = find_doomed(d, &v[i], same[i].last != (uint32_t)i, out);
+        }
+    }
+    /* the same topic by name and by id */
+    for (size_t i = 0; i < found_n; i++) {
+        keys[i] =
+            found[i] ? (struct decision_key){bytes_of(found[i]->id.b, sizeof found[i]->id.b), BY_ID}
+                     : key_of(d->arena, &(DELETE){.name = BYTES_NULL}, (int32_t)i);
+    }
+    same = decision_same(d->arena, keys, found_n);
+    d->splittable = true;
+    for (size_t i = 0; i < found_n; i++) {
+        if (found[i]) {
+            doom(d, found[i], same[i].first != same[i].last, &resp->responses[i]);
         }
     }
 }

@@ -30,12 +30,51 @@ static bool fail(struct creation *c, int16_t code, struct bytes message)
 
 /* ---- name ---- */
 
-static bool check_name(struct creation *c, const struct map *creating)
+/* The topics that are there and would collide with names of the request in metrics, where . and _
+ * are the same; of the names with neither there are none. */
+struct collisions {
+    struct bytes *folded; /* by index of the request; null: its name has neither . nor _ */
+    struct map by_folded; /* to the name that is there (struct bytes) */
+};
+
+static struct bytes fold(struct arena *a, struct bytes name)
+{
+    if (memchr(name.data, '.', name.len) == NULL && memchr(name.data, '_', name.len) == NULL) {
+        return BYTES_NULL;
+    }
+    char *folded = arena_strndup(a, name.data, name.len);
+    for (size_t i = 0; i < name.len; i++) {
+        folded[i] = folded[i] == '.' ? '_' : folded[i];
+    }
+    return bytes_of(folded, name.len);
+}
+
+static void find_collisions(struct decision *d, const struct create_topics_request *q,
+                            struct collisions *c)
+{
+    struct image_topic_iter it = {0};
+    const struct image_topic *t;
+    bool any = false;
+    size_t n = (size_t)(q->topics_n > 0 ? q->topics_n : 0);
+    *c = (struct collisions){.folded = ARENA_ARRAY(d->arena, struct bytes, n + 1)};
+    for (size_t i = 0; i < n; i++) {
+        c->folded[i] = topic_name_is_valid(q->topics[i].name, NULL)
+                           ? fold(d->arena, q->topics[i].name)
+                           : BYTES_NULL;
+        any = any || !bytes_is_null(c->folded[i]);
+    }
+    while (any && (t = image_next_topic(d->img, &it)) != NULL) {
+        struct bytes folded = fold(d->arena, t->name);
+        if (!bytes_is_null(folded)) {
+            map_put(&c->by_folded, folded, (void *)(uintptr_t)&t->name);
+        }
+    }
+}
+
+static bool check_name(struct creation *c, struct bytes folded, const struct collisions *all)
 {
     struct errmsg em = {{0}};
     struct bytes name = c->in->name;
-    struct image_topic_iter it = {0};
-    const struct image_topic *t;
     if (!topic_name_is_valid(name, &em)) {
         return fail(c, KE_INVALID_TOPIC_EXCEPTION, decision_text(c->d, "%s", em.text));
     }
@@ -43,24 +82,13 @@ static bool check_name(struct creation *c, const struct map *creating)
         return fail(c, KE_TOPIC_ALREADY_EXISTS,
                     decision_text(c->d, "Topic '%.*s' already exists.", BYTES_FMT(name)));
     }
-    if (memchr(name.data, '.', name.len) == NULL && memchr(name.data, '_', name.len) == NULL) {
-        return true; /* cannot collide with another name */
-    }
-    struct bytes other = BYTES_NULL;
-    while ((t = image_next_topic(c->d->img, &it)) != NULL && bytes_is_null(other)) {
-        other = topic_names_collide(t->name, name) ? t->name : BYTES_NULL;
-    }
-    map_for_each (s, creating) {
-        if (!bytes_eq(s->key, name) && topic_names_collide(s->key, name)) {
-            other = s->key;
-        }
-    }
-    return bytes_is_null(other) ||
+    const struct bytes *other = bytes_is_null(folded) ? NULL : map_get(&all->by_folded, folded);
+    return other == NULL ||
            fail(c, KE_INVALID_TOPIC_EXCEPTION,
                 decision_text(c->d,
                               "the names %.*s and %.*s would be one in metrics, where . and "
                               "_ are the same",
-                              BYTES_FMT(name), BYTES_FMT(other)));
+                              BYTES_FMT(name), BYTES_FMT(*other)));
 }
 
 /* ---- settings ---- */
@@ -77,17 +105,19 @@ static bool check_configs(struct creation *c)
     struct decision *d = c->d;
     struct errmsg em = {{0}};
     size_t max = (size_t)(c->in->configs_n > 0 ? c->in->configs_n : 0);
+    struct decision_key *keys = ARENA_ARRAY(d->arena, struct decision_key, max + 1);
+    for (size_t i = 0; i < max; i++) {
+        keys[i].name = c->in->configs[i].name;
+    }
+    const struct decision_places *same = decision_same(d->arena, keys, max);
     c->configs = ARENA_ARRAY(d->arena, struct image_config_entry, max + 1);
     bool *changed = ARENA_ARRAY(d->arena, bool, max + 1);
     for (size_t i = 0; i < max; i++) {
-        size_t k = 0;
-        while (k < c->configs_n && !bytes_eq(c->configs[k].name, c->in->configs[i].name)) {
-            k++;
+        if (same[i].last == i) {
+            changed[c->configs_n] = true;
+            c->configs[c->configs_n++] =
+                (struct image_config_entry){c->in->configs[i].name, c->in->configs[i].value};
         }
-        c->configs_n = k == c->configs_n ? k + 1 : c->configs_n;
-        c->configs[k] =
-            (struct image_config_entry){c->in->configs[i].name, c->in->configs[i].value};
-        changed[k] = true;
     }
     for (size_t i = 0; i < c->configs_n; i++) {
         if (bytes_is_null(c->configs[i].value)) {
@@ -208,10 +238,11 @@ static void answer_configs(struct creation *c)
     }
 }
 
-static void create(struct creation *c, const struct map *creating, bool validate_only)
+static void create(struct creation *c, struct bytes folded, const struct collisions *all,
+                   bool validate_only)
 {
     size_t before = c->d->n;
-    if (!check_name(c, creating) || !check_configs(c) ||
+    if (!check_name(c, folded, all) || !check_configs(c) ||
         !(c->in->assignments_n > 0 ? check_assignments(c) : place(c))) {
         return;
     }
@@ -238,17 +269,6 @@ static int64_t total_partitions(const struct decision *d, const struct create_to
     return n;
 }
 
-/* The topics of the request, each name once; *twice gets the names that were there twice. */
-static void count_names(const struct create_topics_request *q, struct map *once, struct map *twice)
-{
-    for (int32_t i = 0; i < q->topics_n; i++) {
-        TOPIC *t = &q->topics[i];
-        if (map_put(once, t->name, t) != NULL) {
-            map_put(twice, t->name, t);
-        }
-    }
-}
-
 static void answer_all(struct decision *d, struct create_topics_response *resp, int16_t code,
                        const char *message)
 {
@@ -265,20 +285,30 @@ static void answer_all(struct decision *d, struct create_topics_response *resp, 
     }
 }
 
+static struct decision_places *same_topics(struct decision *d,
+                                           const struct create_topics_request *q)
+{
+    size_t n = (size_t)(q->topics_n > 0 ? q->topics_n : 0);
+    struct decision_key *keys = ARENA_ARRAY(d->arena, struct decision_key, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        keys[i].name = q->topics[i].name;
+    }
+    return decision_same(d->arena, keys, n);
+}
+
 void decide_create_topics(struct decision *d, const void *request, void *response)
 {
     const struct create_topics_request *q = request;
     struct create_topics_response *resp = response;
-    struct map once = {0};
-    struct map twice = {0};
-    struct map creating = {0};
+    struct collisions all;
     resp->topics = proto_array(d->arena, &create_topics_response_creatable_topic_result_desc,
                                (size_t)(q->topics_n > 0 ? q->topics_n : 0));
-    count_names(q, &once, &twice);
+    const struct decision_places *same = same_topics(d, q);
     bool fits = total_partitions(d, q) <= DECISION_RECORDS_MAX;
+    find_collisions(d, q, &all);
     for (int32_t i = 0; i < q->topics_n; i++) {
         struct creation c = {.d = d, .in = &q->topics[i]};
-        if (map_get(&once, c.in->name) != c.in) {
+        if (same[i].last != (uint32_t)i) {
             continue; /* of a name that is there twice, the last one answers for all */
         }
         c.out = &resp->topics[resp->topics_n++];
@@ -286,13 +316,10 @@ void decide_create_topics(struct decision *d, const void *request, void *respons
         c.out->error_message = BYTES_NULL;
         c.out->configs = NULL;
         c.out->configs_n = 0;
-        if (map_get(&twice, c.in->name)) {
+        if (same[i].first != same[i].last) {
             fail(&c, KE_INVALID_REQUEST, bytes_str("the topic is in the request twice"));
         } else if (fits) {
-            create(&c, &creating, q->validate_only);
-            if (c.out->error_code == 0) {
-                map_put(&creating, c.in->name, (void *)(uintptr_t)c.in);
-            }
+            create(&c, all.folded[i], &all, q->validate_only);
         }
     }
     if (!fits || d->n > DECISION_RECORDS_MAX) {
@@ -300,7 +327,5 @@ void decide_create_topics(struct decision *d, const void *request, void *respons
                    "the request makes more than 10000 partitions and settings at once: create the "
                    "topics in several requests");
     }
-    map_free(&once);
-    map_free(&twice);
-    map_free(&creating);
+    map_free(&all.by_folded);
 }
