@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "runtime/limits.h"
 
 enum { LISTEN_BACKLOG = 1024, SENDV_IOV_MAX = 1024 };
 
@@ -142,10 +144,25 @@ static bool accept_skip(int errnum)
            errnum == EPERM;
 }
 
+/* A new descriptor has the lowest free number, which so tells how many are in use. */
+static bool may_accept(struct io_sock *l)
+{
+    int fd = fcntl(sock_fd(l), F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+        return false;
+    }
+    close(fd);
+    return fd < limits_accept_below();
+}
+
 int posix_accept(struct io_sock *l, int *handle)
 {
     for (;;) {
-        int fd = accept4(sock_fd(l), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd;
+        if (!may_accept(l)) {
+            return ERR_MFILE;
+        }
+        fd = accept4(sock_fd(l), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             *handle = fd;
             return 0;

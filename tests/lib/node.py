@@ -28,8 +28,9 @@ def free_port():
 
 
 class Node:
-    def __init__(self, folder, overrides=(), port=None):
-        self.folder, self.overrides = str(folder), list(overrides)
+    def __init__(self, folder, overrides=(), port=None, prefix=()):
+        """prefix: words in front of the command; what they start must become the node itself (exec)."""
+        self.folder, self.overrides, self.prefix = str(folder), list(overrides), list(prefix)
         self.port = port or free_port()
         self.process = None
         self.log = os.path.join(self.folder, 'node.log')
@@ -39,7 +40,7 @@ class Node:
         return '127.0.0.1:%d' % self.port
 
     def start(self):
-        args = [binary(), 'server', '--data', os.path.join(self.folder, 'data'), '--port', str(self.port)]
+        args = self.prefix + [binary(), 'server', '--data', os.path.join(self.folder, 'data'), '--port', str(self.port)]
         for o in self.overrides:
             args += ['--override', o]
         self.process = subprocess.Popen(args, stdout=open(self.log, 'a'), stderr=subprocess.STDOUT)

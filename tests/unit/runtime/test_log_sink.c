@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +121,7 @@ static void descriptors_are_taken_up_to_the_hard_limit(void **state)
 {
     struct rlimit rl;
     UNUSED(state);
+    assert_int_equal(limits_accept_below(), INT_MAX);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &rl), 0);
     rl.rlim_cur = rl.rlim_max / 2;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &rl), 0);
@@ -127,6 +129,10 @@ static void descriptors_are_taken_up_to_the_hard_limit(void **state)
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &rl), 0);
     assert_true(rl.rlim_cur == rl.rlim_max);
     assert_true(limits_raise_nofile() == rl.rlim_max); /* again: no harm */
+    rl.rlim_cur = rl.rlim_max = 256;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &rl), 0);
+    assert_int_equal(limits_raise_nofile(), 256);
+    assert_int_equal(limits_accept_below(), 192); /* a quarter is kept for files */
     limits_keep_memory();
 }
 

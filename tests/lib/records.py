@@ -1,0 +1,64 @@
+"""Record batches for tests that speak the protocol themselves: batch([b'one', b'two']) is one of magic 2, uncompressed."""
+import struct
+
+from kafkawire import crc32c
+
+
+def _varint(v):
+    v = (v << 1) ^ (v >> 63)
+    out = bytearray()
+    while v > 127:
+        out.append(v & 127 | 128)
+        v >>= 7
+    out.append(v)
+    return bytes(out)
+
+
+def batch(values, time_ms=1700000000000, base=0):
+    """Keys are null; the records' times ascend by a millisecond each."""
+    body = b''
+    for i, v in enumerate(values):
+        record = b'\0' + _varint(i) + _varint(i) + _varint(-1) + _varint(len(v)) + v + _varint(0)
+        body += _varint(len(record)) + record
+    n = len(values)
+    rest = struct.pack('>hiqqqhii', 0, n - 1, time_ms, time_ms + n - 1, -1, -1, -1, n) + body
+    head = struct.pack('>ib', 0, 2)
+    return struct.pack('>qi', base, len(head) + 4 + len(rest)) + head + struct.pack('>I', crc32c(rest)) + rest
+
+
+def values(data):
+    """[(offset, value)] of the batches in the bytes of a fetch; a cut last one is left out. Uncompressed only."""
+    out, at = [], 0
+    while at + 61 <= len(data):
+        base, length = struct.unpack_from('>qi', data, at)
+        if at + 12 + length > len(data):
+            break
+        attributes, = struct.unpack_from('>h', data, at + 21)
+        count, = struct.unpack_from('>i', data, at + 57)
+        assert attributes & 7 == 0
+        pos = at + 61
+        for _ in range(count):
+            _, pos = _read(data, pos)
+            pos += 1
+            _, pos = _read(data, pos)
+            delta, pos = _read(data, pos)
+            key, pos = _read(data, pos)
+            pos += max(key, 0)
+            n, pos = _read(data, pos)
+            out.append((base + delta, bytes(data[pos:pos + n])))
+            pos += max(n, 0)
+            headers, pos = _read(data, pos)
+            assert headers == 0
+        at += 12 + length
+    return out
+
+
+def _read(data, pos):
+    v = shift = 0
+    while True:
+        b = data[pos]
+        pos += 1
+        v |= (b & 127) << shift
+        shift += 7
+        if b < 128:
+            return (v >> 1) ^ -(v & 1), pos
