@@ -4,6 +4,8 @@
 #include "proto_errors.h"
 #include "proto_messages.h"
 
+enum { MAP_ENTRY_BYTES = 48 }; /* about what map.h takes for one */
+
 /* A partition as the session remembers it. Key: topic id or name, then the index. */
 struct cached {
     struct list node; /* in the session's order */
@@ -15,6 +17,7 @@ struct cached {
 };
 
 struct session {
+    struct fetch_sessions *fs;
     struct list lru; /* in fs->lru: oldest use first */
     int32_t id;
     int32_t epoch; /* expected next */
@@ -30,6 +33,8 @@ struct fetch_sessions {
     unsigned shard;
     unsigned shards;
     uint32_t slots_max;
+    size_t bytes_max;
+    size_t bytes; /* of all partitions of all sessions */
     uint32_t (*random)(void *ctx);
     void *ctx;
     struct map by_id;
@@ -38,8 +43,14 @@ struct fetch_sessions {
 
 /* ---- one session ---- */
 
+static size_t cached_bytes(size_t key_len)
+{
+    return sizeof(struct cached) + key_len + MAP_ENTRY_BYTES;
+}
+
 static void cached_remove(struct session *s, struct cached *c)
 {
+    s->fs->bytes -= cached_bytes(c->key_len);
     map_remove(&s->parts, bytes_of(c->key, c->key_len));
     list_remove(&c->node);
     mem_free(c);
@@ -74,6 +85,7 @@ static struct cached *session_put(struct session *s, const struct fetch_part *p,
     struct cached *c = map_get(&s->parts, key);
     if (c == NULL) {
         c = mem_zalloc(sizeof *c + key.len);
+        s->fs->bytes += cached_bytes(key.len);
         c->key_len = key.len;
         memcpy(c->key, key.data, key.len);
         c->high_watermark = -1;
@@ -81,7 +93,9 @@ static struct cached *session_put(struct session *s, const struct fetch_part *p,
         map_put(&s->parts, bytes_of(c->key, c->key_len), c);
         list_push_back(&s->order, &c->node);
     }
+    bool named = c->part.named;
     c->part = *p;
+    c->part.named = named || p->named;
     c->part.topic = s->by_id ? BYTES_NULL : bytes_of(c->key, c->key_len - 4);
     return c;
 }
@@ -103,11 +117,18 @@ static bool cached_news(struct session *s, struct cached *c, const struct fetch_
 /* ---- the table ---- */
 
 struct fetch_sessions *fetch_sessions_new(unsigned shard, unsigned shards, uint32_t slots_max,
-                                          uint32_t (*random)(void *ctx), void *ctx)
+                                          size_t bytes_max, uint32_t (*random)(void *ctx),
+                                          void *ctx)
 {
     struct fetch_sessions *fs = MEM_NEW(struct fetch_sessions);
     *fs = (struct fetch_sessions){
-        .shard = shard, .shards = shards, .slots_max = slots_max, .random = random, .ctx = ctx};
+        .shard = shard,
+        .shards = shards,
+        .slots_max = slots_max,
+        .bytes_max = bytes_max,
+        .random = random,
+        .ctx = ctx,
+    };
     list_init(&fs->lru);
     return fs;
 }
@@ -136,6 +157,11 @@ uint32_t fetch_sessions_count(const struct fetch_sessions *fs)
     return (uint32_t)fs->by_id.count;
 }
 
+size_t fetch_sessions_bytes(const struct fetch_sessions *fs)
+{
+    return fs->bytes;
+}
+
 static struct session *find(const struct fetch_sessions *fs, int32_t id)
 {
     return map_get(&fs->by_id, bytes_of(&id, sizeof id));
@@ -158,8 +184,24 @@ static int32_t new_id(struct fetch_sessions *fs)
     }
 }
 
-/* Room for a newcomer of so many partitions? */
-static bool make_room(struct fetch_sessions *fs, bool privileged, uint32_t size, int64_t now)
+/* Enough memory for so many bytes more? Idle sessions make way. */
+static bool make_bytes(struct fetch_sessions *fs, size_t bytes, int64_t now)
+{
+    while (fs->bytes + bytes > fs->bytes_max) {
+        if (list_empty(&fs->lru)) {
+            return false;
+        }
+        struct session *oldest = LIST_ENTRY(fs->lru.next, struct session, lru);
+        if (now - oldest->used_ms <= FETCH_SESSION_IDLE_MS) {
+            return false;
+        }
+        remove_session(fs, oldest);
+    }
+    return true;
+}
+
+/* A free slot for a newcomer of so many partitions? */
+static bool make_slot(struct fetch_sessions *fs, bool privileged, uint32_t size, int64_t now)
 {
     if (fs->by_id.count < fs->slots_max) {
         return true;
@@ -211,7 +253,7 @@ static void take_wish(const struct fetch_request_fetch_topic *t,
 static void list_wishes(struct fetch_begin *b)
 {
     const struct fetch_request *q = b->req;
-    struct session scratch = {.by_id = b->by_id};
+    struct session scratch = {.by_id = b->by_id}; /* for its keys */
     struct map seen = {0};
     size_t total = 0;
     for (int32_t i = 0; i < q->topics_n; i++) {
@@ -287,20 +329,25 @@ static void begin_incremental(struct fetch_sessions *fs, struct fetch_begin *b)
         b->error = KE_INVALID_FETCH_SESSION_EPOCH;
         return;
     }
+    s->used_ms = b->now_ms; /* it is not idle */
+    list_remove(&s->lru);
+    list_push_back(&fs->lru, &s->lru);
     list_wishes(b);
     for (uint32_t i = 0; i < b->n; i++) {
         session_put(s, &b->parts[i], b->arena);
     }
     forget(s, b);
+    if (!make_bytes(fs, 0, b->now_ms)) {
+        remove_session(fs, s);
+        b->error = KE_FETCH_SESSION_ID_NOT_FOUND;
+        return;
+    }
     if (list_empty(&s->order)) {
         remove_session(fs, s);
         return; /* sessionless, with what the request names */
     }
     list_session(s, b);
     s->epoch = next_epoch(s->epoch);
-    s->used_ms = b->now_ms;
-    list_remove(&s->lru);
-    list_push_back(&fs->lru, &s->lru);
     b->epoch = s->epoch;
     b->mode = FETCH_INCREMENTAL;
 }
@@ -327,10 +374,15 @@ void fetch_session_begin(struct fetch_sessions *fs, struct fetch_begin *b)
 
 static void end_full(struct fetch_sessions *fs, struct fetch_begin *b)
 {
-    if (!make_room(fs, b->privileged, b->n, b->now_ms)) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < b->n; i++) {
+        bytes += cached_bytes(4 + (b->by_id ? sizeof(struct uuid) : b->parts[i].topic.len));
+    }
+    if (!make_bytes(fs, bytes, b->now_ms) || !make_slot(fs, b->privileged, b->n, b->now_ms)) {
         return;
     }
     struct session *s = MEM_NEW(struct session);
+    s->fs = fs;
     list_init(&s->order);
     s->id = new_id(fs);
     s->epoch = next_epoch(FETCH_EPOCH_INITIAL);
@@ -366,6 +418,9 @@ static void end_incremental(struct fetch_sessions *fs, struct fetch_begin *b)
         struct cached *c =
             map_get(&s->parts, part_key(s, p->topic, p->topic_id, p->index, b->arena));
         p->respond = c == NULL || cached_news(s, c, p);
+        if (c) {
+            c->part.named = p->named;
+        }
     }
 }
 

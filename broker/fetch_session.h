@@ -11,7 +11,10 @@
  *
  * Limits: slots_max sessions per shard. When they are used up, the session unused for longest goes
  * if that is over two minutes, else one smaller than the newcomer that is older than that; else the
- * newcomer gets no session (id 0) and works without.
+ * newcomer gets no session (id 0) and works without. bytes_max of memory for all of them (ours: in
+ * Kafka a client may name partitions, real or not, until the heap is full): idle ones go first,
+ * then the newcomer gets none; a session that outgrows it ends, and its client, told that it is not
+ * found, starts anew.
  *
  * Shard: the session's. Requests and parts in it belong to the asker; a part's topic name points
  * into its arena or its request. */
@@ -38,6 +41,7 @@ struct fetch_part {
     struct bytes topic; /* empty when the request names topics by id */
     struct uuid topic_id;
     int32_t index;
+    bool named; /* topic_id was that of a topic: it is unknown by name then, once that is gone */
     int32_t current_leader_epoch;
     int32_t last_fetched_epoch;
     int32_t max_bytes;
@@ -77,9 +81,11 @@ struct fetch_sessions;
 
 /* shard and shards make the ids; random is the caller's source for them. */
 struct fetch_sessions *fetch_sessions_new(unsigned shard, unsigned shards, uint32_t slots_max,
-                                          uint32_t (*random)(void *ctx), void *ctx);
+                                          size_t bytes_max, uint32_t (*random)(void *ctx),
+                                          void *ctx);
 void fetch_sessions_free(struct fetch_sessions *fs);
 uint32_t fetch_sessions_count(const struct fetch_sessions *fs);
+size_t fetch_sessions_bytes(const struct fetch_sessions *fs);
 static inline unsigned fetch_session_shard(int32_t id, unsigned shards)
 {
     return (uint32_t)id % shards;

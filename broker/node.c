@@ -23,7 +23,11 @@
 #include "controller/messages.h"
 #include "storage/log_dir.h"
 
-enum { FILES_DEFAULT = 8192, FILES_LEAST = 64 };
+enum {
+    FILES_DEFAULT = 8192,
+    FILES_LEAST = 64,
+    SESSIONS_SHARE = 4, /* fetch sessions may take a fourth of what requests may, beside it */
+};
 
 /* ---- small facts ---- */
 
@@ -317,9 +321,9 @@ static int shard_start(struct shard *sh, void *user)
     if (n->config->is_broker) {
         uint32_t slots = (uint32_t)n->config->v.max_incremental_fetch_session_cache_slots;
         ns->partitions = partition_manager_new(ns);
-        ns->sessions =
-            fetch_sessions_new(ns->index, n->data_shards,
-                               (slots + n->data_shards - 1) / n->data_shards, random_cb, ns);
+        ns->sessions = fetch_sessions_new(ns->index, n->data_shards,
+                                          (slots + n->data_shards - 1) / n->data_shards,
+                                          (size_t)sh->budget.limit / SESSIONS_SHARE, random_cb, ns);
     }
     if (sh->index == 0) {
         sh->on_interrupt = on_interrupt;

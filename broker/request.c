@@ -15,7 +15,9 @@ enum {
     POOL_MAX = 128,         /* requests kept for the next ones, per shard */
     POOL_ARENA_MAX = 16384, /* an arena that used more gives its memory back */
     ARENA_LEAST = 1 << 20,  /* what decoding may always take ... */
-    ARENA_PER_BYTE = 64,    /* ... and on top of it per byte of the frame */
+    ARENA_PER_BYTE = 64,    /* ... and on top of it per byte of the frame, up to ... */
+    ARENA_SHARE = 16,       /* ... this part of the shard's budget */
+    ARENA_FREE = 64 << 10,  /* more than this is charged to the budget */
 };
 
 struct request_pool {
@@ -213,6 +215,30 @@ static void note_client(struct request *r)
     s->client_id[n] = '\0';
 }
 
+/* A frame of many tiny elements is larger decoded than on the wire, and its handler takes a
+ * multiple of that again for the answer, so one request may decode into a part of the budget only.
+ */
+static size_t arena_limit(const struct node_shard *ns, size_t body)
+{
+    size_t most = (size_t)ns->shard->budget.limit / ARENA_SHARE;
+    size_t want = body * ARENA_PER_BYTE;
+    return ARENA_LEAST + (want < most ? want : most);
+}
+
+static int decode(struct request *r)
+{
+    const struct conn_req *cr = r->cr;
+    const struct proto_message *m = proto_request(r->hdr.api_key);
+    struct bytes body = bytes_of(cr->frame.data + r->hdr.body_at, cr->frame.len - r->hdr.body_at);
+    r->arena.limit = arena_limit(r->ns, body.len);
+    r->body = proto_array(&r->arena, m->root, 1);
+    int err = proto_decode(m, r->hdr.version, body, NULL, &r->arena, r->body);
+    if (r->arena.used > ARENA_FREE) {
+        conn_req_charge(r->cr, r->arena.used);
+    }
+    return err;
+}
+
 static void on_request(struct conn_req *cr)
 {
     struct node_shard *ns = node_shard_of(cr->shard);
@@ -241,11 +267,11 @@ static void on_request(struct conn_req *cr)
         return;
     }
     note_client(r);
-    const struct proto_message *m = proto_request(r->hdr.api_key);
-    struct bytes body = bytes_of(cr->frame.data + r->hdr.body_at, cr->frame.len - r->hdr.body_at);
-    r->arena.limit = ARENA_LEAST + body.len * ARENA_PER_BYTE;
-    r->body = proto_array(&r->arena, m->root, 1);
-    err = proto_decode(m, r->hdr.version, body, NULL, &r->arena, r->body);
+    err = decode(r);
+    if (err == ERR_NOMEM) {
+        request_refuse(r, "the request names more than fits in memory (request.memory.bytes)");
+        return;
+    }
     if (err) {
         request_refuse(r, "the request does not decode (%s)", err_text(err));
         return;

@@ -36,6 +36,12 @@ void req_free(struct conn_shard *cs, struct req *r)
     mem_free(r);
 }
 
+void conn_req_charge(struct conn_req *req, size_t bytes)
+{
+    ASSERT_ON_SHARD(req->shard);
+    conn_charge(conn_shard_get(req->shard), CONTAINER_OF(req, struct req, base), bytes);
+}
+
 static void release_mem(struct chunk *c, struct shard *sh)
 {
     UNUSED(sh);
@@ -309,12 +315,22 @@ void conn_fail(struct conn_priv *c, const char *why)
     conn_close(&c->base);
 }
 
+/* Peers that speak something else are told from their first four bytes. */
+static const char *other_language(int32_t len)
+{
+    enum { TLS_HANDSHAKE = 0x1603, GET = 0x47455420, HEAD = 0x48454144, POST = 0x504f5354 };
+    if (len >> 16 == TLS_HANDSHAKE) {
+        return "; TLS begins so, and is not spoken here";
+    }
+    return len == GET || len == HEAD || len == POST ? "; HTTP begins so" : "";
+}
+
 void conn_fail_length(struct conn_priv *c, int32_t len)
 {
     log_limited(c->base.shard->log, &conn_shard_of(c)->limit, LOG_WARN, "connection",
                 "closed: a request says it is %d bytes long, allowed are 1 to %u "
-                "(socket.request.max.bytes) peer=%s",
-                len, c->base.limits->frame_bytes_max, c->base.peer);
+                "(socket.request.max.bytes)%s peer=%s",
+                len, c->base.limits->frame_bytes_max, other_language(len), c->base.peer);
     conn_close(&c->base);
 }
 

@@ -106,6 +106,9 @@ void conn_drain(struct conn *c);
  * answer" (acks=0). May be called from inside on_request. The first chunk must begin with the
  * 4-byte length prefix: the caller writes whole frames. */
 void conn_reply(struct conn_req *req, struct list *chunks);
+/* Charges the budget for memory that the owner takes for this request besides its frame (decoded
+ * form), until it is answered. */
+void conn_req_charge(struct conn_req *req, size_t bytes);
 /* A reply that is one block of memory, which the connection frees with mem_free. */
 void conn_reply_mem(struct conn_req *req, uint8_t *data, size_t len);
 /* For chunk lists: a MEM chunk that frees data with mem_free when done. */

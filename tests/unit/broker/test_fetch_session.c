@@ -87,10 +87,15 @@ static int32_t open_session(struct fetch_sessions *fs, int32_t parts, int64_t no
     return c.b.session_id;
 }
 
-static struct fetch_sessions *sessions(uint32_t slots)
+static struct fetch_sessions *sessions_bounded(uint32_t slots, size_t bytes_max)
 {
     seed = 7;
-    return fetch_sessions_new(1, 3, slots, next_random, &seed);
+    return fetch_sessions_new(1, 3, slots, bytes_max, next_random, &seed);
+}
+
+static struct fetch_sessions *sessions(uint32_t slots)
+{
+    return sessions_bounded(slots, 1 << 20);
 }
 
 static void test_id_carries_the_shard(void **state)
@@ -275,6 +280,36 @@ static void test_slots(void **state)
     fetch_sessions_free(fs);
 }
 
+/* Room for 10 partitions in all. */
+static void test_memory(void **state)
+{
+    (void)state;
+    struct fetch_sessions *measure = sessions(10);
+    open_session(measure, 1, 0);
+    size_t ten = fetch_sessions_bytes(measure) * 10;
+    fetch_sessions_free(measure);
+    struct fetch_sessions *fs = sessions_bounded(10, ten);
+    int64_t now = 1000;
+    int32_t idle = open_session(fs, 4, now);
+    now += FETCH_SESSION_IDLE_MS;
+    int32_t busy = open_session(fs, 6, now);
+    assert_true(idle > 0 && busy > 0);
+    assert_int_equal(open_session(fs, 1, now), 0); /* full, and none has been idle long enough */
+    assert_true(open_session(fs, 1, now + 1) > 0); /* the idle one makes way */
+    assert_int_equal(begin_error(fs, idle, 1, false), KE_FETCH_SESSION_ID_NOT_FOUND);
+    assert_int_equal(fetch_sessions_bytes(fs), ten / 10 * 7);
+    /* One that outgrows the memory ends. */
+    struct call c;
+    call_init(&c, busy, 1, 6, 4);
+    c.b.now_ms = now + 2;
+    fetch_session_begin(fs, &c.b);
+    assert_int_equal(c.b.error, KE_FETCH_SESSION_ID_NOT_FOUND);
+    arena_free(&c.arena);
+    assert_int_equal(begin_error(fs, busy, 1, false), KE_FETCH_SESSION_ID_NOT_FOUND);
+    assert_int_equal(fetch_sessions_bytes(fs), ten / 10);
+    fetch_sessions_free(fs);
+}
+
 static void test_named_twice(void **state)
 {
     (void)state;
@@ -300,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_moved_on_meanwhile),
         cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_memory),
         cmocka_unit_test(test_named_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
