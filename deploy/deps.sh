@@ -20,6 +20,7 @@ if [ "${VERSION_ID:-12}" != 12 ]; then
   test=("${test[@]/libclang-rt-14-dev/libclang-rt-dev}")
 fi
 
+command -v apt-get >/dev/null || { echo "deps: this needs Debian 12 or 13 (there is no apt-get here)" >&2; exit 1; }
 [ "$(id -u)" = 0 ] && sudo=() || sudo=(sudo)
 
 missing() {  # prints the packages of its arguments that are not installed

@@ -24,6 +24,50 @@ def kafka(tool, *args, **kw):
     return run(KAFKA, tool, *args, **kw)
 
 
+def more_tools(n, servers):
+    status, out, err = kafka('verifiable-producer', *servers, '--topic', 'ver', '--max-messages', '500', '--acks', '-1', '--throughput', '400',
+                             '--value-prefix', '7')
+    end = [json.loads(line) for line in out.splitlines() if '"tool_data"' in line]
+    check('verifiable-producer --acks -1 --throughput', len(end) == 1 and end[0]['acked'] == 500 and end[0]['avg_throughput'] < 450, out[-500:] + err)
+    status, out, err = kafka('console-consumer', *servers, '--topic', 'ver', '--partition', '0', '--offset', '300', '--max-messages', '500',
+                             '--timeout-ms', '20000')
+    check('console-consumer --partition --offset N', out.split() == ['7.%d' % i for i in range(500)], out[-300:] + err)
+    status, out, err = kafka('console-consumer', *servers, '--topic', 'one', '--partition', '0', '--offset', '490', '--timeout-ms', '3000',
+                             '--formatter-property', 'print.offset=true', '--formatter-property', 'print.partition=true')
+    check('console-consumer --offset 490 to the end', out == ''.join('Partition:0\tOffset:%d\tvalue %d\n' % (i, i) for i in range(490, 500)), out + err)
+    for codec in ('none', 'gzip', 'snappy', 'lz4', 'zstd'):
+        status, out, err = kafka('producer-perf-test', '--bootstrap-server', n.servers, '--topic', 'perf-' + codec, '--num-records', '20000',
+                                 '--record-size', '500', '--throughput', '-1', '--command-property', 'acks=all', 'compression.type=' + codec)
+        check('producer-perf-test ' + codec, status == 0 and out.splitlines()[-1].startswith('20000 records sent'), out[-500:] + err[-500:])
+        status, out, err = kafka('get-offsets', *servers, '--topic', 'perf-' + codec)
+        check('get-offsets after it, ' + codec, out == 'perf-%s:0:20000\n' % codec, out + err)
+    status, out, err = kafka('log-dirs', *servers, '--describe', '--topic-list', 'one')
+    dirs = json.loads(out.splitlines()[-1])['brokers'][0]['logDirs'] if status == 0 else []
+    check('log-dirs --describe', len(dirs) == 1 and dirs[0]['error'] is None and dirs[0]['partitions'][0]['partition'] == 'one-0' and
+          dirs[0]['partitions'][0]['size'] > 0, out + err)
+    status, out, err = kafka('features', '--bootstrap-server', n.servers, 'describe')
+    check('features describe', status == 0 and 'Feature: metadata.version' in out and 'Feature: kraft.version' in out, out + err)
+    status, out, err = kafka('cluster', 'cluster-id', '--bootstrap-server', n.servers)
+    check('cluster cluster-id', re.fullmatch(r'Cluster ID: \S{22}\n', out) is not None, out + err)
+    status, out, err = kafka('metadata-quorum', '--bootstrap-server', n.servers, 'describe', '--replication')
+    check('metadata-quorum describe --replication', status == 0 and 'Leader' in out.splitlines()[-1], out + err)
+    status, out, err = kafka('configs', *servers, '--alter', '--entity-type', 'brokers', '--entity-default', '--add-config', 'log.retention.ms=7200000')
+    check('configs --alter of all brokers', status == 0 and 'Completed updating default config for brokers' in out, out + err)
+    status, out, err = kafka('configs', *servers, '--describe', '--entity-type', 'brokers', '--entity-default')
+    check('configs --describe of all brokers', 'log.retention.ms=7200000' in out, out + err)
+    status, out, err = kafka('configs', *servers, '--alter', '--entity-type', 'brokers', '--entity-default', '--delete-config', 'log.retention.ms')
+    check('configs --delete-config of all brokers', status == 0, out + err)
+
+
+def java_client(n):
+    """The checks of JavaClient.java: one result each."""
+    status, out, err = kafka('java', os.path.join(ROOT, 'tests/compat/JavaClient.java'), n.servers, timeout=600)
+    found = re.findall(r'^(ok|FAILED) ([^:\n]*)(.*)$', out, re.M)
+    for verdict, name, why in found:
+        check('Java client: ' + name, verdict == 'ok', why)
+    check('Java client: to its end', len(found) >= 25 and status == (0 if all(f[0] == 'ok' for f in found) else 1), out[-500:] + err[-500:])
+
+
 def main():
     folder = tempfile.mkdtemp(prefix='java-tools-')
     with Node(folder) as n:
@@ -67,6 +111,8 @@ def main():
         check('broker-api-versions', status == 0 and '\tProduce(0): 0 to 13 [usable: 13],' in out, out + err)
         status, out, err = kafka('metadata-quorum', *servers, 'describe', '--status')
         check('metadata-quorum describe --status', status == 0 and 'LeaderId:' in out, out + err)
+        more_tools(n, servers)
+        java_client(n)
         status, out, err = kafka('topics', *servers, '--delete', '--topic', 'j')
         check('topics --delete', status == 0, out + err)
         n.stop()

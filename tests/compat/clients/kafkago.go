@@ -1,0 +1,96 @@
+// segmentio/kafka-go against one node: a writer and a reader of one partition with every codec, and the admin calls of its client.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+var failed bool
+
+func check(name string, f func() error) {
+	if err := f(); err != nil {
+		failed = true
+		fmt.Printf("FAILED %s: %v\n", name, err)
+	} else {
+		fmt.Printf("ok %s\n", name)
+	}
+}
+
+func roundTrip(ctx context.Context, server, name string, codec kafka.Compression) error {
+	topic := "kafkago-" + name
+	w := &kafka.Writer{Addr: kafka.TCP(server), Topic: topic, RequiredAcks: kafka.RequireAll, Compression: codec, AllowAutoTopicCreation: true,
+		BatchTimeout: 5 * time.Millisecond}
+	defer w.Close()
+	var all []kafka.Message
+	for i := 0; i < 500; i++ {
+		all = append(all, kafka.Message{Key: []byte(fmt.Sprint("k", i)), Value: []byte(fmt.Sprint("v", i)), Headers: []kafka.Header{{Key: "h", Value: []byte{byte(i)}}}})
+	}
+	if err := w.WriteMessages(ctx, all...); err != nil {
+		return err
+	}
+	r := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{server}, Topic: topic, Partition: 0, MaxWait: 500 * time.Millisecond})
+	defer r.Close()
+	for i := 0; i < 500; i++ {
+		m, err := r.ReadMessage(ctx)
+		if err != nil || m.Offset != int64(i) || string(m.Key) != fmt.Sprint("k", i) || string(m.Value) != fmt.Sprint("v", i) || m.Headers[0].Value[0] != byte(i) {
+			return fmt.Errorf("record %d came as %d %s %s: %v", i, m.Offset, m.Key, m.Value, err)
+		}
+	}
+	return nil
+}
+
+func admin(ctx context.Context, server string) error {
+	c := &kafka.Client{Addr: kafka.TCP(server), Timeout: 30 * time.Second}
+	made, err := c.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: "kafkago-adm", NumPartitions: 2, ReplicationFactor: 1}}})
+	if err != nil || made.Errors["kafkago-adm"] != nil {
+		return fmt.Errorf("CreateTopics: %v %v", made, err)
+	}
+	md, err := c.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{"kafkago-adm"}})
+	if err != nil || len(md.Topics) != 1 || len(md.Topics[0].Partitions) != 2 || len(md.Brokers) != 1 {
+		return fmt.Errorf("Metadata: %v %v", md, err)
+	}
+	altered, err := c.IncrementalAlterConfigs(ctx, &kafka.IncrementalAlterConfigsRequest{Resources: []kafka.IncrementalAlterConfigsRequestResource{{
+		ResourceType: kafka.ResourceTypeTopic, ResourceName: "kafkago-adm",
+		Configs:      []kafka.IncrementalAlterConfigsRequestConfig{{Name: "retention.ms", Value: "60000", ConfigOperation: kafka.ConfigOperationSet}}}}})
+	if err != nil || altered.Resources[0].Error != nil {
+		return fmt.Errorf("IncrementalAlterConfigs: %v %v", altered, err)
+	}
+	told, err := c.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{{
+		ResourceType: kafka.ResourceTypeTopic, ResourceName: "kafkago-adm", ConfigNames: []string{"retention.ms"}}}})
+	if err != nil || told.Resources[0].ConfigEntries[0].ConfigValue != "60000" {
+		return fmt.Errorf("DescribeConfigs: %v %v", told, err)
+	}
+	offsets, err := c.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{"kafkago-none": {kafka.FirstOffsetOf(0), kafka.LastOffsetOf(0)}}})
+	if err != nil || offsets.Topics["kafkago-none"][0].FirstOffset != 0 || offsets.Topics["kafkago-none"][0].LastOffset != 500 {
+		return fmt.Errorf("ListOffsets: %v %v", offsets, err)
+	}
+	if v, err := c.ApiVersions(ctx, &kafka.ApiVersionsRequest{}); err != nil || v.Error != nil {
+		return fmt.Errorf("ApiVersions: %v %v", v, err)
+	}
+	gone, err := c.DeleteTopics(ctx, &kafka.DeleteTopicsRequest{Topics: []string{"kafkago-adm"}})
+	if err != nil || gone.Errors["kafkago-adm"] != nil {
+		return fmt.Errorf("DeleteTopics: %v %v", gone, err)
+	}
+	return nil
+}
+
+func main() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	server := os.Args[1]
+	for _, c := range []struct {
+		name  string
+		codec kafka.Compression
+	}{{"none", 0}, {"gzip", kafka.Gzip}, {"snappy", kafka.Snappy}, {"lz4", kafka.Lz4}, {"zstd", kafka.Zstd}} {
+		check("produce and fetch, "+c.name, func() error { return roundTrip(ctx, server, c.name, c.codec) })
+	}
+	check("admin", func() error { return admin(ctx, server) })
+	if failed {
+		os.Exit(1)
+	}
+}
