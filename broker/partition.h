@@ -14,7 +14,7 @@
  *
  * Failure modes: a log that cannot be opened or whose directory went offline leaves the partition
  * without log; every question to it is answered with ERR_OFFLINE (KAFKA_STORAGE_ERROR). A full disk
- * refuses appends and nothing else.
+ * refuses appends and nothing else; a log that it leaves no room to make is made later.
  *
  * Shard: home shard of the partition. */
 #ifndef BROKER_PARTITION_H
@@ -33,16 +33,24 @@ struct partition_manager;
 
 enum { PARTITION_KEY = 20 }; /* topic id, partition index (big-endian) */
 
+/* Why there is no log, and what opening it needs once more. */
+struct partition_unopened {
+    bool again; /* there was no space: it is tried again */
+    bool held;  /* a directory holds it: args say where and from which offsets on */
+    struct plog_open_args args;
+};
+
 struct partition {
     struct partition_manager *pm;
     uint8_t key[PARTITION_KEY];
     struct topic_settings *topic; /* a reference: name, id, settings */
     int32_t index;
-    struct plog *log; /* NULL: could not be opened */
-    bool offline;     /* no log, or its directory failed */
-    bool gone;        /* removed; only its flush is still out */
-    struct list all;  /* in pm->all */
-    uint64_t bytes;   /* appended since it was opened: what parked fetches count */
+    struct plog *log;                    /* NULL: could not be opened */
+    bool offline;                        /* no log, or its directory failed */
+    struct partition_unopened *unopened; /* NULL: there is, or was, a log */
+    bool gone;                           /* removed; only its flush is still out */
+    struct list all;                     /* in pm->all */
+    uint64_t bytes; /* appended since it was opened: what parked fetches count */
 
     /* replica state, as the image says */
     int32_t leader; /* -1: none */
@@ -75,6 +83,10 @@ void partition_advance(struct partition *p);
 /* Everything that waits is answered: the partition is going away, or its log went offline. code is
  * a wire code for appends; fetches are woken and see for themselves. */
 void partition_release_waiters(struct partition *p, int16_t code);
+
+/* partition_open.c: opens or makes the log. On failure the partition is offline. */
+void partition_open(struct partition *p, const struct image_partition *ip);
+void partition_reopen_cb(struct timer *t); /* those that found no space; user: the manager */
 
 /* partition_manager.c: frees one that nothing refers to any more. */
 void partition_free(struct partition *p);

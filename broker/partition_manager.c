@@ -13,9 +13,7 @@
 #include "storage/log_dir.h"
 
 enum {
-    NAME_MAX_LEN = 300,   /* topic (249), dash, partition */
     RETENTION_SLICE = 64, /* partitions looked at in one turn */
-    RETENTION_FIRST_MS = 30000,
 };
 
 static const struct config *config_of(const struct partition_manager *pm)
@@ -171,6 +169,7 @@ struct partition_manager *partition_manager_new(struct node_shard *ns)
     task_init(&pm->failed_task, failed_task, pm);
     pm->tick = (struct timer){.cb = tick_cb, .user = pm};
     pm->retention = (struct timer){.cb = retention_cb, .user = pm};
+    pm->reopen = (struct timer){.cb = partition_reopen_cb, .user = pm};
     pm->topics.config = c;
     pm->topics.node_id = ns->node->id;
     struct log_store_options opt = {.file_limit = node_file_limit(ns->node)};
@@ -195,6 +194,7 @@ void partition_free(struct partition *p)
 {
     ASSERT(p->gone && !p->flushing);
     topic_settings_put(p->topic);
+    mem_free(p->unopened);
     mem_free(p);
 }
 
@@ -205,6 +205,7 @@ void partition_manager_free(struct partition_manager *pm)
     }
     timer_cancel(pm->ns->shard, &pm->tick);
     timer_cancel(pm->ns->shard, &pm->retention);
+    timer_cancel(pm->ns->shard, &pm->reopen);
     while (!list_empty(&pm->all)) {
         struct partition *p = LIST_ENTRY(pm->all.next, struct partition, all);
         if (p->log) {
@@ -236,159 +237,7 @@ struct topic_settings *partition_manager_topic(struct partition_manager *pm,
     return topic_settings_find(&pm->topics, img, topic);
 }
 
-/* ---- opening ---- */
-
-/* The directory that held the partition when the node started; NULL: none. */
-static const struct log_dir *dir_holding(const struct node *n, const char *name)
-{
-    for (unsigned d = 0; d < n->log_dirs_n; d++) {
-        const struct log_dir *dir = n->log_dirs[d];
-        size_t lo = 0;
-        size_t hi = dir ? dir->entry_count : 0;
-        while (lo < hi) {
-            size_t mid = (lo + hi) / 2;
-            int c = strcmp(dir->entries[mid].name, name);
-            if (c == 0) {
-                return dir->entries[mid].kind == LOG_DIR_PLAIN ? dir : NULL;
-            }
-            if (c < 0) {
-                lo = mid + 1;
-            } else {
-                hi = mid;
-            }
-        }
-    }
-    return NULL;
-}
-
-/* Where a new partition goes: where the metadata says, else the online directory with the fewest
- * partitions of this shard. NULL: every directory is offline. */
-static const struct log_dir *dir_for_new(const struct partition_manager *pm,
-                                         const struct image_partition *ip)
-{
-    const struct node *n = pm->ns->node;
-    const struct log_dir *best = NULL;
-    for (unsigned d = 0; d < n->log_dirs_n; d++) {
-        const struct log_dir *dir = n->log_dirs[d];
-        if (dir == NULL || pm->store.dir_offline[d]) {
-            continue;
-        }
-        for (uint32_t r = 0; r < ip->replicas_n && r < ip->directories_n; r++) {
-            if (ip->replicas[r] == n->id && uuid_eq(ip->directories[r], dir->meta.directory_id)) {
-                return dir;
-            }
-        }
-        if (best == NULL || pm->per_dir[d] < pm->per_dir[best->index]) {
-            best = dir;
-        }
-    }
-    return best;
-}
-
-static void open_args(const struct log_dir *dir, const char *name, const struct log_config *lc,
-                      struct plog_open_args *a)
-{
-    *a = (struct plog_open_args){
-        .dir_index = dir->index,
-        .dir_path = dir->path,
-        .name = name,
-        .config = lc,
-        .clean = dir->clean,
-        .recovery_point = offset_table_get(&dir->recovery_points, name, 0),
-        .log_start = offset_table_get(&dir->log_starts, name, 0),
-        .high_watermark = offset_table_get(&dir->high_watermarks, name, 0),
-    };
-}
-
-/* Opens what a directory holds. A log of another topic of the same name (deleted and made anew
- * while this broker was away) is set aside. */
-static int open_log(struct partition *p, const struct log_dir *dir, const char *name,
-                    struct errmsg *em)
-{
-    struct plog_open_args a;
-    open_args(dir, name, &p->topic->config.log, &a);
-    int err = plog_open(&p->pm->store, &a, &p->log, em);
-    if (err) {
-        return err;
-    }
-    struct uuid id = plog_topic_id(p->log);
-    if (uuid_is_zero(id) || uuid_eq(id, p->topic->id)) {
-        return 0;
-    }
-    char found[UUID_TEXT];
-    char wanted[UUID_TEXT];
-    log_warn(p->pm->ns->node->log, "partition",
-             "the directory belongs to an earlier topic of this name and is set aside partition=%s "
-             "topic_id=%s wanted=%s",
-             name, uuid_text(id, found), uuid_text(p->topic->id, wanted));
-    struct plog *stray = p->log;
-    p->log = NULL;
-    err = plog_make_stray(stray);
-    return err ? errmsg_set(em, err, "%s cannot be renamed: %s", name, err_text(err))
-               : ERR_NOTFOUND;
-}
-
-static int create_log(struct partition *p, const struct image_partition *ip, const char *name,
-                      struct errmsg *em)
-{
-    const struct log_dir *dir = dir_for_new(p->pm, ip);
-    if (dir == NULL) {
-        return errmsg_set(em, ERR_OFFLINE, "every log directory is offline");
-    }
-    struct plog_open_args a = {
-        .dir_index = dir->index,
-        .dir_path = dir->path,
-        .name = name,
-        .config = &p->topic->config.log,
-        .clean = true,
-    };
-    int err = plog_create(&p->pm->store, &a, p->topic->id, &p->log, em);
-    if (err == ERR_EXISTS) {
-        err = open_log(p, dir, name, em);
-        if (err == ERR_NOTFOUND) {
-            err = plog_create(&p->pm->store, &a, p->topic->id, &p->log, em);
-        }
-    }
-    return err;
-}
-
-/* The controller learns where the log lies if the metadata says otherwise. */
-static void report_dir(const struct partition *p, const struct image_partition *ip)
-{
-    struct node_shard *ns = p->pm->ns;
-    unsigned dir = plog_dir_index(p->log);
-    for (uint32_t i = 0; i < ip->replicas_n && i < ip->directories_n; i++) {
-        if (ip->replicas[i] == ns->node->id &&
-            !uuid_eq(ip->directories[i], ns->node->log_dirs[dir]->meta.directory_id)) {
-            dir_assign_report(ns, p->topic->id, p->index, dir);
-        }
-    }
-}
-
-/* The first delta looks where the partition was; later ones make new ones. */
-static void open_partition(struct partition *p, const struct image_partition *ip)
-{
-    struct partition_manager *pm = p->pm;
-    struct errmsg em = {{0}};
-    char name[NAME_MAX_LEN];
-    snprintf(name, sizeof name, "%s-%" PRId32, p->topic->name, p->index);
-    const struct log_dir *dir = pm->started ? NULL : dir_holding(pm->ns->node, name);
-    int err = dir ? open_log(p, dir, name, &em) : ERR_NOTFOUND;
-    if (err == ERR_NOTFOUND) {
-        err = create_log(p, ip, name, &em);
-    }
-    if (err) {
-        p->log = NULL;
-        p->offline = true;
-        log_error(pm->ns->node->log, "partition",
-                  "the partition is offline partition=%s reason=\"%s\"", name,
-                  em.text[0] ? em.text : err_text(err));
-        return;
-    }
-    p->offline = pm->store.dir_offline[plog_dir_index(p->log)];
-    pm->per_dir[plog_dir_index(p->log)]++;
-    report_dir(p, ip);
-}
+/* ---- partitions come and go ---- */
 
 static struct partition *add_partition(struct partition_manager *pm, const struct image *img,
                                        const struct image_topic *t,
@@ -410,7 +259,7 @@ static struct partition *add_partition(struct partition_manager *pm, const struc
     list_init(&p->watches);
     list_push_back(&pm->all, &p->all);
     map_put(&pm->by_key, bytes_of(p->key, PARTITION_KEY), p);
-    open_partition(p, ip);
+    partition_open(p, ip);
     return p;
 }
 
@@ -549,7 +398,8 @@ void partition_manager_apply(struct partition_manager *pm, const struct image_de
     }
     if (!pm->started) {
         pm->started = true;
-        timer_set(pm->ns->shard, &pm->retention, shard_now_ms(pm->ns->shard) + RETENTION_FIRST_MS);
+        timer_set(pm->ns->shard, &pm->retention,
+                  shard_now_ms(pm->ns->shard) + config_of(pm)->v.log_initial_task_delay_ms);
     }
 }
 
@@ -567,13 +417,22 @@ void partition_manager_rows(const struct partition_manager *pm, struct checkpoin
     char *at_name = out->names;
     list_for_each (at, &pm->all) {
         const struct partition *p = LIST_ENTRY(at, struct partition, all);
-        if (p->offline) {
+        const struct partition_unopened *u = p->unopened;
+        if (p->offline && (u == NULL || !u->held)) {
             continue;
         }
         struct checkpoint_row *r = &out->v[out->n++];
         r->topic = at_name;
         at_name = stpcpy(at_name, p->topic->name) + 1;
         r->partition = p->index;
+        if (p->offline) { /* nothing of it has changed, and it is to be found so again */
+            r->dir = u->args.dir_index;
+            r->start_needed = u->args.log_start > 0;
+            r->recovery_point = u->args.recovery_point;
+            r->high_watermark = u->args.high_watermark;
+            r->log_start = u->args.log_start;
+            continue;
+        }
         r->dir = plog_dir_index(p->log);
         r->start_needed = plog_start_needs_checkpoint(p->log);
         r->recovery_point = plog_recovery_point(p->log);
@@ -588,6 +447,7 @@ void partition_manager_stop(struct partition_manager *pm)
     append_task(&pm->append_task);
     pm->stopping = true;
     timer_cancel(pm->ns->shard, &pm->retention);
+    timer_cancel(pm->ns->shard, &pm->reopen);
     list_for_each (at, &pm->all) {
         struct partition *p = LIST_ENTRY(at, struct partition, all);
         p->is_leader = false;
@@ -609,8 +469,12 @@ void partition_manager_close_clean(struct partition_manager *pm, uint64_t *faile
     }
     list_for_each (at, &pm->all) {
         struct partition *p = LIST_ENTRY(at, struct partition, all);
-        if (p->log == NULL) {
-            continue; /* it was offline from the start: its files are as they were */
+        if (p->log == NULL) { /* its files are as they were: still to be recovered, or not */
+            const struct partition_unopened *u = p->unopened;
+            if (u != NULL && u->held && !u->args.clean) {
+                *failed_dirs |= UINT64_C(1) << u->args.dir_index;
+            }
+            continue;
         }
         int err = p->offline ? ERR_OFFLINE : plog_close_clean(p->log);
         if (err) {

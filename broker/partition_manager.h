@@ -7,7 +7,8 @@
  * no directory holds is made. Later deltas do the difference.
  *
  * A failed log directory (log_store.h) is found by one shard, told to main, and from there to all:
- * its partitions answer KAFKA_STORAGE_ERROR until restart.
+ * its partitions answer KAFKA_STORAGE_ERROR until restart. A log that cannot be made or opened for
+ * want of space is tried again every second.
  *
  * On close: partition_manager_stop answers all who wait and takes no more appends;
  * partition_manager_close_clean, when nothing is busy any more, writes everything out.
@@ -38,6 +39,7 @@ struct partition_manager {
     struct task woken_task;
     struct timer tick; /* log_store_tick */
     struct timer retention;
+    struct timer reopen;        /* logs that found no space */
     uint32_t retention_left;    /* partitions left in the present round */
     struct plog_batch *scratch; /* batches of one append */
     unsigned scratch_cap;

@@ -82,7 +82,9 @@ static void batch_make(struct producer_actor *p, struct topic *t, int32_t partit
     *n = 1 + (uint32_t)run_below(nr->r, RECORDS_MAX);
     for (uint32_t i = 0; i < *n; i++) {
         struct buf value = {0};
-        size_t size = (size_t)run_between(nr->r, 16, run_chance(nr->r, 5) ? 20000 : 300);
+        /* A batch larger than a segment would be refused. */
+        uint64_t most = (uint64_t)t->segment / *n - 200;
+        size_t size = (size_t)run_between(nr->r, 16, run_chance(nr->r, 5) ? most : 300);
         uint64_t number = history_send(&nr->h, part, p->stream, &value, size);
         *first = i == 0 ? number : *first;
         batch_builder_add(&b, sim_host_wall_ms(nr->w.client_host), BYTES_NULL, buf_bytes(&value),

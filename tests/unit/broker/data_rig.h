@@ -299,7 +299,7 @@ static void rig_topic(struct rig *r, uint8_t n, int32_t partitions, const char *
 }
 
 /* The partition's leader becomes another (-1: none). */
-static void rig_leader(struct rig *r, uint8_t n, int32_t partition, int32_t leader)
+static inline void rig_leader(struct rig *r, uint8_t n, int32_t partition, int32_t leader)
 {
     struct partition_change_record c;
     proto_msg_init(&partition_change_record_msg, &c);

@@ -1,0 +1,235 @@
+/* How a partition gets its log.
+ *
+ *     first delta  -> the directory that held it when the node started: opened, with recovery
+ *     none held it -> made, in the directory that the metadata names or the one with fewest
+ *
+ * A log of another topic of the same name (deleted and made anew while this broker was away) is set
+ * aside as -stray.
+ *
+ * Failure modes: a log that can be neither opened nor made leaves the partition offline, its files
+ * as they were (struct partition_unopened: the checkpoints keep its numbers, and a stop does not
+ * vouch for its directory). If it was space that was missing, partition_reopen_cb tries again every
+ * second; anything else waits for a restart.
+ *
+ * Shard: home shard of the partition. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "broker/dir_assign.h"
+#include "broker/partition_manager.h"
+#include "controller/image.h"
+#include "storage/log_dir.h"
+
+enum {
+    NAME_MAX_LEN = 300, /* topic (249), dash, partition */
+    REOPEN_MS = 1000,
+};
+
+/* The directory that held the partition when the node started; NULL: none. */
+static const struct log_dir *dir_holding(const struct node *n, const char *name)
+{
+    for (unsigned d = 0; d < n->log_dirs_n; d++) {
+        const struct log_dir *dir = n->log_dirs[d];
+        size_t lo = 0;
+        size_t hi = dir ? dir->entry_count : 0;
+        while (lo < hi) {
+            size_t mid = (lo + hi) / 2;
+            int c = strcmp(dir->entries[mid].name, name);
+            if (c == 0) {
+                return dir->entries[mid].kind == LOG_DIR_PLAIN ? dir : NULL;
+            }
+            if (c < 0) {
+                lo = mid + 1;
+            } else {
+                hi = mid;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Where a new partition goes: where the metadata says, else the online directory with the fewest
+ * partitions of this shard. NULL: every directory is offline. */
+static const struct log_dir *dir_for_new(const struct partition_manager *pm,
+                                         const struct image_partition *ip)
+{
+    const struct node *n = pm->ns->node;
+    const struct log_dir *best = NULL;
+    for (unsigned d = 0; d < n->log_dirs_n; d++) {
+        const struct log_dir *dir = n->log_dirs[d];
+        if (dir == NULL || pm->store.dir_offline[d]) {
+            continue;
+        }
+        for (uint32_t r = 0; r < ip->replicas_n && r < ip->directories_n; r++) {
+            if (ip->replicas[r] == n->id && uuid_eq(ip->directories[r], dir->meta.directory_id)) {
+                return dir;
+            }
+        }
+        if (best == NULL || pm->per_dir[d] < pm->per_dir[best->index]) {
+            best = dir;
+        }
+    }
+    return best;
+}
+
+static void open_args(const struct log_dir *dir, const char *name, const struct log_config *lc,
+                      struct plog_open_args *a)
+{
+    *a = (struct plog_open_args){
+        .dir_index = dir->index,
+        .dir_path = dir->path,
+        .name = name,
+        .config = lc,
+        .clean = dir->clean,
+        .recovery_point = offset_table_get(&dir->recovery_points, name, 0),
+        .log_start = offset_table_get(&dir->log_starts, name, 0),
+        .high_watermark = offset_table_get(&dir->high_watermarks, name, 0),
+    };
+}
+
+/* Opens what a directory holds. */
+static int open_log(struct partition *p, const struct plog_open_args *a, struct errmsg *em)
+{
+    int err = plog_open(&p->pm->store, a, &p->log, em);
+    if (err) {
+        return err;
+    }
+    struct uuid id = plog_topic_id(p->log);
+    if (uuid_is_zero(id) || uuid_eq(id, p->topic->id)) {
+        return 0;
+    }
+    char found[UUID_TEXT];
+    char wanted[UUID_TEXT];
+    log_warn(p->pm->ns->node->log, "partition",
+             "the directory belongs to an earlier topic of this name and is set aside partition=%s "
+             "topic_id=%s wanted=%s",
+             a->name, uuid_text(id, found), uuid_text(p->topic->id, wanted));
+    struct plog *stray = p->log;
+    p->log = NULL;
+    err = plog_make_stray(stray);
+    return err ? errmsg_set(em, err, "%s cannot be renamed: %s", a->name, err_text(err))
+               : ERR_NOTFOUND;
+}
+
+static int create_log(struct partition *p, const struct image_partition *ip, const char *name,
+                      struct errmsg *em)
+{
+    const struct log_dir *dir = dir_for_new(p->pm, ip);
+    if (dir == NULL) {
+        return errmsg_set(em, ERR_OFFLINE, "every log directory is offline");
+    }
+    struct plog_open_args a = {
+        .dir_index = dir->index,
+        .dir_path = dir->path,
+        .name = name,
+        .config = &p->topic->config.log,
+        .clean = true,
+    };
+    int err = plog_create(&p->pm->store, &a, p->topic->id, &p->log, em);
+    if (err == ERR_EXISTS) {
+        struct plog_open_args held;
+        open_args(dir, name, &p->topic->config.log, &held);
+        err = open_log(p, &held, em);
+        if (err == ERR_NOTFOUND) {
+            err = plog_create(&p->pm->store, &a, p->topic->id, &p->log, em);
+        }
+    }
+    return err;
+}
+
+/* The controller learns where the log lies if the metadata says otherwise. */
+static void report_dir(const struct partition *p, const struct image_partition *ip)
+{
+    struct node_shard *ns = p->pm->ns;
+    unsigned dir = plog_dir_index(p->log);
+    for (uint32_t i = 0; i < ip->replicas_n && i < ip->directories_n; i++) {
+        if (ip->replicas[i] == ns->node->id &&
+            !uuid_eq(ip->directories[i], ns->node->log_dirs[dir]->meta.directory_id)) {
+            dir_assign_report(ns, p->topic->id, p->index, dir);
+        }
+    }
+}
+
+/* The partition stays without log, for now or until restart. */
+static void not_opened(struct partition *p, int err, bool held, const struct plog_open_args *a,
+                       const char *name, const char *why)
+{
+    struct partition_manager *pm = p->pm;
+    bool again = err == ERR_NOSPACE;
+    if (p->unopened == NULL || !again) {
+        log_error(pm->ns->node->log, "partition",
+                  "the partition is offline%s partition=%s reason=\"%s\"",
+                  again ? " until the disk has space" : "", name, why);
+    }
+    if (p->unopened == NULL) {
+        p->unopened = MEM_NEW(struct partition_unopened);
+        p->unopened->held = held;
+        p->unopened->args = *a;
+        p->unopened->args.name = NULL; /* set anew by each try, as are the settings */
+        p->unopened->args.config = NULL;
+    }
+    p->unopened->again = again;
+    p->log = NULL;
+    p->offline = true;
+    if (again && !timer_is_set(&pm->reopen)) {
+        timer_set(pm->ns->shard, &pm->reopen, shard_now_ms(pm->ns->shard) + REOPEN_MS);
+    }
+}
+
+void partition_open(struct partition *p, const struct image_partition *ip)
+{
+    struct partition_manager *pm = p->pm;
+    struct errmsg em = {{0}};
+    struct plog_open_args a = {0};
+    char name[NAME_MAX_LEN];
+    bool held = false;
+    snprintf(name, sizeof name, "%s-%" PRId32, p->topic->name, p->index);
+    if (p->unopened) {
+        held = p->unopened->held;
+        a = p->unopened->args;
+        a.name = name;
+        a.config = &p->topic->config.log;
+    } else if (!pm->started) {
+        const struct log_dir *dir = dir_holding(pm->ns->node, name);
+        held = dir != NULL;
+        if (held) {
+            open_args(dir, name, &p->topic->config.log, &a);
+        }
+    }
+    int err = held ? open_log(p, &a, &em) : ERR_NOTFOUND;
+    if (err == ERR_NOTFOUND) {
+        err = create_log(p, ip, name, &em);
+    }
+    if (err) {
+        not_opened(p, err, held, &a, name, em.text[0] ? em.text : err_text(err));
+        return;
+    }
+    mem_free(p->unopened);
+    p->unopened = NULL;
+    p->offline = pm->store.dir_offline[plog_dir_index(p->log)];
+    pm->per_dir[plog_dir_index(p->log)]++;
+    report_dir(p, ip);
+}
+
+void partition_reopen_cb(struct timer *t)
+{
+    struct partition_manager *pm = t->user;
+    const struct image *img = pm->ns->image;
+    list_for_each (at, &pm->all) {
+        struct partition *p = LIST_ENTRY(at, struct partition, all);
+        if (p->unopened == NULL || !p->unopened->again) {
+            continue;
+        }
+        const struct image_topic *topic = image_topic_by_id(img, p->topic->id);
+        const struct image_partition *ip = topic ? image_partition(topic, p->index) : NULL;
+        ASSERT(ip); /* else the delta had removed it */
+        partition_open(p, ip);
+        if (p->log) {
+            log_info(pm->ns->node->log, "partition", "the disk has space again partition=%s",
+                     plog_name(p->log));
+            p->is_leader = false; /* the log has yet to hear its epoch */
+            partition_set_state(p, ip, pm->ns->node->id);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+/* A full disk under a broker's logs, beyond refused appends (test_append.c): logs that cannot be
+ * made. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "data_rig.h"
+
+struct ask {
+    struct append_msg m;
+    struct append_item it;
+    struct buf batch;
+    unsigned done;
+};
+
+static void done(struct node_shard *ns, struct append_msg *m)
+{
+    UNUSED(ns);
+    ((struct ask *)m->user)->done++;
+}
+
+/* n records to a partition of topic 1, from shard 0, with acks=-1. */
+static void ask(struct rig *r, struct ask *a, int32_t partition, int n)
+{
+    memset(a, 0, sizeof *a);
+    rig_batch(&a->batch, 0, n, NULL);
+    a->it.topic_id = rig_topic_id(1);
+    a->it.index = partition;
+    a->it.batch.data = a->batch.data;
+    a->it.batch.len = (uint32_t)a->batch.len;
+    a->m = (struct append_msg){
+        .items = &a->it, .n = 1, .acks = -1, .origin = PLOG_CLIENT, .timeout_ms = 1000};
+    a->m.done = done;
+    a->m.user = a;
+    append_send(&r->ns[0], node_home_shard(&r->node, a->it.topic_id, partition), &a->m);
+}
+
+static int16_t answer(struct rig *r, struct ask *a)
+{
+    int64_t end = rig_now(r) + 60000;
+    while (a->done == 0) {
+        rig_turn(r);
+        assert_true(rig_now(r) < end);
+    }
+    buf_free(&a->batch);
+    return a->it.error;
+}
+
+static void a_log_without_room_is_made_later(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct ask a;
+    rig_open(&r, 2, NULL);
+    uint64_t space = r.host->disk->capacity;
+    r.host->disk->capacity = r.host->disk->used;
+    rig_topic(&r, 1, 2, NULL, NULL);
+    for (int32_t p = 0; p < 2; p++) {
+        assert_true(rig_partition(&r, 1, p)->offline);
+        ask(&r, &a, p, 1);
+        assert_int_equal(answer(&r, &a), KE_KAFKA_STORAGE_ERROR);
+    }
+    rig_run(&r, 3000);
+    assert_true(rig_partition(&r, 1, 0)->offline);
+    r.host->disk->capacity = space;
+    rig_run(&r, 2000);
+    for (int32_t p = 0; p < 2; p++) {
+        ask(&r, &a, p, 3);
+        assert_int_equal(answer(&r, &a), KE_NONE);
+        assert_int_equal(a.it.batch.base_offset, 0);
+    }
+    assert_int_equal(r.dirs_failed, 0);
+    rig_shut(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_log_without_room_is_made_later),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
