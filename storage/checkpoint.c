@@ -208,8 +208,8 @@ static int parse_offsets(struct bytes text, struct offset_table *out, struct err
         if (n < 0) {
             return check_tail(&r, count, i, em);
         }
-        if (n != 3 || !parse_int64(tok[1], &partition) || partition < 0 || partition > INT32_MAX ||
-            !parse_int64(tok[2], &offset)) {
+        if (n != 3 || memchr(tok[0].data, 0, tok[0].len) || !parse_int64(tok[1], &partition) ||
+            partition < 0 || partition > INT32_MAX || !parse_int64(tok[2], &offset)) {
             return errmsg_set(em, ERR_CORRUPT, "line %u is not topic, partition and offset",
                               r.line);
         }

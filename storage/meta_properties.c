@@ -104,11 +104,13 @@ out:
 /* Java escapes these in a value. */
 static void put_escaped(struct buf *out, const char *s)
 {
+    static const char controls[] = "\t\n\r\f";
     for (const char *p = s; *p; p++) {
-        if (strchr("\\:=#!", *p) || (*p == ' ' && p == s)) {
+        const char *control = strchr(controls, *p);
+        if (control || strchr("\\:=#!", *p) || (*p == ' ' && p == s)) {
             buf_put_u8(out, '\\');
         }
-        buf_put_u8(out, (uint8_t)*p);
+        buf_put_u8(out, (uint8_t)(control ? "tnrf"[control - controls] : *p));
     }
 }
 

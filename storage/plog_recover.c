@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "proto/record_legacy.h"
 #include "storage/batch_scan.h"
 #include "storage/checkpoint.h"
 #include "storage/plog.h"
@@ -111,14 +112,15 @@ static int check_batch(struct rebuild *b, struct batch_scan *s, const struct bat
     if (h->base_offset <= b->last || h->last_offset_delta < 0 || last - b->seg->base > INT32_MAX) {
         return reject(b, "its offset is out of range");
     }
-    if (last < b->check_from || h->magic != BATCH_MAGIC) {
+    if (last < b->check_from) {
         return 0;
     }
     int rc = batch_scan_body(s, h, &body);
     if (rc < 0) {
         return rc == ERR_TRUNCATED ? reject(b, s->why) : rc;
     }
-    return batch_crc_check(body) ? 0 : reject(b, "its checksum is wrong");
+    bool good = h->magic == BATCH_MAGIC ? batch_crc_check(body) : legacy_crc_check(body);
+    return good ? 0 : reject(b, "its checksum is wrong");
 }
 
 static int take_batch(struct rebuild *b, struct batch_scan *s, const struct batch_header *h)

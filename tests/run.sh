@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds Millrace with the sanitizers, and runs tests.
 #
-#   tests/run.sh                 what CI runs: tidy and unit, the suites that are whole so far
+#   tests/run.sh                 what CI runs: the suites that are whole so far, tidy unit compat tools fuzz
 #   tests/run.sh NAME...         some of: tidy unit sim compat tools cluster fuzz bench
 #   tests/run.sh --list          the names, a line each
 #
@@ -17,7 +17,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 names=(tidy unit sim compat tools cluster fuzz bench)
-default=(tidy unit compat tools)
+default=(tidy unit compat tools fuzz)
 
 case ${1:-} in
   --help | -h) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit ;;
@@ -45,7 +45,7 @@ run_sim() { tests/sim.sh --seeds "${SIM_SEEDS:-1-300}"; }
 run_compat() { /usr/bin/python3 -m pytest -q tests/compat -p no:cacheprovider; }
 run_tools() { /usr/bin/python3 -m pytest -q tests/tools -p no:cacheprovider; }
 run_cluster() { /usr/bin/python3 -m pytest -q tests/cluster -p no:cacheprovider; }
-run_fuzz() { tests/fuzz/run.sh --runs "${FUZZ_RUNS:-100000}"; }
+run_fuzz() { tests/fuzz/run.sh --runs "${FUZZ_RUNS:-200000}"; }
 run_bench() { tests/bench/run.sh; }
 
 passed=0 failed=()
