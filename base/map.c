@@ -13,6 +13,11 @@ uint64_t bytes_hash(struct bytes b)
     return h * 0xd6e8feb86659fd93ull ^ (h >> 29);
 }
 
+static uint32_t hash_of(const struct map *m, struct bytes key)
+{
+    return (uint32_t)(m->secret ? siphash(m->secret, key) : bytes_hash(key));
+}
+
 static size_t find(const struct map *m, struct bytes key, uint32_t hash)
 {
     size_t i = hash & (m->cap - 1);
@@ -24,7 +29,7 @@ static size_t find(const struct map *m, struct bytes key, uint32_t hash)
 
 void *map_get(const struct map *m, struct bytes key)
 {
-    return m->cap ? m->slots[find(m, key, (uint32_t)bytes_hash(key))].value : NULL;
+    return m->cap ? m->slots[find(m, key, hash_of(m, key))].value : NULL;
 }
 
 static void grow(struct map *m)
@@ -44,7 +49,7 @@ void *map_put(struct map *m, struct bytes key, void *value)
     if ((m->count + 1) * 4 > m->cap * 3) {
         grow(m);
     }
-    uint32_t hash = (uint32_t)bytes_hash(key);
+    uint32_t hash = hash_of(m, key);
     struct map_slot *s = &m->slots[find(m, key, hash)];
     void *before = s->value;
     m->count += before == NULL;
@@ -57,7 +62,7 @@ void *map_remove(struct map *m, struct bytes key)
     if (m->cap == 0) {
         return NULL;
     }
-    size_t i = find(m, key, (uint32_t)bytes_hash(key));
+    size_t i = find(m, key, hash_of(m, key));
     void *value = m->slots[i].value;
     if (value == NULL) {
         return NULL;
@@ -78,5 +83,5 @@ void *map_remove(struct map *m, struct bytes key)
 void map_free(struct map *m)
 {
     mem_free(m->slots);
-    *m = (struct map){0};
+    *m = (struct map){.secret = m->secret};
 }

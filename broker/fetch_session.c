@@ -34,6 +34,7 @@ struct fetch_sessions {
     unsigned shards;
     uint32_t slots_max;
     size_t bytes_max;
+    const struct siphash_key *map_secret;
     size_t bytes; /* of all partitions of all sessions */
     uint32_t (*random)(void *ctx);
     void *ctx;
@@ -117,8 +118,8 @@ static bool cached_news(struct session *s, struct cached *c, const struct fetch_
 /* ---- the table ---- */
 
 struct fetch_sessions *fetch_sessions_new(unsigned shard, unsigned shards, uint32_t slots_max,
-                                          size_t bytes_max, uint32_t (*random)(void *ctx),
-                                          void *ctx)
+                                          size_t bytes_max, const struct siphash_key *map_secret,
+                                          uint32_t (*random)(void *ctx), void *ctx)
 {
     struct fetch_sessions *fs = MEM_NEW(struct fetch_sessions);
     *fs = (struct fetch_sessions){
@@ -126,6 +127,7 @@ struct fetch_sessions *fetch_sessions_new(unsigned shard, unsigned shards, uint3
         .shards = shards,
         .slots_max = slots_max,
         .bytes_max = bytes_max,
+        .map_secret = map_secret,
         .random = random,
         .ctx = ctx,
     };
@@ -250,11 +252,11 @@ static void take_wish(const struct fetch_request_fetch_topic *t,
 }
 
 /* The request's own partitions; one that is named twice counts once, as named last. */
-static void list_wishes(struct fetch_begin *b)
+static void list_wishes(const struct fetch_sessions *fs, struct fetch_begin *b)
 {
     const struct fetch_request *q = b->req;
     struct session scratch = {.by_id = b->by_id}; /* for its keys */
-    struct map seen = {0};
+    struct map seen = {.secret = fs->map_secret};
     size_t total = 0;
     for (int32_t i = 0; i < q->topics_n; i++) {
         total += (size_t)q->topics[i].partitions_n;
@@ -332,7 +334,7 @@ static void begin_incremental(struct fetch_sessions *fs, struct fetch_begin *b)
     s->used_ms = b->now_ms; /* it is not idle */
     list_remove(&s->lru);
     list_push_back(&fs->lru, &s->lru);
-    list_wishes(b);
+    list_wishes(fs, b);
     for (uint32_t i = 0; i < b->n; i++) {
         session_put(s, &b->parts[i], b->arena);
     }
@@ -367,7 +369,7 @@ void fetch_session_begin(struct fetch_sessions *fs, struct fetch_begin *b)
         remove_session(fs, old);
     }
     b->mode = q->session_epoch == FETCH_EPOCH_INITIAL ? FETCH_FULL : FETCH_SESSIONLESS;
-    list_wishes(b);
+    list_wishes(fs, b);
 }
 
 /* ---- end ---- */
@@ -383,6 +385,7 @@ static void end_full(struct fetch_sessions *fs, struct fetch_begin *b)
     }
     struct session *s = MEM_NEW(struct session);
     s->fs = fs;
+    s->parts.secret = fs->map_secret;
     list_init(&s->order);
     s->id = new_id(fs);
     s->epoch = next_epoch(FETCH_EPOCH_INITIAL);

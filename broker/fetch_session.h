@@ -81,8 +81,8 @@ struct fetch_sessions;
 
 /* shard and shards make the ids; random is the caller's source for them. */
 struct fetch_sessions *fetch_sessions_new(unsigned shard, unsigned shards, uint32_t slots_max,
-                                          size_t bytes_max, uint32_t (*random)(void *ctx),
-                                          void *ctx);
+                                          size_t bytes_max, const struct siphash_key *map_secret,
+                                          uint32_t (*random)(void *ctx), void *ctx);
 void fetch_sessions_free(struct fetch_sessions *fs);
 uint32_t fetch_sessions_count(const struct fetch_sessions *fs);
 size_t fetch_sessions_bytes(const struct fetch_sessions *fs);

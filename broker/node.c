@@ -313,6 +313,7 @@ static int shard_start(struct shard *sh, void *user)
     sh->user = ns;
     sh->on_msg = on_msg;
     ns->shard = sh;
+    io_random(sh->io, &ns->map_secret, sizeof ns->map_secret);
     if (sh->index >= n->data_shards) {
         return 0; /* the controller's */
     }
@@ -321,9 +322,9 @@ static int shard_start(struct shard *sh, void *user)
     if (n->config->is_broker) {
         uint32_t slots = (uint32_t)n->config->v.max_incremental_fetch_session_cache_slots;
         ns->partitions = partition_manager_new(ns);
-        ns->sessions = fetch_sessions_new(ns->index, n->data_shards,
-                                          (slots + n->data_shards - 1) / n->data_shards,
-                                          (size_t)sh->budget.limit / SESSIONS_SHARE, random_cb, ns);
+        ns->sessions = fetch_sessions_new(
+            ns->index, n->data_shards, (slots + n->data_shards - 1) / n->data_shards,
+            (size_t)sh->budget.limit / SESSIONS_SHARE, &ns->map_secret, random_cb, ns);
     }
     if (sh->index == 0) {
         sh->on_interrupt = on_interrupt;

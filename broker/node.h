@@ -19,6 +19,7 @@
 
 #include <stdint.h>
 
+#include "base/siphash.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/uuid.h"
@@ -75,6 +76,7 @@ struct node_shard {
     struct auto_create *auto_create; /* topics asked for by Metadata; made when needed */
     struct list image_wait;          /* messages whose maker knows a newer image than this shard */
     struct log_limit limit;          /* for lines that peers can cause */
+    struct siphash_key map_secret;   /* for maps whose keys a peer chooses */
 };
 
 struct node {

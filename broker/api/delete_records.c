@@ -138,7 +138,7 @@ void api_delete_records(struct request *r)
     s->resp = request_response(r);
     s->resp->topics = proto_array(a, &delete_records_response_delete_records_topic_result_desc,
                                   (size_t)q->topics_n);
-    struct named_once once = {.arena = a};
+    struct named_once once = named_once_of(r);
     for (int32_t i = 0; i < q->topics_n; i++) {
         add_topic(r, s, &once, &q->topics[i]);
     }

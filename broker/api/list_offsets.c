@@ -209,7 +209,7 @@ void api_list_offsets(struct request *r)
     l->rows = ARENA_ARRAY(&r->arena, struct row, total + 1);
     l->resp->topics = proto_array(
         &r->arena, &list_offsets_response_list_offsets_topic_response_desc, (size_t)l->q->topics_n);
-    struct named_once once = {.arena = &r->arena};
+    struct named_once once = named_once_of(r);
     for (int32_t i = 0; i < l->q->topics_n; i++) {
         add_topic(r, l, &once, &l->q->topics[i]);
     }

@@ -228,6 +228,7 @@ static int16_t check(struct answer *a)
 void api_metadata(struct request *r)
 {
     struct answer a = {.r = r, .req = r->body, .resp = request_response(r)};
+    a.seen.secret = &r->ns->map_secret;
     const struct node *n = request_node(r);
     int16_t code = check(&a);
     if (code) {

@@ -4,14 +4,21 @@
 #ifndef BROKER_API_NAMED_ONCE_H
 #define BROKER_API_NAMED_ONCE_H
 
-#include "base/arena.h"
 #include "base/map.h"
+#include "broker/request.h"
 
 struct named_once {
     struct arena *arena;
     struct map topics;
     struct map partitions;
 };
+
+static inline struct named_once named_once_of(struct request *r)
+{
+    return (struct named_once){.arena = &r->arena,
+                               .topics.secret = &r->ns->map_secret,
+                               .partitions.secret = &r->ns->map_secret};
+}
 
 /* What was given for this topic before, or NULL: then value is noted for it. */
 void *named_topic(struct named_once *n, struct bytes topic, void *value);

@@ -18,6 +18,7 @@ static uint32_t next_random(void *ctx)
 }
 
 static uint32_t seed;
+static const struct siphash_key map_secret = {{7, 8}};
 
 /* A request with partitions first .. first + n - 1 of topic t. */
 struct call {
@@ -90,7 +91,7 @@ static int32_t open_session(struct fetch_sessions *fs, int32_t parts, int64_t no
 static struct fetch_sessions *sessions_bounded(uint32_t slots, size_t bytes_max)
 {
     seed = 7;
-    return fetch_sessions_new(1, 3, slots, bytes_max, next_random, &seed);
+    return fetch_sessions_new(1, 3, slots, bytes_max, &map_secret, next_random, &seed);
 }
 
 static struct fetch_sessions *sessions(uint32_t slots)
