@@ -254,6 +254,11 @@ static int fill_roles(struct config *c, struct errmsg *em)
             "broker.id=%d differs from node.id=%d; they are one setting, keep node.id",
             (int)c->v.broker_id, (int)c->v.node_id);
     }
+    if (!config_is_set(c, "broker.id")) { /* Kafka shows both */
+        const struct config_setting *s = map_get(&c->set, bytes_str("node.id"));
+        config_set(c, "broker.id", s->value, s->origin);
+        c->v.broker_id = c->v.node_id;
+    }
     c->node_id = c->v.node_id;
     return 0;
 }
@@ -550,10 +555,6 @@ int config_finish(struct config *c, const struct config_machine *m, const struct
     if (!config_is_set(c, "node.id") && config_is_set(c, "broker.id")) {
         const struct config_setting *s = map_get(&c->set, bytes_str("broker.id"));
         config_set(c, "node.id", s->value, s->origin);
-    } else if (config_is_set(c, "node.id") && !config_is_set(c, "broker.id")) {
-        /* Kafka shows both */
-        const struct config_setting *s = map_get(&c->set, bytes_str("node.id"));
-        config_set(c, "broker.id", s->value, s->origin);
     }
     c->log_dir_default = arena_printf(&c->arena, "%s/kafka-logs", m->tmp_dir ? m->tmp_dir : "/tmp");
     ASSERT(strcmp(config_find(&config_broker_table, bytes_str("log.dir"))->def,

@@ -208,7 +208,7 @@ def emit_offsets(rows):
 def doc_table(rows, served, updates):
     out = []
     mark = {"yes": "yes", "no": "not yet", "unneeded": "not needed"}
-    head = "| name | type | default | allowed |" + (" change |" if updates else "") + " served | what it does |\n"
+    head = "| name | type | default | allowed |" + (" change |" if updates else "") + " served | what it does, or what differs |\n"
     out.append(head + "|" + "---|" * (head.count("|") - 1) + "\n")
     for r in sorted(rows, key=lambda r: r["name"]):
         how, doc = served_of(served, r["name"])
