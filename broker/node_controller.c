@@ -127,14 +127,33 @@ static void take_settings(const struct config *c, struct controller_config *cc)
     cc->unclean_leader_election = v->unclean_leader_election_enable;
 }
 
-static struct uuid metadata_dir_id(const struct node *n)
+/* The directory of the metadata log: one of log.dirs, or one of its own, which is opened here (that
+ * it is this node's was checked with the others, node_dirs.c). */
+static int open_metadata_dir(struct node *n, struct uuid *id, struct errmsg *em)
 {
+    struct node_controller *nc = &n->priv->controller;
+    const char *path = n->config->metadata_log_dir;
     for (unsigned d = 0; d < n->log_dirs_n; d++) {
-        if (n->log_dirs[d] && strcmp(n->config->log_dirs[d], n->config->metadata_log_dir) == 0) {
-            return n->log_dirs[d]->meta.directory_id;
+        if (n->log_dirs[d] && strcmp(n->config->log_dirs[d], path) == 0) {
+            *id = n->log_dirs[d]->meta.directory_id;
+            return 0;
         }
     }
-    return UUID_ZERO;
+    int err = log_dir_open(nc->shard->io, n->log, n->log_dirs_n, path, false, &nc->dir, em);
+    if (err) {
+        nc->dir = NULL;
+        return err;
+    }
+    *id = nc->dir->meta.directory_id;
+    return 0;
+}
+
+static void close_metadata_dir(struct node_controller *nc)
+{
+    if (nc->dir) {
+        log_dir_close(nc->dir, false, -1);
+        nc->dir = NULL;
+    }
 }
 
 static int start_controller(struct node *n, struct errmsg *em)
@@ -149,7 +168,10 @@ static int start_controller(struct node *n, struct errmsg *em)
     cc.node_id = n->id;
     cc.cluster_id = n->cluster_id;
     cc.log_dir = c->metadata_log_dir;
-    cc.directory_id = metadata_dir_id(n);
+    int err = open_metadata_dir(n, &cc.directory_id, em);
+    if (err) {
+        return err;
+    }
     config_check_init(&n->priv->validator, c);
     cc.validator = &n->priv->validator;
     cc.on_fatal = on_fatal;
@@ -198,6 +220,7 @@ static void start_run(struct shard *sh, struct call *c)
         arm_all(n);
     } else {
         close_listeners(nc);
+        close_metadata_dir(nc);
     }
     call_finish(sh, c);
 }
@@ -233,6 +256,7 @@ static void stopped_cb(void *user)
 {
     struct node *n = user;
     n->controller = NULL;
+    close_metadata_dir(&n->priv->controller);
     call_finish(n->priv->controller.shard, &n->priv->controller.call);
 }
 
@@ -262,6 +286,7 @@ void node_controller_close(struct node *n)
         controller_crash(n->controller);
         n->controller = NULL;
     }
+    close_metadata_dir(nc);
 }
 
 /* ---- channels ---- */

@@ -1,5 +1,6 @@
-/* What the files of the node share: node.c (making, messages, images), node_start.c and
- * node_stop.c (the steps), node_controller.c (the controller's shard). Nobody else includes it. */
+/* What the files of the node share: node.c (making, messages, images), node_start.c, node_dirs.c
+ * and node_stop.c (the steps), node_controller.c (the controller's shard). Nobody else includes it.
+ */
 #ifndef BROKER_NODE_PRIV_H
 #define BROKER_NODE_PRIV_H
 
@@ -17,9 +18,10 @@ struct node_controller {
     unsigned socks_n;
     uint16_t ports[LISTENERS_MAX]; /* bound, by index in config->listeners */
     struct conn_limits limits;
-    struct timer retry; /* after EMFILE */
-    struct call call;   /* from main: start, then stop */
-    int err;            /* of the start */
+    struct timer retry;  /* after EMFILE */
+    struct log_dir *dir; /* metadata.log.dir if it is none of log.dirs: locked while it is used */
+    struct call call;    /* from main: start, then stop */
+    int err;             /* of the start */
     struct errmsg em;
     struct call fatal; /* to main */
     char fatal_text[512];
@@ -65,6 +67,8 @@ void node_set_state(struct node *n, enum node_state s);
 /* Runs fn on every data shard; next, when all have, on main. One at a time. */
 void node_on_all_shards(struct node *n, call_fn *fn, void (*next)(struct node *n));
 
+/* node_dirs.c, on main: checks and opens log.dirs; false: the node has failed. */
+bool node_open_dirs(struct node *n);
 void node_start_begin(struct node *n); /* node_start.c: first step, on main */
 void node_stop_begin(struct node *n);  /* node_stop.c: on main; failing or not */
 

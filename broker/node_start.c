@@ -1,7 +1,8 @@
 /* The steps of a start, on main, each calling the next:
  *
- *     log directories -> client listeners bound -> controller -> channels of all data shards
- *       -> loader and lifecycle run -> caught up (partitions are open) -> unfenced -> accepting
+ *     log directories (node_dirs.c) -> client listeners bound -> controller -> channels of all
+ *     data shards -> loader and lifecycle run -> caught up (partitions are open) -> unfenced ->
+ *     accepting
  *
  * A step that fails calls node_fail with a sentence; the stop's steps take down what there is. */
 #include <inttypes.h>
@@ -15,133 +16,8 @@
 #include "broker/node_priv.h"
 #include "broker/partition_manager.h"
 #include "broker/producer_ids.h"
-#include "controller/format.h"
 #include "controller/image.h"
 #include "storage/log_dir.h"
-
-/* ---- log directories ---- */
-
-/* The first directory that has meta.properties sets what the others must agree with. */
-static const struct meta_properties *first_meta(const struct node *n, const char **path)
-{
-    for (unsigned d = 0; d < n->log_dirs_n; d++) {
-        if (n->log_dirs[d] && n->log_dirs[d]->has_meta) {
-            *path = n->log_dirs[d]->path;
-            return &n->log_dirs[d]->meta;
-        }
-    }
-    return NULL;
-}
-
-static bool check_meta(struct node *n, const struct log_dir *dir,
-                       const struct meta_properties *first, const char *first_path)
-{
-    if (dir->meta.node_id != n->id) {
-        node_fail(n, "%s belongs to node %" PRId32 ", but node.id is %" PRId32, dir->path,
-                  dir->meta.node_id, n->id);
-        return false;
-    }
-    if (strcmp(dir->meta.cluster_id, first->cluster_id) != 0) {
-        node_fail(n, "%s is of cluster %s, but %s is of cluster %s", dir->path,
-                  dir->meta.cluster_id, first_path, first->cluster_id);
-        return false;
-    }
-    return true;
-}
-
-/* A new, empty disk beside formatted ones: it gets a directory id of its own. */
-static bool adopt_dir(struct node *n, struct log_dir *dir, const struct meta_properties *first)
-{
-    struct io *io = node_main(n)->shard->io;
-    dir->meta = *first;
-    dir->meta.directory_id = format_random_uuid(io);
-    int err = meta_properties_write(io, dir->path, &dir->meta);
-    if (err) {
-        node_fail(n, "%s cannot be formatted: %s", dir->path, err_text(err));
-        return false;
-    }
-    dir->has_meta = true;
-    log_info(n->log, "node", "a new log directory was formatted dir=%s", dir->path);
-    return true;
-}
-
-static bool agree(struct node *n)
-{
-    const char *first_path = "";
-    const struct meta_properties *first = first_meta(n, &first_path);
-    if (first == NULL) {
-        node_fail(
-            n,
-            "%s has no meta.properties: format it with `millrace storage format -t CLUSTER-ID "
-            "-c FILE`",
-            n->config->log_dirs[0]);
-        return false;
-    }
-    for (unsigned d = 0; d < n->log_dirs_n; d++) {
-        struct log_dir *dir = n->log_dirs[d];
-        if (dir == NULL) {
-            continue;
-        }
-        if (dir->has_meta ? !check_meta(n, dir, first, first_path) : !adopt_dir(n, dir, first)) {
-            return false;
-        }
-    }
-    snprintf(n->cluster_id, sizeof n->cluster_id, "%s", first->cluster_id);
-    return true;
-}
-
-/* A directory that is locked, foreign or broken stops the node; one whose disk is ill is left out
- * as long as another works. */
-static bool open_dir(struct node *n, unsigned d)
-{
-    struct errmsg em = {{0}};
-    int err = log_dir_open(node_main(n)->shard->io, n->log, d, n->config->log_dirs[d], true,
-                           &n->log_dirs[d], &em);
-    if (err == ERR_IO && n->config->log_dirs_n > 1) {
-        n->log_dirs[d] = NULL;
-        n->failed_dirs |= UINT64_C(1) << d;
-        log_error(n->log, "node", "log directory is offline until restart dir=%s reason=\"%s\"",
-                  n->config->log_dirs[d], em.text);
-        return true;
-    }
-    if (err) {
-        n->log_dirs[d] = NULL;
-        node_fail(n, "%s", em.text);
-        return false;
-    }
-    return true;
-}
-
-static bool open_dirs(struct node *n)
-{
-    const struct config *c = n->config;
-    if (c->log_dirs_n > LOG_STORE_DIRS_MAX) {
-        node_fail(n, "log.dirs names %zu directories; at most %d", c->log_dirs_n,
-                  LOG_STORE_DIRS_MAX);
-        return false;
-    }
-    if (c->zero) {
-        struct errmsg em = {{0}};
-        struct format_meta meta;
-        bool formatted = false;
-        if (format_auto(node_main(n)->shard->io, c->log_dirs[0], n->id, &meta, &formatted, &em)) {
-            node_fail(n, "%s", em.text);
-            return false;
-        }
-        if (formatted) {
-            log_info(n->log, "node", "formatted dir=%s cluster_id=%s", c->log_dirs[0],
-                     meta.cluster_id);
-        }
-    }
-    n->log_dirs_n = (unsigned)c->log_dirs_n;
-    n->log_dirs = mem_zalloc(n->log_dirs_n * sizeof *n->log_dirs);
-    for (unsigned d = 0; d < n->log_dirs_n; d++) {
-        if (!open_dir(n, d)) {
-            return false;
-        }
-    }
-    return agree(n);
-}
 
 /* ---- from unfenced backwards ---- */
 
@@ -274,7 +150,7 @@ void node_start_begin(struct node *n)
 {
     struct errmsg em = {{0}};
     node_set_state(n, NODE_STARTING);
-    if (n->priv->stopping || !open_dirs(n)) {
+    if (n->priv->stopping || !node_open_dirs(n)) {
         return;
     }
     if (n->config->is_broker) {

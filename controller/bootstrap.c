@@ -20,7 +20,7 @@ static size_t version_index(int16_t level)
     return i;
 }
 
-static int16_t newest_production(void)
+int16_t format_newest_release(void)
 {
     int16_t level = 0;
     for (size_t i = 0; i < proto_metadata_versions_n; i++) {
@@ -63,7 +63,21 @@ static void set_feature(struct bootstrap_features *f, const char *name, int16_t 
     }
 }
 
-static int check_feature(const struct format_feature *want, int16_t metadata_version,
+/* It follows from how the voters are named. */
+static int check_kraft_version(int16_t level, bool voter, struct errmsg *em)
+{
+    if (level == (voter ? 1 : 0)) {
+        return 0;
+    }
+    return errmsg_set(em, ERR_INVALID,
+                      voter ? "kraft.version=%d is not allowed with --standalone or "
+                              "--initial-controllers, which make kraft.version 1"
+                            : "kraft.version=%d is not allowed: the voters are those of "
+                              "controller.quorum.voters, which is kraft.version 0",
+                      level);
+}
+
+static int check_feature(const struct format_feature *want, int16_t metadata_version, bool voter,
                          struct errmsg *em)
 {
     const struct proto_feature *known = proto_feature(want->name);
@@ -71,12 +85,7 @@ static int check_feature(const struct format_feature *want, int16_t metadata_ver
         return errmsg_set(em, ERR_INVALID, "%s is no feature of this release", want->name);
     }
     if (strcmp(want->name, "kraft.version") == 0) {
-        return want->level == 0
-                   ? 0
-                   : errmsg_set(em, ERR_INVALID,
-                                "kraft.version=%d is not allowed: the voters are those of "
-                                "controller.quorum.voters, which is kraft.version 0",
-                                want->level);
+        return check_kraft_version(want->level, voter, em);
     }
     const struct proto_feature_level *l = find_level(want->name, want->level);
     if (want->level < 0 || want->level > known->supported_max || (want->level > 0 && l == NULL)) {
@@ -94,7 +103,7 @@ static int check_feature(const struct format_feature *want, int16_t metadata_ver
 int bootstrap_choose(const struct format_options *opt, struct bootstrap_features *out,
                      struct errmsg *em)
 {
-    int16_t level = opt->metadata_version ? opt->metadata_version : newest_production();
+    int16_t level = opt->metadata_version ? opt->metadata_version : format_newest_release();
     for (size_t i = 0; i < opt->features_n; i++) {
         if (strcmp(opt->features[i].name, "metadata.version") == 0) {
             level = opt->features[i].level;
@@ -103,7 +112,7 @@ int bootstrap_choose(const struct format_options *opt, struct bootstrap_features
     size_t at = version_index(level);
     if (at == proto_metadata_versions_n || !proto_metadata_versions[at].production) {
         return errmsg_set(em, ERR_INVALID, "metadata.version=%d is not allowed; allowed: %d to %d",
-                          level, proto_metadata_versions[0].level, newest_production());
+                          level, proto_metadata_versions[0].level, format_newest_release());
     }
     *out = (struct bootstrap_features){{{"metadata.version", level}}, 1};
     for (size_t i = 0; i < proto_features_n; i++) {
@@ -117,11 +126,13 @@ int bootstrap_choose(const struct format_options *opt, struct bootstrap_features
         if (strcmp(want->name, "metadata.version") == 0) {
             continue;
         }
-        int err = check_feature(want, level, em);
+        int err = check_feature(want, level, opt->voter != NULL, em);
         if (err) {
             return err;
         }
-        set_feature(out, want->name, want->level);
+        if (strcmp(want->name, "kraft.version") != 0) { /* no record has it */
+            set_feature(out, want->name, want->level);
+        }
     }
     return 0;
 }
@@ -183,9 +194,53 @@ void bootstrap_encode(const struct bootstrap_features *f, int64_t now_ms, struct
     buf_free(&value);
 }
 
+void bootstrap_encode_voter(int32_t node_id, struct uuid directory_id,
+                            const struct format_voter *voter, int64_t now_ms, struct buf *out)
+{
+    struct batch_builder b = {0};
+    struct snapshot_header_record header;
+    struct snapshot_footer_record footer;
+    struct kraft_version_record version;
+    struct voters_record voters;
+    struct voters_record_voter v;
+    struct voters_record_endpoint e;
+    proto_msg_init(&snapshot_header_record_msg, &header);
+    proto_msg_init(&snapshot_footer_record_msg, &footer);
+    proto_msg_init(&kraft_version_record_msg, &version);
+    proto_msg_init(&voters_record_msg, &voters);
+    proto_init(&voters_record_voter_desc, &v);
+    proto_init(&voters_record_endpoint_desc, &e);
+    header.last_contained_log_timestamp = now_ms;
+    version.kraft_version = 1;
+    e.name = bytes_str(voter->listener);
+    e.host = bytes_str(voter->host);
+    e.port = voter->port;
+    v.voter_id = node_id;
+    v.voter_directory_id = directory_id;
+    v.endpoints = &e;
+    v.endpoints_n = 1;
+    v.kraft_version_feature.min_supported_version = 0;
+    v.kraft_version_feature.max_supported_version = 1;
+    voters.voters = &v;
+    voters.voters_n = 1;
+    begin(&b, 0, true);
+    put_control(&b, CONTROL_SNAPSHOT_HEADER, &snapshot_header_record_msg, &header, now_ms);
+    put_control(&b, CONTROL_KRAFT_VERSION, &kraft_version_record_msg, &version, now_ms);
+    put_control(&b, CONTROL_KRAFT_VOTERS, &voters_record_msg, &voters, now_ms);
+    int err = batch_builder_finish(&b, out);
+    begin(&b, 3, true);
+    put_control(&b, CONTROL_SNAPSHOT_FOOTER, &snapshot_footer_record_msg, &footer, now_ms);
+    err |= batch_builder_finish(&b, out);
+    ASSERT(err == 0); /* no codec */
+    batch_builder_free(&b);
+}
+
 /* ---- reading ---- */
 
 struct collected {
+    enum control_type
+        last;    /* control record; CONTROL_UNKNOWN: none yet, or a batch of data since */
+    bool headed; /* the first batch is the header */
     struct arena *a;
     struct bytes *v;
     size_t n;
@@ -218,8 +273,14 @@ static int read_batch(struct collected *c, struct bytes batch)
         int16_t version;
         void *record;
         if (batch_is_control(&rr.h)) {
+            err = control_key_read(rec.key, &c->last);
+            c->headed = c->headed || (c->n == 0 && c->last == CONTROL_SNAPSHOT_HEADER);
+            if (err) {
+                break;
+            }
             continue;
         }
+        c->last = CONTROL_UNKNOWN;
         err = bytes_is_null(rec.value)
                   ? ERR_CORRUPT
                   : proto_decode_metadata_record(rec.value, c->a, &m, &version, &record);
@@ -241,6 +302,9 @@ static int read_file(struct collected *c, const char *path, struct bytes rest, s
         err = read_batch(c, batch);
     }
     err = err ? err : got < 0 || rest.len ? ERR_CORRUPT : 0;
+    if (err == 0 && (!c->headed || c->last != CONTROL_SNAPSHOT_FOOTER)) {
+        err = ERR_TRUNCATED; /* cut between two batches */
+    }
     return err ? errmsg_set(em, ERR_CORRUPT,
                             "%s is damaged (%s): format the directory again, or put back its copy",
                             path, err_text(err))

@@ -23,6 +23,10 @@ int bootstrap_choose(const struct format_options *opt, struct bootstrap_features
                      struct errmsg *em);
 /* The file's bytes. */
 void bootstrap_encode(const struct bootstrap_features *f, int64_t now_ms, struct buf *out);
+/* The bytes of the metadata log's first snapshot (offset 0), which under kraft.version 1 names the
+ * voters: this node alone. */
+void bootstrap_encode_voter(int32_t node_id, struct uuid directory_id,
+                            const struct format_voter *voter, int64_t now_ms, struct buf *out);
 
 /* The framed records of the file in dir; those of the release's defaults when there is none.
  * ERR_CORRUPT with a sentence. */

@@ -9,7 +9,6 @@
 #include "proto_errors.h"
 
 enum { OP_SET = 0, OP_DELETE = 1, OP_APPEND = 2, OP_SUBTRACT = 3 };
-enum { LIST_BYTES_MAX = 256 << 10 }; /* of a list that is edited */
 
 #define MIN_ISR "min.insync.replicas"
 
@@ -219,13 +218,11 @@ static bool edit(struct alteration *a, const struct op *op, struct bytes old, st
     }
     old = bytes_is_null(old) ? inherited : old;
     old = bytes_is_null(old) ? bytes_str("") : old;
-    if (old.len + op->value.len > LIST_BYTES_MAX) {
-        return fail(a, KE_INVALID_CONFIG,
-                    decision_text(a->d, "%.*s would be longer than %d bytes", BYTES_FMT(op->name),
-                                  LIST_BYTES_MAX));
-    }
     *out = edit_list(a->d->arena, old, op->value, op->op == OP_APPEND);
-    return true;
+    return out->len <= INT16_MAX ||
+           fail(a, KE_INVALID_CONFIG,
+                decision_text(a->d, "%.*s would be longer than %d bytes, which no record can hold",
+                              BYTES_FMT(op->name), INT16_MAX));
 }
 
 /* ---- the settings afterwards ---- */

@@ -9,6 +9,8 @@
 
 enum { FILE_PATH_MAX = 4096 };
 
+static const char FIRST_SNAPSHOT[] = "00000000000000000000-0000000000.checkpoint";
+
 /* ---- meta.properties ---- */
 
 int format_read_meta(struct io *io, const char *dir, struct format_meta *out, struct errmsg *em)
@@ -140,6 +142,24 @@ static int make_dirs(struct io *io, const char *path, struct errmsg *em)
     return err ? errmsg_set(em, err, "the folder %s cannot be made: %s", path, err_text(err)) : 0;
 }
 
+/* The metadata log's first snapshot, which names this node as the only voter. */
+static int write_voter(struct io *io, const char *dir, int32_t node_id, struct uuid directory_id,
+                       const struct format_voter *voter, struct errmsg *em)
+{
+    char path[FILE_PATH_MAX];
+    struct buf b = {0};
+    snprintf(path, sizeof path, "%s/" LOG_DIR_METADATA_LOG, dir);
+    int err = io_mkdir(io, path);
+    err = err == ERR_EXISTS ? 0 : err ? err : io_fsync_dir(io, dir);
+    if (err == 0) {
+        bootstrap_encode_voter(node_id, directory_id, voter, io_wall_ms(io), &b);
+        snprintf(path, sizeof path, "%s/" LOG_DIR_METADATA_LOG "/%s", dir, FIRST_SNAPSHOT);
+        err = io_replace_file(io, path, b.data, b.len);
+    }
+    buf_free(&b);
+    return err ? errmsg_set(em, err, "%s cannot be written: %s", path, err_text(err)) : 0;
+}
+
 static int write_bootstrap(struct io *io, const char *dir, const struct bootstrap_features *f,
                            struct errmsg *em)
 {
@@ -160,13 +180,35 @@ struct format_run {
     void *ctx;
 };
 
+/* What the cluster begins with, as Kafka's tool shows it: scripts read the levels out of it. */
+static void say_features(const struct format_run *r)
+{
+    struct buf line = {0};
+    if (r->say == NULL) {
+        return;
+    }
+    buf_put_str(&line, "Bootstrap metadata: BootstrapMetadata(records=[");
+    for (size_t i = 0; i < r->features.n; i++) {
+        buf_printf(&line,
+                   "%sApiMessageAndVersion(FeatureLevelRecord(name='%s', featureLevel=%d) at "
+                   "version 0)",
+                   i ? ", " : "", r->features.v[i].name, r->features.v[i].level);
+    }
+    buf_printf(&line, "], metadataVersionLevel=%d, source=format command)", r->features.v[0].level);
+    r->say(r->ctx, buf_cstr(&line));
+    buf_free(&line);
+}
+
 static void say_formatting(const struct format_run *r, const char *dir, bool metadata)
 {
     char line[FILE_PATH_MAX + 128];
     const struct proto_metadata_version *mv = proto_metadata_version(r->features.v[0].level);
     if (r->say) {
         snprintf(line, sizeof line, "Formatting %s directory %s with metadata.version %s.",
-                 metadata ? "metadata" : "data", dir, mv->name);
+                 !metadata       ? "data"
+                 : r->opt->voter ? "dynamic metadata voter"
+                                 : "metadata",
+                 dir, mv->name);
         r->say(r->ctx, line);
     }
 }
@@ -185,28 +227,48 @@ static bool is_leftover(const char *name)
     return false;
 }
 
+struct looked {
+    char other[256]; /* the first name that is no leftover; "": none */
+    bool first_snapshot;
+};
+
 static void look(void *ctx, const struct io_dirent *e)
 {
-    char *other = ctx;
-    if (other[0] == '\0' && !is_leftover(e->name)) {
-        snprintf(other, 256, "%s", e->name);
+    struct looked *l = ctx;
+    if (strcmp(e->name, LOG_DIR_METADATA_LOG) == 0) {
+        l->first_snapshot = true;
+    } else if (l->other[0] == '\0' && !is_leftover(e->name)) {
+        snprintf(l->other, sizeof l->other, "%s", e->name);
     }
 }
 
-/* An unformatted directory must hold nothing that is somebody's. ERR_NOTFOUND: it is absent. */
-static int check_empty(struct io *io, const char *dir, struct errmsg *em)
+/* A metadata log in which nothing is but the snapshot that names the voters. */
+static void look_in_log(void *ctx, const struct io_dirent *e)
 {
-    char other[256] = "";
-    int err = io_list_dir(io, dir, look, other);
+    struct looked *l = ctx;
+    if (strncmp(e->name, FIRST_SNAPSHOT, strlen(FIRST_SNAPSHOT)) != 0) {
+        snprintf(l->other, sizeof l->other, "%s", LOG_DIR_METADATA_LOG);
+    }
+}
+
+int format_check_empty(struct io *io, const char *dir, struct errmsg *em)
+{
+    char log[FILE_PATH_MAX];
+    struct looked l = {.first_snapshot = false};
+    int err = io_list_dir(io, dir, look, &l);
+    if (err == 0 && l.first_snapshot) {
+        snprintf(log, sizeof log, "%s/" LOG_DIR_METADATA_LOG, dir);
+        err = io_list_dir(io, log, look_in_log, &l);
+    }
     if (err && err != ERR_NOTFOUND) {
         return errmsg_set(em, err, "%s cannot be listed: %s", dir, err_text(err));
     }
-    if (other[0]) {
+    if (l.other[0]) {
         return errmsg_set(
             em, ERR_CONFLICT,
-            "%s has no meta.properties but holds %s: it is somebody else's folder, or "
-            "was formatted in part; empty it or name another one",
-            dir, other);
+            "%s has no meta.properties but holds %s: it is somebody else's folder, or has lost "
+            "that file; put the file back, empty the folder or name another one",
+            dir, l.other);
     }
     return err;
 }
@@ -216,16 +278,21 @@ static int format_one(const struct format_run *r, const char *dir, bool bootstra
 {
     struct format_meta m = {.node_id = r->opt->node_id};
     say_formatting(r, dir, bootstrap);
-    int err = check_empty(r->io, dir, em);
+    int err = format_check_empty(r->io, dir, em);
     err = err == ERR_NOTFOUND ? make_dirs(r->io, dir, em) : err;
+    const struct format_voter *voter = bootstrap ? r->opt->voter : NULL;
+    m.directory_id = voter && !uuid_is_zero(voter->directory_id) ? voter->directory_id
+                                                                 : format_random_uuid(r->io);
     if (err == 0 && bootstrap) {
         err = write_bootstrap(r->io, dir, &r->features, em);
+    }
+    if (err == 0 && voter) {
+        err = write_voter(r->io, dir, m.node_id, m.directory_id, voter, em);
     }
     if (err) {
         return err;
     }
     snprintf(m.cluster_id, sizeof m.cluster_id, "%s", r->opt->cluster_id);
-    m.directory_id = format_random_uuid(r->io);
     return format_write_meta(r->io, dir, &m, em);
 }
 
@@ -280,11 +347,13 @@ int format_dirs(struct io *io, const char *const *dirs, size_t n, const char *me
             } else if (found != ERR_NOTFOUND) {
                 err = found;
             } else if (pass == 0) {
-                err = check_empty(io, dirs[i], em);
+                err = format_check_empty(io, dirs[i], em);
                 err = err == ERR_NOTFOUND ? 0 : err;
             } else {
+                if (done++ == 0) {
+                    say_features(&r);
+                }
                 err = format_one(&r, dirs[i], first, em);
-                done++;
             }
         }
     }

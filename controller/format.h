@@ -25,6 +25,15 @@ struct format_feature {
     int16_t level;
 };
 
+/* A node that is the only voter of a quorum whose voters may change (kraft.version 1): how the
+ * others would reach it. */
+struct format_voter {
+    const char *listener;
+    const char *host;
+    uint16_t port;
+    struct uuid directory_id; /* of the metadata log's directory; zero: a random one */
+};
+
 struct format_options {
     const char *cluster_id;
     int32_t node_id;
@@ -33,6 +42,7 @@ struct format_options {
         *features; /* --feature, over the defaults of the metadata.version */
     size_t features_n;
     bool ignore_formatted;
+    const struct format_voter *voter; /* NULL: voters are those of controller.quorum.voters */
 };
 
 /* meta.properties of dir. ERR_NOTFOUND: the directory or the file is absent; ERR_CORRUPT with a
@@ -47,6 +57,9 @@ int format_write_meta(struct io *io, const char *dir, const struct format_meta *
  * least one other has it; metas[i].directory_id is then zero and format_dir fills it). */
 int format_load(struct io *io, const char *const *dirs, size_t n, int32_t node_id,
                 struct format_meta *metas, size_t *missing, struct errmsg *em);
+/* An unformatted directory must hold nothing that is somebody's: ERR_CONFLICT with a sentence.
+ * ERR_NOTFOUND: it is absent. */
+int format_check_empty(struct io *io, const char *dir, struct errmsg *em);
 /* Formats every directory (bootstrap.checkpoint in the first, or in metadata_dir if given).
  * ERR_EXISTS if one is formatted already and ignore_formatted is not set. Says what it did in lines
  * through say (may be NULL). */
@@ -62,5 +75,7 @@ struct uuid format_random_uuid(struct io *io);
 
 /* Levels by the release's table: 0 if a name ("4.3-IV0", "4.3") is unknown. */
 int16_t format_metadata_version(const char *release);
+/* The level that a new cluster gets. */
+int16_t format_newest_release(void);
 
 #endif

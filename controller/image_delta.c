@@ -6,6 +6,7 @@
 #include "controller/image_private.h"
 
 #include "base/mem.h"
+#include "proto_features.h"
 #include "proto_messages.h"
 
 struct image_delta *image_delta_new(struct image *base)
@@ -133,10 +134,37 @@ static int apply_config(struct image_delta *d, const void *record, struct errmsg
     return 0;
 }
 
+/* A level that this release does not serve names formats that it does not know. */
+static int check_level(const struct feature_level_record *r, struct errmsg *em)
+{
+    for (size_t i = 0; i < proto_features_n; i++) {
+        const struct proto_feature *f = &proto_features[i];
+        if (!bytes_eq_str(r->name, f->name)) {
+            continue;
+        }
+        if (r->feature_level <= f->supported_max) {
+            return 0;
+        }
+        return errmsg_set(em, ERR_UNSUPPORTED,
+                          "the cluster has %s %d, but this release serves up to %d: start the node "
+                          "with the release that raised it",
+                          f->name, r->feature_level, f->supported_max);
+    }
+    return r->feature_level <= 0
+               ? 0
+               : errmsg_set(em, ERR_UNSUPPORTED,
+                            "the cluster has the feature %.*s, which this release does not know: "
+                            "start the node with the release that brought it in",
+                            BYTES_FMT(r->name));
+}
+
 static int apply_feature(struct image_delta *d, const void *record, struct errmsg *em)
 {
     const struct feature_level_record *r = record;
-    UNUSED(em);
+    int err = check_level(r, em);
+    if (err) {
+        return err;
+    }
     struct image *img = d->priv->next;
     size_t text = r->name.len;
     for (int32_t i = 0; i < img->features_n; i++) {

@@ -116,6 +116,11 @@ static int apply_record(struct loader *l, struct image_delta *d, struct bytes va
     int16_t version;
     void *record;
     int err = proto_decode_metadata_record(value, &l->arena, &m, &version, &record);
+    if (err == ERR_UNSUPPORTED) {
+        return errmsg_set(em, err,
+                          "a metadata record is of a type or version that this release does not "
+                          "know: start the node with the release that wrote it");
+    }
     if (err) {
         return errmsg_set(em, ERR_CORRUPT, "a metadata record does not decode (%s)", err_text(err));
     }

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "broker/config.h"
 #include "controller/format.h"
+#include "proto_features.h"
 #include "tools/args.h"
 #include "tools/text.h"
 #include "tools/tool.h"
@@ -34,11 +35,12 @@ static const struct arg_def format_defs[] = {
     {"release-version", ARG_VALUE, "RELEASE",
      "Begin with the features of this release, 3.3-IV3 or later (-r)."},
     {"feature", ARG_LIST, "NAME=LEVEL", "Begin with this level of a feature (-f)."},
+    {"standalone", ARG_FLAG, NULL,
+     "Without controller.quorum.voters: the node is the only voter (-s)."},
+    {"initial-controllers", ARG_VALUE, "ID@HOST:PORT:DIRECTORY-ID",
+     "The same, with a directory id of your choice; more than one is not served (-I)."},
     {"no-initial-controllers", ARG_FLAG, NULL,
      "The node is no controller: nothing to say about voters (-N)."},
-    {"standalone", ARG_FLAG, NULL,
-     "Not served: voters are those of controller.quorum.voters (-s)."},
-    {"initial-controllers", ARG_VALUE, "LIST", "Not served, for the same reason (-I)."},
     {"add-scram", ARG_LIST, "CREDENTIAL", "Not served yet (-S)."},
 };
 
@@ -48,6 +50,7 @@ static const struct args_spec format_spec = {
     .examples = "  millrace storage format -t \"$(millrace storage random-uuid)\" -c "
                 "server.properties\n"
                 "  millrace storage format -t DUO7j3nMRSCdq1RXXLLHig -c broker2.properties -g\n"
+                "  millrace storage format -t my-cluster -c server.properties --standalone\n"
                 "  millrace storage format -t my-cluster -c server.properties --release-version "
                 "4.0\n",
     .defs = format_defs,
@@ -89,16 +92,91 @@ static char *long_form(char *arg)
     return arg;
 }
 
-static void refuse_unserved(const struct args *a)
+/* ID@HOST:PORT:DIRECTORY-ID of this node. */
+static void parse_voter(const struct args *a, const struct config *c, const char *text,
+                        struct format_voter *out)
 {
-    if (args_has(a, "standalone") || args_has(a, "initial-controllers")) {
-        args_fail(a,
-                  "--standalone and --initial-controllers make a quorum whose voters can change, "
-                  "which is not served: name the voters in controller.quorum.voters");
+    const char *at = strchr(text, '@');
+    const char *id = strrchr(text, ':');
+    const char *port = id ? id : text;
+    while (port > text && *--port != ':') {
     }
-    if (args_has(a, "add-scram")) {
-        args_fail(a, "--add-scram is not served yet");
+    char *end;
+    long node = strtol(text, &end, 10);
+    bool ok = at && end == at && id && port > at + 1;
+    long n = ok ? strtol(port + 1, &end, 10) : -1;
+    if (strchr(text, ',')) {
+        args_fail(a, "--initial-controllers names several voters, which can change: not served; "
+                     "name them in controller.quorum.voters");
     }
+    if (!ok || end != id || n < 0 || n > UINT16_MAX ||
+        uuid_parse(id + 1, strlen(id + 1), &out->directory_id) != 0) {
+        args_fail(a, "--initial-controllers %s is not ID@HOST:PORT:DIRECTORY-ID", text);
+    }
+    if (node != c->node_id) {
+        args_fail(a, "--initial-controllers names node %ld, but this is node %d", node,
+                  (int)c->node_id);
+    }
+    bool brackets = at[1] == '[' && port[-1] == ']';
+    char *host = mem_strdup(at + (brackets ? 2 : 1));
+    host[port - at - (brackets ? 3 : 1)] = '\0';
+    out->host = host;
+    out->port = (uint16_t)n;
+}
+
+static const struct listener_config *controller_listener(const struct config *c)
+{
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        if (c->listeners.v[i].controller) {
+            return &c->listeners.v[i];
+        }
+    }
+    return NULL;
+}
+
+/* How the voters are named: false if by controller.quorum.voters, or the node is no controller. */
+static bool voter_of(const struct args *a, const struct config *c, struct format_voter *out)
+{
+    bool standalone = args_has(a, "standalone");
+    const char *initial = args_get(a, "initial-controllers", NULL);
+    bool none = args_has(a, "no-initial-controllers");
+    const struct listener_config *l = controller_listener(c);
+    if (standalone + (initial != NULL) + none > 1) {
+        args_fail(a, "one of --standalone, --initial-controllers and --no-initial-controllers, "
+                     "not several");
+    }
+    if (c->v.controller_quorum_voters[0]) {
+        if (standalone || initial) {
+            args_fail(a, "--standalone and --initial-controllers are for a node without "
+                         "controller.quorum.voters; this one has them");
+        }
+        return false;
+    }
+    if (l == NULL) {
+        if (standalone || initial) {
+            args_fail(a,
+                      "--standalone and --initial-controllers are for controllers; "
+                      "process.roles=%s",
+                      c->v.process_roles);
+        }
+        return false;
+    }
+    if (none) {
+        args_fail(a, "--no-initial-controllers makes a controller that waits to be added to a "
+                     "quorum, which is not served: name the voters in controller.quorum.voters");
+    }
+    if (!standalone && initial == NULL) {
+        args_fail(a, "controller.quorum.voters is not set: say --standalone if the node is to be "
+                     "the only voter");
+    }
+    *out = (struct format_voter){l->name, NULL, l->advertised_port ? l->advertised_port : l->port,
+                                 UUID_ZERO};
+    if (standalone) {
+        out->host = mem_strdup(l->advertised_host);
+    } else {
+        parse_voter(a, c, initial, out);
+    }
+    return true;
 }
 
 static void parse_feature(const struct args *a, const char *text, struct format_feature *out)
@@ -149,6 +227,11 @@ static struct io *open_io(void)
     return io;
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 /* log.dirs, and metadata.log.dir if it is none of them, sorted as Kafka's tool shows them. */
 static size_t all_dirs(const struct config *c, const char **dirs)
 {
@@ -161,6 +244,7 @@ static size_t all_dirs(const struct config *c, const char **dirs)
     if (!has_metadata) {
         dirs[n++] = c->metadata_log_dir;
     }
+    qsort(dirs, n, sizeof *dirs, by_text);
     return n;
 }
 
@@ -172,6 +256,27 @@ static void say(void *ctx, const char *line)
     printf("%s\n", line);
 }
 
+static int16_t release_of(const struct args *a, const struct format_options *opt)
+{
+    const char *release = args_get(a, "release-version", NULL);
+    if (release == NULL) {
+        return 0;
+    }
+    for (size_t i = 0; i < opt->features_n; i++) {
+        if (strcmp(opt->features[i].name, "metadata.version") == 0) {
+            args_fail(a, "--feature metadata.version and --release-version say the same thing: "
+                         "leave out one");
+        }
+    }
+    int16_t level = format_metadata_version(release);
+    if (level == 0) {
+        args_fail(a, "--release-version %s is no release; allowed: %s to %s", release,
+                  proto_metadata_versions[0].name,
+                  proto_metadata_version(format_newest_release())->name);
+    }
+    return level;
+}
+
 static int format(int argc, char **argv)
 {
     struct args a;
@@ -181,24 +286,25 @@ static int format(int argc, char **argv)
     args_parse(&a, &format_spec, argc, argv);
     args_require(&a, "config");
     args_require(&a, "cluster-id");
-    refuse_unserved(&a);
+    if (args_has(&a, "add-scram")) {
+        args_fail(&a, "--add-scram is not served yet");
+    }
     struct config *c = load_config(&a);
+    struct format_voter voter = {0};
     struct format_options opt = {
         .cluster_id = args_get(&a, "cluster-id", ""),
         .node_id = c->node_id,
         .features = features,
         .ignore_formatted = args_has(&a, "ignore-formatted"),
     };
-    const char *release = args_get(&a, "release-version", NULL);
-    if (release && (opt.metadata_version = format_metadata_version(release)) == 0) {
-        args_fail(&a, "--release-version %s is no release; for example 4.3, 4.0-IV3", release);
-    }
     for (const char *const *f = args_list(&a, "feature"); *f; f++) {
         if (opt.features_n == FEATURES_MAX) {
             args_fail(&a, "too many --feature options");
         }
         parse_feature(&a, *f, &features[opt.features_n++]);
     }
+    opt.metadata_version = release_of(&a, &opt);
+    opt.voter = voter_of(&a, c, &voter) ? &voter : NULL;
     struct io *io = open_io();
     size_t n = all_dirs(c, dirs);
     int err = format_dirs(io, dirs, n, c->metadata_log_dir, &opt, say, NULL, &em);
@@ -209,17 +315,13 @@ static int format(int argc, char **argv)
     for (size_t i = 0; i < opt.features_n; i++) {
         mem_free((void *)(uintptr_t)features[i].name);
     }
+    mem_free((void *)(uintptr_t)voter.host);
     config_free(c);
     args_free(&a);
     return err ? 1 : 0;
 }
 
 /* ---- info ---- */
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
 
 static void print_meta(const struct format_meta *m)
 {
@@ -237,48 +339,64 @@ static bool is_dir(struct io *io, const char *dir)
     return io_stat(io, dir, &st) == 0 && st.is_dir;
 }
 
-/* Prints the directories, then what is wrong with them, then whose they are. */
+struct shown {
+    bool exists;
+    bool problem;
+    struct format_meta meta;
+    struct errmsg em;
+};
+
+/* Reads one; first is the meta of an earlier one, or NULL. True if it is in order. */
+static bool judge(struct io *io, const struct config *c, const char *dir,
+                  const struct format_meta *first, struct shown *s)
+{
+    *s = (struct shown){.exists = is_dir(io, dir)};
+    int err = s->exists ? format_read_meta(io, dir, &s->meta, &s->em)
+                        : errmsg_set(&s->em, ERR_NOTFOUND, "%s does not exist", dir);
+    if (s->exists && err == ERR_NOTFOUND) {
+        errmsg_set(&s->em, err, "%s is not formatted.", dir);
+    } else if (err == 0 && s->meta.node_id != c->node_id) {
+        err = errmsg_set(&s->em, ERR_CONFLICT, "%s belongs to node %d, not to node.id=%d", dir,
+                         (int)s->meta.node_id, (int)c->node_id);
+    } else if (err == 0 && first && strcmp(first->cluster_id, s->meta.cluster_id) != 0) {
+        err = errmsg_set(&s->em, ERR_CONFLICT, "%s is of another cluster, %s", dir,
+                         s->meta.cluster_id);
+    }
+    s->problem = err != 0;
+    return err == 0;
+}
+
+/* The directories, then whose they are, then what is wrong with them. */
 static int show(struct io *io, const struct config *c, const char **dirs, size_t n)
 {
-    struct format_meta metas[DIRS_MAX];
-    struct errmsg em[DIRS_MAX] = {{{0}}};
+    struct shown *all = mem_zalloc(n * sizeof *all);
     const struct format_meta *first = NULL;
-    bool problem[DIRS_MAX] = {false};
     size_t found = 0;
     size_t problems = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!is_dir(io, dirs[i])) {
-            snprintf(em[i].text, sizeof em[i].text, "%s does not exist", dirs[i]);
-        } else {
-            printf("%s  %s\n", found++ ? "" : "Found log directories:\n", dirs[i]);
-            int err = format_read_meta(io, dirs[i], &metas[i], &em[i]);
-            if (err == ERR_NOTFOUND) {
-                snprintf(em[i].text, sizeof em[i].text, "%s is not formatted.", dirs[i]);
-            } else if (err == 0 && metas[i].node_id != c->node_id) {
-                snprintf(em[i].text, sizeof em[i].text, "%s belongs to node %d, not to node.id=%d",
-                         dirs[i], (int)metas[i].node_id, (int)c->node_id);
-            } else if (err == 0 && first && strcmp(first->cluster_id, metas[i].cluster_id) != 0) {
-                snprintf(em[i].text, sizeof em[i].text, "%s is of another cluster, %s", dirs[i],
-                         metas[i].cluster_id);
-            } else if (err == 0) {
-                first = first ? first : &metas[i];
-                continue;
-            }
+        bool good = judge(io, c, dirs[i], first, &all[i]);
+        first = good && first == NULL ? &all[i].meta : first;
+        found += all[i].exists;
+        problems += !good;
+    }
+    printf("%s", found > 1 ? "Found log directories:\n" : found ? "Found log directory:\n" : "");
+    for (size_t i = 0; i < n; i++) {
+        if (all[i].exists) {
+            printf("  %s\n", dirs[i]);
         }
-        problem[i] = true;
-        problems++;
     }
     printf("%s", found ? "\n" : "");
     if (first) {
         print_meta(first);
     }
-    printf("%s", problems ? "Found problems:\n" : "");
+    printf("%s", problems > 1 ? "Found problems:\n" : problems ? "Found problem:\n" : "");
     for (size_t i = 0; i < n; i++) {
-        if (problem[i]) {
-            printf("  %s\n", em[i].text);
+        if (all[i].problem) {
+            printf("  %s\n", all[i].em.text);
         }
     }
     printf("%s", problems ? "\n" : "");
+    mem_free(all);
     return problems ? 1 : 0;
 }
 
@@ -291,7 +409,6 @@ static int info(int argc, char **argv)
     struct config *c = load_config(&a);
     struct io *io = open_io();
     size_t n = all_dirs(c, dirs);
-    qsort(dirs, n, sizeof *dirs, by_text);
     int status = show(io, c, dirs, n);
     io_destroy(io);
     config_free(c);

@@ -1,0 +1,233 @@
+/* Requests with very many entries: a decision's work grows with their number, not with its square.
+ * A quadratic one would take minutes where these take a moment. */
+#include "decide_rig.h"
+
+enum { MANY = 100000 };
+
+static const int32_t one[] = {1};
+
+static struct bytes numbered(struct rig *r, const char *prefix, int n)
+{
+    char *text = arena_printf(&r->arena, "%s%d", prefix, n);
+    return bytes_str(text);
+}
+
+static void many_topics_are_created(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct create_topics_request q;
+    struct create_topics_response resp;
+    rig_cluster(&r);
+    rig_broker(&r, 1);
+    rig_topic(&r, "a_7", one, 1);
+    proto_msg_init(&create_topics_request_msg, &q);
+    q.topics = proto_array(&r.arena, &create_topics_request_creatable_topic_desc, MANY);
+    q.topics_n = MANY;
+    for (int i = 0; i < MANY; i++) { /* every one twice; none can be made */
+        q.topics[i].name = numbered(&r, "a.", i / 2);
+        q.topics[i].num_partitions = 0;
+        q.topics[i].replication_factor = 1;
+    }
+    q.topics[MANY - 1].name = numbered(&r, "a.", 7);
+    proto_msg_init(&create_topics_response_msg, &resp);
+    rig_run(&r, decide_create_topics, &q, &resp);
+    assert_int_equal(MANY / 2, resp.topics_n);
+    for (int32_t i = 0; i < resp.topics_n; i++) {
+        bool once = bytes_eq(resp.topics[i].name, numbered(&r, "a.", MANY / 2 - 1));
+        assert_int_equal(once ? KE_INVALID_PARTITIONS : KE_INVALID_REQUEST,
+                         resp.topics[i].error_code);
+    }
+    rig_free(&r);
+}
+
+static void a_topic_has_many_settings(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct create_topics_request q;
+    struct create_topics_response resp;
+    rig_cluster(&r);
+    rig_broker(&r, 1);
+    proto_msg_init(&create_topics_request_msg, &q);
+    q.topics = proto_array(&r.arena, &create_topics_request_creatable_topic_desc, 1);
+    q.topics_n = 1;
+    q.topics[0].name = bytes_str("t");
+    q.topics[0].num_partitions = 1;
+    q.topics[0].replication_factor = 1;
+    q.topics[0].configs =
+        proto_array(&r.arena, &create_topics_request_creatable_topic_config_desc, MANY);
+    q.topics[0].configs_n = MANY;
+    for (int i = 0; i < MANY; i++) {
+        q.topics[0].configs[i].name = numbered(&r, "c", i);
+        q.topics[0].configs[i].value = bytes_str("v");
+    }
+    proto_msg_init(&create_topics_response_msg, &resp);
+    rig_run(&r, decide_create_topics, &q, &resp);
+    assert_int_equal(KE_POLICY_VIOLATION, resp.topics[0].error_code);
+    for (int i = 0; i < MANY; i++) { /* the last one of a name holds */
+        q.topics[0].configs[i].name = numbered(&r, "c", i % 2);
+        q.topics[0].configs[i].value = numbered(&r, "v", i);
+    }
+    proto_msg_init(&create_topics_response_msg, &resp);
+    rig_run(&r, decide_create_topics, &q, &resp);
+    assert_int_equal(0, resp.topics[0].error_code);
+    struct bytes v = image_config_value(r.img, CONFIG_TOPIC, bytes_str("t"), bytes_str("c1"));
+    assert_true(bytes_eq(v, numbered(&r, "v", MANY - 1)));
+    rig_free(&r);
+}
+
+static void delete_all(struct decision *d, const void *request, void *response)
+{
+    decide_delete_topics(d, 6, request, response);
+}
+
+static void many_topics_are_deleted(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct delete_topics_request q;
+    struct delete_topics_response resp;
+    rig_cluster(&r);
+    rig_broker(&r, 1);
+    struct uuid id = rig_topic(&r, "t", one, 1)->id;
+    proto_msg_init(&delete_topics_request_msg, &q);
+    q.topics = proto_array(&r.arena, &delete_topics_request_delete_topic_state_desc, MANY);
+    q.topics_n = MANY;
+    for (int i = 0; i < MANY; i++) {
+        q.topics[i].name = i % 4 == 1 ? BYTES_NULL : numbered(&r, "n", i);
+        q.topics[i].topic_id = i % 4 == 1 ? rig_uuid((uint8_t)i) : UUID_ZERO;
+    }
+    q.topics[5].topic_id = id;
+    proto_msg_init(&delete_topics_response_msg, &resp);
+    rig_run(&r, delete_all, &q, &resp);
+    assert_null(image_topic_by_name(r.img, bytes_str("t")));
+    q.topics[7].topic_id = id; /* by name and by id, and neither */
+    q.topics[6].name = BYTES_NULL;
+    proto_msg_init(&delete_topics_response_msg, &resp);
+    rig_run(&r, delete_all, &q, &resp);
+    assert_int_equal(KE_INVALID_REQUEST, resp.responses[7].error_code);
+    assert_int_equal(KE_INVALID_REQUEST, resp.responses[6].error_code);
+    rig_free(&r);
+}
+
+static void many_topics_grow(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct create_partitions_request q;
+    struct create_partitions_response resp;
+    rig_cluster(&r);
+    rig_broker(&r, 1);
+    proto_msg_init(&create_partitions_request_msg, &q);
+    q.topics = proto_array(&r.arena, &create_partitions_request_create_partitions_topic_desc, MANY);
+    q.topics_n = MANY;
+    for (int i = 0; i < MANY; i++) {
+        q.topics[i].name = numbered(&r, "n", i / 2);
+        q.topics[i].count = 5;
+    }
+    proto_msg_init(&create_partitions_response_msg, &resp);
+    rig_run(&r, decide_create_partitions, &q, &resp);
+    assert_int_equal(MANY / 2, resp.results_n);
+    assert_int_equal(KE_INVALID_REQUEST, resp.results[0].error_code);
+    rig_free(&r);
+}
+
+static void many_settings_are_changed(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct incremental_alter_configs_request q;
+    struct incremental_alter_configs_response resp;
+    rig_cluster(&r);
+    rig_broker(&r, 1);
+    rig_topic(&r, "t", one, 1);
+    proto_msg_init(&incremental_alter_configs_request_msg, &q);
+    q.resources =
+        proto_array(&r.arena, &incremental_alter_configs_request_alter_configs_resource_desc, MANY);
+    q.resources_n = MANY;
+    for (int i = 0; i < MANY; i++) {
+        q.resources[i].resource_type = CONFIG_TOPIC;
+        q.resources[i].resource_name = numbered(&r, "n", i / 2);
+        q.resources[i].configs_n = 0;
+    }
+    proto_msg_init(&incremental_alter_configs_response_msg, &resp);
+    rig_run(&r, decide_incremental_alter_configs, &q, &resp);
+    assert_int_equal(MANY, resp.responses_n);
+    assert_int_equal(KE_INVALID_REQUEST, resp.responses[0].error_code);
+    q.resources_n = 1;
+    q.resources[0].resource_name = bytes_str("t");
+    q.resources[0].configs =
+        proto_array(&r.arena, &incremental_alter_configs_request_alterable_config_desc, MANY);
+    q.resources[0].configs_n = MANY;
+    for (int i = 0; i < MANY; i++) {
+        q.resources[0].configs[i].name = numbered(&r, "c", i);
+        q.resources[0].configs[i].value = bytes_str("v");
+    }
+    proto_msg_init(&incremental_alter_configs_response_msg, &resp);
+    rig_run(&r, decide_incremental_alter_configs, &q, &resp);
+    assert_int_equal(KE_POLICY_VIOLATION, resp.responses[0].error_code);
+    rig_free(&r);
+}
+
+static struct bytes edit_list(struct rig *r, int8_t op, struct bytes value, int16_t want)
+{
+    struct incremental_alter_configs_request q;
+    struct incremental_alter_configs_response resp;
+    proto_msg_init(&incremental_alter_configs_request_msg, &q);
+    proto_msg_init(&incremental_alter_configs_response_msg, &resp);
+    q.resources =
+        proto_array(&r->arena, &incremental_alter_configs_request_alter_configs_resource_desc, 1);
+    q.resources_n = 1;
+    q.resources[0].resource_type = CONFIG_TOPIC;
+    q.resources[0].resource_name = bytes_str("t");
+    q.resources[0].configs =
+        proto_array(&r->arena, &incremental_alter_configs_request_alterable_config_desc, 1);
+    q.resources[0].configs_n = 1;
+    q.resources[0].configs[0].name = bytes_str("x.policy");
+    q.resources[0].configs[0].config_operation = op;
+    q.resources[0].configs[0].value = value;
+    rig_run(r, decide_incremental_alter_configs, &q, &resp);
+    assert_int_equal(want, resp.responses[0].error_code);
+    return image_config_value(r->img, CONFIG_TOPIC, bytes_str("t"), bytes_str("x.policy"));
+}
+
+/* Each half fits into a record, both do not. */
+static void a_list_does_not_outgrow_a_record(void **state)
+{
+    UNUSED(state);
+    enum { APPEND = 2, SUBTRACT = 3 };
+    struct rig r;
+    struct buf a = {0};
+    struct buf b = {0};
+    rig_cluster(&r);
+    rig_broker(&r, 1);
+    rig_topic(&r, "t", one, 1);
+    for (int i = 0; a.len < 30000; i++) {
+        buf_printf(&a, "%s%d", i ? "," : "", i / 2);
+        buf_printf(&b, "%s%d", i ? "," : "", i + 100000);
+    }
+    struct bytes v = edit_list(&r, APPEND, buf_bytes(&a), 0);
+    assert_in_range(v.len, a.len / 2 - 5, a.len / 2 + 20); /* each once */
+    size_t had = v.len;
+    v = edit_list(&r, APPEND, bytes_of(b.data, 32000), KE_INVALID_CONFIG);
+    assert_int_equal(had, v.len);
+    v = edit_list(&r, SUBTRACT, buf_bytes(&a), 0);
+    assert_in_range(v.len, 0, 20); /* what it inherited */
+    buf_free(&a);
+    buf_free(&b);
+    rig_free(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_topics_are_created),
+        cmocka_unit_test(a_topic_has_many_settings),
+        cmocka_unit_test(many_topics_are_deleted),
+        cmocka_unit_test(many_topics_grow),
+        cmocka_unit_test(many_settings_are_changed),
+        cmocka_unit_test(a_list_does_not_outgrow_a_record),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
