@@ -3,14 +3,16 @@
 #
 #   tests/sim.sh --seeds 1-300                        what CI runs
 #   tests/sim.sh --seeds 1-10000                      the long run
-#   tests/sim.sh --seeds 7-7 --scenario storage --verbose    one run again, told in full
-#   tests/sim.sh --seeds 1-200 --mutant fsync         the world breaks a promise: some run must notice
-#   tests/sim.sh --mutants                            all of these, one after the other
+#   tests/sim.sh --seeds 7-7 --scenario node --verbose       one run again, told in full
+#   tests/sim.sh --seeds 1-400 --mutant fsync         a promise is broken on purpose: some run must notice
+#   tests/sim.sh --mutants                            all such breaches, one after the other
 #
-# Ends with `N passed, N failed`. Uses the build directory $MILLRACE_BUILD, else build/dev, which it builds first.
+# A run is a seed with a scenario; a passed run of --mutants is a breach that was noticed. Ends with
+# `N passed, N failed`, and says for each failed run how to see it again. Uses the build directory
+# $MILLRACE_BUILD, else build/dev, which it builds first. docs/TESTING.md says what is simulated.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-case ${1:-} in '' | --help | -h) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit ;; esac
+case ${1:-} in '' | --help | -h) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit ;; esac
 build=${MILLRACE_BUILD:-build/dev}
 if [ -z "${MILLRACE_BUILD:-}" ]; then
   cmake --preset dev >/dev/null
@@ -19,7 +21,7 @@ fi
 sim=$build/tests/sim/millrace-sim
 if [ "$1" = --mutants ]; then
   passed=0 failed=0
-  for m in fsync fsync-dir kill tear; do
+  for m in $("$sim" --list-mutants); do
     if "$sim" --seeds 1-2000 --mutant "$m"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
   done
   echo "$passed passed, $failed failed"

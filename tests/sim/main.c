@@ -1,11 +1,13 @@
 /* millrace-sim: runs scenarios by seed.
  *
  *   millrace-sim --seeds A-B [--scenario NAME] [--jobs N] [--verbose] [--mutant NAME]
- *                [--seconds N] [--list]
+ *                [--seconds N]
+ *   millrace-sim --list-mutants
  *
  * Each run (a scenario with a seed) is a process of its own: it may be told to die in the middle of
  * production code, whose memory then is nobody's, and a crash of the code under test is one failed
- * run. Its output is kept and shown if it fails; the last lines tell the story. With --mutant the
+ * run. Its output is kept and shown if it fails; the last lines tell the story. One seed in ten
+ * runs twice, with the heap elsewhere: all that happens must be the same again. With --mutant the
  * world breaks a promise on purpose, and the whole is a success when some run notices. */
 #include <errno.h>
 #include <getopt.h>
@@ -19,12 +21,15 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "sim/hooks.h"
 #include "sim/run.h"
 #include "sim/scenarios.h"
 
-enum { JOBS_MAX = 64, SHOW_BYTES = 12000, SHOW_FAILURES = 5 };
+enum { JOBS_MAX = 64, SHOW_BYTES = 12000, SHOW_FAILURES = 5, TWICE = 10 };
 
-static const char *const mutant_names[MUTANTS] = {"none", "fsync", "fsync-dir", "kill", "tear"};
+static const char *const mutant_names[MUTANTS] = {"none", "fsync", "fsync-dir", "kill",
+                                                  "tear", "write", "cut",       "crc",
+                                                  "ack",  "early", "sequence"};
 
 struct job {
     pid_t pid;
@@ -48,19 +53,63 @@ struct tally {
     uint64_t failed;
 };
 
-static void child(const struct options *opt, const struct job *job)
+/* One run; its digest. */
+static uint64_t run_once(const struct options *opt, const struct job *job)
 {
-    dup2(job->out, STDERR_FILENO);
-    setvbuf(stderr, NULL, _IOFBF, 1 << 16);
-    alarm(opt->seconds);
     struct run *r = MEM_NEW(struct run);
     r->seed = job->seed;
     r->verbose = opt->verbose;
     r->mutant = opt->mutant;
     prng_seed(&r->rng, job->seed);
+    hooks_init(r);
     job->scenario->run(r);
+    return r->digest;
+}
+
+/* The same in a process of its own whose heap is another, before the one that counts. */
+static uint64_t run_before(const struct options *opt, const struct job *job)
+{
+    int fds[2];
+    uint64_t digest = 0;
+    if (pipe(fds) != 0) {
+        return 0;
+    }
     fflush(NULL);
-    _exit(0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(opt->seconds);
+        for (size_t n = 1; n < 3000; n += 7) {
+            memset(mem_alloc(n), (int)n, n); /* nobody's: it only is in the way */
+        }
+        digest = run_once(opt, job);
+        ssize_t n = write(fds[1], &digest, sizeof(digest));
+        fflush(NULL);
+        _exit(n == (ssize_t)sizeof(digest) ? 0 : 1);
+    }
+    close(fds[1]);
+    if (pid < 0 || read(fds[0], &digest, sizeof(digest)) != (ssize_t)sizeof(digest)) {
+        digest = 0; /* it failed: the second will too, or differ */
+    }
+    waitpid(pid, NULL, 0);
+    close(fds[0]);
+    return digest;
+}
+
+static void child(const struct options *opt, const struct job *job)
+{
+    dup2(job->out, STDERR_FILENO);
+    setvbuf(stderr, NULL, _IOFBF, 1 << 16);
+    bool twice = job->seed % TWICE == 0 && opt->mutant == MUTANT_NONE;
+    uint64_t before = twice ? run_before(opt, job) : 0;
+    alarm(opt->seconds);
+    uint64_t digest = run_once(opt, job);
+    fprintf(stderr, "digest %016llx\n", (unsigned long long)digest);
+    if (twice && digest != before) {
+        fprintf(stderr, "FAILED: not deterministic: the run before had the digest %016llx\n",
+                (unsigned long long)before);
+    }
+    fflush(NULL);
+    _exit(twice && digest != before);
 }
 
 static void on_end(int sig)
@@ -87,43 +136,75 @@ static void start(const struct options *opt, struct job *job)
     }
 }
 
-static void show(const struct options *opt, const struct job *job, int status)
+/* The end of what a run said, or all of it. */
+static char *story(const struct job *job, size_t most)
 {
     off_t size = lseek(job->out, 0, SEEK_END);
-    off_t from = size > SHOW_BYTES && !opt->verbose ? size - SHOW_BYTES : 0;
+    off_t from = size > (off_t)most ? size - (off_t)most : 0;
     char *text = mem_alloc((size_t)(size - from) + 1);
     ssize_t n = pread(job->out, text, (size_t)(size - from), from);
     text[n > 0 ? n : 0] = 0;
-    printf("%s\n", from > 0 ? strchr(text, '\n') ? strchr(text, '\n') + 1 : text : text);
+    char *line = from > 0 ? strchr(text, '\n') : NULL;
+    if (line != NULL) {
+        memmove(text, line + 1, strlen(line));
+    }
+    return text;
+}
+
+static void show(const struct job *job, size_t most)
+{
+    char *text = story(job, most);
+    printf("%s\n", text);
     mem_free(text);
+}
+
+/* The sentence that ended it. */
+static void show_reason(const struct job *job, int status)
+{
+    char *text = story(job, SHOW_BYTES);
+    const char *why = NULL;
+    static const char *const marks[] = {"FAILED: ", "assertion failed", "ERROR: AddressSanitizer",
+                                        "runtime error"};
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]) && why == NULL; i++) {
+        why = strstr(text, marks[i]);
+    }
+    if (why != NULL) {
+        printf("    %.*s\n", (int)strcspn(why, "\n"), why);
+    }
     if (WIFSIGNALED(status)) {
-        printf("ended by signal %d (%s)%s\n", WTERMSIG(status), strsignal(WTERMSIG(status)),
+        printf("    ended by signal %d (%s)%s\n", WTERMSIG(status), strsignal(WTERMSIG(status)),
                WTERMSIG(status) == SIGALRM ? ": it hangs" : "");
     }
+    mem_free(text);
 }
 
 static void finish(const struct options *opt, struct job *job, int status, struct tally *t)
 {
+    size_t most = opt->verbose ? SIZE_MAX / 2 : SHOW_BYTES;
+    bool told = opt->mutant == MUTANT_NONE || opt->verbose;
     if (status == 0) {
         t->passed++;
         if (opt->verbose) {
-            show(opt, job, status);
+            show(job, most);
         }
     } else {
         t->failed++;
-        if (opt->mutant == MUTANT_NONE && t->failed <= SHOW_FAILURES) {
+        if (told && t->failed <= SHOW_FAILURES) {
             printf("==== scenario %s, seed %llu\n", job->scenario->name,
                    (unsigned long long)job->seed);
-            show(opt, job, status);
+            show(job, most);
         }
-        if (opt->mutant == MUTANT_NONE) {
+        if (told) {
             printf("FAILED: seed %llu, scenario %s. Again: tests/sim.sh --seeds %llu-%llu "
                    "--scenario %s --verbose\n",
                    (unsigned long long)job->seed, job->scenario->name,
                    (unsigned long long)job->seed, (unsigned long long)job->seed,
                    job->scenario->name);
-            fflush(stdout);
+        } else {
+            printf("seed %llu, scenario %s:\n", (unsigned long long)job->seed, job->scenario->name);
         }
+        show_reason(job, status);
+        fflush(stdout);
     }
     close(job->out);
     job->pid = 0;
@@ -224,9 +305,9 @@ static void parse_names(struct options *opt, const char *scenario, const char *m
 static struct options parse(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 's'},   {"scenario", 1, NULL, 'n'}, {"jobs", 1, NULL, 'j'},
-        {"verbose", 0, NULL, 'v'}, {"mutant", 1, NULL, 'm'},   {"seconds", 1, NULL, 't'},
-        {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0},
+        {"seeds", 1, NULL, 's'},   {"scenario", 1, NULL, 'n'},     {"jobs", 1, NULL, 'j'},
+        {"verbose", 0, NULL, 'v'}, {"mutant", 1, NULL, 'm'},       {"seconds", 1, NULL, 't'},
+        {"help", 0, NULL, 'h'},    {"list-mutants", 0, NULL, 'l'}, {NULL, 0, NULL, 0},
     };
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct options opt = {.jobs = cores > 0 ? (unsigned)cores : 1, .seconds = 300};
@@ -255,6 +336,11 @@ static struct options parse(int argc, char **argv)
         case 't':
             opt.seconds = (unsigned)strtoul(optarg, NULL, 10);
             break;
+        case 'l':
+            for (unsigned i = 1; i < MUTANTS; i++) {
+                printf("%s\n", mutant_names[i]);
+            }
+            exit(0);
         default:
             usage(c == 'h' ? 0 : 2);
         }

@@ -1,5 +1,6 @@
-/* Scenario `node`, what its parts share: the world, the topics that clients know, the history, and
- * actors (scripted clients that do one thing after another while the scenario lets them). */
+/* Scenarios `node` and `sweep`, what their parts share: the world, the topics that clients know,
+ * the history, and actors (scripted clients that do one thing after another while the scenario lets
+ * them). */
 #ifndef SIM_NODE_RUN_H
 #define SIM_NODE_RUN_H
 
@@ -54,11 +55,29 @@ struct node_run {
     struct actor *actors[ACTORS_MAX];
     unsigned actors_n;
     bool working;     /* actors begin new steps */
-    bool full;        /* the disk is or was full since the last calm */
     uint64_t losses;  /* times that unflushed data may have been lost */
     uint32_t streams; /* given out, for the order of records */
     struct sim_client checker;
     struct arena arena; /* of the checker's present answer */
+};
+
+/* Which faults a run has. */
+struct profile {
+    bool power;
+    bool mid_call;
+    bool eio;
+    bool full;
+    bool slow;
+    bool net;
+};
+
+enum { NODE_DISK_BYTES = 256 << 20 };
+
+/* What had happened to the disk. */
+struct node_mark {
+    uint64_t eio;
+    uint64_t nospace;
+    uint64_t power;
 };
 
 /* An error code that a client meets while a node comes up, goes down, is full, or has lost its
@@ -89,6 +108,22 @@ bool topic_has_id(const struct topic *t);
  * decode. */
 void node_run_decode(struct node_run *nr, const struct sim_call *call, struct bytes body,
                      struct arena *a, void *out);
+
+/* ---- the node's life (node_life.c) ---- */
+
+/* Up and running, whatever it takes; deaths on the way as the profile has them. */
+void node_bring_up(struct node_run *nr, const struct profile *p);
+/* mark: since when a failing disk excuses a node that fails. */
+void node_stop_in_order(struct node_run *nr, const struct node_mark *mark);
+bool node_ended(void *nr); /* it is gone, or has stopped by itself */
+void node_actors_start(struct node_run *nr);
+struct node_mark node_mark(const struct node_run *nr);
+/* Faults end, actors rest, the node is brought up if it is down (mark: from before the round), and
+ * everything is checked. */
+void node_round_end(struct node_run *nr, const struct profile *p, const struct node_mark *mark);
+
+/* Stopped in order, started and checked once more, stopped, freed. */
+void node_finish(struct node_run *nr);
 
 /* ---- the checker: calls that are waited for, one after another (node_check.c) ---- */
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "sim/hooks.h"
+
 static void say(struct run *r, const char *what, const char *fmt, va_list ap)
 {
     int64_t us = r->sim ? r->sim->clock.now_us : 0;
@@ -65,6 +67,7 @@ void run_apply_mutant(struct run *r, struct sim_host *h)
     h->disk->lies.fsync_dir = r->mutant == MUTANT_FSYNC_DIR;
     h->disk->lies.kill = r->mutant == MUTANT_KILL;
     h->disk->lies.tear = r->mutant == MUTANT_TEAR;
+    hooks_breach(h->disk);
 }
 
 uint64_t run_between(struct run *r, uint64_t low, uint64_t high)

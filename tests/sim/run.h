@@ -17,6 +17,12 @@ enum run_mutant {
     MUTANT_FSYNC_DIR, /* fsync of folders does nothing */
     MUTANT_KILL,      /* a killed process loses the page cache */
     MUTANT_TEAR,      /* power losses garble sectors that hold synced bytes */
+    MUTANT_WRITE,     /* now and then a write is reported done and is not */
+    MUTANT_CUT,       /* a file is reported cut and is not */
+    MUTANT_CRC,       /* production code takes every checksum for right */
+    MUTANT_ACK,       /* a batch is acknowledged and not appended */
+    MUTANT_EARLY,     /* what was appended counts as flushed */
+    MUTANT_SEQUENCE,  /* an idempotent producer's sequences are not looked at */
     MUTANTS
 };
 
@@ -27,7 +33,8 @@ struct run {
     struct logger log; /* virtual time in front of each line */
     bool verbose;
     enum run_mutant mutant;
-    uint64_t steps; /* for the summary */
+    uint64_t steps;  /* for the summary */
+    uint64_t digest; /* of all that happened: the same seed, the same digest */
 };
 
 struct scenario {
@@ -39,7 +46,7 @@ struct scenario {
 
 extern const struct scenario scenario_storage;
 extern const struct scenario scenario_node;
-extern const struct scenario scenario_controller;
+extern const struct scenario scenario_sweep;
 
 /* Ends the run: a property does not hold. */
 _Noreturn void run_fail(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -59,6 +66,11 @@ static inline uint64_t run_below(struct run *r, uint64_t n)
 static inline bool run_chance(struct run *r, unsigned percent)
 {
     return prng_below(&r->rng, 100) < percent;
+}
+static inline void run_digest(struct run *r, uint64_t v)
+{
+    r->digest = (r->digest ^ v) * 0x9e3779b97f4a7c15ull;
+    r->digest ^= r->digest >> 29;
 }
 /* In [low, high], small ones as likely as large ones. */
 uint64_t run_between(struct run *r, uint64_t low, uint64_t high);

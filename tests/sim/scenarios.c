@@ -1,5 +1,5 @@
 /* The list behind scenarios.h. */
 #include "sim/scenarios.h"
 
-const struct scenario *const scenarios[] = {&scenario_storage, &scenario_node};
+const struct scenario *const scenarios[] = {&scenario_storage, &scenario_node, &scenario_sweep};
 const size_t scenario_count = sizeof(scenarios) / sizeof(scenarios[0]);

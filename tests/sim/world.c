@@ -240,6 +240,7 @@ static void turn_fn(void *arg)
 static void take_turn(struct world *w, struct actor *a)
 {
     sim_clock_advance(&w->sim->clock, 1 + (int64_t)run_below(w->r, TURN_US_MAX));
+    run_digest(w->r, (uint64_t)w->sim->clock.now_us << 8 | (a->shard ? a->shard->index : 255));
     if (a->shard == NULL) {
         io_turn(a->io, 0);
     } else if (w->node != NULL && !sim_proc_run(w->proc, turn_fn, a)) {

@@ -1,0 +1,23 @@
+/* Where the simulator steps between a caller and what it calls, by the linker's --wrap: no switch
+ * of the product is needed for what follows.
+ *
+ *   - Every write to a simulated disk goes into the run's digest.
+ *   - The n-th write from now finds the disk full (sim_disk.h's faults do not count that).
+ *   - Breaches (enum run_mutant) in production code or in the disk, for the checkers' own test.
+ *
+ * A wrapped function is seen by callers in other files only. Breaches in production code hold while
+ * production code runs (sim_proc_run), never for the checkers' own calls. */
+#ifndef SIM_HOOKS_H
+#define SIM_HOOKS_H
+
+#include "sim/run.h"
+
+void hooks_init(struct run *r);
+/* The breach holds from now on, for what happens to this disk. */
+void hooks_breach(struct sim_disk *d);
+/* The n-th write to the disk of hooks_breach from now on finds it full; 0: none. */
+void hooks_full_in(uint64_t n);
+/* One of the following breaches struck: a run without is no test of the checkers. */
+uint64_t hooks_struck(void);
+
+#endif

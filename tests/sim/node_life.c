@@ -1,0 +1,169 @@
+/* Scenario `node`, the node's life: brought up, stopped, found dead; and what its end means for
+ * what clients know. */
+#include <string.h>
+
+#include "sim/node_run.h"
+
+enum { START_LIMIT_US = 60000000, STOP_LIMIT_US = 60000000, REST_US = 60000000 };
+
+static bool started(void *ctx)
+{
+    struct node_run *nr = ctx;
+    return !world_node_up(&nr->w) || nr->w.state == NODE_RUNNING || nr->w.state == NODE_FAILED ||
+           nr->w.state == NODE_STOPPED;
+}
+
+bool node_ended(void *ctx)
+{
+    struct node_run *nr = ctx;
+    return !world_node_up(&nr->w) || nr->w.state == NODE_FAILED || nr->w.state == NODE_STOPPED;
+}
+
+/* A reason to end: the disk fails, or there is no room left for the metadata. */
+static bool trouble(const struct node_run *nr, const struct node_mark *mark)
+{
+    const struct sim_disk_stats *st = &nr->w.host->disk->stats;
+    return st->eio != mark->eio ||
+           (st->nospace != mark->nospace && nr->w.node != NULL &&
+            strstr(node_failure(nr->w.node), "__cluster_metadata-0") != NULL);
+}
+
+/* The node is down by itself, or by the world: what that means for what clients know. */
+static void after_end(struct node_run *nr, const struct node_mark *mark)
+{
+    const struct sim_disk *d = nr->w.host->disk;
+    history_killed(&nr->h);
+    if (d->stats.power_losses != mark->power || d->stats.eio != mark->eio) {
+        history_may_lose(&nr->h, d->stats.power_losses != mark->power);
+        nr->losses++;
+    }
+}
+
+static void faults_off(struct node_run *nr)
+{
+    struct sim_disk *d = nr->w.host->disk;
+    d->faults = sim_disk_no_faults();
+    d->capacity = NODE_DISK_BYTES;
+    nr->w.sim->net.faults.reset_ppm = 0;
+    sim_net_block(&nr->w.sim->net, nr->w.host, nr->w.client_host, false);
+    sim_net_block(&nr->w.sim->net, nr->w.client_host, nr->w.host, false);
+}
+
+/* Up and running, whatever it takes; deaths on the way as the profile has them. */
+void node_bring_up(struct node_run *nr, const struct profile *p)
+{
+    for (int tries = 0;; tries++) {
+        struct node_mark mark = node_mark(nr);
+        bool alive = true;
+        if (!world_node_up(&nr->w)) {
+            alive = world_start_node(&nr->w);
+        }
+        if (alive && p->mid_call && tries < 3 && run_chance(nr->r, 20)) {
+            world_end_node_in(&nr->w, 1 + run_below(nr->r, 60),
+                              p->power && run_chance(nr->r, 50) ? WORLD_POWER : WORLD_KILL);
+        }
+        if (!alive) {
+            world_end_node(&nr->w, nr->w.how);
+        } else if (!world_run(&nr->w, START_LIMIT_US, started, nr)) {
+            run_fail(nr->r, "the node does not come up in time");
+        }
+        if (world_node_up(&nr->w) && nr->w.state == NODE_RUNNING) {
+            sim_proc_die_in(nr->w.proc, 0);
+            return;
+        }
+        if (world_node_up(&nr->w)) {
+            run_fail(nr->r, "the node refuses to start: %s", node_failure(nr->w.node));
+        }
+        after_end(nr, &mark);
+    }
+}
+
+void node_stop_in_order(struct node_run *nr, const struct node_mark *mark)
+{
+    world_stop_node(&nr->w);
+    if (!world_run(&nr->w, STOP_LIMIT_US, node_ended, nr)) {
+        run_fail(nr->r, "the node does not stop in time");
+    }
+    if (world_node_up(&nr->w)) {
+        if (nr->w.state == NODE_FAILED && !trouble(nr, mark)) {
+            run_fail(nr->r, "the node failed while stopping: %s", node_failure(nr->w.node));
+        }
+        world_clear_node(&nr->w, nr->w.state == NODE_STOPPED);
+    }
+}
+
+/* ---- actors ---- */
+
+void node_actors_start(struct node_run *nr)
+{
+    nr->working = true;
+    for (unsigned i = 0; i < nr->actors_n; i++) {
+        sim_clock_after(&nr->w.sim->clock, &nr->actors[i]->wake,
+                        1 + (int64_t)run_below(nr->r, 50000));
+    }
+}
+
+static void actors_rest(struct node_run *nr)
+{
+    nr->working = false;
+    for (unsigned i = 0; i < nr->actors_n; i++) {
+        sim_clock_cancel(&nr->w.sim->clock, &nr->actors[i]->wake);
+    }
+    if (!world_run(&nr->w, REST_US, actors_idle, nr)) {
+        run_fail(nr->r, "a client's call neither ends nor times out");
+    }
+}
+
+/* ---- the end of a round ---- */
+
+struct node_mark node_mark(const struct node_run *nr)
+{
+    const struct sim_disk *d = nr->w.host->disk;
+    return (struct node_mark){
+        .eio = d->stats.eio, .nospace = d->stats.nospace, .power = d->stats.power_losses};
+}
+
+void node_round_end(struct node_run *nr, const struct profile *p, const struct node_mark *mark)
+{
+    faults_off(nr);
+    if (world_node_up(&nr->w)) {
+        sim_proc_die_in(nr->w.proc, 0);
+        world_run(&nr->w, 1000000, node_ended, nr);
+    }
+    actors_rest(nr); /* nothing of theirs may reach the node that is started now */
+    if (world_node_up(&nr->w) && nr->w.host->disk->stats.eio != mark->eio && !node_ended(nr)) {
+        /* A log directory may be offline until a restart: give it one. */
+        node_stop_in_order(nr, mark);
+    }
+    if (world_node_up(&nr->w) && node_ended(nr)) {
+        if (!trouble(nr, mark)) {
+            run_fail(nr->r, "the node ended by itself: %s", node_failure(nr->w.node));
+        }
+        world_clear_node(&nr->w, false);
+    }
+    if (!world_node_up(&nr->w)) {
+        after_end(nr, mark);
+    }
+    node_bring_up(nr, p);
+    check_everything(nr);
+    run_note(nr->r, "checked: %llu records sent, %llu acknowledged, %llu read, %llu lost",
+             (unsigned long long)nr->h.n, (unsigned long long)nr->h.acked,
+             (unsigned long long)nr->h.read, (unsigned long long)nr->h.lost);
+}
+
+void node_finish(struct node_run *nr)
+{
+    struct profile calm = {0};
+    struct node_mark mark = node_mark(nr);
+    node_stop_in_order(nr, &mark);
+    RUN_CHECK(nr->r, nr->w.state == NODE_STOPPED);
+    node_bring_up(nr, &calm);
+    check_everything(nr);
+    node_stop_in_order(nr, &mark);
+    for (unsigned i = 0; i < nr->actors_n; i++) {
+        actor_free(nr->actors[i]);
+    }
+    arena_free(&nr->arena);
+    history_free(&nr->h);
+    world_free(&nr->w);
+}

@@ -1,0 +1,111 @@
+/* Scenario `sweep`: the same short run again and again, with one fault that strikes one call later
+ * each time: a whole node, from its first start on, made to create topics, roll segments, delete
+ * records and topics, and stop.
+ *
+ * The seed says which run (SPAN seeds share one), which fault, and at which call: up to there the
+ * runs are the same to the byte, because nothing but the seed decides. So every call of the seam
+ * that changes anything is tried with every fault, as far as SPAN reaches. Afterwards, as in
+ * scenario `node`: faults end, the node is started if it is down, everything that clients were told
+ * must hold, and it must serve. */
+#include "base/mem.h"
+#include "sim/hooks.h"
+#include "sim/node_run.h"
+
+enum fault {
+    FAULT_KILL,
+    FAULT_POWER,
+    FAULT_WRITE_EIO,
+    FAULT_FSYNC_EIO,
+    FAULT_FULL,
+    FAULTS,
+};
+
+enum {
+    CALLS = 400, /* of the seam; at most, to strike at */
+    SPAN = CALLS * FAULTS,
+    WORK_US = 400000,
+    PAUSE_US = 20000,
+    START_US = 60000000,
+};
+
+static const char *const fault_names[FAULTS] = {"kill", "power", "write-eio", "fsync-eio", "full"};
+
+static bool settled(void *ctx)
+{
+    struct node_run *nr = ctx;
+    return node_ended(nr) || nr->w.state == NODE_RUNNING;
+}
+
+static void set_fault(struct node_run *nr, enum fault fault, uint64_t at)
+{
+    struct sim_disk *d = nr->w.host->disk;
+    switch (fault) {
+    case FAULT_KILL:
+    case FAULT_POWER:
+        world_end_node_in(&nr->w, at, fault == FAULT_KILL ? WORLD_KILL : WORLD_POWER);
+        break;
+    case FAULT_WRITE_EIO:
+        d->faults.write_eio_in = at;
+        break;
+    case FAULT_FSYNC_EIO:
+        d->faults.fsync_eio_in = at;
+        break;
+    default:
+        hooks_full_in(at);
+    }
+}
+
+static void set_up(struct node_run *nr)
+{
+    run_world(nr->r, false);
+    history_init(&nr->h, nr->r);
+    world_init(&nr->w, nr->r, "io.threads=1\nauto.create.topics.enable=false\n", NODE_DISK_BYTES);
+    sim_client_init(&nr->checker, world_client(&nr->w), "checker");
+    actor_admin_new(nr);
+    actor_producer_new(nr, 0);
+    actor_producer_new(nr, 1);
+    actor_consumer_new(nr, 0);
+    for (unsigned i = 0; i < nr->actors_n; i++) {
+        nr->actors[i]->pause_us_max = PAUSE_US;
+    }
+}
+
+/* The fault may strike while the node starts, works or stops. */
+static void live(struct node_run *nr, enum fault fault, uint64_t at)
+{
+    struct profile calm = {0};
+    struct node_mark mark = node_mark(nr);
+    if (world_start_node(&nr->w)) {
+        set_fault(nr, fault, at);
+        RUN_CHECK(nr->r, world_run(&nr->w, START_US, settled, nr));
+    }
+    if (!node_ended(nr)) {
+        node_actors_start(nr);
+        world_run(&nr->w, WORK_US, node_ended, nr);
+    }
+    if (!node_ended(nr) && fault != FAULT_FULL) { /* a full disk is to be outlived */
+        node_stop_in_order(nr, &mark);
+    }
+    hooks_full_in(0);
+    node_round_end(nr, &calm, &mark);
+}
+
+static void run_sweep(struct run *r)
+{
+    uint64_t which = r->seed % SPAN;
+    enum fault fault = (enum fault)(which % FAULTS);
+    uint64_t at = 1 + which / FAULTS;
+    struct node_run *nr = MEM_NEW(struct node_run);
+    nr->r = r;
+    prng_seed(&r->rng, r->seed / SPAN);
+    set_up(nr);
+    run_note(r, "fault: %s at call %llu", fault_names[fault], (unsigned long long)at);
+    live(nr, fault, at);
+    node_finish(nr);
+}
+
+const struct scenario scenario_sweep = {
+    .name = "sweep",
+    .what = "a whole node: one short run, one fault, one call later each time",
+    .run = run_sweep,
+};
