@@ -18,6 +18,9 @@ void config_describe(const struct config *c, const struct image *img, const stru
                      const struct describe_configs_request *req, struct arena *a,
                      struct describe_configs_response *resp);
 
+/* A node id as text, with zeros in front too; -1 if it is none. */
+int64_t config_node_id(struct bytes text);
+
 /* The name of a level as Kafka's logging has it ("WARN"), and back: -1 for no level. */
 const char *config_level_name(int level);
 int config_level_parse(struct bytes name);

@@ -96,6 +96,10 @@ static int read_records(struct partition *p, struct fetch_leg *leg, struct fetch
                         uint32_t max, bool min_one, int64_t upper)
 {
     struct plog_range *r = &it->range;
+    if (it->negative_max) {
+        max = 1; /* is there anything? */
+        min_one = true;
+    }
     int err = plog_read(p->log, it->fetch_offset, max, min_one, upper, r);
     if (err) {
         *r = (struct plog_range){0};

@@ -125,8 +125,8 @@ static void put_records(struct fetch_item *it, struct fetch_response_partition_d
 static void put_aborted(struct fetch *f, const struct fetch_item *it,
                         struct fetch_response_partition_data *out)
 {
-    out->aborted_transactions_n = -1; /* null: the reader is not read_committed, or an error */
-    if (!f->job.read_committed || it->error) {
+    out->aborted_transactions_n = -1; /* null: not read_committed, an error, or diverging */
+    if (!f->job.read_committed || it->error || it->diverging_epoch >= 0) {
         return;
     }
     out->aborted_transactions =
@@ -174,6 +174,19 @@ static bool same_topic(const struct fetch *f, const struct fetch_part *a,
     return f->begin.by_id ? uuid_eq(a->topic_id, b->topic_id) : bytes_eq(a->topic, b->topic);
 }
 
+/* Of the parts that the answer shows, those from i on that share its row. */
+static uint32_t row_length(const struct fetch *f, uint32_t i)
+{
+    uint32_t rows = 0;
+    for (uint32_t k = i; k < f->begin.n; k++) {
+        if (f->ordered[k].respond && !same_topic(f, &f->ordered[i], &f->ordered[k])) {
+            break;
+        }
+        rows += f->ordered[k].respond;
+    }
+    return rows;
+}
+
 /* Neighbours of one topic share a row. */
 static void put_parts(struct fetch *f, struct leader_hints *hints, struct fetch_response *resp,
                       struct fetch_item **spliced, size_t *spliced_n)
@@ -190,13 +203,9 @@ static void put_parts(struct fetch *f, struct leader_hints *hints, struct fetch_
         if (before == NULL || !same_topic(f, before, p)) {
             struct fetch_response_fetchable_topic_response *t =
                 &resp->responses[resp->responses_n++];
-            uint32_t rows = 1;
-            while (i + rows < n && same_topic(f, p, &f->ordered[i + rows])) {
-                rows++;
-            }
             t->topic = p->topic;
             t->topic_id = p->topic_id;
-            t->partitions = proto_array(a, &fetch_response_partition_data_desc, rows);
+            t->partitions = proto_array(a, &fetch_response_partition_data_desc, row_length(f, i));
         }
         before = p;
         struct fetch_response_fetchable_topic_response *t = &resp->responses[resp->responses_n - 1];
@@ -265,7 +274,9 @@ static void answer(struct fetch *f)
     size_t spliced_n = 0;
     resp->session_id = f->begin.session_id;
     put_parts(f, &hints, resp, spliced, &spliced_n);
-    put_endpoints(f, &hints, resp);
+    if (f->job.replica_id < 0) { /* a follower knows them */
+        put_endpoints(f, &hints, resp);
+    }
     send_answer(f, resp, spliced, spliced_n);
 }
 
@@ -330,7 +341,8 @@ static void on_cancel(struct request *r)
     fetch_job_cancel(&f->job);
 }
 
-/* Known partitions first; unknown ones get their code now. */
+/* Known partitions first; unknown ones get their code now, those of unknown ids stand before
+ * those that are unknown by name. */
 static void order_parts(struct fetch *f)
 {
     struct arena *a = &f->r->arena;
@@ -343,8 +355,10 @@ static void order_parts(struct fetch *f)
         struct fetch_part *p = &f->begin.parts[i];
         topics[i] = f->begin.by_id ? image_topic_by_id(img, p->topic_id)
                                    : image_topic_by_name(img, p->topic);
+        p->named = p->named || topics[i] != NULL;
         if (topics[i] == NULL) {
-            p->error = f->begin.by_id ? KE_UNKNOWN_TOPIC_ID : KE_UNKNOWN_TOPIC_OR_PARTITION;
+            p->error =
+                f->begin.by_id && !p->named ? KE_UNKNOWN_TOPIC_ID : KE_UNKNOWN_TOPIC_OR_PARTITION;
         } else if (image_partition(topics[i], p->index) == NULL) {
             p->error = KE_UNKNOWN_TOPIC_OR_PARTITION;
         } else {
@@ -354,12 +368,16 @@ static void order_parts(struct fetch *f)
         }
     }
     uint32_t at = f->known;
-    for (uint32_t i = 0; i < n; i++) {
-        if (f->begin.parts[i].error) {
-            f->topics[at] = topics[i];
-            f->ordered[at++] = f->begin.parts[i];
+    static const int16_t then[] = {KE_UNKNOWN_TOPIC_ID, KE_UNKNOWN_TOPIC_OR_PARTITION};
+    for (size_t k = 0; k < ARRAY_LEN(then); k++) {
+        for (uint32_t i = 0; i < n; i++) {
+            if (f->begin.parts[i].error == then[k]) {
+                f->topics[at] = topics[i];
+                f->ordered[at++] = f->begin.parts[i];
+            }
         }
     }
+    ASSERT(at == n);
 }
 
 static void start_job(struct fetch *f)
@@ -387,10 +405,11 @@ static void start_job(struct fetch *f)
         f->job.items[i] = (struct fetch_item){
             .topic_id = f->topics[i]->id,
             .index = p->index,
-            .current_leader_epoch = p->current_leader_epoch,
+            .current_leader_epoch = p->current_leader_epoch < 0 ? -1 : p->current_leader_epoch,
             .last_fetched_epoch = p->last_fetched_epoch,
             .fetch_offset = p->fetch_offset,
             .max_bytes = p->max_bytes > 0 ? (uint32_t)p->max_bytes : 0,
+            .negative_max = p->max_bytes < 0 || (i == 0 && q->max_bytes < 0),
         };
     }
     r->state = f;
@@ -399,31 +418,6 @@ static void start_job(struct fetch *f)
 }
 
 /* ---- session begin ---- */
-
-static void after_begin(struct fetch *f)
-{
-    if (f->r->canceled) {
-        request_drop(f->r);
-    } else if (f->begin.error) {
-        answer_error(f, f->begin.error);
-    } else {
-        order_parts(f);
-        start_job(f);
-    }
-}
-
-static void run_begin(struct shard *sh, struct call *c)
-{
-    struct fetch *f = c->user;
-    fetch_session_begin(node_shard_of(sh)->sessions, &f->begin);
-    call_finish(sh, c);
-}
-
-static void done_begin(struct shard *sh, struct call *c)
-{
-    UNUSED(sh);
-    after_begin(c->user);
-}
 
 /* Kafka's answer to what it cannot make sense of: below version 13 every partition gets the code.
  */
@@ -455,16 +449,42 @@ static void refuse_all(struct fetch *f, int16_t code)
     request_reply(r, resp);
 }
 
+static void after_begin(struct fetch *f)
+{
+    if (f->r->canceled) {
+        request_drop(f->r);
+    } else if (f->begin.error) {
+        answer_error(f, f->begin.error);
+    } else {
+        order_parts(f);
+        bool known_level = f->q->isolation_level >= 0 && f->q->isolation_level <= ISOLATION_MAX;
+        if (f->known > 0 && !known_level) { /* nobody asks for it where nothing is read */
+            refuse_all(f, KE_UNKNOWN_SERVER_ERROR);
+        } else {
+            start_job(f);
+        }
+    }
+}
+
+static void run_begin(struct shard *sh, struct call *c)
+{
+    struct fetch *f = c->user;
+    fetch_session_begin(node_shard_of(sh)->sessions, &f->begin);
+    call_finish(sh, c);
+}
+
+static void done_begin(struct shard *sh, struct call *c)
+{
+    UNUSED(sh);
+    after_begin(c->user);
+}
+
 void api_fetch(struct request *r)
 {
     struct fetch *f = ARENA_NEW(&r->arena, struct fetch);
     struct node *n = request_node(r);
     f->r = r;
     f->q = r->body;
-    if (f->q->isolation_level < 0 || f->q->isolation_level > ISOLATION_MAX) {
-        refuse_all(f, KE_UNKNOWN_SERVER_ERROR);
-        return;
-    }
     int32_t replica = r->hdr.version >= 15 ? f->q->replica_state.replica_id : f->q->replica_id;
     f->begin = (struct fetch_begin){
         .req = f->q,

@@ -4,9 +4,10 @@
  *       -> one append_msg per home shard -> append, flush, acknowledge (append.h) -> answer
  *
  * Answers are Kafka's: what reached a log first, in request order, then unknown topics and
- * partitions; a partition named twice is written once, with its last bytes. acks=0 gets no answer,
- * and a closed connection if anything failed. A refused batch still asks its home shard for the log
- * start offset where Kafka tells it, so that a moved leader is answered before a bad record.
+ * partitions; a partition named twice is written once, with its last good bytes. acks=0 gets no
+ * answer, and a closed connection if anything failed. A refused batch still asks its home shard for
+ * the log start offset where Kafka tells it, so that a moved leader is answered before a bad
+ * record.
  *
  * KIP-951: with NOT_LEADER_OR_FOLLOWER version 10 and up name the leader. Transactional batches
  * wait for the transaction coordinator: until there is one, no partition can be verified to be in a
@@ -36,7 +37,7 @@ struct part {
     struct append_item *item;
     struct batch_verdict verdict;
     int16_t error;
-    int16_t before_error; /* of an earlier one: the answer, whatever becomes of this */
+    int16_t before_error; /* of another one's frame: the answer, whatever becomes of this */
     int64_t base_offset;
     int64_t append_time;
     int64_t log_start;
@@ -293,19 +294,56 @@ static void refuse_part(struct part *part, int16_t code, const char *message)
     snprintf(v->message, sizeof v->message, "%s", message ? message : "");
 }
 
+/* Kafka's answer is the code; the operator learns who sends such batches. */
+static void say_refused(const struct produce *p, struct bytes topic, int32_t partition,
+                        int16_t code, const char *why)
+{
+    struct request *r = p->r;
+    const struct session *who = r->cr->conn ? r->cr->conn->session : NULL;
+    log_limited(request_node(r)->log, &r->ns->limit, LOG_WARN, "request",
+                "a record batch is refused: %s topic=%.*s partition=%d error=%s peer=%s client=%s",
+                why, BYTES_FMT(topic), (int)partition, kafka_error_name(code),
+                r->cr->conn ? r->cr->conn->peer : "?", who ? who->client_id : "?");
+}
+
+static void judge_bytes(struct produce *p, const struct part *part, struct bytes records,
+                        struct batch_verdict *v)
+{
+    uint8_t *bytes = (uint8_t *)(uintptr_t)records.data; /* the request's own, patched */
+    batch_validate(bytes, records.len, &part->rules, &p->r->arena, v);
+}
+
+/* Those before it, from the newest on: the last one whose frame is good is written, the last one
+ * whose frame is not is answered. */
+static void judge_before(struct produce *p, struct part *part)
+{
+    int16_t answered = part->verdict.in_request ? part->error : KE_NONE;
+    for (const struct part *b = part->before; b; b = b->before) {
+        struct batch_verdict v;
+        judge_bytes(p, part, b->records, &v);
+        if (v.in_request) {
+            answered = answered ? answered : v.error;
+        } else if (part->verdict.in_request) {
+            part->verdict = v;
+            part->error = v.error;
+            part->records = b->records;
+            continue;
+        }
+        batch_verdict_free(&v);
+    }
+    part->before_error = part->verdict.in_request ? KE_NONE : answered;
+}
+
 static void judge(struct produce *p, struct part *part, int64_t now)
 {
     struct request *r = p->r;
     struct topic_settings *s = partition_manager_topic(r->ns->partitions, r->image, part->t);
     rules_of(r, &s->config, now, &part->rules);
-    uint8_t *bytes = (uint8_t *)(uintptr_t)part->records.data; /* the request's own, patched */
-    part->error = batch_validate(bytes, part->records.len, &part->rules, &r->arena, &part->verdict);
-    for (struct part *b = part->before; b; b = b->before) {
-        struct batch_verdict v;
-        bytes = (uint8_t *)(uintptr_t)b->records.data;
-        batch_validate(bytes, b->records.len, &part->rules, &r->arena, &v);
-        part->before_error = part->before_error || !v.in_request ? part->before_error : v.error;
-        batch_verdict_free(&v);
+    judge_bytes(p, part, part->records, &part->verdict);
+    part->error = part->verdict.error;
+    judge_before(p, part);
+    if (part->error) {
+        say_refused(p, part->t->name, part->index, part->error, part->verdict.message);
     }
     if (is_unverified(p, part)) {
         refuse_part(part, KE_NOT_ENOUGH_REPLICAS,
@@ -322,7 +360,10 @@ static int16_t check_transactional(const struct produce *p)
         for (int32_t k = 0; k < row->partition_data_n; k++) {
             int t = batch_first_is_transactional(row->partition_data[k].records);
             if (t < 0) {
-                return t == ERR_RANGE ? KE_UNKNOWN_SERVER_ERROR : KE_CORRUPT_MESSAGE;
+                int16_t code = t == ERR_RANGE ? KE_UNKNOWN_SERVER_ERROR : KE_CORRUPT_MESSAGE;
+                say_refused(p, row->name, row->partition_data[k].index, code,
+                            "its length or magic is none, and fails the request");
+                return code;
             }
             if (t > 0) {
                 return bytes_is_null(p->q->transactional_id)
@@ -386,8 +427,7 @@ static void find_topic(const struct produce *p, struct part *part)
     }
 }
 
-/* Kafka keeps batches by partition: of one that is named twice the last bytes are written. But what
- * the frame of any of them makes impossible is the answer. */
+/* Kafka keeps batches by partition; see judge_before for one that is named twice. */
 static void take_part(struct produce *p, struct part *part, uint32_t row, bool again,
                       const struct produce_request_partition_produce_data *d)
 {
@@ -428,7 +468,7 @@ static bool list_parts(struct produce *p)
     }
     p->parts = ARENA_ARRAY(&p->r->arena, struct part, total + 1);
     p->row_n = ARENA_ARRAY(&p->r->arena, uint32_t, p->q->topic_data_n + 1);
-    struct named_once once = {.arena = &p->r->arena};
+    struct named_once once = named_once_of(p->r);
     bool whole = true;
     for (int32_t i = 0; i < p->q->topic_data_n; i++) {
         const struct produce_request_topic_produce_data *t = &p->q->topic_data[i];

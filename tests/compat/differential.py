@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
 """The same seeded requests to Millrace and to real Kafka, the answers compared after what changes from run to run is masked.
 
-    differential.py --millrace HOST:PORT --kafka HOST:PORT --seeds 1-20 [--steps 60]
+    differential.py --millrace HOST:PORT --kafka HOST:PORT --seeds 1-20 [--steps 60] [--api Fetch,Produce]
 
-Both nodes must be fresh. Every seed works on topics of its own (names carry the seed), with random versions of the APIs, valid and
-invalid arguments mixed. Masked: topic ids (learned by name and put into later requests), broker ports, clock times, texts of error
-messages (only whether there is one counts), the order of rows. A difference prints the request and both answers. The last line is
-`N passed, N failed`, counted in steps; differences that we know and want stand in EXPECTED with the reason, as in docs/COMPATIBILITY.md.
+Every seed works on topics of its own (names carry the seed; they are deleted before and after), with random versions of all
+APIs, valid and invalid arguments mixed; differential_steps.py draws them. Masked: topic ids, producer ids and session ids
+(learned, and put into later requests), broker ports, clock times, sizes of what each broker compressed itself, texts of error
+messages (only whether there is one counts), the order of rows. After a change of metadata both brokers are waited for, by two
+changes of a marker topic that must have been seen. A difference prints the request and both answers. The last line is
+`N passed, N failed`, counted in steps; differences that we know and want stand in EXPECTED, with the reason that
+docs/COMPATIBILITY.md gives too; how often each was met is printed.
 """
 import argparse
+import collections
+import concurrent.futures
 import json
 import pathlib
 import random
@@ -17,38 +22,41 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from kafkawire import Codec, Connection, WireError, crc32c  # noqa: E402
+from kafkawire import Codec, Connection, WireError  # noqa: E402
 
-ZERO = "A" * 22
-CLOCKS = {"logAppendTimeMs", "throttleTimeMs", "lastTimestamp"}
-TEXTS = {"errorMessage", "batchIndexErrorMessage"}
-PORTS = {"port"}
-ROW_KEYS = ("name", "topic", "topicId", "resourceName", "partitionIndex", "index", "partition", "producerId")
-EXPECTED = []  # (api, predicate over (request, ours, theirs), reason)
+from batches import Batch, read  # noqa: E402
+from differential_steps import BROKER_TOUCHED, STRANGE_ID, ZERO, Golden, Steps  # noqa: E402
 
-
-def varint(v):
-    v = (v << 1) ^ (v >> 63)
-    v &= (1 << 64) - 1
-    out = b""
-    while v >= 128:
-        out += bytes([v & 127 | 128])
-        v >>= 7
-    return out + bytes([v])
-
-
-def record(delta_offset, delta_time, key, value):
-    body = b"\0" + varint(delta_time) + varint(delta_offset)
-    for x in (key, value):
-        body += varint(-1) if x is None else varint(len(x)) + x
-    body += varint(0)
-    return varint(len(body)) + body
+MARKER = "d-marker"
+INTERNAL = ("__consumer_offsets", "__share_group_state")  # FindCoordinator makes Kafka create them: in each of the two from the start
+KEEP = (MARKER,) + INTERNAL
+TEXTS = {"errorMessage", "batchIndexErrorMessage", "documentation"}
+IDS = {"topicId", "replicaDirectoryId"}
+ROW_KEYS = ("name", "topic", "topicId", "topicName", "resourceType", "resourceName", "partitionIndex", "index", "partition", "producerId", "source", "apiKey")
+# Settings whose value is this node's own place or size.
+PLACES = {"listeners", "advertised.listeners", "log.dir", "log.dirs", "metadata.log.dir", "controller.quorum.voters", "controller.quorum.bootstrap.servers",
+          "listener.security.protocol.map", "controller.listener.names", "process.roles", "node.id", "broker.id"}
+ONE_HAS = {"produce.validation", "log.initial.task.delay.ms"}  # set for one of the two only
+NOT_OF_METADATA = {"highWatermark", "logEndOffset", "lastFetchTimestamp", "lastCaughtUpTimestamp", "leaderEpoch"}
+SILENCE = 2.0  # seconds without an answer, where none may come
 
 
-def batch(r, count, base_time, pid=-1, epoch=-1, seq=-1, keyless=False):
-    records = b"".join(record(i, i, None if keyless else b"k%d" % r.randrange(5), b"v" * r.randrange(50)) for i in range(count))
-    tail = struct.pack(">hiqqqhii", 0, count - 1, base_time, base_time + max(0, count - 1), pid, epoch, seq, count) + records
-    return struct.pack(">qiibI", 0, len(tail) + 9, -1, 2, crc32c(tail)) + tail
+def no_coordinator(request, ours, theirs):
+    """Where Kafka names a coordinator, or is making its topic, we have none."""
+    if "coordinators" not in theirs:
+        return theirs.get("errorCode") == 0 and ours.get("errorCode") == 15
+    pairs = zip(ours.get("coordinators", []), theirs["coordinators"])
+    return all(a == b or a["errorCode"] == 15 and b["errorCode"] == 0 for a, b in pairs)
+
+
+def empty_name(request, ours, theirs):
+    return request["cursor"] is None and any(t["name"] == "" for t in request["topics"]) and all(t["errorCode"] == -1 for t in theirs["topics"])
+
+
+EXPECTED = [  # (api, predicate over (request, ours, theirs), reason)
+    ("FindCoordinator", no_coordinator, "there are no coordinators yet: COORDINATOR_NOT_AVAILABLE"),
+    ("DescribeTopicPartitions", empty_name, "an empty topic name makes Kafka fail on a null cursor: UNKNOWN_SERVER_ERROR for all topics"),
+]
 
 
 class Side:
@@ -58,17 +66,82 @@ class Side:
         self.host, port = where.rsplit(":", 1)
         self.port, self.codec = int(port), codec
         self.conn = None
-        self.ids, self.names, self.pids = {}, {}, []
+        self.marks = 0
+        self.served = None  # API keys to compare in ApiVersions
+        self.forget()
 
-    def ask(self, api, version, request):
+    def forget(self):
+        self.ids, self.names, self.pids, self.sessions = {}, {}, [], {}
+
+    def connect(self):
         if self.conn is None:
             self.conn = Connection(self.host, self.port, self.codec)
-        try:
-            return self.conn.ask(api, version, request, timeout=20)
-        except (WireError, OSError) as e:
+        return self.conn
+
+    def drop(self):
+        if self.conn is not None:
             self.conn.close()
-            self.conn = None
-            return {"closed": type(e).__name__ == "WireError" or "closed"}
+        self.conn = None
+
+    def ask(self, api, version, request, timeout=20):
+        try:
+            return self.connect().ask(api, version, request, timeout)
+        except WireError as e:
+            self.drop()
+            return {"closed": "closed" in str(e) or str(e)}
+        except TimeoutError:
+            self.drop()
+            return {"silent": True}
+        except OSError:
+            self.drop()
+            return {"closed": True}
+
+    def tell(self, version, request):
+        """A Produce that has no answer: is the connection still good afterwards?"""
+        try:
+            m = self.codec.api("Produce")
+            frame = self.codec.request(m.key, version, 1, "test", self.codec.encode(m.name, version, request))
+            self.connect().send_raw(struct.pack(">i", len(frame)) + frame)
+        except OSError:
+            self.drop()
+        answer = self.ask("ApiVersions", 0, {})
+        return {"open": "apiKeys" in answer}
+
+    def ask_damaged(self, api, version, request, kind, bits):
+        m = self.codec.api(api)
+        value = dict(request, _tags=[(12345, b"tag")]) if kind == "tags" else request
+        body = self.codec.encode(m.name, version, value)
+        r = random.Random(bits)
+        if kind == "cut":
+            body = body[:r.randrange(len(body))]
+        elif kind == "behind":
+            body += bytes(r.randrange(256) for _ in range(r.choice([1, 4, 100])))
+        elif kind == "flip":
+            at = r.randrange(len(body))
+            body = body[:at] + bytes([body[at] ^ 1 << r.randrange(8)]) + body[at + 1:]
+        frame = self.codec.request(m.key, version, 1, None if kind == "null client" else "test", body)
+        if kind == "version":
+            frame = frame[:2] + struct.pack(">h", r.choice([-1, 100, 32767])) + frame[4:]
+        elif kind == "key":
+            frame = struct.pack(">h", r.choice([-1, 4, 5, 6, 7, 999, 32767])) + frame[2:]
+        length = r.choice([0, -1, 104857601, -1 << 31, 3]) if kind == "length" else len(frame)
+        try:
+            self.connect().send_raw(struct.pack(">i", length) + frame)
+            answer = self.conn.receive(SILENCE)
+        except TimeoutError:
+            self.drop()
+            return {"silent": True}
+        except OSError:
+            answer = None
+        if answer is None:
+            self.drop()
+            return {"closed": True}
+        try:
+            _, answer = self.codec.split_response(m.key, version, answer)
+            return self.codec.decode(self.codec.responses[m.key].name, version, answer)[0]
+        except (WireError, IndexError, struct.error):
+            self.drop()
+            return {"hex": answer.hex()}
 
     def learn(self):
         for t in self.ask("Metadata", 12, {"topics": None})["topics"]:
@@ -76,175 +149,238 @@ class Side:
             self.names[t["topicId"]] = t["name"]
 
     def fill(self, v):
-        """Puts this side's ids where a request says {"id of": topic} or {"pid": n}."""
+        """Puts in what is this side's own: see differential_steps.py."""
+        if isinstance(v, (Batch, Golden)):
+            return v.build(self.fill(v.pid))
         if isinstance(v, dict):
             if "id of" in v:
-                return self.ids.get(v["id of"], ZERO)
+                return self.ids.get(v["id of"], STRANGE_ID)
             if "pid" in v:
                 return self.pids[v["pid"]] if v["pid"] < len(self.pids) else 999999
+            if "session" in v:
+                return self.sessions.get(v["session"], 12345)
             return {k: self.fill(x) for k, x in v.items()}
         return [self.fill(x) for x in v] if isinstance(v, list) else v
 
-    def mask(self, v, key=None):
+    # ---- masks
+
+    def is_now(self, t):
+        return abs(t - time.time() * 1000) < 60000
+
+    def mask(self, v, key=None, api=None):
         if isinstance(v, dict):
-            return {k: self.mask(x, k) for k, x in v.items()}
+            if "configName" in v or ("configSource" in v and "name" in v):
+                v = self.mask_config(v)
+            return {k: self.mask(x, k, api) for k, x in v.items()}
         if isinstance(v, list):
-            rows = [self.mask(x) for x in v]
+            rows = [self.mask(x, key, api) for x in v]
             if rows and isinstance(rows[0], dict):
                 rows.sort(key=lambda x: json.dumps([x.get(k) for k in ROW_KEYS], default=repr))
             return rows
+        if isinstance(v, bytes):
+            return read(v, self.pids, self.is_now) if key == "records" else v.hex()
+        return self.mask_text(v, key) if isinstance(v, str) else self.mask_number(v, key, api)
+
+    def mask_text(self, v, key):
         if key in TEXTS:
-            return None if v is None else "(text)"
-        if key in CLOCKS:
-            return "(time)" if isinstance(v, int) and v > 0 else v
-        if key in PORTS:
-            return "(port)"
+            return "(text)"
         if key == "clusterId":
             return "(cluster)"
-        if isinstance(v, str) and v in self.names:
+        if key in ("logDir", "host"):
+            return "(place)"
+        if v in self.names:
             return "(id of %s)" % self.names[v]
-        if key == "topicId" and isinstance(v, str) and v != ZERO:
-            return "(id)"
-        if key == "producerId" and isinstance(v, int) and v >= 0:
+        return "(id)" if key in IDS and v not in (ZERO, STRANGE_ID) else v
+
+    def mask_number(self, v, key, api):
+        if isinstance(v, bool) or not isinstance(v, int):
+            return v
+        if key == "port":
+            return "(port)"
+        if key == "sessionId" and v != 0:
+            return next(("(session %d)" % n for n, x in self.sessions.items() if x == v), "(session)")
+        if key == "producerId" and v in self.pids:
+            return "(pid %d)" % self.pids.index(v)
+        if key == "producerId" and api == "InitProducerId" and v >= 0:
             return "(pid)"
+        if key in ("totalBytes", "usableBytes", "finalizedFeaturesEpoch") and v > 0:
+            return "(number)"
+        if api == "DescribeQuorum" and key in NOT_OF_METADATA and v >= 0:
+            return "(number)"
+        return "(now)" if v > 10 ** 12 and self.is_now(v) and key not in ("offset", "baseOffset") else v
+
+    def mask_config(self, v):
+        if v["name"] in PLACES:
+            v = dict(v, value="(place)" if v["value"] else v["value"])
+            v["synonyms"] = [dict(s, value="(place)" if s["value"] else s["value"]) for s in v.get("synonyms", [])]
         return v
 
-
-class Steps:
-    """The random requests of one seed: each method gives (api, version, request) with placeholders."""
-
-    def __init__(self, seed):
-        self.r = random.Random(seed)
-        self.topics = ["d%d-%d" % (seed, i) for i in range(3)]
-        self.now = int(time.time() * 1000)
-
-    def version(self, low, high):
-        return self.r.randint(low, high)
-
-    def topic(self):
-        return self.r.choice(self.topics + ["d-none"])
-
-    def create(self):
-        r = self.r
-        config = r.choice([[], [("retention.ms", "100000")], [("cleanup.policy", "compact")], [("max.message.bytes", "200")],
-                           [("message.timestamp.type", "LogAppendTime")], [("nonsense", "1")], [("retention.ms", "x")],
-                           [("compression.type", "uncompressed")]])
-        topic = {"name": r.choice(self.topics + ["bad name", "", "."]), "numPartitions": r.choice([1, 1, 2, 3, 0, -2]),
-                 "replicationFactor": r.choice([1, 1, 1, 2, 0]), "assignments": [],
-                 "configs": [{"name": k, "value": v} for k, v in config]}
-        if r.random() < 0.15:
-            topic["assignments"] = [{"partitionIndex": i, "brokerIds": [r.choice([1, 1, 9])]} for i in range(r.choice([1, 2]))]
-            topic["numPartitions"], topic["replicationFactor"] = -1, -1
-        return "CreateTopics", self.version(2, 7), {"topics": [topic], "timeoutMs": 5000, "validateOnly": r.random() < 0.1}
-
-    def partitions(self):
-        return "CreatePartitions", self.version(0, 3), {
-            "topics": [{"name": self.topic(), "count": self.r.choice([0, 1, 2, 3, 4]), "assignments": None}], "timeoutMs": 5000,
-            "validateOnly": self.r.random() < 0.3}
-
-    def delete(self):
-        return "DeleteTopics", self.version(1, 5), {"topicNames": [self.topic()], "timeoutMs": 5000}
-
-    def produce(self):
-        r, version, topic = self.r, self.version(3, 13), self.topic()
-        b = batch(r, r.choice([1, 2, 5]), self.now - r.choice([0, 0, 1000, -2 * 3600 * 1000]), keyless=r.random() < 0.3)
-        damage = r.random()
-        if damage < 0.1:
-            b = bytearray(b)
-            b[r.randrange(12, len(b))] ^= 1 << r.randrange(8)
-            b = bytes(b)
-        elif damage < 0.13:
-            b = b[:r.randrange(len(b))]
-        row = {"partitionData": [{"index": r.choice([0, 0, 0, 1, 2, 7]), "records": b}]}
-        row["topicId" if version >= 13 else "name"] = {"id of": topic} if version >= 13 else topic
-        return "Produce", version, {"transactionalId": None, "acks": r.choice([1, 1, -1, 2]), "timeoutMs": 3000, "topicData": [row]}
-
-    def fetch(self):
-        r, version, topic = self.r, self.version(4, 18), self.topic()
-        part = {"partition": r.choice([0, 0, 1, 7]), "fetchOffset": r.choice([0, 0, 1, 3, 1000, -1]), "partitionMaxBytes": r.choice([1, 200, 1 << 20])}
-        if version >= 9:
-            part["currentLeaderEpoch"] = r.choice([-1, -1, 0, 5])
-        row = {"partitions": [part]}
-        row["topicId" if version >= 13 else "topic"] = {"id of": topic} if version >= 13 else topic
-        q = {"maxWaitMs": 100, "minBytes": r.choice([0, 1]), "maxBytes": r.choice([1, 300, 1 << 20]), "isolationLevel": r.choice([0, 1]),
-             "topics": [row]}
-        if version < 15:
-            q["replicaId"] = -1
-        if version >= 7:
-            q.update({"sessionId": r.choice([0, 0, 12345]), "sessionEpoch": r.choice([-1, -1, 3]), "forgottenTopicsData": []})
-        return "Fetch", version, q
-
-    def list_offsets(self):
-        version = self.version(1, 11)
-        return "ListOffsets", version, {"replicaId": -1, "topics": [{"name": self.topic(), "partitions": [
-            {"partitionIndex": self.r.choice([0, 0, 1, 7]), "timestamp": self.r.choice([-1, -2, -3, -4, -5, -6, 0, self.now, self.now + 10 ** 9])}]}]}
-
-    def epochs(self):
-        return "OffsetForLeaderEpoch", self.version(2, 4), {"topics": [{"topic": self.topic(), "partitions": [
-            {"partition": self.r.choice([0, 1, 7]), "leaderEpoch": self.r.choice([0, 1, -1])}]}]}
-
-    def delete_records(self):
-        return "DeleteRecords", self.version(0, 2), {"topics": [{"name": self.topic(), "partitions": [
-            {"partitionIndex": self.r.choice([0, 0, 1, 7]), "offset": self.r.choice([0, 1, 2, -1, 1000, -5])}]}], "timeoutMs": 3000}
-
-    def metadata(self):
-        version = self.version(4, 13)  # those that may forbid auto-creation
-        return "Metadata", version, {"topics": [{"name": self.topic()}], "allowAutoTopicCreation": False}
-
-    def describe_configs(self):
-        r = self.r
-        return "DescribeConfigs", self.version(1, 4), {"resources": [{"resourceType": 2, "resourceName": self.topic(), "configurationKeys":
-                r.choice([None, ["retention.ms"], ["cleanup.policy", "nonsense"]])}], "includeSynonyms": r.random() < 0.5}
-
-    def alter_configs(self):
-        r = self.r
-        name, op, value = r.choice([("retention.ms", 0, "5"), ("retention.ms", 1, None), ("cleanup.policy", 2, "compact"), ("cleanup.policy", 3, "delete"),
-                                    ("retention.ms", 2, "5"), ("nonsense", 0, "1"), ("segment.bytes", 0, "1"), ("max.message.bytes", 0, "300")])
-        return "IncrementalAlterConfigs", self.version(0, 1), {"resources": [{"resourceType": 2, "resourceName": self.topic(), "configs": [
-            {"name": name, "configOperation": op, "value": value}]}], "validateOnly": r.random() < 0.2}
-
-    def describe_topic(self):
-        return "DescribeTopicPartitions", 0, {"topics": [{"name": self.topic()}], "responsePartitionLimit": self.r.choice([1, 2, 2000]), "cursor": None}
-
-    def next(self):
-        return self.r.choices([self.create, self.partitions, self.delete, self.produce, self.fetch, self.list_offsets, self.epochs, self.delete_records,
-                               self.metadata, self.describe_configs, self.alter_configs, self.describe_topic],
-                              [6, 2, 1, 14, 10, 6, 3, 3, 3, 3, 3, 2])[0]()
+    def shape(self, api, answer):
+        """Leaves out what is not to be compared as a whole."""
+        if api == "DescribeLogDirs":
+            for d in answer.get("results", []):
+                for t in d["topics"]:
+                    if t["name"].endswith("-z"):
+                        for p in t["partitions"]:
+                            p["partitionSize"] = "(size)" if p["partitionSize"] else 0
+        if api == "DescribeConfigs":
+            for x in answer.get("results", []):
+                if x["resourceType"] == 8:
+                    x["configs"] = bool(x["configs"])  # each has loggers of its own
+                    continue
+                x["configs"] = [c for c in x["configs"] if c["name"] not in ONE_HAS]
+        if api == "ApiVersions" and self.served:
+            answer["apiKeys"] = [k for k in answer["apiKeys"] if k["apiKey"] in self.served]
+        return answer
 
 
-CHANGES = {"CreateTopics", "DeleteTopics", "CreatePartitions", "IncrementalAlterConfigs"}
-
-
-def settle(sides, seed):
-    """After a change of metadata: wait until each broker shows what its controller accepted, twice the same."""
-    prefix = "d%d-" % seed
-    for s in sides:
-        last, until = None, time.monotonic() + 10
-        while time.monotonic() < until:
-            m = s.ask("Metadata", 12, {"topics": None})
-            now = json.dumps(sorted([t["name"], len(t["partitions"]), [p["errorCode"] for p in t["partitions"]]]
-                                    for t in m.get("topics", []) if t["name"].startswith(prefix)))
-            if now == last:
+def one_step(side, api, version, request, options):
+    q = side.fill(request)
+    if "raw" in options:
+        answer = side.ask_damaged(api, version, q, *options["raw"])
+    elif options.get("acks 0"):
+        answer = side.tell(version, q)
+    else:
+        answer = side.ask(api, version, q)
+        for _ in range(20):
+            if answer.get("errorCode") != 14 or api != "InitProducerId":
                 break
-            last = now
-            time.sleep(0.1)
-        s.learn()
+            time.sleep(0.1)  # the first block of ids is not there yet
+            answer = side.ask(api, version, q)
+    if "learns" in options:
+        side.pids.append(answer.get("producerId", -1) if answer.get("errorCode") == 0 else -1000 - options["learns"])
+    if "opens" in options and answer.get("sessionId"):
+        side.sessions[options["opens"]] = answer["sessionId"]
+    if api == "CreateTopics" or api == "Metadata":
+        for t in answer.get("topics") or []:
+            if t.get("topicId", ZERO) != ZERO and t["name"]:
+                side.names[t["topicId"]] = t["name"]
+    return side.mask(side.shape(api, answer), api=api)
 
 
-def run_seed(seed, steps, ours, theirs, quiet):
-    failed = 0
-    todo = Steps(seed)
-    for n in range(steps):
-        api, version, request = todo.next()
-        a, b = (s.mask(s.ask(api, version, s.fill(request))) for s in (ours, theirs))
-        if api in CHANGES:
-            settle((ours, theirs), seed)
-        if a != b and not any(api == e[0] and e[1](request, a, b) for e in EXPECTED):
-            failed += 1
-            if not quiet:
-                print("seed %d step %d: %s version %d\n  request %s\n  ours    %s\n  kafka's %s" % (
-                    seed, n, api, version, *(json.dumps(x, default=lambda y: y.hex() if isinstance(y, bytes) else repr(y))[:900] for x in (request, a, b))))
-    return steps - failed, failed
+def mark(side):
+    """Returns when this broker has seen everything that its controller had accepted before."""
+    for _ in range(2):  # the first may become visible a moment before all of its image is applied, the second not before the first
+        side.marks += 1
+        value = str(10 ** 9 + side.marks)
+        config = {"name": "retention.ms", "configOperation": 0, "value": value}
+        side.ask("IncrementalAlterConfigs", 1, {"resources": [{"resourceType": 2, "resourceName": MARKER, "configs": [config]}]})
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            got = side.ask("DescribeConfigs", 4, {"resources": [{"resourceType": 2, "resourceName": MARKER, "configurationKeys": ["retention.ms"]}]})
+            rows = (got.get("results") or [{}])[0].get("configs") or []
+            if rows and rows[0]["value"] == value:
+                break
+            time.sleep(0.002)
+        else:
+            raise SystemExit("%s:%d does not show a change that it accepted" % (side.host, side.port))
+
+
+def clean(side, seed):
+    """Deletes what the seed made."""
+    topics = [t["name"] for t in side.ask("Metadata", 12, {"topics": None})["topics"]
+              if t["name"] not in KEEP]
+    if topics:
+        side.ask("DeleteTopics", 5, {"topicNames": topics, "timeoutMs": 5000})
+    drop = [{"name": n, "configOperation": 1, "value": None} for n in BROKER_TOUCHED if n not in ("node.id", "min.insync.replicas")]
+    drop.append({"name": "min.insync.replicas", "configOperation": 0, "value": "1"})
+    for name in ("", "1"):
+        for config in drop:
+            side.ask("IncrementalAlterConfigs", 1, {"resources": [{"resourceType": 4, "resourceName": name, "configs": [config]}]})
+    for kind, name in ((16, "m"), (32, "g")):
+        side.ask("AlterConfigs", 2, {"resources": [{"resourceType": kind, "resourceName": name, "configs": []}]})
+    mark(side)
+    side.forget()
+
+
+CHANGES = {"CreateTopics", "DeleteTopics", "CreatePartitions", "IncrementalAlterConfigs", "AlterConfigs", "Metadata"}
+
+
+class Run:
+    def __init__(self, args):
+        codec = Codec()
+        self.args = args
+        self.sides = Side(args.millrace, codec), Side(args.kafka, codec)
+        self.pool = concurrent.futures.ThreadPoolExecutor(2)
+        self.passed, self.failed = 0, 0
+        self.expected, self.asked = collections.Counter(), collections.Counter()
+        self.wrong = collections.Counter()
+
+    def both(self, f, *args):
+        return list(self.pool.map(lambda s: f(s, *args), self.sides))
+
+    def settle(self):
+        self.both(mark)
+        self.both(Side.learn)
+
+    def prepare(self):
+        for name in KEEP:
+            topic = {"name": name, "numPartitions": 1, "replicationFactor": 1, "assignments": [], "configs": []}
+            self.both(Side.ask, "CreateTopics", 7, {"topics": [topic], "timeoutMs": 5000})
+        served = {k["apiKey"] for k in self.sides[0].ask("ApiVersions", 4, {"clientSoftwareName": "t", "clientSoftwareVersion": "1"})["apiKeys"]}
+        for s in self.sides:
+            s.served = served
+        time.sleep(0.5)
+        self.settle()
+
+    def seed(self, seed):
+        self.both(clean, seed)
+        steps = Steps(seed, int(time.time() * 1000))
+        for n in range(self.args.steps):
+            api, version, request, options = steps.next()
+            if self.args.api and api not in self.args.api and api not in CHANGES:
+                continue
+            ours, theirs = self.both(one_step, api, version, request, options)
+            self.asked[api] += 1
+            self.judge(seed, n, api, version, request, options, ours, theirs)
+            if api in CHANGES:
+                self.settle()
+        self.both(clean, seed)
+
+    def judge(self, seed, n, api, version, request, options, ours, theirs):
+        if ours == theirs:
+            self.passed += 1
+            return
+        for name, holds, reason in EXPECTED:
+            if api == name and holds(request, ours, theirs):
+                self.passed += 1
+                self.expected[reason] += 1
+                return
+        self.failed += 1
+        self.wrong[api] += 1
+        if not self.args.quiet:
+            lines = differences(ours, theirs)
+            print("\n".join(lines[:12] + ["* and %d more" % (len(lines) - 12)] * (len(lines) > 12)))
+            print("seed %d step %d: %s version %d %s\n  request %s" % (seed, n, api, version, options or "", text(request, self.args.width)))
+            if self.args.whole:
+                print("  ours    %s\n  kafka's %s" % (text(ours, self.args.width), text(theirs, self.args.width)), flush=True)
+
+
+def text(v, width):
+    return json.dumps(v, default=repr)[:width]
+
+
+def by_label(rows):
+    """Rows under what they are about, so that one that is missing does not shift the others."""
+    out = {}
+    for i, row in enumerate(rows):
+        label = next((row[k] for k in ROW_KEYS if isinstance(row, dict) and k in row), i)
+        out["%s%s" % (label, "" if str(label) not in out else "#%d" % i)] = row
+    return out
+
+
+def differences(ours, theirs, path=""):
+    """The places where two answers differ, a line each."""
+    out = []
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for k in list(ours) + [k for k in theirs if k not in ours]:
+            if ours.get(k) != theirs.get(k) or (k in ours) != (k in theirs):
+                out += differences(ours.get(k), theirs.get(k), path + "." + k)
+    elif isinstance(ours, list) and isinstance(theirs, list):
+        out += differences(by_label(ours), by_label(theirs), path)
+    else:
+        out.append("* %s: ours %s, kafka's %s" % (path, text(ours, 200), text(theirs, 200)))
+    return out
 
 
 def main():
@@ -253,17 +389,22 @@ def main():
     ap.add_argument("--kafka", required=True)
     ap.add_argument("--seeds", default="1-20")
     ap.add_argument("--steps", type=int, default=60)
+    ap.add_argument("--api", type=lambda s: set(s.split(",")), help="compare only these (and do what changes metadata)")
     ap.add_argument("--quiet", action="store_true")
-    a = ap.parse_args()
-    codec = Codec()
-    ours, theirs = Side(a.millrace, codec), Side(a.kafka, codec)
-    low, _, high = a.seeds.partition("-")
-    passed = failed = 0
+    ap.add_argument("--whole", action="store_true", help="print both answers, not only where they differ")
+    ap.add_argument("--width", type=int, default=900)
+    run = Run(ap.parse_args())
+    run.prepare()
+    low, _, high = run.args.seeds.partition("-")
     for seed in range(int(low), int(high or low) + 1):
-        p, f = run_seed(seed, a.steps, ours, theirs, a.quiet)
-        passed, failed = passed + p, failed + f
-    print("%d passed, %d failed" % (passed, failed))
-    return 1 if failed else 0
+        run.seed(seed)
+    print("requests: " + ", ".join("%s %d" % x for x in sorted(run.asked.items())))
+    for reason, n in run.expected.items():
+        print("expected difference, %d times: %s" % (n, reason))
+    if run.wrong:
+        print("different: " + ", ".join("%s %d" % x for x in run.wrong.most_common()))
+    print("%d passed, %d failed" % (run.passed, run.failed))
+    return 1 if run.failed else 0
 
 
 if __name__ == "__main__":
