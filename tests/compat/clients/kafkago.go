@@ -21,10 +21,21 @@ func check(name string, f func() error) {
 	}
 }
 
+func create(ctx context.Context, server, topic string, partitions int) error {
+	c := &kafka.Client{Addr: kafka.TCP(server), Timeout: 30 * time.Second}
+	made, err := c.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: topic, NumPartitions: partitions, ReplicationFactor: 1}}})
+	if err != nil || made.Errors[topic] != nil {
+		return fmt.Errorf("CreateTopics: %v %v", made, err)
+	}
+	return nil
+}
+
 func roundTrip(ctx context.Context, server, name string, codec kafka.Compression) error {
 	topic := "kafkago-" + name
-	w := &kafka.Writer{Addr: kafka.TCP(server), Topic: topic, RequiredAcks: kafka.RequireAll, Compression: codec, AllowAutoTopicCreation: true,
-		BatchTimeout: 5 * time.Millisecond}
+	if err := create(ctx, server, topic, 1); err != nil { // its writer does not wait for a topic that is made on demand, with Kafka neither
+		return err
+	}
+	w := &kafka.Writer{Addr: kafka.TCP(server), Topic: topic, RequiredAcks: kafka.RequireAll, Compression: codec, BatchTimeout: 5 * time.Millisecond}
 	defer w.Close()
 	var all []kafka.Message
 	for i := 0; i < 500; i++ {
@@ -46,9 +57,8 @@ func roundTrip(ctx context.Context, server, name string, codec kafka.Compression
 
 func admin(ctx context.Context, server string) error {
 	c := &kafka.Client{Addr: kafka.TCP(server), Timeout: 30 * time.Second}
-	made, err := c.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: "kafkago-adm", NumPartitions: 2, ReplicationFactor: 1}}})
-	if err != nil || made.Errors["kafkago-adm"] != nil {
-		return fmt.Errorf("CreateTopics: %v %v", made, err)
+	if err := create(ctx, server, "kafkago-adm", 2); err != nil {
+		return err
 	}
 	md, err := c.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{"kafkago-adm"}})
 	if err != nil || len(md.Topics) != 1 || len(md.Topics[0].Partitions) != 2 || len(md.Brokers) != 1 {
@@ -56,7 +66,7 @@ func admin(ctx context.Context, server string) error {
 	}
 	altered, err := c.IncrementalAlterConfigs(ctx, &kafka.IncrementalAlterConfigsRequest{Resources: []kafka.IncrementalAlterConfigsRequestResource{{
 		ResourceType: kafka.ResourceTypeTopic, ResourceName: "kafkago-adm",
-		Configs:      []kafka.IncrementalAlterConfigsRequestConfig{{Name: "retention.ms", Value: "60000", ConfigOperation: kafka.ConfigOperationSet}}}}})
+		Configs: []kafka.IncrementalAlterConfigsRequestConfig{{Name: "retention.ms", Value: "60000", ConfigOperation: kafka.ConfigOperationSet}}}}})
 	if err != nil || altered.Resources[0].Error != nil {
 		return fmt.Errorf("IncrementalAlterConfigs: %v %v", altered, err)
 	}
