@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# The figures of docs/PERFORMANCE.md on this machine, from a release build, the short way: ratios to a bare loop (conn_bench), to the
+# bare minimum of a broker and to Kafka (versus; needs Java 17 and Maven), and those of starting and of being idle (startup.py).
+#
+#   tests/bench/run.sh            about three minutes on a calm machine
+#   tests/bench/run.sh --full     versus with all cells, as docs/PERFORMANCE.md has it: an hour
+#
+# Exit 1 if a figure of startup.py or a bar of versus does not hold; the machine's load is printed, because it decides what times mean.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+full=${1:-}
+case $full in
+  '' | --full) ;;
+  *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac
+build=${MILLRACE_RELEASE:-build/release}
+cmake --preset release -DMILLRACE_TESTS=ON -B "$build" >/dev/null
+cmake --build "$build" --target millrace conn_bench crc_bench proto_bench
+status=0
+say() { printf '\n== %s (load %s)\n' "$1" "$(cut -d' ' -f1-3 /proc/loadavg)"; }
+
+say 'a connection beside a bare loop'
+"$build/tests/bench/conn_bench" 0.2 5
+say 'crc32c'
+"$build/tests/bench/crc_bench"
+say 'codecs'
+"$build/tests/bench/proto_bench"
+say 'starting and being idle'
+tests/bench/startup.py --build "$build" || status=1
+say 'beside Kafka and the bare minimum'
+if command -v java >/dev/null && command -v mvn >/dev/null; then
+  tests/oracle/kafka setup
+  out=$(mktemp)
+  tests/bench/versus "$build/millrace" $([ "$full" ] || echo --quick) | tee "$out" || status=1
+  grep -q '^all hold$' "$out" || status=1
+  rm -f "$out"
+else
+  echo 'left out: it needs Java 17 and Maven'
+fi
+exit $status
