@@ -116,8 +116,13 @@ static void one_home(struct checkpoints *c)
 static void written_cb(struct io_op *op, int64_t result)
 {
     struct file *f = op->user;
-    if (result < 0) {
-        f->written = false;
+    bool later = result == ERR_NOSPACE || result == ERR_MFILE || result == ERR_NOMEM;
+    f->written &= result >= 0;
+    if (later) { /* the old one stays, which costs a longer start; the next round tries again */
+        log_warn(f->c->n->log, "checkpoint", "not written now dir=%s file=%s error=\"%s\"",
+                 f->c->n->log_dirs[f->dir]->path, file_names[(f - f->c->files) % KINDS],
+                 err_text((int)result));
+    } else if (result < 0) {
         log_error(f->c->n->log, "checkpoint", "cannot write dir=%s file=%s error=\"%s\"",
                   f->c->n->log_dirs[f->dir]->path, file_names[(f - f->c->files) % KINDS],
                   err_text((int)result));

@@ -134,6 +134,7 @@ struct io_ops {
     int (*mkdir)(struct io *io, const char *path);
     int (*rmdir)(struct io *io, const char *path);
     int (*fsync_dir)(struct io *io, const char *path);
+    int (*sync_fs)(struct io *io, const char *path);
     int (*list_dir)(struct io *io, const char *path,
                     void (*each)(void *ctx, const struct io_dirent *e), void *ctx);
     int (*disk_space)(struct io *io, const char *path, uint64_t *total, uint64_t *usable);
@@ -377,6 +378,12 @@ static inline int io_rmdir(struct io *io, const char *path)
 static inline int io_fsync_dir(struct io *io, const char *path)
 {
     return io->ops->fsync_dir(io, path);
+}
+/* Flushes all of the file system that holds the folder, names and bytes: for a great many files at
+ * once. Blocks. An error may be of a file that is not ours. */
+static inline int io_sync_fs(struct io *io, const char *path)
+{
+    return io->ops->sync_fs(io, path);
 }
 /* Calls each() for every name but . and .., sorted by name. */
 static inline int io_list_dir(struct io *io, const char *path,

@@ -69,6 +69,7 @@ int posix_unlink(struct io *io, const char *path);
 int posix_mkdir(struct io *io, const char *path);
 int posix_rmdir(struct io *io, const char *path);
 int posix_fsync_dir(struct io *io, const char *path);
+int posix_sync_fs(struct io *io, const char *path);
 int posix_list_dir(struct io *io, const char *path,
                    void (*each)(void *ctx, const struct io_dirent *e), void *ctx);
 int posix_disk_space(struct io *io, const char *path, uint64_t *total, uint64_t *usable);
@@ -92,6 +93,7 @@ static inline int posix_file_fd(struct io_file *f)
     .write_behind = posix_write_behind, .resident = posix_resident, .file_size = posix_file_size, \
     .lock = posix_lock, .file_close = posix_file_close, .stat = posix_stat,                       \
     .rename = posix_rename, .unlink = posix_unlink, .mkdir = posix_mkdir, .rmdir = posix_rmdir,   \
-    .fsync_dir = posix_fsync_dir, .list_dir = posix_list_dir, .disk_space = posix_disk_space
+    .fsync_dir = posix_fsync_dir, .sync_fs = posix_sync_fs, .list_dir = posix_list_dir,           \
+    .disk_space = posix_disk_space
 
 #endif

@@ -258,17 +258,28 @@ int posix_rmdir(struct io *io, const char *path)
     return result(rmdir(path));
 }
 
-int posix_fsync_dir(struct io *io, const char *path)
+static int sync_folder(const char *path, int (*sync)(int fd))
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int err;
-    UNUSED(io);
     if (fd < 0) {
         return posix_err(errno);
     }
-    err = result(fsync(fd));
+    err = result(sync(fd));
     close(fd);
     return err;
+}
+
+int posix_fsync_dir(struct io *io, const char *path)
+{
+    UNUSED(io);
+    return sync_folder(path, fsync);
+}
+
+int posix_sync_fs(struct io *io, const char *path)
+{
+    UNUSED(io);
+    return sync_folder(path, syncfs);
 }
 
 static int not_dots(const struct dirent *d)

@@ -19,7 +19,8 @@
  * holds no descriptor and a few hundred bytes.
  *
  * On close: plog_close frees; flushes in flight and leases that are out must be home
- * (plog_busy). Nothing durable is promised unless plog_close_clean was called before.
+ * (log_store_busy). A flush that could not be begun and waits for its next try is forgotten: its
+ * callback does not run. Nothing durable is promised unless plog_close_clean was called before.
  *
  * Shard: home shard of the partition, all functions. Results are 0 or ERR_x unless said
  * otherwise. */
@@ -70,6 +71,9 @@ int plog_create(struct log_store *st, const struct plog_open_args *a, struct uui
  * plog_close and questions. 0: the log may be part of a clean stop, its recovery point is its end.
  */
 int plog_close_clean(struct plog *log);
+/* The same for the logs of a shard; results[i] is what plog_close_clean would say of logs[i]. If
+ * many have something to flush, it is flushed together. */
+void plog_close_clean_all(struct log_store *st, struct plog *const *logs, unsigned n, int *results);
 void plog_close(struct plog *log);
 bool plog_busy(const struct plog *log); /* flushes in flight or leases out */
 /* Takes the partition away: renames its directory to NAME.UUID-delete, which is removed after

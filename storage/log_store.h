@@ -39,6 +39,8 @@ struct log_store_options {
     int64_t file_idle_ms; /* close files unused that long; 0: 60000 */
     uint64_t
         write_behind_bytes; /* start writing to the disk every so many bytes; 0: the kernel's */
+    uint32_t
+        sync_fs_from;   /* a clean stop of so many dirty logs flushes whole file systems; 0: 64 */
     uint64_t hot_bytes; /* of the last appended bytes, how many are surely in memory; 0: 64 MiB */
 };
 

@@ -1,8 +1,7 @@
-/* A log as a whole: made, opened, closed, taken away, asked.
+/* A log as a whole: made, opened, taken away, asked.
  *
  *     plog_create  directory -> partition.metadata -> empty segment; flushed with the first flush
  *     plog_open    plog_load.c does the work
- *     plog_close_clean  indexes cut, snapshot, epochs, everything flushed
  *     plog_delete  directory renamed, removed later by the store
  *
  * Failure modes: creation that fails leaves nothing behind. A deletion that fails to rename (the
@@ -156,45 +155,6 @@ err_after_new:
 
 /* ---- closing ---- */
 
-/* The active segment as a clean stop leaves it: indexes at their used size, and with the last time
- * entry. A log that nobody wrote to is so already. */
-static int seal_active(struct plog *log)
-{
-    struct segment *seg = plog_active(log);
-    struct log_tail *t;
-    if (log->tail == NULL && (seg->flags & SEG_PADDED) == 0) {
-        return 0;
-    }
-    int rc = plog_tail(log, &t);
-    if (rc == 0) {
-        rc = tail_seal(log, seg);
-    }
-    if (rc == 0) {
-        plog_tail_free(log);
-        rc = segment_cut_reserve(log, seg);
-    }
-    return rc;
-}
-
-int plog_close_clean(struct plog *log)
-{
-    if (plog_offline(log)) {
-        return ERR_OFFLINE;
-    }
-    if (log->closed) {
-        return 0;
-    }
-    if (log->job) {
-        return ERR_CONFLICT;
-    }
-    log->closed = true;
-    int rc = seal_active(log);
-    if (rc == 0 && log->producers) {
-        rc = plog_take_snapshot(log, log->end);
-    }
-    return rc == 0 ? plog_flush_blocking(log) : rc;
-}
-
 bool plog_busy(const struct plog *log)
 {
     if (log->job || !list_empty(&log->flush_wait)) {
@@ -214,6 +174,9 @@ bool plog_busy(const struct plog *log)
 void plog_close(struct plog *log)
 {
     ASSERT(!log->deleted);
+    /* A flush that waits for its next try (the disk is full) will never be home. */
+    while (list_pop_front(&log->flush_wait) != NULL) {
+    }
     plog_free(log);
 }
 

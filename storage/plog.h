@@ -1,6 +1,7 @@
 /* The inside of struct plog, for the plog_*.c files of this folder only.
  *
- *   plog.c          open, create, close, facts, deletion of the whole log
+ *   plog.c          open, create, facts, deletion of the whole log
+ *   plog_close.c    the clean stop
  *   plog_load.c     the directory's files, left-overs, the check of the tail
  *   plog_recover.c  reading past the recovery point, rebuilding indexes and producer state
  *   plog_append.c   checks, offsets, groups of batches, the write

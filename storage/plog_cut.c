@@ -240,7 +240,7 @@ static int cut_segment(struct plog *log, struct segment *seg, uint64_t size, int
     struct io_file *f;
     ASSERT(seg == plog_active(log) && size <= seg->size);
     drop_tail(log, seg);
-    int rc = segment_txn_truncate(log, seg, end);
+    int rc = plog_offline(log) ? ERR_OFFLINE : segment_txn_truncate(log, seg, end);
     if (rc == 0) {
         rc = cut_indexes(log, seg, size, end);
     }

@@ -686,6 +686,17 @@ static int sim_fsync_dir(struct io *base, const char *path)
     CUT_CALL(io_sim_of(base)->proc, "fsync_dir", path, 0, fsync_dir_now(base, path));
 }
 
+static int sync_fs_now(struct io *base, const char *path)
+{
+    sim_clock_advance(&sim_of(io_sim_of(base))->clock, sim_disk_fsync_delay(disk_of(base)));
+    return sim_disk_sync_fs(disk_of(base), path);
+}
+
+static int sim_sync_fs(struct io *base, const char *path)
+{
+    CUT_CALL(io_sim_of(base)->proc, "sync_fs", path, 0, sync_fs_now(base, path));
+}
+
 static int sim_list_dir(struct io *base, const char *path,
                         void (*each)(void *ctx, const struct io_dirent *e), void *ctx)
 {
@@ -745,6 +756,7 @@ static const struct io_ops sim_ops = {
     .mkdir = sim_mkdir,
     .rmdir = sim_rmdir,
     .fsync_dir = sim_fsync_dir,
+    .sync_fs = sim_sync_fs,
     .list_dir = sim_list_dir,
     .disk_space = sim_disk_space,
     .work = sim_work,

@@ -182,6 +182,7 @@ int sim_disk_unlink(struct sim_disk *d, const char *path);
 int sim_disk_mkdir(struct sim_disk *d, const char *path);
 int sim_disk_rmdir(struct sim_disk *d, const char *path);
 int sim_disk_fsync_dir(struct sim_disk *d, const char *path);
+int sim_disk_sync_fs(struct sim_disk *d, const char *path); /* everything */
 int sim_disk_list(struct sim_disk *d, const char *path,
                   void (*each)(void *ctx, const struct io_dirent *e), void *ctx);
 /* Used by sim_disk.c. */

@@ -375,6 +375,30 @@ int sim_disk_mkdir(struct sim_disk *d, const char *path)
     return make(d, dir, name, true, &ino);
 }
 
+static bool sync_fault(struct sim_disk *d)
+{
+    if (d->faults.dead ||
+        (d->faults.fsync_eio_ppm && prng_below(&d->rng, 1000000) < d->faults.fsync_eio_ppm)) {
+        d->stats.eio++;
+        return true;
+    }
+    return false;
+}
+
+/* The changes of one folder, or of all. */
+static void commit_names(struct sim_disk *d, const struct sim_inode *dir)
+{
+    if (d->lies.fsync_dir) {
+        return;
+    }
+    list_for_each_safe (it, &d->name_ops) {
+        struct sim_name_op *op = LIST_ENTRY(it, struct sim_name_op, node);
+        if (dir == NULL || op->dir == dir) {
+            name_op_commit(op);
+        }
+    }
+}
+
 int sim_disk_fsync_dir(struct sim_disk *d, const char *path)
 {
     struct sim_inode *dir;
@@ -386,20 +410,31 @@ int sim_disk_fsync_dir(struct sim_disk *d, const char *path)
         return ERR_INVALID;
     }
     d->stats.fsyncs++;
-    if (d->faults.dead ||
-        (d->faults.fsync_eio_ppm && prng_below(&d->rng, 1000000) < d->faults.fsync_eio_ppm)) {
-        d->stats.eio++;
+    if (sync_fault(d)) {
         return ERR_IO;
     }
-    if (d->lies.fsync_dir) {
-        return 0;
+    commit_names(d, dir);
+    return 0;
+}
+
+int sim_disk_sync_fs(struct sim_disk *d, const char *path)
+{
+    struct sim_inode *dir;
+    int err = find(d, path, &dir);
+    if (err != 0 || !dir->is_dir) {
+        return err ? err : ERR_INVALID;
     }
-    list_for_each_safe (it, &d->name_ops) {
-        struct sim_name_op *op = LIST_ENTRY(it, struct sim_name_op, node);
-        if (op->dir == dir) {
-            name_op_commit(op);
-        }
+    d->stats.fsyncs++;
+    list_for_each (it, &d->inodes) {
+        struct sim_inode *ino = LIST_ENTRY(it, struct sim_inode, node);
+        bool gone = ino->names_now == 0 && ino->handles == 0;
+        int rc = ino->is_dir || gone ? 0 : sim_disk_fsync(ino);
+        err = err ? err : rc;
     }
+    if (err != 0 || sync_fault(d)) {
+        return ERR_IO;
+    }
+    commit_names(d, NULL);
     return 0;
 }
 

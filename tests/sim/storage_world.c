@@ -136,7 +136,8 @@ bool sw_turns(struct sw *w, int64_t us)
 
 static void open_dir(struct sw *w)
 {
-    static const struct log_store_options options = {.file_limit = 16, .file_idle_ms = 5000};
+    struct log_store_options options = {.file_limit = 16, .file_idle_ms = 5000};
+    options.sync_fs_from = run_chance(w->r, 50) ? 1 : 0;
     struct log_store_hooks hooks = {.dir_failed = dir_failed, .due = due, .user = w};
     w->tick_at_ms = INT64_MAX;
     log_store_init(&w->store, w->io, &w->r->log, &options, &hooks);
@@ -389,9 +390,15 @@ void sw_checkpoint(struct sw *w)
 
 static void stop_logs(struct sw *w)
 {
+    struct plog *logs[SW_PARTS_MAX];
+    int results[SW_PARTS_MAX];
+    for (unsigned i = 0; i < w->parts_n; i++) {
+        logs[i] = w->parts[i].log;
+    }
+    plog_close_clean_all(&w->store, logs, w->parts_n, results);
     w->result = 0;
     for (unsigned i = 0; i < w->parts_n && w->result == 0; i++) {
-        w->result = plog_close_clean(w->parts[i].log);
+        w->result = results[i];
     }
     if (w->result == 0) {
         sw_checkpoint(w);

@@ -206,6 +206,29 @@ static void killed_process_keeps_what_it_wrote(void **state)
     }
 }
 
+/* All of it at once: bytes, names, folders. */
+static void a_file_system_is_flushed(void **state)
+{
+    UNUSED(state);
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        struct fix f = fix_new(seed);
+        char text[64];
+        assert_int_equal(io_mkdir(f.io, "/d"), 0);
+        put(f.io, "/d/a", "first");
+        put(f.io, "/d/b", "second");
+        assert_int_equal(io_rename(f.io, "/d/b", "/c"), 0);
+        assert_int_equal(io_sync_fs(f.io, "/d"), 0);
+        put(f.io, "/d/late", "late");
+        fix_power_cycle(&f);
+        assert_string_equal(get(f.io, "/d/a", text), "first");
+        assert_string_equal(get(f.io, "/c", text), "second");
+        assert_string_equal(get(f.io, "/d/b", text), "-");
+        f.host->disk->faults.fsync_eio_ppm = 1000000;
+        assert_int_equal(io_sync_fs(f.io, "/d"), ERR_IO);
+        fix_free(&f);
+    }
+}
+
 /* What was not synced is lost in some runs and there in others. */
 static void power_loss_takes_the_unsynced(void **state)
 {
@@ -893,6 +916,7 @@ static void same_seed_same_run(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_system_is_flushed),
         cmocka_unit_test(events_run_in_order_of_time),
         cmocka_unit_test(files_read_back),
         cmocka_unit_test(names_behave),

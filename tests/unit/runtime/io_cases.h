@@ -805,6 +805,7 @@ static void folders_and_names(void **state)
     assert_int_equal(io_stat(c->io, b, &st), 0);
     assert_true(st.size == 1 && !st.is_dir && st.mtime_ms > 0);
     assert_int_equal(io_fsync_dir(c->io, dir), 0);
+    assert_int_equal(io_sync_fs(c->io, dir), 0);
     assert_int_equal(io_unlink(c->io, b), 0);
     assert_int_equal(io_unlink(c->io, b), ERR_NOTFOUND);
     snprintf(b, sizeof b, "%s/B", dir);
