@@ -68,6 +68,13 @@ static void refuse(struct append_item *it, int16_t code)
     it->log_start = -1;
 }
 
+/* More than there are replicas cannot be meant. */
+static uint32_t least_isr(const struct partition *p)
+{
+    uint32_t wanted = (uint32_t)p->topic->config.min_insync_replicas;
+    return wanted < p->replicas_n ? wanted : p->replicas_n;
+}
+
 /* Queues the item; false: it is refused. */
 static bool enqueue(struct partition_manager *pm, struct append_item *it)
 {
@@ -78,8 +85,7 @@ static bool enqueue(struct partition_manager *pm, struct append_item *it)
         it->leader = p->leader;
         it->leader_epoch = p->leader_epoch;
     }
-    if (code == KE_NONE && it->owner->acks == -1 &&
-        p->isr_n < (uint32_t)p->topic->config.min_insync_replicas) {
+    if (code == KE_NONE && it->owner->acks == -1 && p->isr_n < least_isr(p)) {
         code = KE_NOT_ENOUGH_REPLICAS;
     }
     if (code || it->refused) {

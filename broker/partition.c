@@ -41,6 +41,7 @@ void partition_set_state(struct partition *p, const struct image_partition *ip, 
     p->leader_epoch = ip->leader_epoch;
     p->partition_epoch = ip->partition_epoch;
     p->isr_n = ip->isr_n;
+    p->replicas_n = ip->replicas_n;
     p->is_leader = ip->leader == node_id;
     if (p->is_leader && !p->offline && (!was_leader || epoch_before != p->leader_epoch)) {
         int err = plog_begin_epoch(p->log, p->leader_epoch);

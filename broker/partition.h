@@ -57,6 +57,7 @@ struct partition {
     int32_t leader_epoch;
     int32_t partition_epoch;
     uint32_t isr_n;
+    uint32_t replicas_n;
     bool is_leader; /* of this broker, and so are the following */
 
     /* flush before acknowledge */

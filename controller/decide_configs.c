@@ -102,9 +102,6 @@ static bool check_ops(struct alteration *a)
 {
     for (size_t i = 0; i < a->n; i++) {
         const struct op *op = &a->ops[i];
-        if (op->op < OP_SET || op->op > OP_SUBTRACT) {
-            return fail(a, KE_UNKNOWN_SERVER_ERROR, BYTES_NULL); /* as Kafka answers it */
-        }
         if (op->op != OP_DELETE && bytes_is_null(op->value)) {
             return fail(a, KE_INVALID_REQUEST,
                         decision_text(a->d, "%.*s has no value; to remove a setting, delete it",
@@ -357,10 +354,25 @@ static void alter(struct alteration *a, bool validate_only)
 
 static const char twice_text[] = "the resource is in the request twice";
 
+/* An operation that is none makes Kafka fail on the whole request. */
+static bool has_unknown_op(const struct incremental_alter_configs_request *q)
+{
+    for (int32_t i = 0; i < q->resources_n; i++) {
+        for (int32_t k = 0; k < q->resources[i].configs_n; k++) {
+            int8_t op = q->resources[i].configs[k].config_operation;
+            if (op < OP_SET || op > OP_SUBTRACT) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 void decide_incremental_alter_configs(struct decision *d, const void *request, void *response)
 {
     const struct incremental_alter_configs_request *q = request;
     struct incremental_alter_configs_response *resp = response;
+    bool unknown_op = has_unknown_op(q);
     resp->responses = proto_array(
         d->arena, &incremental_alter_configs_response_alter_configs_resource_response_desc,
         (size_t)(q->resources_n > 0 ? q->resources_n : 0));
@@ -384,6 +396,8 @@ void decide_incremental_alter_configs(struct decision *d, const void *request, v
         a.n = (size_t)(in->configs_n > 0 ? in->configs_n : 0);
         if (same[i].first != same[i].last) {
             fail(&a, KE_INVALID_REQUEST, bytes_str(twice_text));
+        } else if (unknown_op) {
+            fail(&a, KE_UNKNOWN_SERVER_ERROR, BYTES_NULL);
         } else {
             alter(&a, q->validate_only);
         }

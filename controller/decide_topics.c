@@ -75,6 +75,10 @@ static bool check_name(struct creation *c, struct bytes folded, const struct col
 {
     struct errmsg em = {{0}};
     struct bytes name = c->in->name;
+    if (bytes_eq_str(name, "__cluster_metadata")) {
+        return fail(c, KE_INVALID_REQUEST,
+                    bytes_str("__cluster_metadata is the controllers' log: it is no topic"));
+    }
     if (!topic_name_is_valid(name, &em)) {
         return fail(c, KE_INVALID_TOPIC_EXCEPTION, decision_text(c->d, "%s", em.text));
     }

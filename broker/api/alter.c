@@ -1,7 +1,5 @@
 #include "broker/api/alter.h"
 
-#include <stdio.h>
-
 #include "base/map.h"
 #include "broker/config.h"
 #include "broker/config_describe.h"
@@ -36,7 +34,7 @@ static void handle(struct alter *a, struct alter_resource *res, int16_t code,
 /* Each resource at most once: all that stand there twice are refused. */
 static void refuse_twins(struct alter *a)
 {
-    struct map seen = {0};
+    struct map seen = {.secret = &a->r->ns->map_secret};
     struct errmsg em;
     errmsg_set(&em, 0, "a resource stands in the request more than once");
     for (int32_t i = 0; i < a->n; i++) {
@@ -53,9 +51,10 @@ static void refuse_twins(struct alter *a)
     map_free(&seen);
 }
 
-static int16_t check_form(const struct alter_resource *res, struct errmsg *em)
+static int16_t check_form(const struct alter *a, const struct alter_resource *res,
+                          struct errmsg *em)
 {
-    struct map seen = {0};
+    struct map seen = {.secret = &a->r->ns->map_secret};
     int16_t code = 0;
     for (int32_t i = 0; code == 0 && i < res->n; i++) {
         if (map_put(&seen, res->entries[i].name, &res->entries[i])) {
@@ -82,11 +81,10 @@ static int16_t check_form(const struct alter_resource *res, struct errmsg *em)
 static int16_t check_is_self(const struct alter *a, const struct alter_resource *res,
                              struct errmsg *em)
 {
-    char id[16];
-    snprintf(id, sizeof id, "%d", (int)request_node(a->r)->id);
-    if (!bytes_eq_str(res->name, id)) {
-        errmsg_set(em, 0, "this is broker %s: it cannot change the settings of broker `%.*s`", id,
-                   BYTES_FMT(res->name));
+    int32_t id = request_node(a->r)->id;
+    if (config_node_id(res->name) != id) {
+        errmsg_set(em, 0, "this is broker %d: it cannot change the settings of broker `%.*s`",
+                   (int)id, BYTES_FMT(res->name));
         return KE_INVALID_REQUEST;
     }
     return 0;
@@ -97,6 +95,12 @@ static int16_t check_broker(const struct alter *a, const struct alter_resource *
 {
     bool all = res->name.len == 0;
     int16_t code = all ? 0 : check_is_self(a, res, em);
+    for (int32_t i = 0; code == 0 && i < res->n; i++) {
+        if (res->entries[i].op < ALTER_SET || res->entries[i].op > ALTER_SUBTRACT) {
+            errmsg_set(em, 0, "there is no operation %d on a setting", (int)res->entries[i].op);
+            code = KE_INVALID_REQUEST;
+        }
+    }
     for (int32_t i = 0; code == 0 && i < res->n; i++) {
         const struct alter_entry *e = &res->entries[i];
         if (e->op != ALTER_DELETE) {
@@ -162,7 +166,7 @@ static int16_t change_loggers(const struct alter *a, const struct alter_resource
 static void prepare_one(struct alter *a, struct alter_resource *res)
 {
     struct errmsg em = {{0}};
-    int16_t code = check_form(res, &em);
+    int16_t code = check_form(a, res, &em);
     if (code == 0) {
         switch (res->type) {
         case CONFIG_TOPIC:

@@ -109,13 +109,34 @@ static void unknown_and_foreign_partitions(void **state)
     rig_shut(&r);
 }
 
+static void set_replicas(struct rig *r, int32_t *replicas, int32_t *isr, int32_t isr_n)
+{
+    struct partition_change_record c;
+    struct uuid dirs[2] = {uuid_reserved(0), uuid_reserved(0)};
+    proto_msg_init(&partition_change_record_msg, &c);
+    c.topic_id = rig_topic_id(1);
+    c.partition_id = 0;
+    c.replicas = replicas;
+    c.replicas_n = 2;
+    c.directories = dirs;
+    c.directories_n = 2;
+    c.isr = isr;
+    c.isr_n = isr_n;
+    rig_record(r, &partition_change_record_msg, 1, &c);
+    rig_publish(r);
+}
+
 static void too_few_in_sync(void **state)
 {
     UNUSED(state);
     struct rig r;
     struct ask a;
+    static int32_t both[] = {RIG_NODE, RIG_NODE + 1};
     rig_open(&r, 1, NULL);
     rig_topic(&r, 1, 1, "min.insync.replicas", "2");
+    ask(&r, &a, 0, 1, 0, 1, -1, 1000);
+    assert_int_equal(answer(&r, &a), KE_NONE); /* more than there are replicas cannot be meant */
+    set_replicas(&r, both, both, 1);
     ask(&r, &a, 0, 1, 0, 1, -1, 1000);
     assert_int_equal(answer(&r, &a), KE_NOT_ENOUGH_REPLICAS);
     ask(&r, &a, 0, 1, 0, 1, 1, 1000);
@@ -160,18 +181,6 @@ static void flushed_before_acknowledged(void **state)
     rig_shut(&r);
 }
 
-static void set_isr(struct rig *r, int32_t *isr, int32_t n)
-{
-    struct partition_change_record c;
-    proto_msg_init(&partition_change_record_msg, &c);
-    c.topic_id = rig_topic_id(1);
-    c.partition_id = 0;
-    c.isr = isr;
-    c.isr_n = n;
-    rig_record(r, &partition_change_record_msg, 0, &c);
-    rig_publish(r);
-}
-
 static void a_sole_replica_takes_its_time(void **state)
 {
     UNUSED(state);
@@ -194,7 +203,7 @@ static void times_out_and_stays_in_the_log(void **state)
     struct ask a;
     rig_open(&r, 2, NULL);
     slow_topic(&r, 500000);
-    set_isr(&r, both, 2);
+    set_replicas(&r, both, both, 2);
     int64_t began = rig_now(&r);
     ask(&r, &a, 1, 1, 0, 1, -1, 100);
     assert_int_equal(answer(&r, &a), KE_REQUEST_TIMED_OUT);

@@ -36,6 +36,7 @@ static void numbers_are_checked(void **state)
     assert_int_equal(KE_INVALID_REPLICATION_FACTOR, create(&r, "a", 1, -2));
     assert_int_equal(KE_INVALID_REPLICATION_FACTOR, create(&r, "a", 1, 3));
     assert_int_equal(KE_POLICY_VIOLATION, create(&r, "a", 10001, 1));
+    assert_int_equal(KE_INVALID_REQUEST, create(&r, "__cluster_metadata", 1, 1));
     assert_int_equal(0, create(&r, "a", 7, 2));
     const struct image_topic *t = image_topic_by_name(r.img, bytes_str("a"));
     assert_int_equal(7, t->partitions_n);
