@@ -7,10 +7,12 @@
  *
  * Messages. Between each ordered pair of shards there is one bounded single-producer ring of
  * pointers. shard_send never fails: what does not fit waits in order on the sender's side and goes
- * out in its next turns; shard_congested tells whoever produces (a connection) to stop reading
- * meanwhile. The receiver is woken only if it sleeps, at most once a turn. Who frees a message and
- * in which direction it goes is written down with its kind (broker/messages.h). Memory goes home to
- * be freed: the answer to a message is usually the same message, sent back. */
+ * out in its next turns (shard_congested tells). What may wait is bounded by who produces it: a
+ * connection has so many requests under way, and their memory is charged to the budget, so that it
+ * is not read any more before queues grow without end. The receiver is woken only if it sleeps, at
+ * most once a turn. Who frees a message and in which direction it goes is written down with its
+ * kind (broker/messages.h). Memory goes home to be freed: the answer to a message is usually the
+ * same message, sent back. */
 #ifndef RUNTIME_SHARD_H
 #define RUNTIME_SHARD_H
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The figures of docs/PERFORMANCE.md on this machine, from a release build, the short way: ratios to a bare loop (conn_bench), to the
-# bare minimum of a broker and to Kafka (versus; needs Java 17 and Maven), and those of starting and of being idle (startup.py).
+# The figures of docs/PERFORMANCE.md on this machine, from a release build, the short way: ratios to a bare loop (conn_bench), of the
+# ways of segment I/O (io_bench), to the bare minimum of a broker and to Kafka (versus; needs Java 17 and Maven), and those of starting
+# and of being idle (startup.py).
 #
-#   tests/bench/run.sh            about three minutes on a calm machine
+#   tests/bench/run.sh            about ten minutes on a calm machine
 #   tests/bench/run.sh --full     versus with all cells, as docs/PERFORMANCE.md has it: an hour
 #
 # Exit 1 if a figure of startup.py or a bar of versus does not hold; the machine's load is printed, because it decides what times mean.
@@ -11,16 +12,18 @@ cd "$(dirname "$0")/../.."
 full=${1:-}
 case $full in
   '' | --full) ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 build=${MILLRACE_RELEASE:-build/release}
 cmake --preset release -DMILLRACE_TESTS=ON -B "$build" >/dev/null
-cmake --build "$build" --target millrace conn_bench crc_bench proto_bench
+cmake --build "$build" --target millrace conn_bench io_bench crc_bench proto_bench
 status=0
 say() { printf '\n== %s (load %s)\n' "$1" "$(cut -d' ' -f1-3 /proc/loadavg)"; }
 
 say 'a connection beside a bare loop'
 "$build/tests/bench/conn_bench" 0.2 5
+say 'the ways of bytes between files and sockets'
+"$build/tests/bench/io_bench" /tmp 3
 say 'crc32c'
 "$build/tests/bench/crc_bench"
 say 'codecs'
