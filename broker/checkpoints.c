@@ -235,8 +235,10 @@ struct checkpoints *checkpoints_new(struct node *n)
 
 void checkpoints_start(struct checkpoints *c)
 {
+    int64_t first = c->n->config->v.log_initial_task_delay_ms;
     for (enum kind k = 0; k < KINDS; k++) {
-        timer_set(main_shard(c), &c->timers[k], shard_now_ms(main_shard(c)) + interval(c, k));
+        int64_t wait = k == HIGH_WATERMARK ? interval(c, k) : first;
+        timer_set(main_shard(c), &c->timers[k], shard_now_ms(main_shard(c)) + wait);
     }
 }
 

@@ -460,26 +460,45 @@ bool partition_manager_busy(const struct partition_manager *pm)
     return log_store_busy(&pm->store) || !list_empty(&pm->woken);
 }
 
+/* A partition without a log: its files are as they were, still to be recovered or not. */
+static void note_unopened(const struct partition *p, uint64_t *failed_dirs)
+{
+    const struct partition_unopened *u = p->unopened;
+    if (u != NULL && u->held && !u->args.clean) {
+        *failed_dirs |= UINT64_C(1) << u->args.dir_index;
+    }
+}
+
 void partition_manager_close_clean(struct partition_manager *pm, uint64_t *failed_dirs)
 {
     ASSERT_ON_SHARD(pm->ns->shard);
+    struct partition **open = mem_alloc((pm->by_key.count + 1) * sizeof *open);
+    struct plog **logs = mem_alloc((pm->by_key.count + 1) * sizeof *logs);
+    int *results = mem_zalloc((pm->by_key.count + 1) * sizeof *results);
+    unsigned n = 0;
     *failed_dirs = 0;
     for (unsigned d = 0; d < pm->ns->node->log_dirs_n; d++) {
         *failed_dirs |= pm->store.dir_offline[d] ? UINT64_C(1) << d : 0;
     }
     list_for_each (at, &pm->all) {
         struct partition *p = LIST_ENTRY(at, struct partition, all);
-        if (p->log == NULL) { /* its files are as they were: still to be recovered, or not */
-            const struct partition_unopened *u = p->unopened;
-            if (u != NULL && u->held && !u->args.clean) {
-                *failed_dirs |= UINT64_C(1) << u->args.dir_index;
-            }
-            continue;
-        }
-        int err = p->offline ? ERR_OFFLINE : plog_close_clean(p->log);
-        if (err) {
+        if (p->log == NULL) {
+            note_unopened(p, failed_dirs);
+        } else if (p->offline) {
             *failed_dirs |= UINT64_C(1) << plog_dir_index(p->log);
-            p->offline = true;
+        } else {
+            open[n] = p;
+            logs[n++] = p->log;
         }
     }
+    plog_close_clean_all(&pm->store, logs, n, results);
+    for (unsigned i = 0; i < n; i++) {
+        if (results[i]) {
+            *failed_dirs |= UINT64_C(1) << plog_dir_index(logs[i]);
+            open[i]->offline = true;
+        }
+    }
+    mem_free(open);
+    mem_free(logs);
+    mem_free(results);
 }
