@@ -15,7 +15,8 @@ enum {
     TICK_MS_MIN = 20,
     TICK_MS_MAX = 500,
     NOTE_DURABLE_MS = 60000,
-    STOP_POLL_MS = 1, /* while a flush is under way */
+    RESERVE_BYTES = 4 << 20, /* of the metadata log's disk: some ten thousand records */
+    STOP_POLL_MS = 1,        /* while a flush is under way */
 };
 
 void controller_config_init(struct controller_config *cfg)
@@ -247,7 +248,8 @@ static void on_tick(struct timer *t)
     }
     if (now - c->noted_ms >= NOTE_DURABLE_MS) {
         c->noted_ms = now;
-        if (metadata_log_note_durable(c->mlog, &em)) {
+        int err = metadata_log_note_durable(c->mlog, &em);
+        if (err && err != ERR_NOSPACE) { /* on a full disk it is noted later */
             controller_fail(c, em.text);
         }
     }
@@ -331,6 +333,7 @@ static int open_log(struct controller *c, struct errmsg *em)
         .segment_ms = c->cfg.segment_ms,
         .retention_bytes = c->cfg.retention_bytes,
         .retention_ms = c->cfg.retention_ms,
+        .reserve_bytes = RESERVE_BYTES,
     };
     return metadata_log_open(c->io, c->log, &mc, &c->mlog, em);
 }

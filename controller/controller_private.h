@@ -64,10 +64,11 @@ struct controller {
     struct observer observers[OBSERVERS_MAX];
     size_t observers_n;
     struct timer tick;
-    int64_t appended_ms;    /* monotonic time of the last append */
-    int64_t noted_ms;       /* of the last metadata_log_note_durable */
-    int64_t snapshot_ms;    /* of the last snapshot, or of the start */
-    uint64_t snapshot_size; /* of the log then */
+    int64_t appended_ms;       /* monotonic time of the last append */
+    int64_t noted_ms;          /* of the last metadata_log_note_durable */
+    int64_t snapshot_ms;       /* of the last snapshot, or of the start */
+    uint64_t snapshot_size;    /* of the log then */
+    int64_t snapshot_retry_ms; /* not before: the disk was full */
     struct snapshot_job *snapshot;
     struct log_limit limit;
     bool active;

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "controller/controller_private.h"
 
-enum { RECORDS_A_TURN = 512 };
+enum { RECORDS_A_TURN = 512, RETRY_MS = 60000 };
 
 struct snapshot_job {
     struct controller *c;
@@ -35,6 +35,19 @@ void controller_snapshot_abandon(struct controller *c)
     }
 }
 
+/* A full disk puts it off, the log only grows meanwhile; anything else ends the node. */
+static void failed(struct controller *c, int err, const char *sentence)
+{
+    if (err != ERR_NOSPACE) {
+        controller_fail(c, sentence);
+        return;
+    }
+    c->snapshot_retry_ms = shard_now_ms(c->shard) + RETRY_MS;
+    log_limited(c->log, &c->limit, LOG_WARN, "controller",
+                "no metadata snapshot for want of space, trying again later reason=\"%s\"",
+                sentence);
+}
+
 static void finish(struct controller *c)
 {
     struct snapshot_job *j = c->snapshot;
@@ -47,11 +60,12 @@ static void finish(struct controller *c)
         err = metadata_log_retain(c->mlog, io_wall_ms(c->io), &em);
     }
     end_job(c);
+    if (err) {
+        failed(c, err, em.text);
+        return;
+    }
     c->snapshot_ms = shard_now_ms(c->shard);
     c->snapshot_size = metadata_log_size(c->mlog);
-    if (err) {
-        controller_fail(c, em.text);
-    }
 }
 
 static void on_next(struct timer *t)
@@ -69,9 +83,10 @@ static void on_next(struct timer *t)
             finish(c);
             return;
         }
-        if (metadata_snapshot_put(j->writer, buf_bytes(&j->record), &em)) {
+        int err = metadata_snapshot_put(j->writer, buf_bytes(&j->record), &em);
+        if (err) {
             controller_snapshot_abandon(c);
-            controller_fail(c, em.text);
+            failed(c, err, em.text);
             return;
         }
     }
@@ -83,6 +98,9 @@ static bool is_due(const struct controller *c)
     uint64_t size = metadata_log_size(c->mlog);
     uint64_t grown = size > c->snapshot_size ? size - c->snapshot_size : 0;
     int64_t age = shard_now_ms(c->shard) - c->snapshot_ms;
+    if (shard_now_ms(c->shard) < c->snapshot_retry_ms) {
+        return false;
+    }
     return (c->cfg.snapshot_bytes > 0 && grown >= (uint64_t)c->cfg.snapshot_bytes) ||
            (c->cfg.snapshot_interval_ms > 0 && age >= c->cfg.snapshot_interval_ms && grown > 0);
 }
@@ -106,7 +124,7 @@ void controller_snapshot_check(struct controller *c)
                                       &j->writer, &em);
     if (err) {
         mem_free(j);
-        controller_fail(c, em.text);
+        failed(c, err, em.text);
         return;
     }
     j->c = c;

@@ -204,7 +204,12 @@ int mlog_segment_create(struct metadata_log *log, int64_t base, uint64_t base_in
         return err;
     }
     err = io_fsync_dir(log->io, log->path);
-    return err ? mlog_fail(log, em, err, "make durable the names in", "") : 0;
+    if (err) {
+        return mlog_fail(log, em, err, "make durable the names in", "");
+    }
+    log->reserved_to = 0;
+    mlog_reserve(log);
+    return 0;
 }
 
 static int put_time_entry(struct metadata_log *log, struct mlog_segment *seg, struct errmsg *em)
@@ -306,6 +311,7 @@ static int roll(struct metadata_log *log, struct errmsg *em)
     if (err) {
         return err;
     }
+    (void)io_truncate(seg->file, seg->size); /* its reserve is not needed any more */
     err = io_fsync(seg->file);
     err = err ? err : io_fsync(seg->index_file);
     err = err ? err : io_fsync(seg->time_file);
@@ -383,7 +389,7 @@ int metadata_log_append(struct metadata_log *log, struct bytes batch, struct err
     ASSERT(err == 0 && batch.len == batch_size(&h));
     ASSERT(h.base_offset == log->end && h.last_offset_delta >= 0);
     ASSERT(h.leader_epoch >= metadata_log_last_epoch(log));
-    if (must_roll(log, mlog_active(log), &h)) {
+    if (must_roll(log, mlog_active(log), &h) && mlog_may_roll(log)) {
         err = roll(log, em);
         if (err) {
             return err;
@@ -410,6 +416,7 @@ int metadata_log_append(struct metadata_log *log, struct bytes batch, struct err
     if (err == 0 && batch_is_control(&h)) {
         err = mlog_note_control(log, batch, em);
     }
+    mlog_reserve(log);
     return err;
 }
 

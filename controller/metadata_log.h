@@ -35,6 +35,7 @@ struct metadata_log_config {
     int64_t segment_ms;
     int64_t retention_bytes; /* -1: no limit */
     int64_t retention_ms;    /* -1: no limit */
+    uint64_t reserve_bytes;  /* of the disk, kept for a time when it is full; 0: none */
 };
 
 struct metadata_snapshot_id {
@@ -83,6 +84,9 @@ bool metadata_log_flushing(const struct metadata_log *log);
 /* Writes down how far the log is durable, so that the next start can tell a torn tail from damage.
  * Blocks; once a minute and at the start will do. */
 int metadata_log_note_durable(struct metadata_log *log, struct errmsg *em);
+/* The disk has no space and the reserve is being used: appending goes on, but a segment does not
+ * roll, and snapshots and notes of the durable end fail with ERR_NOSPACE (which harms nothing). */
+bool metadata_log_is_full(const struct metadata_log *log);
 
 /* ---- reading by offset ---- */
 

@@ -570,6 +570,9 @@ int metadata_log_open(struct io *io, const struct logger *lg, const struct metad
         log->durable = log->flush_end;
         err = mlog_write_anchors(log, NULL, em);
     }
+    if (err == 0) {
+        mlog_reserve(log);
+    }
     mem_free(o.anchors);
     buf_free(&o.stale);
     if (err) {

@@ -83,6 +83,9 @@ struct metadata_log {
     uint32_t snapshots_n;
     uint32_t snapshots_cap;
     struct mlog_anchor durable; /* the newest end that is known to be on the disk */
+    uint64_t reserved_to;       /* the active segment has blocks up to here (metadata_reserve.c) */
+    uint64_t reserve_try;       /* its size at the next attempt on a full disk */
+    bool full;                  /* the last attempt failed for want of space */
     int16_t kraft_version;
     struct buf voters; /* body of KRAFT_VOTERS; empty: none */
     bool has_voters;
@@ -127,6 +130,11 @@ int mlog_note_control(struct metadata_log *log, struct bytes batch, struct errms
  * end.
  */
 int mlog_delete_segment(struct metadata_log *log, uint32_t i, struct errmsg *em);
+
+/* metadata_reserve.c: after the active segment was made or has grown. */
+void mlog_reserve(struct metadata_log *log);
+/* Whether there is space for another segment; on a full disk the active one just grows. */
+bool mlog_may_roll(struct metadata_log *log);
 
 /* metadata_anchors.c */
 int mlog_read_anchors(struct metadata_log *log, struct mlog_anchor **out, size_t *n,

@@ -601,9 +601,9 @@ static void clients_requests_come_in_envelopes(void **state)
 
 static void failing_disk(void *arg)
 {
-    static const char *const names[] = {"write", "fsync", "full"};
+    static const char *const names[] = {"write", "fsync"};
     struct rig_world *w = arg;
-    for (int what = 0; what < 3; what++) {
+    for (int what = 0; what < 2; what++) {
         struct rig r;
         struct rig_answer a;
         struct create_topics_request q;
@@ -615,10 +615,8 @@ static void failing_disk(void *arg)
         struct sim_disk_faults *f = &w->host->disk->faults;
         if (what == 0) {
             f->write_eio_in = 1;
-        } else if (what == 1) {
-            f->fsync_eio_in = 1;
         } else {
-            w->host->disk->capacity = w->host->disk->used;
+            f->fsync_eio_in = 1;
         }
         rig_topic_request(&r, &q, names[what], 1000);
         rig_send(&r, &a, API_CREATE_TOPICS, 7, &q);
@@ -632,7 +630,6 @@ static void failing_disk(void *arg)
         assert_non_null(strstr(r.why, "/d/__cluster_metadata-0"));
         assert_null(image_topic_by_name(controller_image(r.c), bytes_str(names[what])));
         assert_int_equal(KE_NOT_CONTROLLER, rig_create(&r, "more", 1));
-        w->host->disk->capacity = 1 << 28;
         rig_stop(&r);
     }
 }
@@ -641,6 +638,99 @@ static void a_failing_disk_ends_the_controller(void **state)
 {
     UNUSED(state);
     with_rig(failing_disk);
+}
+
+/* Creates topics until one fails or n are made; how many were. */
+static int fill(struct rig *r, const char *prefix, int n)
+{
+    char name[32];
+    int16_t code = 0;
+    int i = 0;
+    while (i < n && code == 0) {
+        snprintf(name, sizeof name, "%s%d", prefix, i);
+        code = rig_create(r, name, 1000);
+        i += code == 0;
+    }
+    assert_true(code == 0 || code == KE_NOT_CONTROLLER);
+    return i;
+}
+
+static void count_snapshot(void *ctx, const struct io_dirent *e)
+{
+    size_t n = strlen(e->name);
+    *(int *)ctx += n > 11 && strcmp(e->name + n - 11, ".checkpoint") == 0;
+}
+
+static int metadata_snapshots(struct rig *r)
+{
+    int n = 0;
+    assert_int_equal(0, io_list_dir(r->shard->io, "/d/__cluster_metadata-0", count_snapshot, &n));
+    return n;
+}
+
+static void full_disk(void *arg)
+{
+    struct rig_world *w = arg;
+    struct rig r;
+    rig_init(&r, w);
+    r.cfg.snapshot_bytes = 100000;
+    r.cfg.segment_bytes = 200000;
+    rig_start(&r);
+    rig_wait_active(&r);
+    int64_t epoch = rig_broker(&r, 1, 1);
+    assert_int_equal(3, fill(&r, "before", 3));
+    /* The disk is full: snapshots, segments and notes wait, the metadata goes on. */
+    w->host->disk->capacity = w->host->disk->used;
+    int had = metadata_snapshots(&r);
+    assert_int_equal(5, fill(&r, "during", 5));
+    assert_int_equal(had, metadata_snapshots(&r));
+    int64_t from = shard_now_ms(r.shard);
+    while (shard_now_ms(r.shard) - from < 70000) { /* notes and snapshots were due */
+        rig_heartbeat(&r, 1, epoch);
+        for (int i = 0; i < 500; i++) {
+            rig_turn(&r);
+        }
+    }
+    assert_int_equal(0, r.fatal);
+    /* space again: all is made up for */
+    w->host->disk->capacity = 1 << 28;
+    assert_int_equal(20, fill(&r, "after", 20));
+    while (!r.fatal && metadata_snapshots(&r) <= had) { /* the retry is due within a minute */
+        rig_heartbeat(&r, 1, epoch);
+        for (int i = 0; i < 500; i++) {
+            rig_turn(&r);
+        }
+    }
+    assert_int_equal(0, r.fatal);
+    rig_stop(&r);
+    rig_init(&r, w);
+    rig_start(&r);
+    rig_wait_active(&r);
+    assert_int_equal(28, controller_image(r.c)->topics_n);
+    rig_broker(&r, 1, 2);
+    /* and now it stays full until the reserve is used up */
+    w->host->disk->capacity = w->host->disk->used;
+    int made = fill(&r, "last", 1000);
+    assert_in_range(made, 5, 900);
+    for (int i = 0; i < 100; i++) {
+        rig_turn(&r);
+    }
+    assert_int_equal(1, r.fatal);
+    assert_non_null(strstr(r.why, "/d/__cluster_metadata-0"));
+    assert_non_null(strstr(r.why, "no space"));
+    rig_stop(&r);
+    w->host->disk->capacity = 1 << 28;
+    rig_init(&r, w);
+    rig_start(&r);
+    rig_wait_active(&r);
+    assert_true(controller_image(r.c)->topics_n >= 28 + made);
+    rig_stop(&r);
+}
+
+static void a_full_disk_leaves_a_reserve(void **state)
+{
+    UNUSED(state);
+    with_rig(full_disk);
 }
 
 enum { TOPICS_MAX = 400 };
@@ -774,6 +864,7 @@ int main(void)
         cmocka_unit_test(bad_frames_close_the_connection),
         cmocka_unit_test(clients_requests_come_in_envelopes),
         cmocka_unit_test(a_failing_disk_ends_the_controller),
+        cmocka_unit_test(a_full_disk_leaves_a_reserve),
         cmocka_unit_test(a_crash_frees_all_and_answers_nothing),
         cmocka_unit_test(acknowledged_topics_survive_kills_and_power_losses),
     };
