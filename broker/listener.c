@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "broker/dynamic_config.h"
 #include "broker/messages.h"
 #include "broker/request.h"
 
@@ -30,8 +31,7 @@ static void arm(struct listener *l, bool on)
 /* Accepts where there is room, and only there. */
 static void rearm(struct listener_set *ls)
 {
-    bool room = ls->accepting && !timer_is_set(&ls->retry) &&
-                ls->connections < (uint32_t)ls->node->config->v.max_connections;
+    bool room = ls->accepting && !timer_is_set(&ls->retry) && ls->connections < ls->max;
     for (size_t i = 0; i < ls->n; i++) {
         struct listener *l = &ls->v[i];
         arm(l, room && l->connections < l->connections_max);
@@ -46,17 +46,17 @@ static void retry_cb(struct timer *t)
 /* ---- limits per address ---- */
 
 /* `max.connections.per.ip.overrides` is HOST:N,HOST:N... with numeric addresses here. */
-static uint32_t ip_limit(const struct config *c, const char *ip)
+static int64_t ip_limit(const struct listener_set *ls, const char *ip)
 {
-    struct config_list list = config_list_start(bytes_str(c->v.max_connections_per_ip_overrides));
+    struct config_list list = config_list_start(bytes_of(ls->overrides.data, ls->overrides.len));
     struct bytes entry;
     size_t n = strlen(ip);
     while (config_list_next(&list, &entry)) {
         if (entry.len > n + 1 && memcmp(entry.data, ip, n) == 0 && entry.data[n] == ':') {
-            return (uint32_t)strtoul((const char *)entry.data + n + 1, NULL, 10);
+            return strtol((const char *)entry.data + n + 1, NULL, 10);
         }
     }
-    return (uint32_t)c->v.max_connections_per_ip;
+    return ls->per_ip_max;
 }
 
 static bool ip_add(struct listener_set *ls, const char *ip)
@@ -68,7 +68,7 @@ static bool ip_add(struct listener_set *ls, const char *ip)
         map_put(&ls->per_ip, bytes_str(e->ip), e);
     }
     e->connections++;
-    return e->connections <= ip_limit(ls->node->config, ip);
+    return e->connections <= ip_limit(ls, ip);
 }
 
 static void ip_remove(struct listener_set *ls, const char *ip)
@@ -105,8 +105,8 @@ static void hand_out(struct listener *l, int handle)
     io_handle_peer(ls->shard->io, handle, t->ip, sizeof t->ip);
     if (!ip_add(ls, t->ip)) {
         log_limited(ls->node->log, &ls->node->shards[0].limit, LOG_WARN, "listener",
-                    "connection refused: max.connections.per.ip is reached ip=%s limit=%u", t->ip,
-                    ip_limit(ls->node->config, t->ip));
+                    "connection refused: max.connections.per.ip is reached ip=%s limit=%" PRId64,
+                    t->ip, ip_limit(ls, t->ip));
         io_handle_close(ls->shard->io, handle);
         ip_remove(ls, t->ip);
         mem_free(t);
@@ -128,8 +128,7 @@ static void accept_cb(struct io_sock *s, unsigned events, void *user)
         return;
     }
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        if (ls->connections >= (uint32_t)ls->node->config->v.max_connections ||
-            l->connections >= l->connections_max) {
+        if (ls->connections >= ls->max || l->connections >= l->connections_max) {
             log_limited(ls->node->log, &ls->node->shards[0].limit, LOG_WARN, "listener",
                         "no more connections are accepted until one closes: max.connections is "
                         "reached listener=%s connections=%" PRIu32,
@@ -221,6 +220,7 @@ struct listener_set *listeners_open(struct node *n, struct shard *main, struct e
     ls->retry.cb = retry_cb;
     ls->retry.user = ls;
     ls->per_shard = mem_zalloc(n->data_shards * sizeof *ls->per_shard);
+    listeners_set_limits(ls, NULL);
     for (size_t i = 0; i < c->listeners.n; i++) {
         if (c->listeners.v[i].controller) {
             continue;
@@ -242,6 +242,20 @@ struct listener_set *listeners_open(struct node *n, struct shard *main, struct e
         }
     }
     return ls;
+}
+
+void listeners_set_limits(struct listener_set *ls, const struct image *img)
+{
+    ASSERT_ON_SHARD(ls->shard);
+    const struct config *c = ls->node->config;
+    struct bytes o = dynamic_config_text(c, img, "max.connections.per.ip.overrides");
+    ls->max = dynamic_config_int(c, img, "max.connections");
+    ls->per_ip_max = dynamic_config_int(c, img, "max.connections.per.ip");
+    buf_free(&ls->overrides);
+    buf_put(&ls->overrides, o.data, o.len);
+    buf_put_u8(&ls->overrides, 0); /* ip_limit reads the last number as text */
+    ls->overrides.len--;
+    rearm(ls);
 }
 
 void listeners_accept(struct listener_set *ls)
@@ -277,6 +291,7 @@ void listeners_free(struct listener_set *ls)
         mem_free(s->value);
     }
     map_free(&ls->per_ip);
+    buf_free(&ls->overrides);
     mem_free(ls->per_shard);
     mem_free(ls);
 }

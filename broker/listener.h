@@ -6,7 +6,7 @@
  * Limits: max.connections (the whole broker) and a listener's own max.connections stop accepting
  * until one closes: what waits, waits in the kernel's backlog. max.connections.per.ip (and its
  * overrides) closes the newcomer, with a rate-limited line. When the process has no descriptors
- * left, accepting pauses for a moment and goes on.
+ * left, accepting pauses for a moment and goes on. The limits can be changed while the node runs.
  *
  * On close: listeners_close stops accepting; connections are drained by the shards
  * (conn_close_all).
@@ -15,6 +15,7 @@
 #ifndef BROKER_LISTENER_H
 #define BROKER_LISTENER_H
 
+#include "base/buf.h"
 #include "base/map.h"
 #include "broker/config.h"
 #include "broker/node.h"
@@ -48,11 +49,13 @@ struct listener_set {
     struct shard *shard; /* main */
     struct listener v[LISTENERS_MAX];
     size_t n;
-    struct timer retry;   /* after EMFILE */
-    uint32_t connections; /* open ones, all listeners */
-    uint32_t *per_shard;  /* open ones of each data shard */
-    struct map per_ip;    /* ip -> struct listener_ip */
-    struct list tickets;  /* of all open connections */
+    struct timer retry;      /* after EMFILE */
+    uint32_t connections;    /* open ones, all listeners */
+    int64_t max, per_ip_max; /* what the settings say now */
+    struct buf overrides;    /* max.connections.per.ip.overrides */
+    uint32_t *per_shard;     /* open ones of each data shard */
+    struct map per_ip;       /* ip -> struct listener_ip */
+    struct list tickets;     /* of all open connections */
     bool accepting;
 };
 
@@ -61,6 +64,9 @@ struct listener_set *listeners_open(struct node *n, struct shard *main, struct e
 void listeners_accept(struct listener_set *ls); /* from now on */
 void listeners_close(struct listener_set *ls);  /* stops accepting */
 void listeners_free(struct listener_set *ls);   /* closed, and all connections are gone */
+/* The limits are what the metadata says now over the configuration (max.connections and those per
+ * address). Open connections stay. */
+void listeners_set_limits(struct listener_set *ls, const struct image *img);
 const struct listener *listeners_find(const struct listener_set *ls, const char *name);
 
 void listener_on_open(struct node_shard *ns, struct msg *m); /* MSG_CONN_OPEN, on a data shard */

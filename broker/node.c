@@ -11,6 +11,7 @@
 #include "broker/append.h"
 #include "broker/forward.h"
 #include "broker/lifecycle.h"
+#include "broker/dynamic_config.h"
 #include "broker/listener.h"
 #include "broker/messages.h"
 #include "broker/metadata_loader.h"
@@ -167,6 +168,10 @@ void node_apply_image(struct node_shard *ns, const struct image_delta *d)
     struct image *old = (struct image *)(uintptr_t)ns->image;
     ns->image = image_get(d->image);
     image_put(old);
+    if (ns == node_main(ns->node) && ns->node->listeners &&
+        dynamic_config_changed(ns->node->config, d)) {
+        listeners_set_limits(ns->node->listeners, ns->image);
+    }
     struct list waiting;
     list_init(&waiting);
     struct list *at;

@@ -42,6 +42,11 @@ def answered(sock, timeout=WAIT):
         return False
 
 
+def answered_anew(node):
+    with connect(node) as s:
+        return answered(s, 1)
+
+
 def is_closed(sock, timeout=WAIT):
     sock.settimeout(timeout)
     try:
@@ -287,6 +292,33 @@ def test_max_connections(tmp_path):
         assert len(late.recv(4)) == 4  # the request that was sent before
         for s in socks + [late]:
             s.close()
+
+
+def test_max_connections_while_it_runs(tmp_path):
+    """The limit changes without a restart; who waits is let in, and who is in stays."""
+    with Node(tmp_path, ['max.connections=3']) as n:
+        admin = Connection('127.0.0.1', n.port, CODEC)
+
+        def change(value):
+            r = admin.ask('IncrementalAlterConfigs', 1, {'resources': [{'resourceType': 4, 'resourceName': '', 'configs': [
+                {'name': 'max.connections', 'configOperation': 0, 'value': str(value)}]}], 'validateOnly': False})
+            assert r['responses'][0]['errorCode'] == 0, r
+        admin.ask('ApiVersions', 0, {})
+        socks = [connect(n) for _ in range(2)]
+        assert all(answered(s) for s in socks)
+        late = connect(n)
+        assert not answered(late, 0.5)
+        change(4)
+        late.settimeout(WAIT)
+        assert len(late.recv(4096)) > 4
+        change(2)
+        more = connect(n)
+        assert not answered(more, 0.5)
+        assert all(answered(s) for s in socks + [late])
+        for s in socks + [late, more]:
+            s.close()
+        until(lambda: answered_anew(n))
+        admin.close()
 
 
 def test_max_connections_per_ip(tmp_path):
