@@ -357,18 +357,20 @@ static void decide(struct controller_request *r)
 
 /* False: no topic of a CreateTopics is named only once. Kafka answers that before any clock counts.
  */
-static bool leaves_work(const struct controller_request *r)
+static bool leaves_work(struct controller_request *r)
 {
     const struct create_topics_request *q = r->body;
     if (r->hdr.api_key != API_CREATE_TOPICS) {
         return true;
     }
-    for (int32_t i = 0; i < q->topics_n; i++) {
-        int32_t times = 0;
-        for (int32_t k = 0; k < q->topics_n; k++) {
-            times += bytes_eq(q->topics[i].name, q->topics[k].name);
-        }
-        if (times == 1) {
+    size_t n = (size_t)(q->topics_n > 0 ? q->topics_n : 0);
+    struct decision_key *keys = ARENA_ARRAY(&r->arena, struct decision_key, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        keys[i].name = q->topics[i].name;
+    }
+    const struct decision_places *same = decision_same(&r->arena, keys, n);
+    for (size_t i = 0; i < n; i++) {
+        if (same[i].first == same[i].last) {
             return true;
         }
     }
