@@ -216,26 +216,12 @@ static int16_t validate(void *ctx, const struct image *img, int8_t type, struct 
     }
 }
 
-static const struct config_def *find(int8_t type, struct bytes name)
-{
-    switch (type) {
-    case CONFIG_TOPIC:
-        return config_find(&config_topic_table, name);
-    case CONFIG_BROKER:
-        return dynamic_config_find(name);
-    case CONFIG_GROUP:
-        return config_find(&config_group_table, name);
-    case CONFIG_CLIENT_METRICS:
-        return config_find(&config_client_metrics_table, name);
-    default:
-        return NULL;
-    }
-}
-
 static bool is_list(void *ctx, const struct image *img, int8_t type, struct bytes name,
                     struct arena *a, struct bytes *inherited)
 {
-    const struct config_def *d = find(type, name);
+    const struct config_def *d = type == CONFIG_TOPIC    ? config_find(&config_topic_table, name)
+                                 : type == CONFIG_BROKER ? dynamic_config_find(name)
+                                                         : NULL; /* Kafka edits no others */
     enum config_source source;
     if (d == NULL || d->type != CONFIG_LIST) {
         return false;

@@ -323,12 +323,12 @@ static void begin_incremental(struct fetch_sessions *fs, struct fetch_begin *b)
         b->error = KE_FETCH_SESSION_ID_NOT_FOUND;
         return;
     }
-    if (s->by_id != b->by_id) {
-        b->error = KE_FETCH_SESSION_TOPIC_ID_ERROR;
-        return;
-    }
     if (s->epoch != b->req->session_epoch) {
         b->error = KE_INVALID_FETCH_SESSION_EPOCH;
+        return;
+    }
+    if (s->by_id != b->by_id) {
+        b->error = KE_FETCH_SESSION_TOPIC_ID_ERROR;
         return;
     }
     s->used_ms = b->now_ms; /* it is not idle */

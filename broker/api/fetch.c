@@ -21,7 +21,7 @@
 #include "proto_errors.h"
 #include "proto_messages.h"
 
-enum { ISOLATION_MAX = 1 };
+enum { ISOLATION_MAX = 1, DIVERGING_FROM = 12 };
 
 struct fetch {
     struct request *r;
@@ -258,6 +258,46 @@ static void send_answer(struct fetch *f, const struct fetch_response *resp,
     request_reply_chunks(r, &chunks);
 }
 
+/* Kafka's answer to what it cannot make sense of: below version 13 every partition gets the code.
+ */
+static void refuse_all(struct fetch *f, int16_t code)
+{
+    struct request *r = f->r;
+    struct fetch_response *resp = request_response(r);
+    resp->error_code = code;
+    resp->session_id = f->q->session_id;
+    if (r->hdr.version < 13) {
+        resp->responses = proto_array(&r->arena, &fetch_response_fetchable_topic_response_desc,
+                                      (size_t)f->q->topics_n);
+        resp->responses_n = f->q->topics_n;
+        for (int32_t i = 0; i < f->q->topics_n; i++) {
+            const struct fetch_request_fetch_topic *t = &f->q->topics[i];
+            struct fetch_response_fetchable_topic_response *o = &resp->responses[i];
+            o->topic = t->topic;
+            o->partitions = proto_array(&r->arena, &fetch_response_partition_data_desc,
+                                        (size_t)t->partitions_n);
+            o->partitions_n = t->partitions_n;
+            for (int32_t k = 0; k < t->partitions_n; k++) {
+                o->partitions[k].partition_index = t->partitions[k].partition;
+                o->partitions[k].error_code = code;
+                o->partitions[k].high_watermark = -1;
+                o->partitions[k].records = bytes_of("", 0);
+            }
+        }
+    }
+    request_reply(r, resp);
+}
+
+/* A session of version 12 or later that is asked on in an older one, which cannot say it. */
+static bool is_unspeakable(const struct fetch *f)
+{
+    bool diverging = false;
+    for (uint32_t i = 0; i < f->known; i++) {
+        diverging = diverging || f->job.items[i].diverging_epoch >= 0;
+    }
+    return diverging && f->r->hdr.version < DIVERGING_FROM;
+}
+
 static void answer(struct fetch *f)
 {
     struct request *r = f->r;
@@ -266,6 +306,11 @@ static void answer(struct fetch *f)
         resp->error_code = f->begin.error;
         fetch_job_free(&f->job);
         request_reply(r, resp);
+        return;
+    }
+    if (is_unspeakable(f)) {
+        fetch_job_free(&f->job);
+        refuse_all(f, KE_UNSUPPORTED_VERSION);
         return;
     }
     struct fetch_response *resp = request_response(r);
@@ -418,36 +463,6 @@ static void start_job(struct fetch *f)
 }
 
 /* ---- session begin ---- */
-
-/* Kafka's answer to what it cannot make sense of: below version 13 every partition gets the code.
- */
-static void refuse_all(struct fetch *f, int16_t code)
-{
-    struct request *r = f->r;
-    struct fetch_response *resp = request_response(r);
-    resp->error_code = code;
-    resp->session_id = f->q->session_id;
-    if (r->hdr.version < 13) {
-        resp->responses = proto_array(&r->arena, &fetch_response_fetchable_topic_response_desc,
-                                      (size_t)f->q->topics_n);
-        resp->responses_n = f->q->topics_n;
-        for (int32_t i = 0; i < f->q->topics_n; i++) {
-            const struct fetch_request_fetch_topic *t = &f->q->topics[i];
-            struct fetch_response_fetchable_topic_response *o = &resp->responses[i];
-            o->topic = t->topic;
-            o->partitions = proto_array(&r->arena, &fetch_response_partition_data_desc,
-                                        (size_t)t->partitions_n);
-            o->partitions_n = t->partitions_n;
-            for (int32_t k = 0; k < t->partitions_n; k++) {
-                o->partitions[k].partition_index = t->partitions[k].partition;
-                o->partitions[k].error_code = code;
-                o->partitions[k].high_watermark = -1;
-                o->partitions[k].records = bytes_of("", 0);
-            }
-        }
-    }
-    request_reply(r, resp);
-}
 
 static void after_begin(struct fetch *f)
 {

@@ -151,7 +151,7 @@ static void end_without_answer(struct produce *p)
 {
     int16_t error = KE_NONE;
     for (uint32_t i = 0; i < p->n && error == KE_NONE; i++) {
-        error = p->parts[i].error;
+        error = p->parts[i].before_error ? p->parts[i].before_error : p->parts[i].error;
     }
     free_verdicts(p);
     if (error) {

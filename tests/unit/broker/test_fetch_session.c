@@ -222,6 +222,7 @@ static void test_errors(void **state)
     assert_int_equal(begin_error(fs, id, 2, false), KE_INVALID_FETCH_SESSION_EPOCH);
     assert_int_equal(begin_error(fs, id + 3, 1, false), KE_FETCH_SESSION_ID_NOT_FOUND);
     assert_int_equal(begin_error(fs, id, 1, true), KE_FETCH_SESSION_TOPIC_ID_ERROR);
+    assert_int_equal(begin_error(fs, id, 2, true), KE_INVALID_FETCH_SESSION_EPOCH);
     assert_int_equal(begin_error(fs, id, 1, false), KE_NONE);
     assert_int_equal(begin_error(fs, id, 1, false), KE_INVALID_FETCH_SESSION_EPOCH);
     /* A full fetch that names it closes it. */
