@@ -30,23 +30,39 @@ static bool fail(struct creation *c, int16_t code, struct bytes message)
 
 /* ---- name ---- */
 
-/* The topics that are there and would collide with names of the request in metrics, where . and _
- * are the same; of the names with neither there are none. */
-struct collisions {
-    struct bytes *folded; /* by index of the request; null: its name has neither . nor _ */
-    struct map by_folded; /* to the name that is there (struct bytes) */
+/* Which topics that are there would collide with names of the request in metrics, where . and _ are
+ * the same. All topics are looked at once for a request, and most at a glance: a request for one
+ * topic must not cost much because there are thousands. */
+struct candidate {
+    struct bytes folded; /* a name of the request; null: it has neither . nor _ */
+    struct bytes other;  /* the name that is there; null: none */
 };
 
-static struct bytes fold(struct arena *a, struct bytes name)
+struct collisions {
+    struct candidate *v; /* by index of the request */
+    struct map by_folded;
+    uint64_t glance[16]; /* which lengths and last bytes the folded names have */
+};
+
+static bool can_collide(struct bytes name)
 {
-    if (memchr(name.data, '.', name.len) == NULL && memchr(name.data, '_', name.len) == NULL) {
-        return BYTES_NULL;
-    }
-    char *folded = arena_strndup(a, name.data, name.len);
+    return memchr(name.data, '.', name.len) || memchr(name.data, '_', name.len);
+}
+
+static struct bytes fold(char *to, struct bytes name)
+{
     for (size_t i = 0; i < name.len; i++) {
-        folded[i] = folded[i] == '.' ? '_' : folded[i];
+        to[i] = name.data[i] == '.' ? '_' : (char)name.data[i];
     }
-    return bytes_of(folded, name.len);
+    return bytes_of(to, name.len);
+}
+
+static uint64_t *glance_of(struct collisions *c, struct bytes name, uint64_t *bit)
+{
+    uint8_t last = name.data[name.len - 1];
+    size_t at = (name.len * 31 + (last == '.' ? '_' : last)) % 1024;
+    *bit = UINT64_C(1) << (at % 64);
+    return &c->glance[at / 64];
 }
 
 static void find_collisions(struct decision *d, const struct create_topics_request *q,
@@ -54,24 +70,40 @@ static void find_collisions(struct decision *d, const struct create_topics_reque
 {
     struct image_topic_iter it = {0};
     const struct image_topic *t;
-    bool any = false;
+    char text[TOPIC_NAME_MAX];
+    uint64_t bit;
     size_t n = (size_t)(q->topics_n > 0 ? q->topics_n : 0);
-    *c = (struct collisions){.folded = ARENA_ARRAY(d->arena, struct bytes, n + 1)};
+    *c = (struct collisions){.v = ARENA_ARRAY(d->arena, struct candidate, n + 1)};
     for (size_t i = 0; i < n; i++) {
-        c->folded[i] = topic_name_is_valid(q->topics[i].name, NULL)
-                           ? fold(d->arena, q->topics[i].name)
-                           : BYTES_NULL;
-        any = any || !bytes_is_null(c->folded[i]);
+        struct bytes name = q->topics[i].name;
+        c->v[i] = (struct candidate){BYTES_NULL, BYTES_NULL};
+        if (topic_name_is_valid(name, NULL) && can_collide(name)) {
+            c->v[i].folded = fold(arena_alloc(d->arena, name.len), name);
+            map_put(&c->by_folded, c->v[i].folded, &c->v[i]);
+            *glance_of(c, name, &bit) |= bit;
+        }
     }
-    while (any && (t = image_next_topic(d->img, &it)) != NULL) {
-        struct bytes folded = fold(d->arena, t->name);
-        if (!bytes_is_null(folded)) {
-            map_put(&c->by_folded, folded, (void *)(uintptr_t)&t->name);
+    while (c->by_folded.count && (t = image_next_topic(d->img, &it)) != NULL) {
+        if (t->name.len == 0 || t->name.len > TOPIC_NAME_MAX ||
+            !(*glance_of(c, t->name, &bit) & bit)) {
+            continue;
+        }
+        struct candidate *mine = map_get(&c->by_folded, fold(text, t->name));
+        if (mine) {
+            mine->other = t->name;
         }
     }
 }
 
-static bool check_name(struct creation *c, struct bytes folded, const struct collisions *all)
+/* The name that is there and would be one with entry i's; null: none. */
+static struct bytes collides_with(const struct collisions *c, int32_t i)
+{
+    const struct candidate *found =
+        bytes_is_null(c->v[i].folded) ? NULL : map_get(&c->by_folded, c->v[i].folded);
+    return found ? found->other : BYTES_NULL;
+}
+
+static bool check_name(struct creation *c, struct bytes other)
 {
     struct errmsg em = {{0}};
     struct bytes name = c->in->name;
@@ -86,13 +118,12 @@ static bool check_name(struct creation *c, struct bytes folded, const struct col
         return fail(c, KE_TOPIC_ALREADY_EXISTS,
                     decision_text(c->d, "Topic '%.*s' already exists.", BYTES_FMT(name)));
     }
-    const struct bytes *other = bytes_is_null(folded) ? NULL : map_get(&all->by_folded, folded);
-    return other == NULL ||
+    return bytes_is_null(other) ||
            fail(c, KE_INVALID_TOPIC_EXCEPTION,
                 decision_text(c->d,
                               "the names %.*s and %.*s would be one in metrics, where . and "
                               "_ are the same",
-                              BYTES_FMT(name), BYTES_FMT(*other)));
+                              BYTES_FMT(name), BYTES_FMT(other)));
 }
 
 /* ---- settings ---- */
@@ -242,11 +273,10 @@ static void answer_configs(struct creation *c)
     }
 }
 
-static void create(struct creation *c, struct bytes folded, const struct collisions *all,
-                   bool validate_only)
+static void create(struct creation *c, struct bytes other, bool validate_only)
 {
     size_t before = c->d->n;
-    if (!check_name(c, folded, all) || !check_configs(c) ||
+    if (!check_name(c, other) || !check_configs(c) ||
         !(c->in->assignments_n > 0 ? check_assignments(c) : place(c))) {
         return;
     }
@@ -323,7 +353,7 @@ void decide_create_topics(struct decision *d, const void *request, void *respons
         if (same[i].first != same[i].last) {
             fail(&c, KE_INVALID_REQUEST, bytes_str("the topic is in the request twice"));
         } else if (fits) {
-            create(&c, all.folded[i], &all, q->validate_only);
+            create(&c, collides_with(&all, i), q->validate_only);
         }
     }
     if (!fits || d->n > DECISION_RECORDS_MAX) {
