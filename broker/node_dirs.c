@@ -148,7 +148,8 @@ static bool check_all(struct survey *s)
     }
     for (size_t i = 0; i < s->dirs_n && s->first == NULL; i++) {
         s->first = metas[i].node_id >= 0 ? &s->dirs[i] : NULL;
-        snprintf(n->cluster_id, sizeof n->cluster_id, "%s", metas[i].cluster_id);
+        static_assert(sizeof n->cluster_id == sizeof metas[i].cluster_id, "copied as a whole");
+        memcpy(n->cluster_id, metas[i].cluster_id, sizeof n->cluster_id);
     }
     for (size_t i = 0; i < s->dirs_n; i++) {
         bool formatted = metas[i].node_id >= 0;

@@ -1,5 +1,6 @@
-/* An administrator: creates topics, now and then deletes one, deletes records. And a nuisance:
- * connections that send garbage, stop in the middle, or never read. */
+/* An administrator: creates topics, gives them partitions and settings, now and then deletes one,
+ * deletes records. And a nuisance: connections that send garbage, stop in the middle, or never
+ * read. */
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -12,6 +13,7 @@ struct admin_actor {
     struct topic *topic; /* of the call in flight */
     int32_t partition;
     int64_t before;
+    int32_t value; /* partitions or setting that were asked for */
 };
 
 static struct admin_actor *of(struct actor *a)
@@ -38,7 +40,8 @@ static void on_create(struct sim_call *call, int err, struct bytes body)
                 t->id = resp.topics[0].topic_id;
                 RUN_CHECK(nr->r, topic_has_id(t));
             }
-        } else if (!node_run_retriable(code)) {
+        } else if (code != KE_INVALID_REPLICATION_FACTOR && !node_run_retriable(code)) {
+            /* (the one broker is fenced while it leaves) */
             run_fail(nr->r, "%s: CreateTopics is answered %d: %.*s", t->name, code,
                      BYTES_FMT(resp.topics[0].error_message));
         }
@@ -82,18 +85,23 @@ static void create(struct admin_actor *ad, struct topic *t)
                     on_create, ad);
 }
 
+static void watch_partition(struct node_run *nr, struct topic *t, int32_t i)
+{
+    char name[40];
+    snprintf(name, sizeof(name), "%s-%d", t->name, i);
+    t->part[i] = history_part(&nr->h, name, t->flushed);
+}
+
 static struct topic *topic_new(struct node_run *nr)
 {
     struct topic *t = &nr->topics[nr->topics_n];
     *t = (struct topic){.state = TOPIC_ASKED};
     snprintf(t->name, sizeof(t->name), "topic-%u", nr->topics_n);
-    t->parts_n = 1 + (int32_t)run_below(nr->r, TOPIC_PARTS_MAX);
+    t->parts_n = t->parts_asked = 1 + (int32_t)run_below(nr->r, TOPIC_PARTS_MAX);
     t->flushed = run_chance(nr->r, 50);
     t->segment = (int32_t)run_between(nr->r, 25000, 200000);
     for (int32_t i = 0; i < t->parts_n; i++) {
-        char name[40];
-        snprintf(name, sizeof(name), "%s-%d", t->name, i);
-        t->part[i] = history_part(&nr->h, name, t->flushed);
+        watch_partition(nr, t, i);
     }
     nr->topics_n++;
     return t;
@@ -140,6 +148,96 @@ static void delete_topic(struct admin_actor *ad, struct topic *t)
     t->state = TOPIC_DELETING;
     ad->topic = t;
     sim_client_call(&ad->a.c, API_DELETE_TOPICS, version, &req, CALL_US, on_delete, ad);
+}
+
+/* ---- more partitions, other settings ---- */
+
+static void on_create_partitions(struct sim_call *call, int err, struct bytes body)
+{
+    struct admin_actor *ad = call->user;
+    struct node_run *nr = ad->a.nr;
+    if (err == 0) {
+        struct arena arena = {0};
+        struct create_partitions_response resp;
+        node_run_decode(nr, call, body, &arena, &resp);
+        RUN_CHECK(nr->r, resp.results_n == 1);
+        int16_t code = resp.results[0].error_code;
+        if (code == 0 || (code == KE_INVALID_PARTITIONS && ad->topic->parts_n < ad->value)) {
+            ad->topic->parts_n = ad->value; /* just now, or by a try that was not answered */
+        } else if (code != KE_INVALID_REPLICATION_FACTOR && !node_run_retriable(code)) {
+            run_fail(nr->r, "%s: CreatePartitions is answered %d", ad->topic->name, code);
+        }
+        arena_free(&arena);
+    }
+    actor_done(&ad->a);
+}
+
+static void create_partitions(struct admin_actor *ad, struct topic *t)
+{
+    struct node_run *nr = ad->a.nr;
+    struct create_partitions_request req;
+    struct create_partitions_request_create_partitions_topic topic;
+    proto_msg_init(&create_partitions_request_msg, &req);
+    proto_init(&create_partitions_request_create_partitions_topic_desc, &topic);
+    if (t->parts_asked == t->parts_n) {
+        watch_partition(nr, t, t->parts_asked++);
+    }
+    topic.name = bytes_str(t->name);
+    topic.count = ad->value = t->parts_asked;
+    topic.assignments = NULL;
+    topic.assignments_n = -1;
+    req.topics = &topic;
+    req.topics_n = 1;
+    req.timeout_ms = 5000;
+    ad->topic = t;
+    sim_client_call(&ad->a.c, API_CREATE_PARTITIONS, (int16_t)run_below(nr->r, 4), &req, CALL_US,
+                    on_create_partitions, ad);
+}
+
+static void on_alter(struct sim_call *call, int err, struct bytes body)
+{
+    struct admin_actor *ad = call->user;
+    struct node_run *nr = ad->a.nr;
+    if (err == 0) {
+        struct arena arena = {0};
+        struct incremental_alter_configs_response resp;
+        node_run_decode(nr, call, body, &arena, &resp);
+        RUN_CHECK(nr->r, resp.responses_n == 1);
+        int16_t code = resp.responses[0].error_code;
+        if (code == 0) {
+            ad->topic->setting = ad->value;
+        } else if (!node_run_retriable(code)) {
+            run_fail(nr->r, "%s: IncrementalAlterConfigs is answered %d", ad->topic->name, code);
+        }
+        arena_free(&arena);
+    }
+    actor_done(&ad->a);
+}
+
+/* One setting takes ever higher values, so that what it is tells which of them were taken. */
+static void alter(struct admin_actor *ad, struct topic *t)
+{
+    struct node_run *nr = ad->a.nr;
+    struct incremental_alter_configs_request req;
+    struct incremental_alter_configs_request_alter_configs_resource res;
+    struct incremental_alter_configs_request_alterable_config config;
+    char value[16];
+    proto_msg_init(&incremental_alter_configs_request_msg, &req);
+    proto_init(&incremental_alter_configs_request_alter_configs_resource_desc, &res);
+    proto_init(&incremental_alter_configs_request_alterable_config_desc, &config);
+    ad->value = ++t->setting_asked;
+    snprintf(value, sizeof(value), "%d", SETTING_BASE + ad->value);
+    config.name = bytes_str(SETTING_NAME);
+    config.value = bytes_str(value);
+    res.resource_type = 2; /* TOPIC */
+    res.resource_name = bytes_str(t->name);
+    res.configs = &config;
+    res.configs_n = 1;
+    req.resources = &res;
+    req.resources_n = 1;
+    ad->topic = t;
+    sim_client_call(&ad->a.c, API_INCREMENTAL_ALTER_CONFIGS, (int16_t)run_below(nr->r, 2), &req,
+                    CALL_US, on_alter, ad);
 }
 
 /* ---- records ---- */
@@ -207,7 +305,7 @@ static void admin_step(struct actor *a)
             return;
         }
     }
-    uint64_t what = run_below(nr->r, 10);
+    uint64_t what = run_below(nr->r, 14);
     struct topic *t = node_run_topic(nr);
     if (t == NULL || (what < 3 && nr->topics_n < TOPICS_MAX)) {
         if (nr->topics_n < TOPICS_MAX) {
@@ -219,6 +317,12 @@ static void admin_step(struct actor *a)
         return;
     } else if (what < 8) {
         delete_records(ad, t);
+        return;
+    } else if (what < 10 && t->state == TOPIC_EXISTS) {
+        alter(ad, t);
+        return;
+    } else if (what < 11 && t->state == TOPIC_EXISTS && t->parts_asked < TOPIC_PARTS_MAX) {
+        create_partitions(ad, t);
         return;
     }
     actor_done(a);

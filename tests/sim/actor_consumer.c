@@ -12,6 +12,7 @@ struct consumer_actor {
     struct actor a;
     char id[16];
     int64_t at[HISTORY_PARTS_MAX]; /* next offset to read */
+    int64_t hw[HISTORY_PARTS_MAX]; /* the last high watermark that was told */
     uint64_t losses;
     struct topic *topic; /* of the call in flight */
     int32_t partition;
@@ -65,6 +66,11 @@ static void read_partition(struct consumer_actor *c, const struct fetch_response
         }
         return;
     }
+    if (d->high_watermark < c->hw[part]) {
+        run_fail(nr->r, "%s: the high watermark went back from %lld to %lld",
+                 nr->h.parts[part].name, (long long)c->hw[part], (long long)d->high_watermark);
+    }
+    c->hw[part] = d->high_watermark;
     history_end_told(&nr->h, part, d->high_watermark);
     RUN_CHECK(nr->r, d->last_stable_offset == d->high_watermark); /* there are no transactions */
     struct bytes rest = d->records;
@@ -187,6 +193,7 @@ static void consumer_step(struct actor *a)
     if (c->losses != nr->losses) { /* what it has read may not be there any more */
         for (int i = 0; i < HISTORY_PARTS_MAX; i++) {
             c->at[i] = -1;
+            c->hw[i] = 0;
         }
         c->losses = nr->losses;
     }

@@ -1,5 +1,8 @@
 /* Scenario `node`, the checker: while the actors rest, everything that clients know must hold, and
  * the node must serve. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/mem.h"
 #include "sim/node_run.h"
 
@@ -77,10 +80,11 @@ static void check_topic(struct node_run *nr, struct topic *t,
     if (t->state == TOPIC_GONE) {
         run_fail(nr->r, "%s was deleted, and is there", t->name);
     }
-    if (m->error_code != 0 || m->partitions_n != t->parts_n) {
-        run_fail(nr->r, "%s: Metadata says error %d, %d partitions of %d", t->name, m->error_code,
-                 m->partitions_n, t->parts_n);
+    if (m->error_code != 0 || m->partitions_n < t->parts_n || m->partitions_n > t->parts_asked) {
+        run_fail(nr->r, "%s: Metadata says error %d, %d partitions of %d or %d", t->name,
+                 m->error_code, m->partitions_n, t->parts_n, t->parts_asked);
     }
+    t->parts_n = m->partitions_n;
     if (topic_has_id(t) && !uuid_eq(t->id, m->topic_id)) {
         run_fail(nr->r, "%s: its topic id changed", t->name);
     }
@@ -124,6 +128,38 @@ static void check_topics(struct node_run *nr)
         }
         check_topic(nr, &nr->topics[i], m);
     }
+}
+
+/* The setting is the one that was acknowledged last, or one that was asked for since. */
+static void check_setting(struct node_run *nr, struct topic *t)
+{
+    struct describe_configs_request req;
+    struct describe_configs_request_describe_configs_resource res;
+    struct describe_configs_response resp;
+    struct bytes key = bytes_str(SETTING_NAME);
+    proto_msg_init(&describe_configs_request_msg, &req);
+    proto_init(&describe_configs_request_describe_configs_resource_desc, &res);
+    res.resource_type = 2; /* TOPIC */
+    res.resource_name = bytes_str(t->name);
+    res.configuration_keys = &key;
+    res.configuration_keys_n = 1;
+    req.resources = &res;
+    req.resources_n = 1;
+    if (!check_call(nr, API_DESCRIBE_CONFIGS, 4, &req, &resp, LIMIT_US)) {
+        run_fail(nr->r, "%s: DescribeConfigs is not answered", t->name);
+    }
+    RUN_CHECK(nr->r, resp.results_n == 1 && resp.results[0].error_code == 0 &&
+                         resp.results[0].configs_n == 1);
+    const struct describe_configs_response_describe_configs_resource_result *c =
+        &resp.results[0].configs[0];
+    char text[16] = "";
+    memcpy(text, c->value.data, c->value.len < sizeof(text) ? c->value.len : 0);
+    int32_t is = c->config_source == 1 ? atoi(text) - SETTING_BASE : 0; /* DYNAMIC_TOPIC_CONFIG */
+    if (is < t->setting || is > t->setting_asked) {
+        run_fail(nr->r, "%s: " SETTING_NAME " is the value %d; %d was acknowledged, %d asked for",
+                 t->name, is, t->setting, t->setting_asked);
+    }
+    t->setting = is;
 }
 
 /* ---- partitions ---- */
@@ -305,6 +341,9 @@ void check_everything(struct node_run *nr)
     check_topics(nr);
     for (unsigned i = 0; i < nr->topics_n; i++) {
         struct topic *t = &nr->topics[i];
+        if (t->state == TOPIC_EXISTS) {
+            check_setting(nr, t);
+        }
         for (int32_t k = 0; t->state == TOPIC_EXISTS && k < t->parts_n; k++) {
             check_partition(nr, t, k);
         }

@@ -44,7 +44,7 @@ static void faults_off(struct node_run *nr)
     struct sim_disk *d = nr->w.host->disk;
     d->faults = sim_disk_no_faults();
     d->capacity = NODE_DISK_BYTES;
-    nr->w.sim->net.faults.reset_ppm = 0;
+    nr->w.sim->net.faults = sim_net_no_faults();
     sim_net_block(&nr->w.sim->net, nr->w.host, nr->w.client_host, false);
     sim_net_block(&nr->w.sim->net, nr->w.client_host, nr->w.host, false);
 }
@@ -97,6 +97,7 @@ void node_stop_in_order(struct node_run *nr, const struct node_mark *mark)
 void node_actors_start(struct node_run *nr)
 {
     nr->working = true;
+    nr->w.sim->net.faults = nr->net;
     for (unsigned i = 0; i < nr->actors_n; i++) {
         sim_clock_after(&nr->w.sim->clock, &nr->actors[i]->wake,
                         1 + (int64_t)run_below(nr->r, 50000));

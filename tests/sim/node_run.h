@@ -25,8 +25,11 @@ enum topic_state {
 struct topic {
     char name[16];
     enum topic_state state;
-    struct uuid id; /* once known */
-    int32_t parts_n;
+    struct uuid id;                 /* once known */
+    int32_t parts_n;                /* that are sure to be there */
+    int32_t parts_asked;            /* and that may be */
+    int32_t setting;                /* of SETTING_NAME, less SETTING_BASE: acknowledged; 0: none */
+    int32_t setting_asked;          /* the last one */
     bool flushed;                   /* flush.messages=1 */
     int32_t segment;                /* internal.segment.bytes */
     uint32_t part[TOPIC_PARTS_MAX]; /* in the history */
@@ -54,9 +57,10 @@ struct node_run {
     unsigned topics_n;
     struct actor *actors[ACTORS_MAX];
     unsigned actors_n;
-    bool working;     /* actors begin new steps */
-    uint64_t losses;  /* times that unflushed data may have been lost */
-    uint32_t streams; /* given out, for the order of records */
+    bool working;              /* actors begin new steps */
+    struct sim_net_faults net; /* while they do */
+    uint64_t losses;           /* times that unflushed data may have been lost */
+    uint32_t streams;          /* given out, for the order of records */
     struct sim_client checker;
     struct arena arena; /* of the checker's present answer */
 };
@@ -70,6 +74,10 @@ struct profile {
     bool slow;
     bool net;
 };
+
+/* A setting that does nothing here. */
+#define SETTING_NAME "delete.retention.ms"
+enum { SETTING_BASE = 1000000 };
 
 enum { NODE_DISK_BYTES = 256 << 20 };
 

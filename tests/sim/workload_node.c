@@ -76,7 +76,8 @@ static void strike(struct node_run *nr, const struct profile *p)
 static void network(struct node_run *nr)
 {
     struct run *r = nr->r;
-    struct sim_net_faults *f = &nr->w.sim->net.faults;
+    struct sim_net_faults *f = &nr->net;
+    *f = sim_net_no_faults();
     if (run_chance(r, 70)) {
         f->window_min = (uint32_t)run_between(r, 50, 65536);
         f->window_max = f->window_min + (uint32_t)run_between(r, 0, 200000);

@@ -24,6 +24,7 @@ enum {
     CALLS = 400, /* of the seam; at most, to strike at */
     SPAN = CALLS * FAULTS,
     WORK_US = 400000,
+    FULL_US = 7000000, /* long enough for what the broker does from time to time */
     PAUSE_US = 20000,
     START_US = 60000000,
 };
@@ -58,6 +59,7 @@ static void set_fault(struct node_run *nr, enum fault fault, uint64_t at)
 static void set_up(struct node_run *nr)
 {
     run_world(nr->r, false);
+    nr->net = sim_net_no_faults();
     history_init(&nr->h, nr->r);
     world_init(&nr->w, nr->r, "io.threads=1\nauto.create.topics.enable=false\n", NODE_DISK_BYTES);
     sim_client_init(&nr->checker, world_client(&nr->w), "checker");
@@ -83,7 +85,9 @@ static void live(struct node_run *nr, enum fault fault, uint64_t at)
         node_actors_start(nr);
         world_run(&nr->w, WORK_US, node_ended, nr);
     }
-    if (!node_ended(nr) && fault != FAULT_FULL) { /* a full disk is to be outlived */
+    if (!node_ended(nr) && fault == FAULT_FULL) { /* to be outlived */
+        world_run(&nr->w, FULL_US, node_ended, nr);
+    } else if (!node_ended(nr)) {
         node_stop_in_order(nr, &mark);
     }
     hooks_full_in(0);

@@ -1,5 +1,5 @@
 /* A full disk under a broker's logs, beyond refused appends (test_append.c): logs that cannot be
- * made. */
+ * made, flushes that cannot be begun. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -75,10 +75,39 @@ static void a_log_without_room_is_made_later(void **state)
     rig_shut(&r);
 }
 
+/* The full flush that follows a roll writes the epochs to a new file. */
+static void a_flush_without_room_does_not_hold_up_the_stop(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct ask a[3];
+    static const char *const overrides[] = {"log.segment.bytes=1048576",
+                                            "log.flush.interval.messages=1", NULL};
+    rig_open(&r, 1, overrides);
+    rig_topic(&r, 1, 1, "segment.bytes", "1048576");
+    struct partition *p = rig_partition(&r, 1, 0);
+    ask(&r, &a[0], 0, 1);
+    assert_int_equal(answer(&r, &a[0]), KE_NONE);
+    assert_int_equal(plog_begin_epoch(p->log, 7), 0);
+    assert_int_equal(plog_roll(p->log), 0);
+    p->leader_epoch = 7;
+    ask(&r, &a[1], 0, 1);
+    rig_turn(&r);
+    r.host->disk->capacity = r.host->disk->used;
+    rig_run(&r, 500);
+    assert_int_equal(a[1].done, 0);
+    assert_true(p->flushing && !log_store_busy(&p->pm->store));
+    rig_shut(&r);
+    assert_int_equal(a[1].done, 1);
+    assert_int_equal(a[1].it.error, KE_NOT_LEADER_OR_FOLLOWER);
+    buf_free(&a[1].batch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_log_without_room_is_made_later),
+        cmocka_unit_test(a_flush_without_room_does_not_hold_up_the_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
