@@ -22,7 +22,7 @@ uint32_t fetch_item_first_batch(const struct fetch_item *it)
 {
     uint8_t head[BATCH_LOG_OVERHEAD];
     if (it->len < sizeof head) {
-        return 0;
+        return UINT32_MAX; /* more than there is */
     }
     if (it->data) {
         memcpy(head, it->data, sizeof head);
