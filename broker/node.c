@@ -452,9 +452,12 @@ err_options:
 int node_start(struct node *n, struct errmsg *em)
 {
     n->priv->state = NODE_STARTING;
+    n->priv->started = true; /* before: afterwards the shards run, and all is theirs */
     int err =
         n->inline_shards ? shard_group_start_inline(n->group, em) : shard_group_start(n->group, em);
-    n->priv->started = err == 0;
+    if (err) {
+        n->priv->started = false;
+    }
     return err;
 }
 

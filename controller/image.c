@@ -23,7 +23,7 @@ struct image_partition *image_partition_new(const struct image_partition *like)
                  like->elr_n + like->last_known_elr_n;
     struct image_partition *p =
         mem_alloc(sizeof *p + ids * sizeof(int32_t) + like->directories_n * sizeof(struct uuid));
-    *p = *like;
+    REFCOUNT_COPY_REST(p, like);
     refcount_init(&p->refs);
     uint8_t *at = (uint8_t *)(p + 1);
     p->replicas = put_ids(&at, like->replicas, like->replicas_n);
@@ -180,7 +180,7 @@ static const struct uuid *copy_uuids(struct arena *a, const struct uuid *v, uint
 struct image_broker *image_broker_copy(const struct image_broker *from)
 {
     struct image_broker *b = MEM_NEW(struct image_broker);
-    *b = *from;
+    REFCOUNT_COPY_REST(b, from);
     refcount_init(&b->refs);
     b->mem = (struct arena){0};
     b->rack = copy_text(&b->mem, from->rack);
@@ -301,7 +301,7 @@ struct image *image_copy(const struct image *from)
         img->time_ms = -1;
         return img;
     }
-    *img = *from;
+    REFCOUNT_COPY_REST(img, from);
     refcount_init(&img->refs);
     img->brokers = mem_alloc((size_t)from->brokers_n * sizeof(struct image_broker *));
     for (int32_t i = 0; i < from->brokers_n; i++) {

@@ -143,7 +143,7 @@ static int merge_change(const struct image_partition *old, const struct partitio
                         struct image_partition *p, struct uuid **carried)
 {
     enum { NO_LEADER_CHANGE = -2, NO_RECOVERY_CHANGE = -1 };
-    *p = *old;
+    REFCOUNT_COPY_REST(p, old);
     *carried = NULL;
     take_ids(r->isr, r->isr_n, &p->isr, &p->isr_n);
     take_ids(r->replicas, r->replicas_n, &p->replicas, &p->replicas_n);
@@ -217,7 +217,8 @@ static void clear_elr_of(struct image_delta *d, struct uuid id)
     for (uint32_t i = 0; i < t->partitions_n; i++) {
         if (t->partitions[i] && (t->partitions[i]->elr_n || t->partitions[i]->last_known_elr_n)) {
             struct image_topic *own = own_topic(d, id);
-            struct image_partition p = *own->partitions[i];
+            struct image_partition p = {0};
+            REFCOUNT_COPY_REST(&p, own->partitions[i]);
             p.elr_n = 0;
             p.last_known_elr_n = 0;
             p.partition_epoch++;

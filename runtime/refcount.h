@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/assert.h"
 
@@ -34,6 +35,11 @@ static inline bool refcount_put(struct refcount *r)
     ASSERT(before > 0);
     return before == 1;
 }
+
+/* Copies all but the count, which other owners change at any time; refs is the first field. */
+#define REFCOUNT_COPY_REST(to, from)                                                             \
+    memcpy((uint8_t *)(to) + sizeof((to)->refs), (const uint8_t *)(from) + sizeof((from)->refs), \
+           sizeof *(to) - sizeof((to)->refs))
 
 /* Whether the caller is the only owner (and so may still change the object). */
 static inline bool refcount_is_one(struct refcount *r)
