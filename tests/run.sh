@@ -12,6 +12,8 @@
 #   tests/compat/java.sh                  Kafka's Java tools          (needs Java and Maven)
 #   tests/compat/librdkafka.sh            librdkafka's own tests      (needs npm)
 #   tests/compat/franz.sh                 franz-go's own tests        (needs Go)
+#   tests/compat/clients.sh               sarama, kafka-go, kafkajs ... (needs Go, npm, Rust, Python)
+#   tests/oracle/open_dir.sh              Kafka opens our directory   (needs Java and Maven)
 #   tests/compat/differential.sh          the same requests to Millrace and Kafka
 #   tests/bench/versus                    beside Kafka and the bare minimum
 set -euo pipefail
