@@ -231,6 +231,7 @@ static int16_t walk_exact(struct job *j, struct bytes batch)
     } else if (rv < 0) {
         error = refuse_fault(j->v, r.fault, r.read);
     }
+    j->v->opened = r.owned.len;
     record_reader_close(&r);
     return error ? error : refuse_records(j);
 }
@@ -263,6 +264,7 @@ static int16_t walk_skim(struct job *j, struct bytes batch)
                        "offset deltas of a compressed batch must be 0, 1, 2...");
     }
 out:
+    v->opened = s.owned.len;
     record_skim_close(&s);
     return error;
 }

@@ -44,6 +44,7 @@ struct batch_record_error { /* RecordErrors of the answer */
 
 struct batch_verdict {
     int16_t error; /* Kafka's code; 0: take it */
+    size_t opened; /* bytes that came out of its compression, as far as it was opened */
     /* Taken: */
     uint8_t *data;         /* the batch to store: in the caller's bytes or in `rewritten` */
     size_t size;           /* one whole batch; what trailed it is cut off */

@@ -26,6 +26,8 @@
 #include "proto_errors.h"
 #include "proto_messages.h"
 
+enum { OPEN_PER_BYTE = 16 }; /* what a request's batches may inflate to, above one batch's limit */
+
 struct part {
     uint32_t topic; /* index in the request */
     int32_t index;
@@ -53,6 +55,7 @@ struct produce {
     uint32_t n;
     uint32_t *row_n; /* parts of each topic row of the request */
     uint32_t legs_out;
+    size_t open_left; /* bytes that the request's batches may still inflate to */
 };
 
 /* ---- answer ---- */
@@ -306,11 +309,16 @@ static void say_refused(const struct produce *p, struct bytes topic, int32_t par
                 r->cr->conn ? r->cr->conn->peer : "?", who ? who->client_id : "?");
 }
 
-static void judge_bytes(struct produce *p, const struct part *part, struct bytes records,
+/* A few kilobytes inflate to all that one batch may, and a request has room for thousands of them:
+ * what they inflate to together is bounded as well, or the shard would serve nobody for minutes. */
+static void judge_bytes(struct produce *p, struct part *part, struct bytes records,
                         struct batch_verdict *v)
 {
     uint8_t *bytes = (uint8_t *)(uintptr_t)records.data; /* the request's own, patched */
+    bool plenty = p->open_left >= RECORD_LIMIT_DEFAULT;
+    part->rules.limit = plenty ? RECORD_LIMIT_DEFAULT : p->open_left + 1; /* 0 is the default */
     batch_validate(bytes, records.len, &part->rules, &p->r->arena, v);
+    p->open_left -= v->opened < p->open_left ? v->opened : p->open_left;
 }
 
 /* Those before it, from the newest on: the last one whose frame is good is written, the last one
@@ -514,6 +522,7 @@ void api_produce(struct request *r)
         return;
     }
     int64_t now = io_wall_ms(r->ns->shard->io);
+    p->open_left = RECORD_LIMIT_DEFAULT + OPEN_PER_BYTE * r->cr->frame.len;
     for (uint32_t i = 0; i < p->n; i++) {
         find_topic(p, &p->parts[i]);
         if (!p->parts[i].unknown) {

@@ -170,6 +170,29 @@ def test_refused_batch(deep, what):
     assert peak_mib(deep) < 512 + 256
 
 
+def cpu_seconds(node):
+    fields = open('/proc/%d/stat' % node.process.pid).read().rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+def test_many_bombs_in_one_request(deep):
+    """What a request inflates to is bounded as a whole: thirty bombs cost little more than one."""
+    conn = Connection('127.0.0.1', deep.port, CODEC)
+    made = conn.ask('CreateTopics', 7, {'topics': [{'name': 'bombed', 'numPartitions': 30, 'replicationFactor': 1}]})
+    assert made['topics'][0]['errorCode'] == 0
+    while conn.ask('Metadata', 12, {'topics': [{'name': 'bombed'}], 'allowAutoTopicCreation': False})['topics'][0]['errorCode']:
+        pass  # not published yet
+    data, cost = bomb(), {}
+    for n in (1, 30):
+        start = cpu_seconds(deep)
+        rows = conn.ask('Produce', 11, {'acks': 1, 'timeoutMs': 5000, 'topicData': [
+            {'name': 'bombed', 'partitionData': [{'index': i, 'records': data} for i in range(n)]}]}, timeout=120)
+        assert {p['errorCode'] for p in rows['responses'][0]['partitionResponses']} == {10}
+        cost[n] = cpu_seconds(deep) - start
+    conn.close()
+    assert cost[30] < 8 * max(cost[1], 0.1), cost
+
+
 def test_a_flood_of_refused_batches_is_bounded(deep):
     data = batch(record(b'x'), crc=1)
     conn = Connection('127.0.0.1', deep.port, CODEC)
