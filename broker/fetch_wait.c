@@ -439,6 +439,6 @@ void fetch_lease_release(struct shard *at, struct fetch_lease *l)
         mem_free(l);
     } else {
         l->m.kind = MSG_LEASE;
-        shard_send(at, l->home, &l->m);
+        shard_post(at, l->home, &l->m); /* nobody waits for it */
     }
 }

@@ -26,12 +26,14 @@ struct outbox {
     struct mailbox *ring;
     struct list overflow; /* what did not fit, oldest first */
     uint32_t overflow_n;
-    bool sent; /* something was put in this turn: wake the peer before waiting */
+    bool sent;   /* something was put in this turn: wake the peer before waiting */
+    bool posted; /* something lies there for which it was not woken */
 };
 
 struct shard_priv {
     struct outbox *out;  /* by peer; the own one has only its overflow list */
     uint32_t overflow_n; /* over all peers */
+    int64_t post_due_us; /* when peers are woken for what was posted; 0: nothing was */
     struct sleep_flag sleep;
     _Atomic bool interrupted; /* shard_interrupt was called */
     pthread_t thread;
@@ -70,7 +72,8 @@ bool shard_is_current(const struct shard *sh)
 
 /* ---- messages ---- */
 
-void shard_send(struct shard *from, unsigned to, struct msg *m)
+/* True if the message went into the peer's ring. */
+static bool put(struct shard *from, unsigned to, struct msg *m)
 {
     struct shard_priv *p = priv_of(from);
     struct outbox *o = &p->out[to];
@@ -78,12 +81,31 @@ void shard_send(struct shard *from, unsigned to, struct msg *m)
     ASSERT(to < from->group->count);
     m->from = (uint16_t)from->index;
     if (to != from->index && o->overflow_n == 0 && mailbox_put(o->ring, m)) {
-        o->sent = true;
-        return;
+        return true;
     }
     list_push_back(&o->overflow, &m->node);
     o->overflow_n++;
     p->overflow_n += to != from->index;
+    return false;
+}
+
+void shard_send(struct shard *from, unsigned to, struct msg *m)
+{
+    if (put(from, to, m)) {
+        priv_of(from)->out[to].sent = true;
+    }
+}
+
+void shard_post(struct shard *from, unsigned to, struct msg *m)
+{
+    struct shard_priv *p = priv_of(from);
+    if (!put(from, to, m)) {
+        return;
+    }
+    p->out[to].posted = true;
+    if (p->post_due_us == 0) {
+        p->post_due_us = io_now_us(from->io) + SHARD_POST_MS * 1000;
+    }
 }
 
 bool shard_congested(const struct shard *from, unsigned to)
@@ -119,11 +141,13 @@ static void flush_overflow(struct shard *sh)
 static void wake_peers(struct shard *sh)
 {
     struct shard_priv *p = priv_of(sh);
+    bool due = p->post_due_us != 0 && io_now_us(sh->io) >= p->post_due_us;
+    p->post_due_us = due ? 0 : p->post_due_us;
     for (unsigned to = 0; to < sh->group->count; to++) {
         struct outbox *o = &p->out[to];
-        if (o->sent) {
+        if (o->sent || (due && o->posted)) {
             struct shard *peer = &sh->group->shards[to];
-            o->sent = false;
+            o->sent = o->posted = false;
             if (sleep_flag_take(&priv_of(peer)->sleep)) {
                 io_wake(peer->io);
             }
@@ -188,6 +212,14 @@ static void run_tasks(struct shard *sh)
     }
 }
 
+/* The wait (-1: for ever), but not beyond at_us. */
+static int64_t sooner(struct shard *sh, int64_t wait, int64_t at_us)
+{
+    int64_t left = at_us - io_now_us(sh->io);
+    left = left < 0 ? 0 : left;
+    return wait < 0 || left < wait ? left : wait;
+}
+
 /* How long the turn may wait: 0 if there is work, -1 for ever. */
 static int64_t wait_us(struct shard *sh, int64_t max_wait_us)
 {
@@ -199,9 +231,10 @@ static int64_t wait_us(struct shard *sh, int64_t max_wait_us)
         wait = RETRY_US;
     }
     if (sh->heap_count > 0) {
-        int64_t left = sh->heap[0]->deadline_ms * 1000 - io_now_us(sh->io);
-        left = left < 0 ? 0 : left;
-        wait = wait < 0 || left < wait ? left : wait;
+        wait = sooner(sh, wait, sh->heap[0]->deadline_ms * 1000);
+    }
+    if (priv_of(sh)->post_due_us != 0) {
+        wait = sooner(sh, wait, priv_of(sh)->post_due_us);
     }
     return wait;
 }
@@ -243,6 +276,9 @@ int64_t shard_next_deadline_us(struct shard *sh)
     if (priv_of(sh)->overflow_n > 0) {
         int64_t retry = io_now_us(sh->io) + RETRY_US;
         next = retry < next ? retry : next;
+    }
+    if (priv_of(sh)->post_due_us != 0 && priv_of(sh)->post_due_us < next) {
+        next = priv_of(sh)->post_due_us;
     }
     return next;
 }

@@ -117,6 +117,10 @@ void shard_group_free(struct shard_group *g);
 void shard_interrupt(struct shard *sh);
 
 void shard_send(struct shard *from, unsigned to, struct msg *m);
+/* As shard_send, for what nobody waits for: a receiver that sleeps is not woken for it. It gets the
+ * message when it wakes for another reason, and after SHARD_POST_MS at the latest. */
+#define SHARD_POST_MS 20
+void shard_post(struct shard *from, unsigned to, struct msg *m);
 bool shard_congested(const struct shard *from, unsigned to);
 
 void timer_set(struct shard *sh, struct timer *t, int64_t deadline_ms); /* moves it if it was set */

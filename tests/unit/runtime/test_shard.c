@@ -339,6 +339,85 @@ static void messages_between_threads_on_io_uring(void **state)
     between_threads(IO_BACKEND_URING);
 }
 
+/* ---- what nobody waits for ---- */
+
+/* Shard 0 posts three messages to a sleeping one, and once sends one behind them. */
+struct post {
+    struct msg m[4];
+    unsigned sent; /* how many of them wake the receiver: none, or the last */
+    int64_t began_us, came_us[4];
+    unsigned order[4];
+    _Atomic unsigned came;
+    struct timer begin;
+    struct shard *from;
+};
+
+static void post_begin(struct timer *t)
+{
+    struct post *p = t->user;
+    p->began_us = io_now_us(p->from->io);
+    for (unsigned i = 0; i < 3; i++) {
+        shard_post(p->from, 1, &p->m[i]);
+    }
+    if (p->sent) {
+        shard_send(p->from, 1, &p->m[3]);
+    }
+}
+
+static void post_arrives(struct shard *sh, struct msg *m)
+{
+    struct post *p = sh->user;
+    unsigned n = atomic_load(&p->came);
+    p->order[n] = (unsigned)(m - p->m);
+    p->came_us[n] = io_now_us(sh->io);
+    atomic_store(&p->came, n + 1);
+}
+
+static int post_start(struct shard *sh, void *user)
+{
+    struct post *p = user;
+    if (sh->index == 0) {
+        p->from = sh;
+        p->begin = (struct timer){.cb = post_begin, .user = p};
+        timer_set(sh, &p->begin, shard_now_ms(sh) + 50); /* the other one sleeps by then */
+    }
+    return 0;
+}
+
+static void post_run(struct post *p)
+{
+    struct shard_hooks hooks = {.start = post_start, .user = p};
+    struct shard_group *g = shard_group_new(2, NULL, make_io, &libuv, &hooks);
+    struct errmsg em;
+    for (unsigned i = 0; i < 2; i++) {
+        shard_group_get(g, i)->user = p;
+        shard_group_get(g, i)->on_msg = post_arrives;
+    }
+    assert_int_equal(shard_group_start(g, &em), 0);
+    while (atomic_load(&p->came) < 3 + p->sent) {
+        sched_yield();
+    }
+    group_end(g);
+    for (unsigned i = 0; i < 3 + p->sent; i++) {
+        assert_int_equal(p->order[i], i);
+    }
+}
+
+static void what_is_posted_comes_late_but_comes(void **state)
+{
+    struct post with = {.sent = 1};
+    bool late = false;
+    UNUSED(state);
+    /* on a busy machine the receiver may not have come to sleep yet, and finds them at once */
+    for (int i = 0; i < 50 && !late; i++) {
+        struct post alone = {.sent = 0};
+        post_run(&alone);
+        late = alone.came_us[0] - alone.began_us >= SHARD_POST_MS * 1000 - 1000;
+    }
+    assert_true(late);
+    post_run(&with); /* the one that is sent takes the others along */
+}
+
 /* A ball between two sleeping shards: each throw is a wake-up, so a lost one hangs the test. */
 enum { THROWS = 3000 };
 
@@ -475,6 +554,7 @@ int main(void)
         cmocka_unit_test(tasks_run_once_a_turn),
         cmocka_unit_test(messages_keep_their_order_past_a_full_ring),
         cmocka_unit_test(messages_between_threads_on_libuv),
+        cmocka_unit_test(what_is_posted_comes_late_but_comes),
         cmocka_unit_test(messages_between_threads_on_io_uring),
         cmocka_unit_test(sleeping_shards_are_woken),
         cmocka_unit_test(an_interrupt_reaches_a_sleeping_shard),
