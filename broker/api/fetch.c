@@ -386,8 +386,25 @@ static void on_cancel(struct request *r)
     fetch_job_cancel(&f->job);
 }
 
-/* Known partitions first; unknown ones get their code now, those of unknown ids stand before
- * those that are unknown by name. */
+/* In their order; but in a session, those whose topic was never known stand before the others. */
+static void put_unknown(struct fetch *f, const struct image_topic **topics)
+{
+    const struct fetch_part *parts = f->begin.parts;
+    bool apart = f->begin.mode == FETCH_INCREMENTAL;
+    uint32_t at = f->known;
+    for (int pass = apart ? 0 : 1; pass < 2; pass++) {
+        for (uint32_t i = 0; i < f->begin.n; i++) {
+            bool first = apart && parts[i].error == KE_UNKNOWN_TOPIC_ID;
+            if (parts[i].error && first == (pass == 0)) {
+                f->topics[at] = topics[i];
+                f->ordered[at++] = parts[i];
+            }
+        }
+    }
+    ASSERT(at == f->begin.n);
+}
+
+/* Known partitions first; unknown ones get their code now. */
 static void order_parts(struct fetch *f)
 {
     struct arena *a = &f->r->arena;
@@ -412,17 +429,7 @@ static void order_parts(struct fetch *f)
             f->ordered[f->known++] = *p;
         }
     }
-    uint32_t at = f->known;
-    static const int16_t then[] = {KE_UNKNOWN_TOPIC_ID, KE_UNKNOWN_TOPIC_OR_PARTITION};
-    for (size_t k = 0; k < ARRAY_LEN(then); k++) {
-        for (uint32_t i = 0; i < n; i++) {
-            if (f->begin.parts[i].error == then[k]) {
-                f->topics[at] = topics[i];
-                f->ordered[at++] = f->begin.parts[i];
-            }
-        }
-    }
-    ASSERT(at == n);
+    put_unknown(f, topics);
 }
 
 static void start_job(struct fetch *f)

@@ -130,7 +130,7 @@ class Side:
             body = body[:at] + bytes([body[at] ^ 1 << r.randrange(8)]) + body[at + 1:]
         frame = self.codec.request(m.key, version, 1, None if kind == "null client" else "test", body)
         if kind == "version":
-            frame = frame[:2] + struct.pack(">h", r.choice([-1, 100, 32767])) + frame[4:]
+            frame = frame[:2] + struct.pack(">h", r.choice([-1, 100, 32767] + [0, 1, 2] * (api == "Produce"))) + frame[4:]
         elif kind == "key":
             frame = struct.pack(">h", r.choice([-1, 4, 5, 6, 7, 999, 32767])) + frame[2:]
         length = r.choice([0, -1, 104857601, -1 << 31, 3]) if kind == "length" else len(frame)
