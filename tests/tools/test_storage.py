@@ -355,6 +355,26 @@ def test_damaged_metadata_log(place):
         assert 'the metadata log ends in ' in f.read()
 
 
+def test_damaged_snapshot(place):
+    """The log reaches back to the snapshot before it, or to its beginning."""
+    place.write(extra='metadata.log.max.record.bytes.between.snapshots=2000\n')
+    place.format()
+    with place.node() as n:
+        for i in range(12):
+            assert topics(n, '--create', '--topic', 't%d' % i, '--partitions', '5')[0] == 0
+    folder = place.dirs[0] + '/__cluster_metadata-0'
+    for cut in (True, False):
+        path = newest(folder, '.checkpoint')
+        data = open(path, 'rb').read()
+        with open(path, 'wb') as f:
+            f.write(data[:-1] if cut else data[:200] + bytes([data[200] ^ 1]) + data[201:])
+        with place.node() as n:
+            assert len(topics(n, '--list')[1].split()) == 12
+        with open(n.log) as f:
+            assert '%s is damaged' % path in f.read()
+        assert os.path.exists(path + '.damaged')
+
+
 def test_damaged_bootstrap(place):
     place.format()
     path = place.dirs[0] + '/bootstrap.checkpoint'
