@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds Millrace with the sanitizers, and runs tests.
 #
-#   tests/run.sh                 what CI runs: the suites that are whole so far, tidy unit compat tools fuzz
+#   tests/run.sh                 what CI runs: the suites that are whole so far, tidy unit sim compat tools fuzz
 #   tests/run.sh NAME...         some of: tidy unit sim compat tools cluster fuzz bench
 #   tests/run.sh --list          the names, a line each
 #
 # Slow suites have commands of their own, which end with `N passed, N failed` too:
 #   tests/sim.sh --seeds 1-10000          the long simulation
+#   tests/sim.sh --mutants                broken promises that the simulation must notice
 #   tests/fuzz/run.sh --runs 100000000    the long fuzz
 #   tests/vectors.sh FILE...              any file of golden vectors or recorded sessions
 #   tests/compat/java.sh                  Kafka's Java tools          (needs Java and Maven)
+#   tests/tools/sessions.sh               our tools beside Kafka's      (needs Java and Maven)
 #   tests/compat/librdkafka.sh            librdkafka's own tests      (needs npm)
 #   tests/compat/franz.sh                 franz-go's own tests        (needs Go)
 #   tests/compat/clients.sh               sarama, kafka-go, kafkajs ... (needs Go, npm, Rust, Python)
@@ -19,10 +21,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 names=(tidy unit sim compat tools cluster fuzz bench)
-default=(tidy unit compat tools fuzz)
+default=(tidy unit sim compat tools fuzz)
 
 case ${1:-} in
-  --help | -h) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit ;;
+  --help | -h) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit ;;
   --list) printf '%s\n' "${names[@]}"; exit ;;
 esac
 for n in "$@"; do

@@ -25,7 +25,7 @@
 #include "sim/run.h"
 #include "sim/scenarios.h"
 
-enum { JOBS_MAX = 64, SHOW_BYTES = 12000, SHOW_FAILURES = 5, TWICE = 10 };
+enum { JOBS_MAX = 64, SHOW_BYTES = 12000, SHOW_FAILURES = 5, TWICE = 10, TELL = 3000 };
 
 static const char *const mutant_names[MUTANTS] = {"none", "fsync", "fsync-dir", "kill",
                                                   "tear", "write", "cut",       "crc",
@@ -204,6 +204,12 @@ static void finish(const struct options *opt, struct job *job, int status, struc
             printf("seed %llu, scenario %s:\n", (unsigned long long)job->seed, job->scenario->name);
         }
         show_reason(job, status);
+        fflush(stdout);
+    }
+    if ((t->passed + t->failed) % TELL == 0) {
+        printf("%llu runs, %llu failed, at seed %llu\n",
+               (unsigned long long)(t->passed + t->failed), (unsigned long long)t->failed,
+               (unsigned long long)job->seed);
         fflush(stdout);
     }
     close(job->out);
