@@ -34,7 +34,7 @@ _Noreturn void args_fail(const struct args *a, const char *fmt, ...)
     va_start(ap, fmt);
     vfprintf(stderr, fmt, ap);
     va_end(ap);
-    fprintf(stderr, "\nSee `millrace %s --help`.\n", a->spec->tool);
+    fprintf(stderr, " (see `millrace %s --help`)\n", a->spec->tool);
     exit(1);
 }
 

@@ -54,6 +54,12 @@ void rdk_set(rd_kafka_conf_t *conf, const char *name, const char *value)
             break;
         }
     }
+    if (name && strcmp(name, "acks") == 0 && strcmp(value, "all") != 0 &&
+        strcmp(value, "-1") != 0 && strcmp(value, "0") != 0 &&
+        strcmp(value, "1") != 0) { /* librdkafka takes any number */
+        fprintf(stderr, "Client setting acks=%s: it is one of all, -1, 0, 1\n", value);
+        exit(1);
+    }
     if (name && rd_kafka_conf_set(conf, name, value, err, sizeof err) != RD_KAFKA_CONF_OK) {
         fprintf(stderr, "Client setting %s=%s: %s\n", name, value, err);
         exit(1);
@@ -79,23 +85,30 @@ static void set_file(rd_kafka_conf_t *conf, const char *path)
     buf_free(&text);
 }
 
-rd_kafka_conf_t *rdk_conf(const struct args *a, const char *const *properties, const char *file)
+static void set_pairs(rd_kafka_conf_t *conf, const struct args *a, const char *const *pairs)
+{
+    for (; pairs && *pairs; pairs++) {
+        char name[256];
+        const char *eq = strchr(*pairs, '=');
+        if (eq == NULL || (size_t)(eq - *pairs) >= sizeof name) {
+            args_fail(a, "'%s' is not of the form key=value", *pairs);
+        }
+        snprintf(name, sizeof name, "%.*s", (int)(eq - *pairs), *pairs);
+        rdk_set(conf, name, eq + 1);
+    }
+}
+
+rd_kafka_conf_t *rdk_conf(const struct args *a, const char *const *defaults,
+                          const char *const *properties, const char *file)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rdk_set(conf, "bootstrap.servers", args_get(a, "bootstrap-server", ""));
     rdk_set(conf, "log_level", "4");
+    set_pairs(conf, a, defaults);
     if (file) {
         set_file(conf, file);
     }
-    for (; *properties; properties++) {
-        char name[256];
-        const char *eq = strchr(*properties, '=');
-        if (eq == NULL || (size_t)(eq - *properties) >= sizeof name) {
-            args_fail(a, "'%s' is not of the form key=value", *properties);
-        }
-        snprintf(name, sizeof name, "%.*s", (int)(eq - *properties), *properties);
-        rdk_set(conf, name, eq + 1);
-    }
+    set_pairs(conf, a, properties);
     return conf;
 }
 

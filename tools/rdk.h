@@ -13,9 +13,10 @@
 /* Sets one property; exits with a sentence when librdkafka refuses it. Java's names that have no
  * counterpart (serializers, buffers) are accepted and do nothing. */
 void rdk_set(rd_kafka_conf_t *conf, const char *name, const char *value);
-/* The configuration of a tool: servers, the file of --command-config, then each --command-property.
- */
-rd_kafka_conf_t *rdk_conf(const struct args *a, const char *const *properties, const char *file);
+/* The configuration of a tool: servers, defaults ("key=value", NULL at the end; none: NULL), the
+ * file of --command-config, then each --command-property. */
+rd_kafka_conf_t *rdk_conf(const struct args *a, const char *const *defaults,
+                          const char *const *properties, const char *file);
 rd_kafka_t *rdk_new(rd_kafka_type_t type, rd_kafka_conf_t *conf);
 /* Asks SIGINT and SIGTERM to set the flag that rdk_stopped reads, so that a tool ends in good
  * order. */

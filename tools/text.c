@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/mem.h"
+#include "base/properties.h"
 
 int tool_read_file(const char *path, struct buf *out, struct errmsg *em)
 {
@@ -113,4 +115,45 @@ int each_pair(const char *text, int (*each)(void *ctx, const char *name, const c
     }
     mem_free(copy);
     return rv;
+}
+
+struct pairs {
+    char **v;
+    size_t n;
+};
+
+static int add_pair(void *ctx, const char *key, const char *value, unsigned line)
+{
+    struct pairs *p = ctx;
+    struct buf text = {0};
+    UNUSED(line);
+    buf_printf(&text, "%s=%s", key, value);
+    p->v = mem_realloc(p->v, (p->n + 2) * sizeof *p->v);
+    p->v[p->n++] = mem_strdup(buf_cstr(&text));
+    p->v[p->n] = NULL;
+    buf_free(&text);
+    return 0;
+}
+
+int pairs_read(const char *path, char ***out, struct errmsg *em)
+{
+    struct buf text = {0};
+    struct pairs p = {.v = mem_zalloc(sizeof *p.v)};
+    int rv = tool_read_file(path, &text, em);
+    rv = rv ? rv : properties_parse(buf_bytes(&text), add_pair, &p, em);
+    if (rv) {
+        pairs_free(p.v);
+        p.v = NULL;
+    }
+    buf_free(&text);
+    *out = p.v;
+    return rv;
+}
+
+void pairs_free(char **pairs)
+{
+    for (size_t i = 0; pairs && pairs[i]; i++) {
+        mem_free(pairs[i]);
+    }
+    mem_free(pairs);
 }

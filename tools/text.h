@@ -28,4 +28,9 @@ void print_ids(const int32_t *ids, int32_t n); /* 1,2,3 */
 int each_pair(const char *text, int (*each)(void *ctx, const char *name, const char *value),
               void *ctx);
 
+/* A properties file as a list of "key=value" that ends with NULL; pairs_free takes it back. 0, or
+ * an ERR_ with a sentence and *out NULL. */
+int pairs_read(const char *path, char ***out, struct errmsg *em);
+void pairs_free(char **pairs);
+
 #endif

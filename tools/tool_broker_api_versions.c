@@ -9,6 +9,8 @@
 #include "tools/client.h"
 #include "tools/tool.h"
 
+enum { GET_TELEMETRY_SUBSCRIPTIONS = 71, PUSH_TELEMETRY = 72 };
+
 static const struct arg_def defs[] = {
     {"bootstrap-server", ARG_VALUE, "HOST:PORT,...", "The server to connect to. Required."},
     {"command-config", ARG_VALUE, "FILE", "Client settings in a properties file."},
@@ -47,7 +49,14 @@ static void print_api(const struct api_versions_response *r, const struct proto_
     printf(last ? "UNSUPPORTED\n" : "UNSUPPORTED,\n");
 }
 
-/* Kafka lists the APIs that brokers serve to clients: those its own ApiVersions names. */
+/* Kafka lists the APIs that brokers serve to clients: those its own ApiVersions names, and those of
+ * telemetry, which it names only where a plug-in takes them. */
+static bool is_listed(const struct proto_api *api)
+{
+    return api->broker_max >= 0 || api->key == GET_TELEMETRY_SUBSCRIPTIONS ||
+           api->key == PUSH_TELEMETRY;
+}
+
 static void print_broker(const struct metadata_response_metadata_response_broker *b,
                          const struct api_versions_response *r)
 {
@@ -55,7 +64,7 @@ static void print_broker(const struct metadata_response_metadata_response_broker
     const struct proto_api *v = proto_apis(&n);
     size_t last = 0;
     for (size_t i = 0; i < n; i++) {
-        last = v[i].broker_max >= 0 ? i : last;
+        last = is_listed(&v[i]) ? i : last;
     }
     printf("%.*s:%d (id: %d rack: ", BYTES_FMT(b->host), b->port, b->node_id);
     if (bytes_is_null(b->rack)) {
@@ -65,7 +74,7 @@ static void print_broker(const struct metadata_response_metadata_response_broker
     }
     printf(" isFenced: false) -> (\n");
     for (size_t i = 0; i <= last; i++) {
-        if (v[i].broker_max >= 0) {
+        if (is_listed(&v[i])) {
             print_api(r, &v[i], i == last);
         }
     }

@@ -368,8 +368,8 @@ static rd_kafka_conf_t *configure(const struct args *a)
 {
     const char *const *props = args_has(a, "command-property") ? args_list(a, "command-property")
                                                                : args_list(a, "consumer-property");
-    rd_kafka_conf_t *conf =
-        rdk_conf(a, props, args_get(a, "command-config", args_get(a, "consumer.config", NULL)));
+    rd_kafka_conf_t *conf = rdk_conf(
+        a, NULL, props, args_get(a, "command-config", args_get(a, "consumer.config", NULL)));
     rdk_set(conf, "group.id", args_get(a, "group", "console-consumer"));
     rdk_set(conf, "auto.offset.reset", args_has(a, "from-beginning") ? "earliest" : "latest");
     rdk_set(conf, "isolation.level", args_get(a, "isolation-level", "read_uncommitted"));
@@ -406,6 +406,29 @@ static void check(const struct args *a)
     }
 }
 
+/* The file's properties, then those of the command line. What is returned must outlive f. */
+static char **read_formatter(const struct args *a, struct formatter *f)
+{
+    struct errmsg em;
+    char **from_file = NULL;
+    const char *option = args_has(a, "formatter-property") ? "formatter-property" : "property";
+    if (args_has(a, "property")) { /* on standard output, as Kafka's tool says it */
+        printf("Option --property is deprecated and will be removed in a future version. Use "
+               "--formatter-property instead.\n");
+    }
+    if (args_has(a, "formatter-config") &&
+        pairs_read(args_get(a, "formatter-config", ""), &from_file, &em)) {
+        args_fail(a, "%s", em.text);
+    }
+    for (size_t i = 0; from_file && from_file[i]; i++) {
+        formatter_set(a, f, from_file[i]);
+    }
+    for (const char *const *p = args_list(a, option); *p; p++) {
+        formatter_set(a, f, *p);
+    }
+    return from_file;
+}
+
 int tool_console_consumer(int argc, char **argv)
 {
     struct args a;
@@ -416,10 +439,7 @@ int tool_console_consumer(int argc, char **argv)
                           .line_separator = "\n",
                           .headers_separator = ",",
                           .null_literal = "null"};
-    const char *option = args_has(&a, "formatter-property") ? "formatter-property" : "property";
-    for (const char *const *p = args_list(&a, option); *p; p++) {
-        formatter_set(&a, &f, *p);
-    }
+    char **from_file = read_formatter(&a, &f);
     f.key_as = args_has(&a, "key-deserializer")
                    ? deserializer(&a, args_get(&a, "key-deserializer", ""))
                    : f.key_as;
@@ -442,6 +462,7 @@ int tool_console_consumer(int argc, char **argv)
     }
     rd_kafka_consumer_close(rk);
     rd_kafka_destroy(rk);
+    pairs_free(from_file);
     args_free(&a);
     return rv;
 }

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "tools/args.h"
 #include "tools/rdk.h"
+#include "tools/text.h"
 #include "tools/tool.h"
 
 static const struct arg_def defs[] = {
@@ -267,41 +268,82 @@ static int send_lines(rd_kafka_t *rk, const char *topic, struct reader *r, bool 
     return rv;
 }
 
+/* Kafka's defaults of the options; a setting by property or file goes before them. */
+static const char *const defaults[] = {"batch.size=16384",
+                                       "retries=3",
+                                       "retry.backoff.ms=100",
+                                       "metadata.max.age.ms=300000",
+                                       "request.timeout.ms=1500",
+                                       "socket.send.buffer.bytes=102400",
+                                       "linger.ms=1000",
+                                       "acks=-1",
+                                       "queue.buffering.max.kbytes=32768",
+                                       NULL};
+
 static void set_number(rd_kafka_conf_t *conf, const struct args *a, const char *option,
-                       const char *setting, int64_t otherwise, int64_t max)
+                       const char *setting, int64_t max)
 {
     char v[32];
-    snprintf(v, sizeof v, "%lld", (long long)args_int(a, option, otherwise, 0, max));
-    rdk_set(conf, setting, v);
+    snprintf(v, sizeof v, "%lld", (long long)args_int(a, option, 0, 0, max));
+    if (args_has(a, option)) {
+        rdk_set(conf, setting, v);
+    }
 }
 
 static rd_kafka_conf_t *configure(const struct args *a)
 {
     const char *const *props = args_has(a, "command-property") ? args_list(a, "command-property")
                                                                : args_list(a, "producer-property");
-    rd_kafka_conf_t *conf =
-        rdk_conf(a, props, args_get(a, "command-config", args_get(a, "producer.config", NULL)));
+    rd_kafka_conf_t *conf = rdk_conf(
+        a, defaults, props, args_get(a, "command-config", args_get(a, "producer.config", NULL)));
     if (args_has(a, "compression-codec")) {
         const char *codec = args_get(a, "compression-codec", "");
         rdk_set(conf, "compression.type", *codec ? codec : "gzip");
     }
     const char *batch =
         args_has(a, "max-partition-memory-bytes") ? "max-partition-memory-bytes" : "batch-size";
-    set_number(conf, a, batch, "batch.size", 16384, INT32_MAX);
-    set_number(conf, a, "message-send-max-retries", "retries", 3, INT32_MAX);
-    set_number(conf, a, "retry-backoff-ms", "retry.backoff.ms", 100, 300000);
-    set_number(conf, a, "metadata-expiry-ms", "metadata.max.age.ms", 300000, 86400000);
-    set_number(conf, a, "request-timeout-ms", "request.timeout.ms", 1500, 900000);
-    set_number(conf, a, "socket-buffer-size", "socket.send.buffer.bytes", 102400, 100000000);
-    set_number(conf, a, "timeout", "linger.ms", 1000, 900000);
-    rdk_set(conf, "acks", args_get(a, "request-required-acks", "-1"));
+    set_number(conf, a, batch, "batch.size", INT32_MAX);
+    set_number(conf, a, "message-send-max-retries", "retries", INT32_MAX);
+    set_number(conf, a, "retry-backoff-ms", "retry.backoff.ms", 300000);
+    set_number(conf, a, "metadata-expiry-ms", "metadata.max.age.ms", 86400000);
+    set_number(conf, a, "request-timeout-ms", "request.timeout.ms", 900000);
+    set_number(conf, a, "socket-buffer-size", "socket.send.buffer.bytes", 100000000);
+    set_number(conf, a, "timeout", "linger.ms", 900000);
+    if (args_has(a, "request-required-acks")) {
+        rdk_set(conf, "acks", args_get(a, "request-required-acks", ""));
+    }
     int64_t kbytes = args_int(a, "max-memory-bytes", 33554432, 1024, INT64_MAX) / 1024;
     char v[32];
     snprintf(v, sizeof v, "%lld", (long long)(kbytes > INT32_MAX ? INT32_MAX : kbytes));
-    rdk_set(conf, "queue.buffering.max.kbytes", v);
+    if (args_has(a, "max-memory-bytes")) {
+        rdk_set(conf, "queue.buffering.max.kbytes", v);
+    }
     rdk_set(conf, "partitioner", "murmur2_random"); /* where Java's producer puts a key */
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     return conf;
+}
+
+/* The file's properties, then those of the command line. What is returned must outlive r. */
+static char **read_reader(const struct args *a, struct reader *r)
+{
+    struct errmsg em;
+    char **from_file = NULL;
+    const char *option = args_has(a, "reader-property") ? "reader-property" : "property";
+    if (args_has(a, "property")) { /* on standard output, as Kafka's tool says it */
+        printf("Warning: --property is deprecated and will be removed in a future version. Use "
+               "--reader-property instead.\n");
+    }
+    if (args_has(a, "reader-config") &&
+        pairs_read(args_get(a, "reader-config", ""), &from_file, &em)) {
+        args_fail(a, "%s", em.text);
+    }
+    for (size_t i = 0; from_file && from_file[i]; i++) {
+        reader_set(a, r, from_file[i]);
+    }
+    for (const char *const *p = args_list(a, option); *p; p++) {
+        reader_set(a, r, *p);
+    }
+    return from_file;
 }
 
 int tool_console_producer(int argc, char **argv)
@@ -319,10 +361,7 @@ int tool_console_producer(int argc, char **argv)
                        .headers_delimiter = "\t",
                        .headers_separator = ",",
                        .headers_key_separator = ":"};
-    const char *option = args_has(&a, "reader-property") ? "reader-property" : "property";
-    for (const char *const *p = args_list(&a, option); *p; p++) {
-        reader_set(&a, &r, *p);
-    }
+    char **from_file = read_reader(&a, &r);
     size_t failed = 0;
     rdk_catch_signals();
     rd_kafka_conf_t *conf = configure(&a);
@@ -335,6 +374,7 @@ int tool_console_producer(int argc, char **argv)
         rv = 1;
     }
     rd_kafka_destroy(rk);
+    pairs_free(from_file);
     args_free(&a);
     return rv || failed ? 1 : 0;
 }

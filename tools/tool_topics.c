@@ -230,6 +230,9 @@ static int list(struct client *c, const struct args *a)
     for (size_t i = 0; i < n; i++) {
         printf("%.*s\n", BYTES_FMT(v[i]->name));
     }
+    if (n == 0) {
+        putchar('\n'); /* as Kafka's tool: the empty list on a line */
+    }
     return 0;
 }
 
@@ -522,6 +525,39 @@ static int describe(struct client *c, const struct args *a)
     return shown == 0 && topic ? missing_topic(a, topic) : 0;
 }
 
+/* Options that mean nothing to the chosen action are refused, as by Kafka's tool. */
+static void check_options(const struct args *a)
+{
+    static const struct {
+        const char *option;
+        const char *actions[4];
+    } uses[] = {
+        {"config", {"create"}},
+        {"partitions", {"create", "alter"}},
+        {"replication-factor", {"create"}},
+        {"replica-assignment", {"create", "alter"}},
+        {"if-not-exists", {"create"}},
+        {"if-exists", {"alter", "delete", "describe"}},
+        {"exclude-internal", {"list", "describe"}},
+        {"topics-with-overrides", {"describe"}},
+        {"under-replicated-partitions", {"describe"}},
+        {"unavailable-partitions", {"describe"}},
+        {"under-min-isr-partitions", {"describe"}},
+        {"at-min-isr-partitions", {"describe"}},
+        {"topic-id", {"describe"}},
+        {"partition-size-limit-per-response", {"describe"}},
+    };
+    for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++) {
+        bool fits = !args_has(a, uses[i].option);
+        for (size_t k = 0; k < 4 && uses[i].actions[k]; k++) {
+            fits = fits || args_has(a, uses[i].actions[k]);
+        }
+        if (!fits) {
+            args_fail(a, "Option %s does not go with this action", uses[i].option);
+        }
+    }
+}
+
 int tool_topics(int argc, char **argv)
 {
     static const struct {
@@ -553,6 +589,7 @@ int tool_topics(int argc, char **argv)
             &a,
             "delete-config is no longer supported; use `millrace configs --alter --delete-config`");
     }
+    check_options(&a);
     struct client c;
     int rv =
         client_init(&c, args_get(&a, "bootstrap-server", ""), args_get(&a, "command-config", NULL));

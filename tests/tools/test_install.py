@@ -1,0 +1,59 @@
+"""`cmake --install`: the binary, links with Kafka's tool names, the man page, sample configuration; and the tools through the links."""
+import os
+import shutil
+import subprocess
+
+import pytest
+from node import ROOT, binary, run
+
+with open(os.path.join(ROOT, 'tools/kafka-names.txt'), encoding='utf-8') as f:
+    NAMES = f.read().split()
+
+
+@pytest.fixture(scope='module')
+def prefix(tmp_path_factory):
+    p = tmp_path_factory.mktemp('install')
+    status, out, err = run('cmake', '--install', os.path.dirname(binary()), '--prefix', str(p))
+    assert status == 0, out + err
+    return p
+
+
+def test_what_is_installed(prefix):
+    assert os.access(prefix / 'bin/millrace', os.X_OK)
+    assert sorted(os.listdir(prefix / 'bin')) == sorted(NAMES + ['millrace'])
+    samples = os.listdir(prefix / 'etc/millrace')
+    assert sorted(samples) == sorted(n for n in os.listdir(os.path.join(ROOT, 'deploy')) if n.endswith('.properties')) and 'server.properties' in samples
+    assert (prefix / 'share/man/man1/millrace.1').read_text().startswith('.TH MILLRACE 1')
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_tool_through_its_link(prefix, name):
+    link = prefix / 'bin' / name
+    assert os.readlink(link) == 'millrace'
+    version = run(str(prefix / 'bin/millrace'), '--version')[1].split()[-1]
+    status, out, err = run(str(link), '--version')
+    assert (status, err) == (0, '') and version in out
+    tool = {'server-start': 'server'}.get(name[len('kafka-'):-len('.sh')], name[len('kafka-'):-len('.sh')])
+    status, out, err = run(str(link), '--help')
+    assert (status, err) == (0, '')
+    assert 'millrace ' + tool in out and 'xample' in out
+
+
+def test_a_moved_tree_still_works(prefix, tmp_path):
+    shutil.copytree(prefix / 'bin', tmp_path / 'bin', symlinks=True)
+    status, out, _ = run(str(tmp_path / 'bin/kafka-storage.sh'), 'random-uuid')
+    assert status == 0 and len(out.strip()) == 22
+
+
+def test_the_manual_names_every_tool(prefix):
+    manual = (prefix / 'share/man/man1/millrace.1').read_text().replace('\\-', '-')
+    for line in run(str(prefix / 'bin/millrace'), 'help')[1].splitlines():
+        if line.startswith('  '):
+            assert line.split()[0] in manual, line
+
+
+def test_destdir(tmp_path):
+    env = dict(os.environ, DESTDIR=str(tmp_path / 'root'))
+    p = subprocess.run(['cmake', '--install', os.path.dirname(binary()), '--prefix', '/usr'], env=env, capture_output=True, check=False)
+    assert p.returncode == 0
+    assert os.readlink(tmp_path / 'root/usr/bin/kafka-topics.sh') == 'millrace'
