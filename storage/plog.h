@@ -96,6 +96,7 @@ struct plog {
     struct uuid topic_id;
     unsigned dir;
     bool closed;       /* by plog_close_clean */
+    int close_err;     /* what it came to */
     bool deleted;      /* waits for its flushes */
     bool meta_dirty;   /* partition.metadata and the directory's own name are not flushed */
     bool dir_dirty;    /* the directory must be flushed with the next flush */

@@ -45,7 +45,7 @@ static int close_begin(struct plog *log)
         return ERR_OFFLINE;
     }
     if (log->closed) {
-        return 1;
+        return log->close_err ? log->close_err : 1;
     }
     if (log->job) {
         return ERR_CONFLICT;
@@ -55,10 +55,17 @@ static int close_begin(struct plog *log)
     return rc == 0 && log->producers ? plog_take_snapshot(log, log->end) : rc;
 }
 
+/* A stop that failed stays so: what is half done is for the next start. */
+static int close_end(struct plog *log, int rc)
+{
+    log->close_err = rc < 0 && log->closed ? rc : 0;
+    return rc < 0 ? rc : 0;
+}
+
 int plog_close_clean(struct plog *log)
 {
     int rc = close_begin(log);
-    return rc == 0 ? plog_flush_blocking(log) : rc == 1 ? 0 : rc;
+    return close_end(log, rc == 0 ? plog_flush_blocking(log) : rc);
 }
 
 /* ---- many ---- */
@@ -186,6 +193,6 @@ void plog_close_clean_all(struct log_store *st, struct plog *const *logs, unsign
         if (results[i] == 0 && dirty < many) {
             results[i] = plog_flush_blocking(logs[i]);
         }
-        results[i] = results[i] == 1 ? 0 : results[i];
+        results[i] = close_end(logs[i], results[i]);
     }
 }

@@ -105,6 +105,12 @@ int64_t plog_flush_tick(struct log_store *st, int64_t now)
 
 /* ---- names ---- */
 
+/* Errors that pass. */
+static bool is_soft(int err)
+{
+    return err == ERR_NOSPACE || err == ERR_MFILE || err == ERR_NOMEM;
+}
+
 static void note(struct flush_names *n, int rc, bool sync)
 {
     int *err = sync ? &n->sync_err : &n->soft_err;
@@ -113,9 +119,13 @@ static void note(struct flush_names *n, int rc, bool sync)
     }
 }
 
+/* After one failed flush the directory is given up: no other one is tried. */
 static void sync_file(struct flush_names *n, const char *path)
 {
     struct io_file *f;
+    if (n->sync_err) {
+        return;
+    }
     int rc = io_open(n->io, path, IO_OPEN_WRITE, &f);
     if (rc < 0) {
         note(n, rc == ERR_NOTFOUND ? 0 : rc, false); /* a snapshot that went meanwhile */
@@ -127,6 +137,9 @@ static void sync_file(struct flush_names *n, const char *path)
 
 static void sync_dir(struct flush_names *n, const char *path)
 {
+    if (n->sync_err) {
+        return;
+    }
     int rc = io_fsync_dir(n->io, path);
     note(n, rc, rc != ERR_MFILE && rc != ERR_NOMEM);
 }
@@ -138,7 +151,8 @@ static void names_work(struct io_op *op)
     struct buf path = {0};
     op->result = 0;
     if (n->epochs_at) {
-        note(n, io_replace_file(n->io, n->epochs_at, n->epochs.data, n->epochs.len), false);
+        int rc = io_replace_file(n->io, n->epochs_at, n->epochs.data, n->epochs.len);
+        note(n, rc, !is_soft(rc));
     }
     for (uint32_t i = 0; i < n->snap_n; i++) {
         buf_clear(&path);
@@ -319,8 +333,7 @@ static bool job_settle(struct plog *log, struct flush_job *job)
     if (log->deleted) {
         return true; /* its names have changed under the worker */
     }
-    if (n->soft_err && n->soft_err != ERR_NOSPACE && n->soft_err != ERR_MFILE &&
-        n->soft_err != ERR_NOMEM) {
+    if (n->soft_err && !is_soft(n->soft_err)) {
         n->sync_err = n->soft_err;
     }
     if (n->sync_err) {

@@ -26,6 +26,7 @@ struct fault {
     unsigned burst;       /* how many fail */
     unsigned seen;
     unsigned struck;
+    bool lost_here;    /* a flush failed in the worker's function that runs */
     bool in_work;      /* what was handed to a worker before the directory failed may flush on */
     bool sync_lost;    /* a flush failed */
     unsigned together; /* the clean stop flushes the file system */
@@ -59,6 +60,7 @@ static bool strikes(enum kind k)
     bool hit = fault.seen >= fault.at && fault.seen < fault.at + fault.burst;
     fault.struck += hit;
     fault.sync_lost |= hit && k == SYNCS;
+    fault.lost_here |= hit && k == SYNCS && fault.in_work;
     return hit;
 }
 
@@ -66,6 +68,9 @@ static void check_sync(void)
 {
     if (fault.st && fault.st->dir_offline[0] && !fault.in_work) {
         fail_msg("a flush in an offline directory");
+    }
+    if (fault.lost_here) {
+        fail_msg("a flush behind one that failed");
     }
 }
 
@@ -203,7 +208,7 @@ static void work_fn(struct io_op *op)
     struct working *w = CONTAINER_OF(op, struct working, op);
     fault.in_work = w->before;
     w->fn(w->asked);
-    fault.in_work = false;
+    fault.in_work = fault.lost_here = false;
 }
 
 static void work_home(struct io_op *op, int64_t result)
@@ -581,6 +586,7 @@ static void process_end(struct life *l)
         if (!l->unsure) {
             int rc = ERR_CONFLICT;
             plog_close_clean_all(&l->st, &l->log, 1, &rc);
+            assert_int_equal(plog_close_clean(l->log) == 0, rc == 0); /* not tried again */
             clean = rc == 0 && write_checkpoints(l) == 0;
         }
         plog_close(l->log);
