@@ -360,7 +360,7 @@ class Run:
         if not self.args.quiet:
             lines = differences(ours, theirs)
             print("\n".join(lines[:12] + ["* and %d more" % (len(lines) - 12)] * (len(lines) > 12)))
-            print("seed %d step %d: %s version %d %s\n  request %s" % (seed, n, api, version, options or "", text(request, self.args.width)))
+            print("seed %d step %d: %s version %d %s\n  request %s" % (seed, n, api, version, options or "", text(request, self.args.width)), flush=True)
             if self.args.whole:
                 print("  ours    %s\n  kafka's %s" % (text(ours, self.args.width), text(theirs, self.args.width)), flush=True)
 
