@@ -11,7 +11,11 @@
 #include "runtime/conn_private.h"
 #include "runtime/shard_private.h"
 
-enum { TRIM_MS = 5000, TRIM_WORTH = 1 << 20 };
+enum {
+    TRIM_MS = 5000,
+    TRIM_WORTH = 1 << 20,
+    EXPIRE_MAX = 256, /* closed in one turn: a flood that runs out at once stalls nobody */
+};
 
 static void expiry_cb(struct timer *t);
 static void trim_cb(struct timer *t);
@@ -157,8 +161,12 @@ static bool waits_for_peer(const struct conn_priv *c)
 static void expire_idle(struct conn_shard *cs, struct conn_class *k, int64_t now_ms)
 {
     int64_t idle_ms = k->limits->idle_ms;
-    while (idle_ms > 0 && !list_empty(&k->idle)) {
+    for (int n = 0; idle_ms > 0 && !list_empty(&k->idle); n++) {
         struct conn_priv *c = LIST_ENTRY(k->idle.next, struct conn_priv, idle);
+        if (n == EXPIRE_MAX) {
+            conn_expiry_plan(cs, now_ms); /* the others in the next turn */
+            break;
+        }
         if (c->active_ms + idle_ms > now_ms) {
             conn_expiry_plan(cs, c->active_ms + idle_ms);
             break;
@@ -176,8 +184,12 @@ static void expire_idle(struct conn_shard *cs, struct conn_class *k, int64_t now
 static void expire_begun(struct conn_shard *cs, struct conn_class *k, int64_t now_ms)
 {
     int64_t timeout_ms = k->limits->body_timeout_ms;
-    while (timeout_ms > 0 && !list_empty(&k->begun)) {
+    for (int n = 0; timeout_ms > 0 && !list_empty(&k->begun); n++) {
         struct conn_priv *c = LIST_ENTRY(k->begun.next, struct conn_priv, begun);
+        if (n == EXPIRE_MAX) {
+            conn_expiry_plan(cs, now_ms); /* the others in the next turn */
+            break;
+        }
         if (c->begun_ms + timeout_ms > now_ms) {
             conn_expiry_plan(cs, c->begun_ms + timeout_ms);
             break;

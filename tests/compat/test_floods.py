@@ -22,7 +22,7 @@ MIB = 1 << 20
 PEERS = 10000
 ASK = struct.pack('>ihhih', 10, 18, 0, 1, -1)  # ApiVersions, version 0
 WAIT = 30  # seconds: for what must happen; a machine with other work to do is slow
-STALL = 10  # seconds: no request of the worker may take longer
+STALL = 20  # seconds: no request of the worker may take longer
 
 CODEC = Codec()
 
@@ -111,7 +111,7 @@ class Worker(threading.Thread):
 
     def step(self):
         begin = time.monotonic()
-        r = self.conn.ask('Produce', 8, produce_body(self.topic, batch([b'x' * 100])), timeout=WAIT)
+        r = self.conn.ask('Produce', 8, produce_body(self.topic, batch([b'x' * 100], int(time.time() * 1000))), timeout=WAIT)
         p = r['responses'][0]['partitionResponses'][0]
         assert p['errorCode'] == 0 and p['baseOffset'] == self.done, r
         f = self.conn.ask('Fetch', 11, fetch_body(self.topic, self.done), timeout=WAIT)
