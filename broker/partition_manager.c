@@ -113,7 +113,7 @@ static void tick_cb(struct timer *t)
 static void due_hook(void *user, int64_t at_ms)
 {
     struct partition_manager *pm = user;
-    if (!timer_is_set(&pm->tick) || at_ms < pm->tick.deadline_ms) {
+    if (!pm->stopping && (!timer_is_set(&pm->tick) || at_ms < pm->tick.deadline_ms)) {
         timer_set(pm->ns->shard, &pm->tick, at_ms);
     }
 }
@@ -446,6 +446,7 @@ void partition_manager_stop(struct partition_manager *pm)
     ASSERT_ON_SHARD(pm->ns->shard);
     append_task(&pm->append_task);
     pm->stopping = true;
+    timer_cancel(pm->ns->shard, &pm->tick); /* nothing new begins: what is under way ends */
     timer_cancel(pm->ns->shard, &pm->retention);
     timer_cancel(pm->ns->shard, &pm->reopen);
     list_for_each (at, &pm->all) {
