@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +20,12 @@
 #include "base/assert.h"
 #include "runtime/limits.h"
 
-enum { LISTEN_BACKLOG = 1024, SENDV_IOV_MAX = 1024 };
+enum {
+    LISTEN_BACKLOG = 1024,
+    LISTEN_TRIES = 50, /* of a port in use: 2 s in all */
+    LISTEN_RETRY_MS = 40,
+    SENDV_IOV_MAX = 1024,
+};
 
 static int sock_fd(struct io_sock *s)
 {
@@ -109,7 +115,7 @@ static int listen_any(uint16_t port, int *fd)
     return listen_one((const struct sockaddr *)&in4, sizeof in4, fd);
 }
 
-int posix_listen_fd(const char *host, uint16_t port, int *fd)
+static int listen_host(const char *host, uint16_t port, int *fd)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM,
@@ -131,6 +137,19 @@ int posix_listen_fd(const char *host, uint16_t port, int *fd)
         }
     }
     freeaddrinfo(all);
+    return err;
+}
+
+/* A process that is killed leaves its sockets to its ring, which the kernel ends from a work queue
+ * a moment after the process is gone: the port is then in use by nobody. Whoever starts a node
+ * again at once must not fail by that, so a port in use is asked for again for a while. */
+int posix_listen_fd(const char *host, uint16_t port, int *fd)
+{
+    int err = listen_host(host, port, fd);
+    for (int i = 0; err == ERR_INUSE && i < LISTEN_TRIES; i++) {
+        poll(NULL, 0, LISTEN_RETRY_MS);
+        err = listen_host(host, port, fd);
+    }
     return err;
 }
 

@@ -476,6 +476,50 @@ static void put_file(const struct host *h, const char *name, const char *text)
     fclose(f);
 }
 
+struct port_holder {
+    struct host *h;
+    int fd;
+    bool seen_waiting;
+};
+
+/* Gives the port back a while after the node has begun to want it. */
+static void *hold_port(void *arg)
+{
+    struct port_holder *p = arg;
+    usleep(200000);
+    pthread_mutex_lock(&p->h->lock);
+    p->seen_waiting = p->h->state == NODE_STARTING;
+    pthread_mutex_unlock(&p->h->lock);
+    close(p->fd);
+    return NULL;
+}
+
+/* As a node that was killed a moment ago leaves it. */
+static void waits_for_a_port_that_is_coming_free(void **state)
+{
+    UNUSED(state);
+    struct host h;
+    host_init(&h);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    struct port_holder p = {.h = &h, .fd = socket(AF_INET, SOCK_STREAM, 0)};
+    assert_int_equal(bind(p.fd, (struct sockaddr *)&a, len), 0);
+    assert_int_equal(listen(p.fd, 1), 0);
+    assert_int_equal(getsockname(p.fd, (struct sockaddr *)&a, &len), 0);
+    char port[80];
+    snprintf(port, sizeof port, "listeners=PLAINTEXT://127.0.0.1:%u,CONTROLLER://localhost:0",
+             ntohs(a.sin_port));
+    const char *overrides[] = {port, NULL};
+    pthread_t t;
+    start(&h, overrides, false);
+    assert_int_equal(pthread_create(&t, NULL, hold_port, &p), 0);
+    wait_for(&h, NODE_RUNNING);
+    pthread_join(t, NULL);
+    assert_true(p.seen_waiting);
+    stop(&h);
+    host_remove(&h);
+}
+
 static void refuses_another_nodes_directory(void **state)
 {
     UNUSED(state);
@@ -526,6 +570,7 @@ int main(void)
         cmocka_unit_test(lives_over_the_socket_channel),
         cmocka_unit_test(two_nodes_in_one_process),
         cmocka_unit_test(refuses_a_port_in_use),
+        cmocka_unit_test(waits_for_a_port_that_is_coming_free),
         cmocka_unit_test(refuses_another_nodes_directory),
         cmocka_unit_test(refuses_a_foreign_directory),
         cmocka_unit_test(stops_while_starting),
