@@ -200,6 +200,21 @@ static void item_result(struct partition *p, struct append_item *it)
     }
 }
 
+/* A full disk is said once when it begins and once when it ends. */
+static void note_space(struct partition *p, bool no_space, bool appended)
+{
+    const struct logger *lg = p->pm->ns->node->log;
+    if (no_space && !p->no_space) {
+        log_warn(lg, "partition", "appends are refused until the disk has space again partition=%s",
+                 plog_name(p->log));
+        p->no_space = true;
+    } else if (!no_space && appended && p->no_space) {
+        log_info(lg, "partition", "the disk has space again: appends are taken partition=%s",
+                 plog_name(p->log));
+        p->no_space = false;
+    }
+}
+
 /* The front of the queue, as far as it is of one origin (in practice all of it): one plog_append.
  */
 static void append_front(struct partition *p)
@@ -215,7 +230,8 @@ static void append_front(struct partition *p)
     }
     struct plog_batch *b = partition_scratch(p->pm, 0);
     struct plog_append_args args = {.origin = origin, .leader_epoch = p->leader_epoch};
-    if (plog_append(p->log, b, n, &args) > 0) {
+    bool appended = plog_append(p->log, b, n, &args) > 0;
+    if (appended) {
         flush_if_wanted(p);
     }
     bool no_space = false;
@@ -226,11 +242,7 @@ static void append_front(struct partition *p)
         no_space = no_space || b[i].result == PLOG_NO_SPACE;
         item_result(p, it);
     }
-    if (no_space) {
-        log_limited(p->pm->ns->node->log, &p->pm->ns->limit, LOG_WARN, "partition",
-                    "appends are refused until the disk has space again partition=%s",
-                    plog_name(p->log));
-    }
+    note_space(p, no_space, appended);
 }
 
 /* What was appended and still waits gets its deadline now: most never need one. It is a deadline

@@ -47,6 +47,7 @@ struct partition {
     int32_t index;
     struct plog *log;                    /* NULL: could not be opened */
     bool offline;                        /* no log, or its directory failed */
+    bool no_space;                       /* the newest append found the disk full */
     struct partition_unopened *unopened; /* NULL: there is, or was, a log */
     bool gone;                           /* removed; only its flush is still out */
     struct list all;                     /* in pm->all */

@@ -268,7 +268,10 @@ int log_dir_open(struct io *io, const struct logger *lg, unsigned index, const c
         return rc;
     }
     log_info(lg, "storage", "log directory opened path=%s stop=%s partitions=%zu", path,
-             d->clean ? "clean" : "unclean", d->entry_count);
+             d->clean              ? "clean"
+             : d->entry_count == 0 ? "none"
+                                   : "unclean",
+             d->entry_count);
     *out = d;
     return 0;
 }
