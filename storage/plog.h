@@ -219,7 +219,10 @@ bool plog_must_roll(struct plog *log, const struct log_tail *t, const struct bat
 int segment_cut_reserve(struct plog *log, struct segment *seg);
 /* Seals the active segment and makes a new one at base. On an error the old one stays active. */
 int plog_roll_to(struct plog *log, int64_t base);
-/* Takes segments [from, from + n) out of the log: files renamed to .deleted and removed later. */
+/* Makes durable what happened to the directory's names, if anything did since it was flushed. */
+int plog_settle_names(struct plog *log);
+/* Takes segments [from, from + n) out of the log: files renamed to .deleted and removed later. Each
+ * one waits until the removal of the one before is durable. */
 int plog_delete_segments(struct plog *log, uint32_t from, uint32_t n, const char *reason);
 /* OFFSET.snapshot of the present producer state, unless there is one already or nothing happened
  * since the log's start. */
@@ -281,6 +284,7 @@ int64_t plog_flush_tick(struct log_store *st, int64_t now);
 int plog_flush_blocking(struct plog *log);
 /* The job in flight replaces leader-epoch-checkpoint: nobody else may. */
 bool plog_flush_writes_epochs(const struct plog *log);
+bool plog_flush_syncs_names(const struct plog *log); /* a worker may be at it */
 /* The log's last flush is home: frees it if it was deleted. */
 void plog_free(struct plog *log);
 

@@ -2,11 +2,11 @@
  * truncation.
  *
  * Truncation (a follower that diverged from its leader). Later segments go first, the last one
- * first of all, then the one that holds the offset is cut: whatever fails on the way, what is left
- * is a front part of the log. What was cut is flushed at once (truncations are rare), so that it
- * cannot come back between newer batches. The recovery point goes back with the end; a
- * recovery-point checkpoint with the old one must be replaced before new batches are appended, as
- * Kafka does: the caller's part (log.h).
+ * first of all, then the one that holds the offset is cut; each step is durable before the next one
+ * begins: whatever fails on the way, what is left is a front part of the log. What was cut is
+ * flushed at once (truncations are rare), so that it cannot come back between newer batches. The
+ * recovery point goes back with the end; a recovery-point checkpoint with the old one must be
+ * replaced before new batches are appended, as Kafka does: the caller's part (log.h).
  *
  * Retention is Kafka's: formats.md section 5. */
 #include "base/assert.h"
@@ -240,7 +240,11 @@ static int cut_segment(struct plog *log, struct segment *seg, uint64_t size, int
     struct io_file *f;
     ASSERT(seg == plog_active(log) && size <= seg->size);
     drop_tail(log, seg);
-    int rc = plog_offline(log) ? ERR_OFFLINE : segment_txn_truncate(log, seg, end);
+    /* A later segment that comes back must find this one whole. */
+    int rc = plog_offline(log) ? ERR_OFFLINE : plog_settle_names(log);
+    if (rc == 0) {
+        rc = segment_txn_truncate(log, seg, end);
+    }
     if (rc == 0) {
         rc = cut_indexes(log, seg, size, end);
     }
@@ -371,6 +375,7 @@ static int begin_at(struct plog *log, int64_t offset)
     if (rc < 0) {
         return rc;
     }
+    log->dir_dirty = true;
     rc = delete_from(log, 0, "begun anew");
     if (rc < 0) {
         segment_undo_create(log, seg);

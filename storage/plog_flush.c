@@ -529,6 +529,11 @@ bool plog_flush_writes_epochs(const struct plog *log)
     return log->job && log->job->names.epochs_at;
 }
 
+bool plog_flush_syncs_names(const struct plog *log)
+{
+    return log->job && log->job->names.sync_dir;
+}
+
 void plog_flush_cut(struct plog *log, int64_t offset)
 {
     struct flush_job *job = log->job;

@@ -468,6 +468,7 @@ int plog_load(struct plog *log, const struct plog_open_args *a, struct errmsg *e
         return errmsg_set(em, rc, "log %s cannot be opened: %s", log->path, err_text(rc));
     }
     log->recovery_point = a->recovery_point > 0 ? a->recovery_point : 0;
+    log->dir_dirty = log->meta_dirty = !a->clean; /* nobody knows whether they were flushed */
     rc = load_segments(log, a, &l, em);
     arena_free(&l.arena);
     if (rc < 0) {
@@ -477,7 +478,6 @@ int plog_load(struct plog *log, const struct plog_open_args *a, struct errmsg *e
         log->recovery_point = log->end;
     }
     log->flushed = a->clean ? log->end : log->recovery_point;
-    log->dir_dirty = log->meta_dirty = !a->clean; /* nobody knows whether they were flushed */
     log->hw = a->high_watermark < log->end ? a->high_watermark : log->end;
     log->hw = log->hw < log->start ? log->start : log->hw;
     plog_drop_snapshots(log);

@@ -3,7 +3,12 @@
  *
  * Rolling makes the new segment first, then the snapshot, then seals the old one: if one of these
  * fails (a full disk), the new files go again and the old segment stays the active one, with at
- * most one time index entry more. */
+ * most one time index entry more.
+ *
+ * A segment is taken away only when what happened to names before is on the disk: if a power loss
+ * kept a removal and lost an earlier one, or the new segment, there would be a hole in the log (and
+ * recovery throws away what lies behind a hole), or the log would end before its end. With one
+ * segment at a time, as retention works, the flushes of the log have done that long ago. */
 #include <stdio.h>
 #include <string.h>
 
@@ -242,6 +247,21 @@ static int delete_files(struct plog *log, struct segment *seg)
     return rc;
 }
 
+/* Names may reach the disk in any order as long as nobody waits for them. */
+int plog_settle_names(struct plog *log)
+{
+    if (!log->dir_dirty && !plog_flush_syncs_names(log) &&
+        (plog_active(log)->flags & SEG_NEW_NAME) == 0) {
+        return 0;
+    }
+    int rc = io_fsync_dir(log->st->io, log->path);
+    if (rc < 0) {
+        return plog_disk_error(log, rc, "flushing a partition's names", log->path);
+    }
+    log->dir_dirty = false;
+    return 0;
+}
+
 int plog_delete_segments(struct plog *log, uint32_t from, uint32_t n, const char *reason)
 {
     ASSERT(from + n <= log->seg_n);
@@ -252,7 +272,11 @@ int plog_delete_segments(struct plog *log, uint32_t from, uint32_t n, const char
     uint32_t done = 0;
     while (done < n && rc == 0) {
         struct segment *seg = log->segs[from + done];
-        rc = delete_files(log, seg);
+        rc = plog_settle_names(log);
+        if (rc == 0) {
+            log->dir_dirty = true;
+            rc = delete_files(log, seg);
+        }
         if (rc == 0) {
             log_info(log->st->lg, "storage",
                      "segment deleted partition=%s base=%lld size=%llu reason=\"%s\"", log->name,
