@@ -49,7 +49,7 @@ run_sim() { tests/sim.sh --seeds "${SIM_SEEDS:-1-300}"; }
 run_compat() { /usr/bin/python3 -m pytest -q tests/compat -p no:cacheprovider; }
 run_tools() { /usr/bin/python3 -m pytest -q tests/tools -p no:cacheprovider; }
 run_cluster() { /usr/bin/python3 -m pytest -q tests/cluster -p no:cacheprovider; }
-run_fuzz() { tests/fuzz/run.sh --runs "${FUZZ_RUNS:-200000}"; }
+run_fuzz() { tests/fuzz/run.sh --runs "${FUZZ_RUNS:-200000}" --seed 1; }
 run_bench() { tests/bench/run.sh; }
 
 passed=0 failed=()

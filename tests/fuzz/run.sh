@@ -5,6 +5,7 @@
 #   tests/fuzz/run.sh                       a short run, as in CI (200,000 inputs in all)
 #   tests/fuzz/run.sh --runs 100000000      a long one; what was found interesting is kept and used by the next run
 #   tests/fuzz/run.sh --target requests     one target only; --list names them
+#   tests/fuzz/run.sh --seed 1              the same inputs each time, from an empty build directory (CI)
 #   tests/fuzz/run.sh --record              adds the number of inputs to docs/fuzzing.tsv, where they add up
 #
 # Targets (the head of fuzz_NAME.c says what an input is and what is demanded), with their shares in a hundred, which follow
@@ -23,14 +24,15 @@ cd "$(dirname "$0")/../.."
 declare -A shares=([requests]=25 [responses]=25 [records]=20 [headers]=10 [batch]=4 [compress]=4 [files]=5 [log]=1 [metadata]=3
   [pcap]=3)
 order=(requests responses records headers batch compress files log metadata pcap)
-runs=200000 only="" record=no
+runs=200000 only="" record=no seed=0
 while [ $# -gt 0 ]; do
   case $1 in
     --runs) runs=${2:?--runs wants a number}; shift ;;
     --target) only=${2:?--target wants a name}; shift ;;
+    --seed) seed=${2:?--seed wants a number}; shift ;;
     --record) record=yes ;;
     --list) printf '%s\n' "${order[@]}"; exit ;;
-    --help | -h) sed -n '2,21s/^# \{0,1\}//p' "$0"; exit ;;
+    --help | -h) sed -n '2,22s/^# \{0,1\}//p' "$0"; exit ;;
     *) echo "tests/fuzz/run.sh: unknown argument '$1' (see --help)" >&2; exit 2 ;;
   esac
   shift
@@ -71,7 +73,7 @@ for n in "${order[@]}"; do
   log=$build/fuzz_$n.log
   start=$(date +%s)
   status=ok
-  "$bin/fuzz_$n" -runs="$share" -max_len=4096 -reload=0 -rss_limit_mb=2048 -timeout=20 -artifact_prefix="$corpus/crash-$n-" \
+  "$bin/fuzz_$n" -runs="$share" -seed="$seed" -max_len=4096 -reload=0 -rss_limit_mb=2048 -timeout=20 -artifact_prefix="$corpus/crash-$n-" \
     -print_final_stats=1 "$corpus/$n" "$seeds/$n" >"$log" 2>&1 || status=failed
   count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -1)
   count=${count:-0}
