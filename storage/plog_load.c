@@ -374,10 +374,11 @@ static int trusted(struct plog *log, const struct plog_open_args *a)
     return check_times(log, seg);
 }
 
-static int rebuild_missing(struct plog *log)
+/* Of the first n segments. */
+static int rebuild_missing(struct plog *log, uint32_t n)
 {
     int rc = 0;
-    for (uint32_t i = 0; i < log->seg_n && rc == 0; i++) {
+    for (uint32_t i = 0; i < n && rc == 0; i++) {
         if (log->segs[i]->flags & SEG_NO_INDEX) {
             rc = segment_repair_index(log, log->segs[i], "it is missing");
         }
@@ -387,26 +388,28 @@ static int rebuild_missing(struct plog *log)
 
 /* ---- the whole ---- */
 
-/* Nothing of the log is left at or behind its start: begin anew there. */
+/* Nothing of the log is left at or behind its start: begin anew there. The new segment comes first,
+ * and is there to stay: its name is all that will keep the offsets from being given again. */
 static int start_over(struct plog *log)
 {
-    int rc = 0;
     if (log->seg_n && log->size) {
         log_warn(log->st->lg, "storage",
                  "log ends before its start: begun anew partition=%s end=%lld start=%lld",
                  log->name, (long long)log->end, (long long)log->start);
     }
-    while (log->seg_n && rc == 0) {
-        rc = plog_delete_segments(log, log->seg_n - 1, 1, "ends before the log start");
-    }
     struct segment *seg;
-    if (rc == 0) {
-        rc = segment_create(log, log->start, &seg);
-    }
+    int rc = segment_create(log, log->start, &seg);
     if (rc < 0) {
         return rc;
     }
     plog_add_segment(log, seg);
+    rc = plog_delete_segments(log, 0, log->seg_n - 1, "ends before the log start");
+    if (rc == 0 && log->start > 0) {
+        rc = plog_settle_names(log);
+    }
+    if (rc < 0) {
+        return rc;
+    }
     log->end = log->start;
     if (log->producers) {
         producer_state_clear(log->producers);
@@ -435,10 +438,12 @@ static int load_segments(struct plog *log, const struct plog_open_args *a, struc
     }
     rc = trusted(log, a);
     if (rc == 1) {
-        rc = rebuild_missing(log);
+        rc = rebuild_missing(log, log->seg_n);
     } else if (rc == 0) {
-        rc = plog_recover(log, a->clean ? plog_active(log)->base : log->recovery_point, em);
-        rc = rc == 0 ? rebuild_missing(log) : rc;
+        int64_t from = a->clean ? plog_active(log)->base : log->recovery_point;
+        /* The producers may have to be read from before that. */
+        rc = rebuild_missing(log, plog_segment_of(log, from));
+        rc = rc == 0 ? plog_recover(log, from, em) : rc;
         rc = rc == 0 ? plog_mend_first_epoch(log) : rc;
     }
     if (rc == 0 && log->end < log->start) {

@@ -19,12 +19,13 @@ bool node_ended(void *ctx)
     return !world_node_up(&nr->w) || nr->w.state == NODE_FAILED || nr->w.state == NODE_STOPPED;
 }
 
-/* A reason to end: the disk fails, or there is no room left for the metadata. */
+/* A reason to end: the disk fails, or it has no room for the metadata while the node starts. Once
+ * it runs, a full disk is none: no round writes as much metadata as its log's reserve holds. */
 static bool trouble(const struct node_run *nr, const struct node_mark *mark)
 {
     const struct sim_disk_stats *st = &nr->w.host->disk->stats;
     return st->eio != mark->eio ||
-           (st->nospace != mark->nospace && nr->w.node != NULL &&
+           (st->nospace != mark->nospace && nr->w.node != NULL && !nr->w.ran &&
             strstr(node_failure(nr->w.node), "__cluster_metadata-0") != NULL);
 }
 

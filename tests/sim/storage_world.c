@@ -424,6 +424,7 @@ static bool busy(struct sw *w)
 
 bool sw_stop(struct sw *w)
 {
+    uint64_t eio = w->host->disk->stats.eio;
     for (int i = 0; busy(w); i++) {
         if (!sw_turns(w, 10000)) {
             return false;
@@ -439,13 +440,14 @@ bool sw_stop(struct sw *w)
         run_fail(w->r, "after the stop: %s", why.text);
     }
     w->clean = w->result == 0;
+    w->disk_lost_bytes |= w->host->disk->stats.eio != eio;
     if (!w->clean && trouble(w) == before && !w->offline) {
         run_fail(w->r, "the stop failed without a fault: %s", err_text(w->result));
     }
     for (unsigned i = 0; i < w->parts_n; i++) {
         struct sw_part *p = &w->parts[i];
         p->required = w->disk_lost_bytes ? p->model.durable : p->model.end;
-        p->must_exist = p->created;
+        p->must_exist = w->disk_lost_bytes ? p->model.durable > 0 : p->created;
         if (p->open_end) {
             p->required = 0;
             p->must_exist = false;

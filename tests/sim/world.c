@@ -78,6 +78,7 @@ static void on_state(void *user, struct node *n, enum node_state state)
                                         "stopping", "stopped",  "failed"};
     struct world *w = user;
     w->state = state;
+    w->ran |= state == NODE_RUNNING;
     run_note(w->r, "node is %s%s%s", names[state], state == NODE_FAILED ? ": " : "",
              state == NODE_FAILED ? node_failure(n) : "");
 }
@@ -135,6 +136,7 @@ bool world_start_node(struct world *w)
     run_note(w->r, "the node is started (%llu)", (unsigned long long)++w->starts);
     w->proc = sim_proc_new(w->host);
     w->state = NODE_NEW;
+    w->ran = false;
     w->node = NULL;
     if (!sim_proc_run(w->proc, start_fn, w)) {
         w->died = true;

@@ -24,6 +24,7 @@ struct world {
     struct sim_proc *proc; /* NULL: the node is down */
     struct node *node;
     enum node_state state; /* as the node said */
+    bool ran;              /* it has been running since its start */
     unsigned shards;
     const char *config; /* server.properties, without what the world sets itself */
     struct errmsg em;

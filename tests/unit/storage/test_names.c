@@ -3,7 +3,9 @@
  * the way is the first one that fails once, then the power goes, with many a fate of what was not
  * flushed. The next start must find a log without holes that ends where it must:
  *   - what was flushed is still there up to its end, whatever the recovery point in the checkpoint;
- *   - a truncation that came to its end stays, one that did not leaves a front part. */
+ *   - a truncation that came to its end stays, one that did not leaves a front part;
+ *   - a log that began anew at its start offset does not fall back to offset 0;
+ *   - a missing index is made again before anything needs it. */
 #include "storage_rig.h"
 
 #include "sim/io_sim.h"
@@ -141,21 +143,26 @@ static void machine_init(struct machine *m, uint64_t seed, int64_t segment_bytes
     assert_true(home);
 }
 
-static void power_cycle(struct machine *m, int64_t recovery_point)
+static void open_unclean(struct machine *m, int64_t recovery_point, int64_t log_start)
 {
     struct errmsg em;
-    sim_host_power_loss(m->host);
-    sim_host_power_on(m->host);
     fault.at = 0;
     process_begin(m);
     const struct plog_open_args a = {.dir_path = "/d",
                                      .name = "t-0",
                                      .config = &m->config,
                                      .recovery_point = recovery_point,
+                                     .log_start = log_start,
                                      .high_watermark = INT64_MAX};
     if (plog_open(&m->st, &a, &m->log, &em) != 0) {
         fail_msg("%s", em.text);
     }
+}
+
+static void power_cycle(struct machine *m)
+{
+    sim_host_power_loss(m->host);
+    sim_host_power_on(m->host);
 }
 
 /* No hole from the start to the end. */
@@ -238,7 +245,8 @@ static bool one(const struct deed *d, unsigned at, uint64_t seed, bool old_point
     assert_true(rc == 0 || struck);
     fault.at = 1; /* what its flushes would still do */
     process_end(&m);
-    power_cycle(&m, old_point ? 0 : end);
+    power_cycle(&m);
+    open_unclean(&m, old_point ? 0 : end, 0);
     check_whole(m.log);
     assert_true(plog_end_offset(m.log) >= (d->least < 0 ? end : d->least));
     assert_true(struck || plog_end_offset(m.log) <= (d->most < 0 ? end : d->most));
@@ -282,12 +290,69 @@ static void truncation_leaves_a_front_part(void **state)
     each_operation(&(struct deed){cut_end, 2000, CUT_TO, CUT_TO});
 }
 
+/* All that was not deleted is lost, and the log begins anew at its start. The start is the base of
+ * a segment then, so checkpoints do not name it any more. */
+static void a_log_begun_anew_does_not_fall_back(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= FATES; seed++) {
+        struct machine m;
+        machine_init(&m, seed, seed % 2 ? 2000 : 1 << 20);
+        int64_t start = plog_end_offset(m.log) + 3;
+        process_end(&m);
+        open_unclean(&m, 0, start);
+        assert_int_equal(plog_end_offset(m.log), start);
+        assert_int_equal(plog_segment_count(m.log), 1);
+        assert_false(plog_start_needs_checkpoint(m.log));
+        intercept(m.io);
+        fault.at = 1; /* its flushes do nothing */
+        process_end(&m);
+        power_cycle(&m);
+        open_unclean(&m, start, 0);
+        assert_int_equal(plog_start_offset(m.log), start);
+        assert_int_equal(plog_end_offset(m.log), start);
+        process_end(&m);
+        sim_free(m.sim);
+    }
+}
+
+/* The producers' snapshots are gone, and so is an index in front of the recovery point: what has to
+ * be read again needs the index. */
+static void an_index_is_missing_where_producers_are_read(void **state)
+{
+    (void)state;
+    struct machine m;
+    machine_init(&m, 1, 2000);
+    int64_t end = plog_end_offset(m.log);
+    int64_t second = plog_segment_info(m.log, 1).base_offset;
+    unsigned segments = plog_segment_count(m.log);
+    char path[64];
+    for (unsigned i = 1; i < segments; i++) {
+        snprintf(path, sizeof path, "/d/t-0/%020lld.snapshot",
+                 (long long)plog_segment_info(m.log, i).base_offset);
+        assert_int_equal(io_unlink(m.io, path), 0);
+    }
+    snprintf(path, sizeof path, "/d/t-0/%020lld.index", (long long)second);
+    assert_int_equal(io_unlink(m.io, path), 0);
+    process_end(&m);
+    open_unclean(&m, end, second + 1);
+    assert_int_equal(plog_end_offset(m.log), end);
+    assert_int_equal(plog_start_offset(m.log), second + 1);
+    struct buf all = {0};
+    assert_true(rig_read_all(m.log, &all) > 0);
+    buf_free(&all);
+    process_end(&m);
+    sim_free(m.sim);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(retention_leaves_no_hole),
         cmocka_unit_test(a_log_that_retention_empties_keeps_its_end),
         cmocka_unit_test(truncation_leaves_a_front_part),
+        cmocka_unit_test(a_log_begun_anew_does_not_fall_back),
+        cmocka_unit_test(an_index_is_missing_where_producers_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
