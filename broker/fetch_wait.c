@@ -90,7 +90,7 @@ static void leg_watch(struct node_shard *home, struct fetch_leg *leg)
     for (uint32_t i = 0; i < leg->n; i++) {
         list_init(&leg->watches[i].node);
     }
-    if (watch_all(home, leg)) {
+    if (leg->recalled || watch_all(home, leg)) {
         wake(leg, home);
     } else {
         fetch_leg_drop(home, leg);
@@ -149,9 +149,12 @@ static void leg_run(struct node_shard *home, struct fetch_leg *leg)
     }
 }
 
-/* A leg that is parked here comes back now; one that was woken is on its way already. */
+/* A leg that is parked here comes back now; one that was woken is on its way already. One that is
+ * neither waits for our image, which the recall does not, and will come back instead of parking:
+ * nobody recalls it a second time. */
 static void leg_recall(struct node_shard *home, struct fetch_leg *leg)
 {
+    leg->recalled = true;
     if (leg->parked && !leg->woken) {
         wake(leg, home);
     }
@@ -196,6 +199,7 @@ static void send_leg(struct fetch_job *j, struct fetch_leg *leg, enum fetch_leg_
     leg->returning = false;
     leg->parked = false;
     leg->woken = false;
+    leg->recalled = false;
     leg->image_offset = image_version(j->ns);
     j->out++;
     if (leg->home == j->ns->index) {

@@ -93,6 +93,7 @@ struct fetch_leg {
     /* home */
     bool parked;
     bool woken;
+    bool recalled; /* perhaps before it was parked */
     bool returning;
     /* maker */
     bool away;

@@ -36,7 +36,9 @@ struct rig {
     struct log_dir *dirs[1];
     struct loader *loader;
     unsigned dirs_failed;
-    unsigned reports; /* of dir_assign */
+    unsigned reports;          /* of dir_assign */
+    bool late[RIG_SHARDS_MAX]; /* images reach this shard with rig_catch_up */
+    struct image_delta *missed[RIG_SHARDS_MAX];
 };
 
 /* ---- node.c's ---- */
@@ -59,9 +61,13 @@ int64_t image_version(const struct node_shard *ns)
 
 bool node_wait_image(struct node_shard *ns, struct msg *m, int64_t image_offset)
 {
-    UNUSED(m);
-    assert_true(image_version(ns) >= image_offset);
-    return false;
+    struct rig *r = CONTAINER_OF(ns->node, struct rig, node);
+    if (image_version(ns) >= image_offset) {
+        return false;
+    }
+    assert_non_null(r->missed[ns->index]); /* nobody else may be behind */
+    list_push_back(&ns->image_wait, &m->node);
+    return true;
 }
 
 void node_dir_failed(struct node_shard *ns, unsigned dir)
@@ -240,16 +246,41 @@ static void rig_record(struct rig *r, const struct proto_message *m, int16_t ver
     buf_free(&batch);
 }
 
+static void rig_apply(struct rig *r, unsigned shard, const struct image_delta *d)
+{
+    struct node_shard *ns = &r->ns[shard];
+    struct list *at;
+    partition_manager_apply(ns->partitions, d);
+    image_put(ns->image);
+    ns->image = image_get(d->image);
+    while ((at = list_pop_front(&ns->image_wait)) != NULL) {
+        rig_on_msg(ns->shard, LIST_ENTRY(at, struct msg, node));
+    }
+}
+
 static void rig_publish(struct rig *r)
 {
     struct image_delta *d;
     assert_true(loader_publish(r->loader, &d));
     for (unsigned i = 0; i < r->node.data_shards; i++) {
-        struct node_shard *ns = &r->ns[i];
-        partition_manager_apply(ns->partitions, d);
-        image_put(ns->image);
-        ns->image = image_get(d->image);
+        if (r->late[i]) {
+            assert_null(r->missed[i]);
+            r->missed[i] = image_delta_get(d);
+        } else {
+            rig_apply(r, i, d);
+        }
     }
+    image_delta_put(d);
+}
+
+/* The late shard learns what it has missed, and what waited there for it goes on. */
+static inline void rig_catch_up(struct rig *r, unsigned shard)
+{
+    struct image_delta *d = r->missed[shard];
+    assert_non_null(d);
+    r->missed[shard] = NULL;
+    r->late[shard] = false;
+    rig_apply(r, shard, d);
     image_delta_put(d);
 }
 

@@ -330,6 +330,42 @@ static void what_ends_a_wait(void **state)
     }
 }
 
+/* The home shard is behind with its image when the fetch is parked there: the message waits for the
+ * image, and what recalls it (its time is over, or its connection is gone) overtakes it. */
+static void recalled_before_it_is_parked(void **state)
+{
+    UNUSED(state);
+    for (int how = 0; how < 2; how++) {
+        struct world *w = MEM_NEW(struct world);
+        struct read_job *rj = &w->jobs[0];
+        rig_open(&w->r, 2, NULL);
+        rig_topic(&w->r, 0, PARTS, NULL, NULL);
+        one_job(w, rj, 0, 1);
+        rj->j.max_wait_ms = how == 0 ? 40 : 10000;
+        rj->j.done = answered_without_checks;
+        rig_turn(&w->r); /* the reading, with the image that both know */
+        w->r.late[1] = true;
+        rig_topic(&w->r, 1, PARTS, NULL, NULL);
+        rig_run(&w->r, 20);
+        assert_false(list_empty(&w->r.ns[1].image_wait));
+        if (how == 1) {
+            fetch_job_cancel(&rj->j);
+        }
+        rig_run(&w->r, 60);
+        assert_true(rj->running); /* its leg is still away */
+        rig_catch_up(&w->r, 1);
+        for (int64_t end = rig_now(&w->r) + 10; rj->running;) {
+            rig_turn(&w->r);
+            assert_true(rig_now(&w->r) < end);
+        }
+        assert_int_equal(rj->items[0].error, KE_NONE);
+        assert_true(list_empty(&rig_partition(&w->r, 0, 1)->watches));
+        end(rj);
+        rig_shut(&w->r);
+        mem_free(w);
+    }
+}
+
 /* The bytes of an answer that is still being sent stay readable when their topic is deleted. */
 static void leases_outlive_the_partition(void **state)
 {
@@ -369,6 +405,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_jobs),
         cmocka_unit_test(what_ends_a_wait),
+        cmocka_unit_test(recalled_before_it_is_parked),
         cmocka_unit_test(leases_outlive_the_partition),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
