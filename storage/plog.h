@@ -33,6 +33,7 @@ enum segment_flags {
     SEG_PADDED = 64,      /* .index and .timeindex have their full size on the disk */
     SEG_HAS_TXN = 128,    /* there is a .txnindex */
     SEG_NO_INDEX = 256,   /* loading: .index or .timeindex is missing */
+    SEG_TIME_OWED = 512,  /* largest_ts has no time entry yet, and there is no tail that knows */
 };
 
 /* largest_ts of a segment without timestamps. */

@@ -24,7 +24,7 @@ static int seal_active(struct plog *log)
 {
     struct segment *seg = plog_active(log);
     struct log_tail *t;
-    if (log->tail == NULL && (seg->flags & SEG_PADDED) == 0) {
+    if (log->tail == NULL && (seg->flags & (SEG_PADDED | SEG_TIME_OWED)) == 0) {
         return 0;
     }
     int rc = plog_tail(log, &t);

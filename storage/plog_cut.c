@@ -184,7 +184,8 @@ static int cut_indexes(struct plog *log, struct segment *seg, uint64_t size, int
     return rc;
 }
 
-/* The largest timestamp of what is left: the last time entry has it up to the last index entry. */
+/* The largest timestamp of what is left: the last time entry has it up to the last index entry. The
+ * entry that has it altogether may have been cut off. */
 static int find_largest(struct plog *log, struct segment *seg)
 {
     struct index_entry e;
@@ -210,10 +211,12 @@ static int find_largest(struct plog *log, struct segment *seg)
         return rc;
     }
     batch_scan_init(&s, f, e.pos < seg->size ? e.pos : seg->size, seg->size, window, sizeof window);
+    seg->flags &= ~(uint32_t)SEG_TIME_OWED;
     while ((rc = batch_scan_next(&s, &h)) == 1) {
         if (h.max_timestamp > seg->largest_ts) {
             seg->largest_ts = h.max_timestamp;
             seg->largest_ts_offset = batch_last_offset(&h);
+            seg->flags |= SEG_TIME_OWED;
         }
     }
     if (rc == ERR_CORRUPT || rc == ERR_TRUNCATED) {

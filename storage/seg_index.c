@@ -403,9 +403,16 @@ int plog_tail(struct plog *log, struct log_tail **out)
         return 0;
     }
     int64_t first_ts = 0;
+    struct time_entry last = {.timestamp = NO_TIMESTAMP};
     int rc = segment_index_load(log, seg);
     if (rc == 0) {
         rc = segment_time_load(log, seg);
+    }
+    if (rc == 0 && seg->time_n > 0) {
+        last.timestamp = seg->largest_ts; /* as it was loaded */
+        if (seg->flags & SEG_TIME_OWED) {
+            rc = segment_time_get(log, seg, seg->time_n - 1, &last);
+        }
     }
     if (rc == 0) {
         rc = first_timestamp(log, seg, &first_ts);
@@ -422,8 +429,8 @@ int plog_tail(struct plog *log, struct log_tail **out)
     t->jitter_ms = draw_jitter(log);
     t->index_done = seg->index_n;
     t->time_done = seg->time_n;
-    /* What load found last is the last entry: nothing larger can have been noted since. */
-    t->last_time = seg->time_n ? seg->largest_ts : NO_TIMESTAMP;
+    t->last_time = last.timestamp;
+    seg->flags &= ~(uint32_t)SEG_TIME_OWED;
     t->behind_pos = seg->size;
     t->hot_pos[0] = t->hot_pos[1] = seg->size;
     t->hot_mark[0] = t->hot_mark[1] = log->st->appended;

@@ -234,6 +234,9 @@ static bool op_append_bad(struct sw *w)
     batch_build(r, &j->bytes[0], &as, sequence, records, sim_host_wall_ms(w->host));
     j->batch[0] = (struct plog_batch){.data = j->bytes[0].data, .len = (uint32_t)j->bytes[0].len};
     j->n = 1;
+    if (j->batch[0].len > (uint64_t)p->config.segment_bytes) {
+        want = PLOG_TOO_LARGE; /* first of all */
+    }
     if (!sw_within(w, append_fn)) {
         return false;
     }

@@ -252,12 +252,61 @@ static void facts(void **state)
     rig_free(&r);
 }
 
+static int64_t max_timestamp(struct plog *log)
+{
+    struct plog_time_offset t;
+    assert_int_equal(plog_offset_of_max_timestamp(log, &t), 0);
+    return t.timestamp;
+}
+
+/* The time entry of the largest timestamp went with what was cut off: another one takes its place,
+ * when the log stops or rolls. */
+static void largest_timestamp_after_a_cut(void **state)
+{
+    struct rig r;
+    const struct rig_batch early = {.records = 1, .time = RIG_TIME, .value = 10};
+    (void)state;
+    rig_init(&r);
+    struct plog *log = rig_create(&r, "t-0");
+    rig_fill(log, 24, 5, 100); /* 120 records */
+    rig_until(&r, !plog_busy(log));
+    assert_int_equal(plog_close_clean(log), 0);
+    plog_close(log);
+
+    log = rig_open(&r, "t-0", true);
+    assert_int_equal(max_timestamp(log), RIG_TIME + 119);
+    assert_int_equal(plog_truncate_to(log, 110), 0);
+    assert_int_equal(max_timestamp(log), RIG_TIME + 109);
+    rig_until(&r, !plog_busy(log));
+    assert_int_equal(plog_close_clean(log), 0);
+    plog_close(log);
+
+    log = rig_open(&r, "t-0", true);
+    assert_int_equal(max_timestamp(log), RIG_TIME + 109);
+    assert_int_equal(plog_truncate_to(log, 100), 0);
+    assert_int_equal(rig_append(log, &early).result, PLOG_APPENDED);
+    assert_int_equal(plog_roll(log), 0);
+    rig_until(&r, !plog_busy(log));
+    assert_int_equal(plog_close_clean(log), 0);
+    plog_close(log);
+
+    log = rig_open(&r, "t-0", true);
+    assert_int_equal(plog_segment_count(log), 2);
+    assert_int_equal(max_timestamp(log), RIG_TIME + 99);
+    plog_close(log);
+    rig_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(create_append_read), cmocka_unit_test(reopen_clean),
-        cmocka_unit_test(reopen_unclean),     cmocka_unit_test(torn_tail),
-        cmocka_unit_test(group_commit),       cmocka_unit_test(facts),
+        cmocka_unit_test(create_append_read),
+        cmocka_unit_test(reopen_clean),
+        cmocka_unit_test(reopen_unclean),
+        cmocka_unit_test(torn_tail),
+        cmocka_unit_test(group_commit),
+        cmocka_unit_test(facts),
+        cmocka_unit_test(largest_timestamp_after_a_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
