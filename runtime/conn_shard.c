@@ -151,10 +151,12 @@ void conn_expiry_plan(struct conn_shard *cs, int64_t at_ms)
 }
 
 /* Nothing goes on here but waiting for the peer: for a request, or for it to take its answers.
- * (What is dirty has something to do yet: an answer given in this very turn, perhaps.) */
+ * A peer that has closed its side is most likely gone: its requests, of which one may never be
+ * answered, keep the connection no longer than that. (What is dirty has something to do yet: an
+ * answer given in this very turn, perhaps.) */
 static bool waits_for_peer(const struct conn_priv *c)
 {
-    return !c->is_starved && (c->reqs_n == 0 || c->out_bytes > 0) && c->cold == NULL &&
+    return !c->is_starved && (c->reqs_n == 0 || c->out_bytes > 0 || c->eof) && c->cold == NULL &&
            list_empty(&c->dirty);
 }
 

@@ -141,6 +141,25 @@ static void an_idle_connection_is_closed(void **state)
     client_close(&busy);
 }
 
+/* Requests that nobody answers (a fetch that may wait for weeks) do not keep the connection of a
+ * peer that has hung up. */
+static void a_peer_that_is_gone_is_not_kept_by_its_requests(void **state)
+{
+    struct rig *r = *state;
+    struct client c;
+    int64_t begun;
+    r->limits.idle_ms = 60;
+    c = client_open(r);
+    client_say(&c, "x");
+    rig_until(r, rig_parked(r) == 1);
+    begun = now_ms(r);
+    client_close(&c);
+    rig_until(r, r->closed == 1 && r->canceled == 1);
+    assert_true(now_ms(r) - begun >= 50);
+    park_ok(rig_first(r));
+    assert_int_equal(r->lines, 0);
+}
+
 /* The shard was away for longer than the time-out: what is in the socket by then counts. */
 static void a_late_shard_blames_nobody(void **state)
 {
@@ -620,6 +639,7 @@ int main(void)
         RIG_CASE(a_frame_that_goes_on_is_waited_for),
         RIG_CASE(what_we_do_not_read_is_not_on_the_clock),
         RIG_CASE(an_idle_connection_is_closed),
+        RIG_CASE(a_peer_that_is_gone_is_not_kept_by_its_requests),
         RIG_CASE(a_late_shard_blames_nobody),
         RIG_CASE(an_answer_is_sent_before_idleness_counts),
         RIG_CASE(an_idle_shard_gives_back_and_sleeps),
