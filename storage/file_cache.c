@@ -103,6 +103,7 @@ int file_cache_get(struct file_cache *fc, struct cached_file **slot, const char 
 struct file_lease file_lease_take(struct cached_file *cf)
 {
     cf->leases++;
+    cf->cache->lent++;
     return (struct file_lease){cf};
 }
 
@@ -113,7 +114,8 @@ void file_lease_release(struct file_lease *lease)
         return;
     }
     lease->cf = NULL;
-    ASSERT(cf->leases > 0);
+    ASSERT(cf->leases > 0 && cf->cache->lent > 0);
+    cf->cache->lent--;
     if (--cf->leases == 0 && cf->slot == NULL) {
         close_file(cf);
     }

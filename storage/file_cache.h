@@ -34,6 +34,7 @@ struct file_cache {
     struct list lru; /* oldest first */
     uint32_t count;  /* open files, dropped but lent ones included */
     uint32_t limit;
+    uint32_t lent;  /* leases that are out, over all files */
     uint64_t opens; /* counters */
     uint64_t evictions;
 };

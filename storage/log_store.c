@@ -190,7 +190,7 @@ int64_t log_store_tick(struct log_store *st)
 
 bool log_store_busy(const struct log_store *st)
 {
-    return st->flushes > 0 || st->unlinking != NULL;
+    return st->flushes > 0 || st->unlinking != NULL || st->files.lent > 0;
 }
 
 void log_store_free(struct log_store *st)
