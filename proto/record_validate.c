@@ -402,3 +402,10 @@ int batch_first_is_transactional(struct bytes records)
     return batch.data[BATCH_AT_MAGIC] == BATCH_MAGIC &&
            (load_be16(batch.data + BATCH_AT_ATTRIBUTES) & BATCH_TRANSACTIONAL) != 0;
 }
+
+bool batch_first_has_producer(struct bytes records)
+{
+    struct bytes batch;
+    return batch_next(&records, &batch) > 0 && batch.len >= BATCH_HEADER_SIZE &&
+           (int64_t)load_be64(batch.data + BATCH_AT_PRODUCER_ID) != BATCH_NO_PRODUCER_ID;
+}

@@ -75,5 +75,7 @@ struct bytes batch_record_error_text(const struct batch_rules *rules,
  * partition of the request. ERR_RANGE: the same with KE_UNKNOWN_SERVER_ERROR. Ask for every
  * partition in order; the first answer that is not 0 is final. */
 int batch_first_is_transactional(struct bytes records);
+/* Does the first batch name a producer? No also where it ends before it could. */
+bool batch_first_has_producer(struct bytes records);
 
 #endif

@@ -284,7 +284,7 @@ static bool is_unverified(const struct produce *p, const struct part *part)
 {
     return !bytes_is_null(p->q->transactional_id) && !part->verdict.in_request &&
            batch_first_is_transactional(part->records) > 0 &&
-           (int64_t)load_be64(part->records.data + BATCH_AT_PRODUCER_ID) != BATCH_NO_PRODUCER_ID;
+           batch_first_has_producer(part->records);
 }
 
 static void refuse_part(struct part *part, int16_t code, const char *message)

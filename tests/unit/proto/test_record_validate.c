@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/assert.h"
+#include "base/mem.h"
 #include "proto/record_validate.h"
 #include "proto_errors.h"
 
@@ -255,6 +256,29 @@ static void a_broken_batch_tells_no_record_errors(void **state)
     buf_free(&b);
 }
 
+/* A frame may say that it is a batch of magic 2, and a transactional one, and end before the rest
+ * of such a header: nothing behind its end is read. */
+static void a_header_that_is_cut_off_has_no_producer(void **state)
+{
+    (void)state;
+    static const int64_t times[3] = {NOW, NOW, NOW};
+    struct buf b = {0};
+    make_batch(&b, CODEC_NONE, times);
+    store_be16(b.data + BATCH_AT_ATTRIBUTES, BATCH_TRANSACTIONAL);
+    assert_false(batch_first_has_producer(buf_bytes(&b)));
+    store_be64(b.data + BATCH_AT_PRODUCER_ID, 7);
+    assert_true(batch_first_has_producer(buf_bytes(&b)));
+    for (size_t len = BATCH_LOG_OVERHEAD + BATCH_LENGTH_LEAST; len < BATCH_HEADER_SIZE; len++) {
+        uint8_t *cut = mem_alloc(len); /* to the byte: what is read behind it is noticed */
+        memcpy(cut, b.data, len);
+        store_be32(cut + BATCH_AT_LENGTH, (uint32_t)len - BATCH_LOG_OVERHEAD);
+        assert_int_equal(batch_first_is_transactional(bytes_of(cut, len)), 1);
+        assert_false(batch_first_has_producer(bytes_of(cut, len)));
+        mem_free(cut);
+    }
+    buf_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +289,7 @@ int main(void)
         cmocka_unit_test(refused_bytes_stay_as_they_were),
         cmocka_unit_test(size_and_number_of_batches),
         cmocka_unit_test(a_broken_batch_tells_no_record_errors),
+        cmocka_unit_test(a_header_that_is_cut_off_has_no_producer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
