@@ -10,15 +10,15 @@ data=$root/millrace-data port=9092
 refuse() { echo "deploy/run.sh: $1" >&2; exit "${2:-1}"; }
 while [ $# -gt 0 ]; do
   case $1 in
-    --data) data=$(realpath -m -- "${2:?--data needs a folder}"); shift 2 ;;
-    --port) port=${2:?--port needs a number}; shift 2 ;;
+    --data) [ -n "${2:-}" ] || refuse "--data needs a folder" 2; data=$(realpath -m -- "$2"); shift 2 ;;
+    --port) port=${2:-}; shift $(($# > 1 ? 2 : 1)) ;;
     --help | -h) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
     *) refuse "unknown option '$1'; see --help" 2 ;;
   esac
 done
 
 # What can be said before the build is said before it; the node itself refuses the same, and more.
-[[ $port =~ ^[1-9][0-9]{0,4}$ ]] && [ "$port" -le 65534 ] || refuse "--port $port: it is a number from 1 to 65534" 2
+[[ $port =~ ^[1-9][0-9]{0,4}$ ]] && [ "$port" -le 65534 ] || refuse "--port '$port': it is a number from 1 to 65534" 2
 for p in "$port" $((port + 1)); do
   ! (exec 3<>"/dev/tcp/127.0.0.1/$p") 2>/dev/null || refuse "port $p is in use on this machine; name another with --port N (N and N + 1 must be free)"
 done

@@ -18,6 +18,12 @@ static void usage(FILE *out)
     fprintf(out, "  %-20s %s\n", "version", "says which version this is");
 }
 
+static int no_tool(const char *name)
+{
+    fprintf(stderr, "millrace: there is no tool \"%s\"; `millrace help` lists them.\n", name);
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
     const struct tool *t = argc > 0 ? tool_find_kafka(argv[0]) : NULL;
@@ -34,18 +40,14 @@ int main(int argc, char **argv)
         return 0;
     }
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
-        t = argc > 2 ? tool_find(argv[2]) : NULL;
-        if (t) {
-            char *help[] = {argv[2], "--help", NULL};
-            return t->run(2, help);
+        if (argc < 3) {
+            usage(stdout);
+            return 0;
         }
-        usage(stdout);
-        return 0;
+        t = tool_find(argv[2]);
+        char *help[] = {argv[2], "--help", NULL};
+        return t ? t->run(2, help) : no_tool(argv[2]);
     }
     t = tool_find(name);
-    if (t == NULL) {
-        fprintf(stderr, "millrace: there is no tool \"%s\"; `millrace help` lists them.\n", name);
-        return 1;
-    }
-    return t->run(argc - 1, argv + 1);
+    return t ? t->run(argc - 1, argv + 1) : no_tool(name);
 }

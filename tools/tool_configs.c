@@ -1,6 +1,6 @@
-/* millrace configs: show and change settings of topics, brokers, groups and client metrics, with
- * the options and output of kafka-configs.sh. Settings of users, clients and addresses (quotas,
- * SCRAM) are refused in a sentence until they are served. */
+/* millrace configs: show and change settings of topics, brokers, their loggers, groups and client
+ * metrics, with the options and output of kafka-configs.sh. Settings of users, clients and
+ * addresses (quotas, SCRAM) are refused in a sentence until they are served. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,8 @@ static const struct arg_def defs[] = {
     {"command-config", ARG_VALUE, "FILE", "Client settings in a properties file."},
     {"describe", ARG_FLAG, NULL, "Show settings."},
     {"alter", ARG_FLAG, NULL, "Change settings."},
-    {"entity-type", ARG_VALUE, "TYPE", "topics, brokers, groups or client-metrics."},
+    {"entity-type", ARG_VALUE, "TYPE",
+     "topics, brokers, broker-loggers, groups or client-metrics."},
     {"entity-name", ARG_VALUE, "NAME", "The topic, broker id, group or metrics subscription."},
     {"entity-default", ARG_FLAG, NULL, "The defaults of all brokers."},
     {"topic", ARG_VALUE, "NAME", "Short for --entity-type topics --entity-name NAME."},
@@ -47,7 +48,9 @@ static const struct args_spec spec = {
         "retention.ms=3600000,cleanup.policy=[compact,delete]\n"
         "  millrace configs --bootstrap-server localhost:9092 --alter --topic orders "
         "--delete-config retention.ms\n"
-        "  millrace configs --bootstrap-server localhost:9092 --describe --broker-defaults\n",
+        "  millrace configs --bootstrap-server localhost:9092 --describe --broker-defaults\n"
+        "  millrace configs --bootstrap-server localhost:9092 --alter --entity-type broker-loggers "
+        "--entity-name 1 --add-config root=DEBUG\n",
     .defs = defs,
     .n = sizeof defs / sizeof defs[0],
 };
@@ -55,11 +58,18 @@ static const struct args_spec spec = {
 #define result_config  struct describe_configs_response_describe_configs_resource_result
 #define request_config struct incremental_alter_configs_request_alterable_config
 
-enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, RESOURCE_METRICS = 16, RESOURCE_GROUP = 32 };
+enum {
+    RESOURCE_TOPIC = 2,
+    RESOURCE_BROKER = 4,
+    RESOURCE_LOGGER = 8,
+    RESOURCE_METRICS = 16,
+    RESOURCE_GROUP = 32
+};
 enum {
     SOURCE_TOPIC = 1,
     SOURCE_BROKER = 2,
     SOURCE_BROKER_DEFAULT = 3,
+    SOURCE_LOGGER = 6,
     SOURCE_METRICS = 7,
     SOURCE_GROUP = 8
 };
@@ -75,9 +85,16 @@ struct entity_type {
 static const struct entity_type entity_types[] = {
     {"topics", "topic", RESOURCE_TOPIC, SOURCE_TOPIC},
     {"brokers", "broker", RESOURCE_BROKER, SOURCE_BROKER},
+    {"broker-loggers", "broker-logger", RESOURCE_LOGGER, SOURCE_LOGGER},
     {"groups", "group", RESOURCE_GROUP, SOURCE_GROUP},
     {"client-metrics", "client-metric", RESOURCE_METRICS, SOURCE_METRICS},
 };
+
+/* Does the name of such an entity say which broker has to be asked? */
+static bool is_of_broker(const struct entity_type *t)
+{
+    return t->resource == RESOURCE_BROKER || t->resource == RESOURCE_LOGGER;
+}
 
 struct entity {
     const struct entity_type *type;
@@ -97,18 +114,18 @@ static const struct entity_type *type_named(const struct args *a, const char *pl
             return &entity_types[i];
         }
     }
-    static const char *const later[] = {"users", "clients", "ips", "broker-loggers"};
+    static const char *const later[] = {"users", "clients", "ips"};
     for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
         if (strcmp(later[i], plural) == 0) {
             args_fail(a,
-                      "Entity type %s is not served yet; served are topics, brokers, groups and "
-                      "client-metrics",
+                      "Entity type %s is not served yet; served are topics, brokers, "
+                      "broker-loggers, groups and client-metrics",
                       plural);
         }
     }
     args_fail(a,
-              "Invalid entity type %s, the entity type must be one of topics, brokers, groups, "
-              "client-metrics",
+              "Invalid entity type %s, the entity type must be one of topics, brokers, "
+              "broker-loggers, groups, client-metrics",
               plural);
 }
 
@@ -140,10 +157,14 @@ static struct entity read_entity(const struct args *a)
     if (e.name && *e.name == 0 && e.type->resource != RESOURCE_BROKER) {
         args_fail(a, "Only brokers have a default entity; give %s a name", e.type->plural);
     }
-    if (e.name && *e.name && e.type->resource == RESOURCE_BROKER &&
+    if (e.name && *e.name && is_of_broker(e.type) &&
         strspn(e.name, "0123456789") != strlen(e.name)) {
-        args_fail(a, "The entity name for brokers must be a valid integer broker id, found: %s",
-                  e.name);
+        args_fail(a, "The entity name for %s must be a valid integer broker id, found: %s",
+                  e.type->plural, e.name);
+    }
+    if (e.name == NULL && e.type->resource == RESOURCE_LOGGER) {
+        args_fail(a, "An entity name must be specified with %s of broker-loggers",
+                  args_has(a, "alter") ? "--alter" : "--describe");
     }
     return e;
 }
@@ -207,7 +228,7 @@ static int describe_one(struct client *c, const struct args *a, const struct ent
     req.resources[0].configuration_keys_n = -1;
     req.include_synonyms = true;
     struct describe_configs_response *resp;
-    int32_t node = type->resource == RESOURCE_BROKER && !is_default ? atoi(name) : CLIENT_ANY;
+    int32_t node = is_of_broker(type) && !is_default ? atoi(name) : CLIENT_ANY;
     if (client_call(c, node, API_DESCRIBE_CONFIGS, &req, (void **)&resp, NULL)) {
         return fail(c->error.text);
     }
@@ -243,7 +264,7 @@ static bool exists(const struct client *c, const struct entity *e)
             return true;
         }
     }
-    for (int32_t i = 0; e->type->resource == RESOURCE_BROKER && i < m->brokers_n; i++) {
+    for (int32_t i = 0; is_of_broker(e->type) && i < m->brokers_n; i++) {
         if (m->brokers[i].node_id == atoi(e->name)) {
             return true;
         }
@@ -396,7 +417,7 @@ static int alter(struct client *c, const struct args *a, const struct entity *e)
     req.resources[0].configs = ch.v;
     req.resources[0].configs_n = ch.n;
     struct incremental_alter_configs_response *resp;
-    int32_t node = e->type->resource == RESOURCE_BROKER && *e->name ? atoi(e->name) : CLIENT_ANY;
+    int32_t node = is_of_broker(e->type) && *e->name ? atoi(e->name) : CLIENT_ANY;
     if (client_call(c, node, API_INCREMENTAL_ALTER_CONFIGS, &req, (void **)&resp, NULL)) {
         return fail(c->error.text);
     }

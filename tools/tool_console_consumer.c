@@ -271,23 +271,25 @@ static int64_t start_offset(const struct args *a)
     return v;
 }
 
-/* Partitions of the topic; waits for a topic that is being made. 0 on failure (said). */
-static int32_t count_partitions(rd_kafka_t *rk, const char *topic)
+/* Every partition of the topic from its start offset; waits for a topic that is being made. */
+static rd_kafka_resp_err_t add_partitions(rd_kafka_t *rk, const struct args *a, const char *topic,
+                                          rd_kafka_topic_partition_list_t *list)
 {
     rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
     const struct rd_kafka_metadata *md = NULL;
     rd_kafka_resp_err_t err = rd_kafka_metadata(rk, 0, rkt, &md, 10000);
-    int32_t n = 0;
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         err = md->topic_cnt == 1 ? md->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-        n = err ? 0 : md->topics[0].partition_cnt;
+        for (int32_t i = 0; err == 0 && i < md->topics[0].partition_cnt; i++) {
+            rd_kafka_topic_partition_list_add(list, topic, i)->offset = start_offset(a);
+        }
+        if (err == 0 && list->cnt == 0) {
+            err = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        }
         rd_kafka_metadata_destroy(md);
     }
-    if (n == 0) {
-        fprintf(stderr, "Topic %s: %s\n", topic, rd_kafka_err2str(err));
-    }
     rd_kafka_topic_destroy(rkt);
-    return n;
+    return err;
 }
 
 static int begin(rd_kafka_t *rk, const struct args *a)
@@ -305,15 +307,13 @@ static int begin(rd_kafka_t *rk, const struct args *a)
         rd_kafka_topic_partition_list_add(list, topic ? topic : pattern, RD_KAFKA_PARTITION_UA);
         err = rd_kafka_subscribe(rk, list);
     } else {
-        int32_t n = count_partitions(rk, topic);
-        for (int32_t i = 0; i < n; i++) {
-            rd_kafka_topic_partition_list_add(list, topic, i)->offset = start_offset(a);
-        }
-        err = n ? rd_kafka_assign(rk, list) : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        err = add_partitions(rk, a, topic, list);
+        err = err ? err : rd_kafka_assign(rk, list);
     }
     rd_kafka_topic_partition_list_destroy(list);
     if (err) {
-        fprintf(stderr, "Cannot read: %s\n", rd_kafka_err2str(err));
+        fprintf(stderr, "Cannot read %s: %s\n", topic ? topic : args_get(a, "include", ""),
+                rd_kafka_err2str(err));
     }
     return err ? 1 : 0;
 }

@@ -418,9 +418,13 @@ static int info(int argc, char **argv)
 
 /* ---- random-uuid ---- */
 
-static int random_uuid(int argc)
+static int random_uuid(int argc, char **argv)
 {
     char text[UUID_TEXT];
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        fputs(usage, stdout);
+        return 0;
+    }
     if (argc > 1) {
         fprintf(stderr, "millrace storage: random-uuid takes no options\n");
         return 1;
@@ -452,7 +456,7 @@ int tool_storage(int argc, char **argv)
         return info(argc - 1, argv + 1);
     }
     if (what && strcmp(what, "random-uuid") == 0) {
-        return random_uuid(argc - 1);
+        return random_uuid(argc - 1, argv + 1);
     }
     fprintf(stderr, "millrace storage: %s\n",
             what ? "the command is one of format, info, random-uuid"

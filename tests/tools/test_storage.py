@@ -163,6 +163,7 @@ def test_wrong_commands(place):
                  ('format', '-t', CLUSTER, '-c', '/none/such'), ('format', '-t', '', '-c', place.file)):
         status, out, err = millrace('storage', *args)
         assert (status, out) == (1, '') and len(err.strip().splitlines()) <= 2, args
+    assert millrace('storage', 'random-uuid', '--help') == millrace('storage', '--help')
     ids = [millrace('storage', 'random-uuid')[1].strip() for _ in range(20)]
     assert len(set(ids)) == 20 and all(re.fullmatch(r'[\w][\w-]{21}', i) for i in ids)
 

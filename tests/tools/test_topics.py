@@ -34,6 +34,21 @@ def test_bad_requests_are_one_sentence(node):
     assert millrace('topics', '--list')[0] == 1
     assert millrace('topics', '--bootstrap-server', '127.0.0.1:1', '--list')[0] == 1
 
+    status, out, err = tool(node, 'console-consumer', '--topic', 'nowhere', '--timeout-ms', '1000')
+    assert (status, out, err) == (1, '', 'Cannot read nowhere: Broker: Unknown topic or partition\n')
+
+
+def test_help_of_a_tool():
+    assert millrace('help', 'topics') == millrace('topics', '--help')
+    status, out, err = millrace('help', 'tpics')
+    assert (status, out) == (1, '') and '"tpics"' in err and len(err.splitlines()) == 1
+
+
+def test_a_server_that_is_not_there():
+    status, out, err = millrace('console-consumer', '--bootstrap-server', '127.0.0.1:1', '--topic', 'a', '--timeout-ms', '1000')
+    said = [line for line in err.splitlines() if not line.startswith('%')]  # the others are librdkafka's
+    assert (status, out) == (1, '') and said == ['Cannot read a: Local: Broker transport failure']
+
 
 def test_configs(node):
     tool(node, 'topics', '--create', '--topic', 'c')
