@@ -184,24 +184,25 @@ static int cut_indexes(struct plog *log, struct segment *seg, uint64_t size, int
     return rc;
 }
 
-/* The largest timestamp of what is left: the last time entry has it up to the last index entry. The
- * entry that has it altogether may have been cut off. */
+/* The largest timestamp of what is left: the last time entry has it up to its own batch. The entry
+ * that has it altogether may have been cut off, or be lost on a full disk. */
 static int find_largest(struct plog *log, struct segment *seg)
 {
-    struct index_entry e;
+    struct index_entry e = {.offset = seg->base, .pos = 0};
     struct time_entry t;
     struct batch_scan s;
     struct batch_header h;
     struct io_file *f;
     uint8_t window[WINDOW];
+    int rc = 0;
     seg->largest_ts = NO_TIMESTAMP;
     seg->largest_ts_offset = seg->base;
-    int rc = segment_index_floor(log, seg, INT64_MAX, &e);
-    if (rc == 0 && seg->time_n > 0) {
+    if (seg->time_n > 0) {
         rc = segment_time_get(log, seg, seg->time_n - 1, &t);
         if (rc == 0) {
             seg->largest_ts = t.timestamp;
             seg->largest_ts_offset = t.offset;
+            rc = segment_index_floor(log, seg, t.offset, &e);
         }
     }
     if (rc == 0) {

@@ -147,6 +147,7 @@ int segment_cut_reserve(struct plog *log, struct segment *seg)
 
 void segment_undo_create(struct plog *log, struct segment *seg)
 {
+    log->dir_dirty = true; /* as in segment_create */
     for (int i = 0; i < SEG_TXN; i++) {
         io_unlink(log->st->io, segment_path(log, seg, (enum segment_file)i));
     }

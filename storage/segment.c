@@ -112,6 +112,7 @@ int segment_create(struct plog *log, int64_t base, struct segment **out)
         *out = seg;
         return 0;
     }
+    log->dir_dirty = true; /* an empty segment that comes back would hide what is appended now */
     segment_drop_files(seg);
     while (made-- > 0) {
         io_unlink(log->st->io, segment_path(log, seg, kinds[made]));

@@ -5,7 +5,8 @@
  *   - what was flushed is still there up to its end, whatever the recovery point in the checkpoint;
  *   - a truncation that came to its end stays, one that did not leaves a front part;
  *   - a log that began anew at its start offset does not fall back to offset 0;
- *   - a missing index is made again before anything needs it. */
+ *   - a missing index is made again before anything needs it;
+ *   - a segment that a full disk did not let be made does not come back. */
 #include "storage_rig.h"
 
 #include "sim/io_sim.h"
@@ -19,11 +20,18 @@ static struct {
     struct io_ops ops;
     unsigned at; /* 0: none */
     unsigned seen;
+    bool no_times; /* no space for a time index */
 } fault;
 
 static bool fails(void)
 {
     return fault.at != 0 && ++fault.seen >= fault.at;
+}
+
+static int f_open(struct io *io, const char *path, unsigned flags, struct io_file **out)
+{
+    bool none = fault.no_times && (flags & IO_OPEN_CREATE) && strstr(path, ".timeindex");
+    return none ? ERR_NOSPACE : fault.real->open(io, path, flags, out);
 }
 
 static int f_rename(struct io *io, const char *from, const char *to)
@@ -50,6 +58,7 @@ static void intercept(struct io *io)
 {
     fault.real = io->ops;
     fault.ops = *io->ops;
+    fault.ops.open = f_open;
     fault.ops.rename = f_rename;
     fault.ops.truncate = f_truncate;
     fault.ops.fsync = f_fsync;
@@ -345,6 +354,37 @@ static void an_index_is_missing_where_producers_are_read(void **state)
     sim_free(m.sim);
 }
 
+/* A segment that could not be made: its files must not come back when batches have taken its place.
+ */
+static void a_segment_that_was_not_made_does_not_come_back(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= FATES; seed++) {
+        struct machine m;
+        machine_init(&m, seed, 1 << 20);
+        intercept(m.io);
+        fault.no_times = true;
+        assert_int_equal(plog_roll(m.log), ERR_NOSPACE);
+        fault.no_times = false;
+        rig_fill(m.log, 3, RECORDS, 100);
+        int64_t end = plog_end_offset(m.log);
+        struct plog_flush f;
+        bool home = false;
+        plog_flush_start(m.log, &f, flushed, &home);
+        turn_until_idle(&m);
+        assert_true(home);
+        fault.seen = 0;
+        fault.at = 1;
+        process_end(&m);
+        power_cycle(&m);
+        open_unclean(&m, end, 0);
+        check_whole(m.log);
+        assert_int_equal(plog_end_offset(m.log), end);
+        process_end(&m);
+        sim_free(m.sim);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +393,7 @@ int main(void)
         cmocka_unit_test(truncation_leaves_a_front_part),
         cmocka_unit_test(a_log_begun_anew_does_not_fall_back),
         cmocka_unit_test(an_index_is_missing_where_producers_are_read),
+        cmocka_unit_test(a_segment_that_was_not_made_does_not_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
