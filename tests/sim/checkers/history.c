@@ -168,7 +168,9 @@ void history_may_lose(struct history *h, bool power_loss)
     for (int i = 0; i < HISTORY_PARTS_MAX; i++) {
         struct hist_part *p = &h->parts[i];
         p->may_lose = p->may_unstart = true;
-        p->on_platters = p->on_platters || power_loss;
+        /* A partition of which nothing is known may not be there yet, and then is not scanned
+         * before its first records come. */
+        p->on_platters = p->on_platters || (power_loss && p->end > 0);
     }
 }
 
