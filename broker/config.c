@@ -110,7 +110,7 @@ void config_zero(struct config *c, const char *data_dir, uint16_t port)
                "built-in");
     config_set(c, "controller.quorum.voters",
                arena_printf(&c->arena, "1@localhost:%u", controller_port), "built-in");
-    config_set(c, "log.dirs", data_dir, "built-in");
+    config_set(c, "log.dirs", data_dir, "--data");
     c->zero = true;
 }
 

@@ -15,12 +15,17 @@ int tool_read_file(const char *path, struct buf *out, struct errmsg *em)
         return errmsg_set(em, ERR_NOTFOUND, "Unable to read file %s: %s", path, strerror(errno));
     }
     size_t n;
+    int err;
     do {
         buf_reserve(out, 65536);
         n = fread(out->data + out->len, 1, 65536, f);
+        err = errno; /* of the read that failed, if one did */
         out->len += n;
     } while (n > 0);
-    int rv = ferror(f) ? errmsg_set(em, ERR_IO, "Unable to read file %s", path) : 0;
+    int rv = 0;
+    if (ferror(f)) {
+        rv = errmsg_set(em, ERR_IO, "Unable to read file %s: %s", path, strerror(err));
+    }
     if (f != stdin) {
         fclose(f);
     }

@@ -19,7 +19,7 @@
 
 static const struct arg_def defs[] = {
     {"bootstrap-server", ARG_VALUE, "HOST:PORT,...", "The Kafka servers to connect to."},
-    {"bootstrap-controller", ARG_VALUE, "HOST:PORT,...", "The controllers to connect to."},
+    {"bootstrap-controller", ARG_VALUE, "HOST:PORT,...", "Not served yet: ask a broker."},
     {"command-config", ARG_VALUE, "FILE", "Client settings in a properties file."},
     {"describe", ARG_FLAG, NULL, "Show settings."},
     {"alter", ARG_FLAG, NULL, "Change settings."},
@@ -446,9 +446,11 @@ int tool_configs(int argc, char **argv)
     if (args_has(&a, "bootstrap-server") == args_has(&a, "bootstrap-controller")) {
         args_fail(&a, "One of --bootstrap-server and --bootstrap-controller must be specified");
     }
+    if (args_has(&a, "bootstrap-controller")) {
+        args_fail(&a, "--bootstrap-controller is not served yet: ask a broker, --bootstrap-server");
+    }
     struct entity e = read_entity(&a);
-    const char *servers =
-        args_get(&a, "bootstrap-server", args_get(&a, "bootstrap-controller", ""));
+    const char *servers = args_get(&a, "bootstrap-server", "");
     struct client c;
     int rv = client_init(&c, servers, args_get(&a, "command-config", NULL));
     rv = rv ? fail(c.error.text) : args_has(&a, "alter") ? alter(&c, &a, &e) : describe(&c, &a, &e);

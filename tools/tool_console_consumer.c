@@ -25,7 +25,7 @@ static const struct arg_def defs[] = {
     {"from-beginning", ARG_FLAG, NULL, "Begin with the earliest record."},
     {"max-messages", ARG_VALUE, "N", "End after that many."},
     {"timeout-ms", ARG_VALUE, "MS", "End when nothing comes for that long."},
-    {"group", ARG_VALUE, "ID", "Read as a member of this consumer group."},
+    {"group", ARG_VALUE, "ID", "Read as a member of this group; Millrace's brokers have none yet."},
     {"isolation-level", ARG_VALUE, "LEVEL",
      "read_uncommitted or read_committed (read_uncommitted)."},
     {"formatter-property", ARG_LIST, "KEY=VALUE",

@@ -4,6 +4,7 @@
 #
 #   tests/compat/differential.sh [--seeds A-B] [--steps N] [--api Fetch,Produce] [--whole]
 set -euo pipefail
+case ${1:-} in --help | -h) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit ;; esac
 cd "$(dirname "$0")/../.."
 oracle=tests/oracle/kafka
 build=${MILLRACE_BUILD:-build/release}

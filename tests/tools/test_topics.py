@@ -32,6 +32,7 @@ def test_bad_requests_are_one_sentence(node):
         status, out, _ = tool(node, 'topics', *args)
         assert status == 1 and text in out and len(out.strip().splitlines()) == 1
     assert millrace('topics', '--list')[0] == 1
+    assert tool(node, 'topics', '--list', '--command-config', '/')[1].endswith('Unable to read file /: Is a directory\n')
     assert millrace('topics', '--bootstrap-server', '127.0.0.1:1', '--list')[0] == 1
 
     status, out, err = tool(node, 'console-consumer', '--topic', 'nowhere', '--timeout-ms', '1000')
@@ -60,6 +61,8 @@ def test_configs(node):
     assert tool(node, 'configs', '--describe', '--topic', 'c')[1] == 'Dynamic configs for topic c are:\n'
     status, _, err = tool(node, 'configs', '--alter', '--topic', 'c', '--add-config', 'retention.ms=abc')
     assert status == 1 and 'retention.ms' in err and 'abc' in err
+    status, out, err = millrace('configs', '--bootstrap-controller', node.servers, '--describe', '--topic', 'c')
+    assert (status, out) == (1, '') and '--bootstrap-server' in err and len(err.splitlines()) == 1
 
 
 def test_console_offsets_and_delete_records(node, tmp_path):
