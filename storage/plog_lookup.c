@@ -172,7 +172,8 @@ int plog_offset_by_time(struct plog *log, int64_t timestamp, struct plog_time_of
 struct by_max {
     int64_t from; /* the log's start */
     int64_t timestamp;
-    int64_t offset; /* of a record, or the last one of its batch */
+    int64_t offset;      /* of a record, or the last one of its batch */
+    struct segment *seg; /* that says so */
 };
 
 /* A batch that the log's start lies in counts by its records from there on. */
@@ -221,9 +222,13 @@ static int max_of_segment(struct plog *log, struct segment *seg, struct by_max *
         return rc;
     }
     if (seg->base < m->from || seg->largest_ts == NO_TIMESTAMP) {
-        return walk_batches(log, seg, 0, max_of_batch, m);
+        int64_t before = m->timestamp;
+        rc = walk_batches(log, seg, 0, max_of_batch, m);
+        m->seg = m->timestamp > before ? seg : m->seg;
+        return rc;
     }
     if (seg->largest_ts > m->timestamp) {
+        m->seg = seg;
         m->timestamp = seg->largest_ts;
         m->offset = seg->largest_ts_offset;
     }
@@ -261,16 +266,16 @@ static int exact_max(struct plog *log, const struct by_max *m, struct plog_time_
 {
     struct batch_place place;
     struct exact x = {.m = m, .out = out};
-    struct segment *seg = log->segs[plog_segment_of(log, m->offset)];
-    int rc = segment_locate(log, seg, m->offset, &place);
+    int rc = segment_locate(log, m->seg, m->offset, &place);
     if (rc == 0) {
-        rc = walk_batches(log, seg, place.pos, find_exact, &x);
+        rc = walk_batches(log, m->seg, place.pos, find_exact, &x);
     }
+    rc = rc == ERR_NOTFOUND ? 0 : rc; /* an entry behind the segment's end: it lies, too */
     *fits = x.fits;
     if (rc >= 0 && !x.fits) {
-        rc = segment_repair_index(log, seg, "the last time entry does not fit its batch");
+        rc = segment_repair_index(log, m->seg, "the last time entry does not fit its batch");
     }
-    return rc < 0 && rc != ERR_NOTFOUND ? rc : 0;
+    return rc < 0 ? rc : 0;
 }
 
 int plog_offset_of_max_timestamp(struct plog *log, struct plog_time_offset *out)

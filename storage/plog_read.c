@@ -77,7 +77,7 @@ static int walk(struct plog *log, struct segment *seg, const struct index_entry 
             return 1;
         }
     }
-    *bad_entry = first;
+    *bad_entry = first && rc != ERR_IO;
     return rc;
 }
 

@@ -297,6 +297,31 @@ static void largest_timestamp_after_a_cut(void **state)
     rig_free(&r);
 }
 
+/* A power loss may give a sealed segment's time index back as it was before a cut. */
+static void a_time_entry_behind_its_segment(void **state)
+{
+    struct rig r;
+    uint8_t entry[12] = {0};
+    (void)state;
+    rig_init(&r);
+    struct plog *log = rig_create(&r, "t-0");
+    rig_fill(log, 4, 5, 100);
+    assert_int_equal(plog_roll(log), 0);
+    rig_fill(log, 1, 5, 100);
+    rig_until(&r, !plog_busy(log));
+    assert_int_equal(plog_close_clean(log), 0);
+    plog_close(log);
+    store_be64(entry, RIG_TIME + 1000);
+    entry[11] = 22; /* of 20 */
+    rig_write(&r, "t-0/" LOG0 ".timeindex", entry, sizeof entry);
+
+    log = rig_open(&r, "t-0", true);
+    assert_int_equal(max_timestamp(log), RIG_TIME + 24);
+    assert_true(rig_said(&r, "index rebuilt"));
+    plog_close(log);
+    rig_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +332,7 @@ int main(void)
         cmocka_unit_test(group_commit),
         cmocka_unit_test(facts),
         cmocka_unit_test(largest_timestamp_after_a_cut),
+        cmocka_unit_test(a_time_entry_behind_its_segment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
