@@ -388,6 +388,19 @@ static void job_next(struct plog *log, bool retry)
     }
 }
 
+/* Who asked while the job was under way, for what it has made durable (appending starts a job of
+ * its own when flush.messages says so), need not wait for the next one, which has more to flush. */
+static void take_reached(struct plog *log, struct flush_job *job)
+{
+    list_for_each_safe (it, &log->flush_wait) {
+        if (job->err == 0 && !log->deleted &&
+            LIST_ENTRY(it, struct plog_flush, node)->offset <= log->flushed) {
+            list_remove(it);
+            list_push_back(&job->waiters, it);
+        }
+    }
+}
+
 static void job_done(struct flush_job *job)
 {
     struct plog *log = job->log;
@@ -403,6 +416,7 @@ static void job_done(struct flush_job *job)
             list_push_front(&log->flush_wait, it);
         }
     }
+    take_reached(log, job);
     /* The job stays the log's while it calls: what a callback asks for goes to the next one. */
     call_back(&job->waiters, job->err);
     bool retry = job->retry;

@@ -27,8 +27,8 @@ static bool waited_long(struct plog *log, const struct log_tail *t, const struct
     }
     int64_t waited;
     if (t->first_ts >= 0) {
-        /* A wild timestamp must not overflow: -1 is the least one. */
-        waited = h->max_timestamp - t->first_ts;
+        /* A wild timestamp, as a compressed batch's header may have it, wraps as in Kafka. */
+        waited = (int64_t)((uint64_t)h->max_timestamp - (uint64_t)t->first_ts);
     } else {
         waited = io_wall_ms(log->st->io) - t->created_ms;
     }

@@ -75,7 +75,7 @@ int producer_snapshot_read(struct producer_state *ps, struct bytes text, int64_t
     for (uint32_t i = 0; i < count; i++) {
         struct producer p;
         read_entry(text.data + HEAD + (size_t)i * ENTRY, &p);
-        if (p.txn_first >= 0 || now_ms - p.last_ts < expiration_ms) {
+        if (p.txn_first >= 0 || producer_idle_ms(&p, now_ms) < expiration_ms) {
             producer_commit(ps, &p, -1, -1);
         }
     }

@@ -283,9 +283,14 @@ int64_t producer_stable_after(const struct producer_state *ps, int64_t producer_
     return last + 1;
 }
 
+int64_t producer_idle_ms(const struct producer *p, int64_t now_ms)
+{
+    return (int64_t)((uint64_t)now_ms - (uint64_t)p->last_ts);
+}
+
 static bool is_expired(const struct producer *p, int64_t now_ms, int64_t expiration_ms)
 {
-    return p->txn_first < 0 && now_ms - p->last_ts >= expiration_ms;
+    return p->txn_first < 0 && producer_idle_ms(p, now_ms) >= expiration_ms;
 }
 
 unsigned producer_expire(struct producer_state *ps, int64_t now_ms, int64_t expiration_ms)

@@ -91,6 +91,8 @@ void producer_log_start(struct producer_state *ps, int64_t start);
 /* What goes into .txnindex for an aborted transaction: first offset of the oldest other open one,
  * else last + 1. */
 int64_t producer_stable_after(const struct producer_state *ps, int64_t producer_id, int64_t last);
+/* How old its last timestamp is; wraps, as in Kafka, where that is out of this world. */
+int64_t producer_idle_ms(const struct producer *p, int64_t now_ms);
 /* Producers without open transaction whose last timestamp is that old; returns how many. */
 unsigned producer_expire(struct producer_state *ps, int64_t now_ms, int64_t expiration_ms);
 
