@@ -116,16 +116,16 @@ static bool watch_moved(struct fetch_watch *w)
 
 void fetch_watch_moved(struct partition *p)
 {
-    /* wake() takes the leg's other watches off this list too, so the walk starts anew each time. */
-    for (bool again = true; again;) {
-        again = false;
-        list_for_each (at, &p->watches) {
-            struct fetch_watch *w = LIST_ENTRY(at, struct fetch_watch, node);
-            if (watch_moved(w)) {
-                wake(w->leg, p->pm->ns);
-                again = true;
-                break;
-            }
+    /* wake() takes the leg's other watches off too, wherever they stand: those that are still to be
+     * looked at get a list of their own, and each is looked at once. */
+    struct list left, *at;
+    list_insert_before(p->watches.next, &left); /* takes the head's place */
+    list_remove(&p->watches);
+    while ((at = list_pop_front(&left)) != NULL) {
+        struct fetch_watch *w = LIST_ENTRY(at, struct fetch_watch, node);
+        list_push_back(&p->watches, at);
+        if (watch_moved(w)) {
+            wake(w->leg, p->pm->ns);
         }
     }
 }
