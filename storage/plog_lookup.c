@@ -130,6 +130,9 @@ static int try_batch(void *ctx, struct batch_scan *s, const struct batch_header 
                                   &b->out->timestamp);
     }
     if (rc == 1) {
+        /* Offsets inside a compressed batch are its producer's word: the answer stays within it. */
+        int64_t last = batch_last_offset(h);
+        b->out->offset = b->out->offset < last ? b->out->offset : last;
         b->out->leader_epoch = h->leader_epoch;
     }
     return rc;
