@@ -399,7 +399,7 @@ static void describe_resource(struct describe *d)
         describe_simple(d, &config_group_table, CONFIG_GROUP, CONFIG_SOURCE_GROUP);
         return;
     default:
-        ASSERT(0); /* refused before */
+        UNREACHABLE(); /* refused before */
     }
 }
 

@@ -363,13 +363,8 @@ static bool leaves_work(struct controller_request *r)
     if (r->hdr.api_key != API_CREATE_TOPICS) {
         return true;
     }
-    size_t n = (size_t)(q->topics_n > 0 ? q->topics_n : 0);
-    struct decision_key *keys = ARENA_ARRAY(&r->arena, struct decision_key, n + 1);
-    for (size_t i = 0; i < n; i++) {
-        keys[i].name = q->topics[i].name;
-    }
-    const struct decision_places *same = decision_same(&r->arena, keys, n);
-    for (size_t i = 0; i < n; i++) {
+    const struct decision_places *same = decide_create_topics_same(&r->arena, q);
+    for (int32_t i = 0; i < q->topics_n; i++) {
         if (same[i].first == same[i].last) {
             return true;
         }

@@ -114,6 +114,10 @@ bool decide_leads_any(const struct decision *d, int32_t broker);
 /* ---- decide_topics.c, decide_partitions.c, decide_replicas.c, decide_configs.c ---- */
 
 void decide_create_topics(struct decision *d, const void *request, void *response);
+/* For each topic of the request, where its name stands first and last. */
+struct create_topics_request;
+struct decision_places *decide_create_topics_same(struct arena *a,
+                                                  const struct create_topics_request *q);
 void decide_delete_topics(struct decision *d, int16_t version, const void *request, void *response);
 void decide_create_partitions(struct decision *d, const void *request, void *response);
 void decide_incremental_alter_configs(struct decision *d, const void *request, void *response);

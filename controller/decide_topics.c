@@ -319,15 +319,15 @@ static void answer_all(struct decision *d, struct create_topics_response *resp, 
     }
 }
 
-static struct decision_places *same_topics(struct decision *d,
-                                           const struct create_topics_request *q)
+struct decision_places *decide_create_topics_same(struct arena *a,
+                                                  const struct create_topics_request *q)
 {
     size_t n = (size_t)(q->topics_n > 0 ? q->topics_n : 0);
-    struct decision_key *keys = ARENA_ARRAY(d->arena, struct decision_key, n + 1);
+    struct decision_key *keys = ARENA_ARRAY(a, struct decision_key, n + 1);
     for (size_t i = 0; i < n; i++) {
         keys[i].name = q->topics[i].name;
     }
-    return decision_same(d->arena, keys, n);
+    return decision_same(a, keys, n);
 }
 
 void decide_create_topics(struct decision *d, const void *request, void *response)
@@ -337,7 +337,7 @@ void decide_create_topics(struct decision *d, const void *request, void *respons
     struct collisions all;
     resp->topics = proto_array(d->arena, &create_topics_response_creatable_topic_result_desc,
                                (size_t)(q->topics_n > 0 ? q->topics_n : 0));
-    const struct decision_places *same = same_topics(d, q);
+    const struct decision_places *same = decide_create_topics_same(d->arena, q);
     bool fits = total_partitions(d, q) <= DECISION_RECORDS_MAX;
     find_collisions(d, q, &all);
     for (int32_t i = 0; i < q->topics_n; i++) {
