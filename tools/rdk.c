@@ -112,6 +112,33 @@ rd_kafka_conf_t *rdk_conf(const struct args *a, const char *const *defaults,
     return conf;
 }
 
+char **rdk_pairs(const struct args *a, const char *kind, const char *warning, rdk_pair_fn *set,
+                 void *ctx)
+{
+    struct errmsg em;
+    char **from_file = NULL;
+    char property[32];
+    char config[32];
+    snprintf(property, sizeof property, "%s-property", kind);
+    snprintf(config, sizeof config, "%s-config", kind);
+    if (args_has(a, "property")) {
+        printf("%s --property is deprecated and will be removed in a future version. Use --%s "
+               "instead.\n",
+               warning, property);
+    }
+    if (args_has(a, config) && pairs_read(args_get(a, config, ""), &from_file, &em)) {
+        args_fail(a, "%s", em.text);
+    }
+    for (size_t i = 0; from_file && from_file[i]; i++) {
+        set(a, ctx, from_file[i]);
+    }
+    for (const char *const *p = args_list(a, args_has(a, property) ? property : "property"); *p;
+         p++) {
+        set(a, ctx, *p);
+    }
+    return from_file;
+}
+
 rd_kafka_t *rdk_new(rd_kafka_type_t type, rd_kafka_conf_t *conf)
 {
     char err[512];

@@ -17,6 +17,13 @@ void rdk_set(rd_kafka_conf_t *conf, const char *name, const char *value);
  * file of --command-config, then each --command-property. */
 rd_kafka_conf_t *rdk_conf(const struct args *a, const char *const *defaults,
                           const char *const *properties, const char *file);
+/* What --KIND-config (a file) and then --KIND-property, or the deprecated --property, say of the
+ * "reader" or "formatter": set gets each "key=value". warning begins the sentence about --property,
+ * which is on standard output, as Kafka's tools say it. What is returned must outlive what set
+ * keeps; pairs_free takes it back. */
+typedef void rdk_pair_fn(const struct args *a, void *ctx, const char *pair);
+char **rdk_pairs(const struct args *a, const char *kind, const char *warning, rdk_pair_fn *set,
+                 void *ctx);
 rd_kafka_t *rdk_new(rd_kafka_type_t type, rd_kafka_conf_t *conf);
 /* Asks SIGINT and SIGTERM to set the flag that rdk_stopped reads, so that a tool ends in good
  * order. */

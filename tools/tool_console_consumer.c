@@ -105,8 +105,9 @@ static bool formatter_flag(struct formatter *f, const char *name, bool on)
     return false;
 }
 
-static void formatter_set(const struct args *a, struct formatter *f, const char *pair)
+static void formatter_set(const struct args *a, void *ctx, const char *pair)
 {
+    struct formatter *f = ctx;
     char name[64];
     const char *eq = strchr(pair, '=');
     if (eq == NULL || (size_t)(eq - pair) >= sizeof name) {
@@ -406,29 +407,6 @@ static void check(const struct args *a)
     }
 }
 
-/* The file's properties, then those of the command line. What is returned must outlive f. */
-static char **read_formatter(const struct args *a, struct formatter *f)
-{
-    struct errmsg em;
-    char **from_file = NULL;
-    const char *option = args_has(a, "formatter-property") ? "formatter-property" : "property";
-    if (args_has(a, "property")) { /* on standard output, as Kafka's tool says it */
-        printf("Option --property is deprecated and will be removed in a future version. Use "
-               "--formatter-property instead.\n");
-    }
-    if (args_has(a, "formatter-config") &&
-        pairs_read(args_get(a, "formatter-config", ""), &from_file, &em)) {
-        args_fail(a, "%s", em.text);
-    }
-    for (size_t i = 0; from_file && from_file[i]; i++) {
-        formatter_set(a, f, from_file[i]);
-    }
-    for (const char *const *p = args_list(a, option); *p; p++) {
-        formatter_set(a, f, *p);
-    }
-    return from_file;
-}
-
 int tool_console_consumer(int argc, char **argv)
 {
     struct args a;
@@ -439,7 +417,7 @@ int tool_console_consumer(int argc, char **argv)
                           .line_separator = "\n",
                           .headers_separator = ",",
                           .null_literal = "null"};
-    char **from_file = read_formatter(&a, &f);
+    char **from_file = rdk_pairs(&a, "formatter", "Option", formatter_set, &f);
     f.key_as = args_has(&a, "key-deserializer")
                    ? deserializer(&a, args_get(&a, "key-deserializer", ""))
                    : f.key_as;

@@ -67,8 +67,9 @@ static bool is_true(const char *v)
     return strcmp(v, "true") == 0;
 }
 
-static void reader_set(const struct args *a, struct reader *r, const char *pair)
+static void reader_set(const struct args *a, void *ctx, const char *pair)
 {
+    struct reader *r = ctx;
     static const char *const names[] = {
         "parse.key",         "parse.headers",         "ignore.error", "key.separator",
         "headers.delimiter", "headers.key.separator", "null.marker",  "headers.separator"};
@@ -323,29 +324,6 @@ static rd_kafka_conf_t *configure(const struct args *a)
     return conf;
 }
 
-/* The file's properties, then those of the command line. What is returned must outlive r. */
-static char **read_reader(const struct args *a, struct reader *r)
-{
-    struct errmsg em;
-    char **from_file = NULL;
-    const char *option = args_has(a, "reader-property") ? "reader-property" : "property";
-    if (args_has(a, "property")) { /* on standard output, as Kafka's tool says it */
-        printf("Warning: --property is deprecated and will be removed in a future version. Use "
-               "--reader-property instead.\n");
-    }
-    if (args_has(a, "reader-config") &&
-        pairs_read(args_get(a, "reader-config", ""), &from_file, &em)) {
-        args_fail(a, "%s", em.text);
-    }
-    for (size_t i = 0; from_file && from_file[i]; i++) {
-        reader_set(a, r, from_file[i]);
-    }
-    for (const char *const *p = args_list(a, option); *p; p++) {
-        reader_set(a, r, *p);
-    }
-    return from_file;
-}
-
 int tool_console_producer(int argc, char **argv)
 {
     struct args a;
@@ -361,7 +339,7 @@ int tool_console_producer(int argc, char **argv)
                        .headers_delimiter = "\t",
                        .headers_separator = ",",
                        .headers_key_separator = ":"};
-    char **from_file = read_reader(&a, &r);
+    char **from_file = rdk_pairs(&a, "reader", "Warning:", reader_set, &r);
     size_t failed = 0;
     rdk_catch_signals();
     rd_kafka_conf_t *conf = configure(&a);
