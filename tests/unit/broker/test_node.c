@@ -486,7 +486,12 @@ struct port_holder {
 static void *hold_port(void *arg)
 {
     struct port_holder *p = arg;
-    usleep(200000);
+    pthread_mutex_lock(&p->h->lock);
+    while (p->h->state == NODE_NEW) {
+        pthread_cond_wait(&p->h->changed, &p->h->lock);
+    }
+    pthread_mutex_unlock(&p->h->lock);
+    usleep(200000); /* it asks a few times meanwhile */
     pthread_mutex_lock(&p->h->lock);
     p->seen_waiting = p->h->state == NODE_STARTING;
     pthread_mutex_unlock(&p->h->lock);
