@@ -1,0 +1,56 @@
+/* Collecting what a step wants done: writes, answers, lines. All of it lives in the effects' arena
+ * until the host has carried it out. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "broker/group/group_private.h"
+
+void group_effects_init(struct group_effects *fx)
+{
+    *fx = (struct group_effects){0};
+    list_init(&fx->writes);
+    list_init(&fx->replies);
+    list_init(&fx->lines);
+}
+
+void group_effects_reset(struct group_effects *fx)
+{
+    list_init(&fx->writes);
+    list_init(&fx->replies);
+    list_init(&fx->lines);
+    arena_reset(&fx->arena);
+}
+
+void group_effects_free(struct group_effects *fx)
+{
+    arena_free(&fx->arena);
+}
+
+struct group_write *group_fx_write(struct group_effects *fx, struct group_op *op, uint32_t n)
+{
+    struct group_write *w = ARENA_NEW(&fx->arena, struct group_write);
+    w->op = op;
+    w->records = ARENA_ARRAY(&fx->arena, struct group_record, n);
+    w->n = n;
+    list_push_back(&fx->writes, &w->node);
+    return w;
+}
+
+void group_fx_reply(struct group_effects *fx, struct group_ask *ask)
+{
+    list_push_back(&fx->replies, &ask->node);
+}
+
+void group_fx_line(struct group_effects *fx, bool warn, bool by_peer, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    struct group_line *l = ARENA_NEW(&fx->arena, struct group_line);
+    l->warn = warn;
+    l->by_peer = by_peer;
+    l->text = arena_strndup(&fx->arena, text, strlen(text));
+    list_push_back(&fx->lines, &l->node);
+}

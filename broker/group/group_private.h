@@ -1,0 +1,161 @@
+/* What the files of the core share; nobody else includes it.
+ *
+ *     coordinator.c   the registry of groups, dispatch of events, memory       timers.c   due times
+ *     classic_*.c     the classic protocol                                     story.c    the "why"
+ *     offsets.c       commits, fetches, deletions          expiry.c  retention, topics that went
+ *     records.c       records out          replay.c  records in          foreign.c  other kinds
+ *     effects.c       collecting what a step wants done
+ *
+ * A group is freed when its record in the log is gone (or never was) and nothing soft or pending
+ * refers to it: group_release decides, and every file calls it when it has taken something away. */
+#ifndef BROKER_GROUP_PRIVATE_H
+#define BROKER_GROUP_PRIVATE_H
+
+#include "base/map.h"
+#include "broker/group/coordinator.h"
+#include "proto_errors.h"
+#include "proto_messages.h"
+
+/* ---- timers.c: a heap of due times; a timer is a field of its owner ---- */
+
+struct group_timer {
+    int64_t due_ms;
+    uint32_t at; /* position in the heap + 1; 0: not set */
+    void (*fire)(struct group_coordinator *c, struct group_timer *t, const struct group_event *ev,
+                 struct group_effects *fx);
+};
+
+/* Moves a timer that is set. Later due times may be kept by the owner and set again when it fires:
+ * a heartbeat then costs no heap work. */
+void group_timer_set(struct group_coordinator *c, struct group_timer *t, int64_t due_ms);
+void group_timer_cancel(struct group_coordinator *c, struct group_timer *t);
+
+/* ---- groups ---- */
+
+enum group_kind { GROUP_KIND_CLASSIC, GROUP_KIND_CONSUMER, GROUP_KIND_SHARE, GROUP_KIND_STREAMS };
+
+struct group {
+    struct group_coordinator *c;
+    struct bytes id; /* owned */
+    enum group_kind kind;
+    bool in_log;             /* its group record is committed (classic: GroupMetadata) */
+    struct map topics;       /* name -> struct group_topic; offsets.c's */
+    uint32_t offsets_n;      /* in all topics */
+    struct list pending;     /* group_op: written, not committed; in order */
+    struct classic *classic; /* NULL: nothing of the classic protocol is known */
+    struct foreign *foreign; /* kinds that are kept only */
+    struct story *story;     /* NULL: nothing happened yet */
+};
+
+/* What a write waits for. A field of something larger, allocated per operation. */
+struct group_op {
+    struct list node; /* in group->pending */
+    struct group *group;
+    /* code 0: committed; applies the records' meaning, answers, frees the op. */
+    void (*written)(struct group_coordinator *c, struct group_op *op, const struct group_event *ev,
+                    struct group_effects *fx);
+};
+
+struct group_coordinator {
+    const struct group_config *config;
+    const struct siphash_key *secret;
+    struct map groups; /* id -> struct group */
+    struct map txns;   /* producer id -> struct group_txn: offsets of open transactions; replay.c */
+    struct group_timer **heap;
+    uint32_t heap_n, heap_cap;
+    uint64_t bytes; /* counted: see group_charge */
+    uint64_t members, offsets, skipped;
+    bool loaded;
+};
+
+struct group *group_find(const struct group_coordinator *c, struct bytes id); /* NULL */
+struct group *group_make(struct group_coordinator *c, struct bytes id, enum group_kind kind);
+/* Frees the group if nothing is left of it (see above). True: it is gone. */
+bool group_release(struct group *g);
+
+/* Memory: what grows is charged when it is made and returned when it is freed. group_room asks
+ * before: false is COORDINATOR_NOT_AVAILABLE and one line that names the setting. */
+void group_charge(struct group_coordinator *c, int64_t bytes);
+bool group_room(struct group_coordinator *c, size_t more, struct group_effects *fx);
+
+/* ---- effects.c ---- */
+
+struct group_write *group_fx_write(struct group_effects *fx, struct group_op *op, uint32_t n);
+void group_fx_reply(struct group_effects *fx, struct group_ask *ask);
+void group_fx_line(struct group_effects *fx, bool warn, bool by_peer, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* ---- records.c: bytes in fx->arena ---- */
+
+struct group_record group_record_offset(struct group_effects *fx, struct bytes group,
+                                        struct bytes topic, int32_t partition,
+                                        const struct offset_commit_value *v, int16_t version);
+struct group_record group_record_offset_gone(struct group_effects *fx, struct bytes group,
+                                             struct bytes topic, int32_t partition);
+struct group_record group_record_metadata(struct group_effects *fx, struct bytes group,
+                                          const struct group_metadata_value *v);
+struct group_record group_record_metadata_gone(struct group_effects *fx, struct bytes group);
+
+/* ---- classic_*.c ---- */
+
+/* One event each: GROUP_JOIN, SYNC, HEARTBEAT, LEAVE. */
+void classic_join(struct group_coordinator *c, const struct group_event *ev,
+                  struct group_effects *fx);
+void classic_sync(struct group_coordinator *c, const struct group_event *ev,
+                  struct group_effects *fx);
+void classic_heartbeat(struct group_coordinator *c, const struct group_event *ev,
+                       struct group_effects *fx);
+void classic_leave(struct group_coordinator *c, const struct group_event *ev,
+                   struct group_effects *fx);
+void classic_unload(struct group *g, int16_t code,
+                    struct group_effects *fx); /* answers who waits */
+void classic_free(struct group *g);
+/* A committed GroupMetadata, from replay; NULL value: tombstone (the caller releases the group). */
+void classic_replay(struct group *g, const struct group_metadata_value *v, int64_t timestamp);
+void classic_loaded(struct group *g, int64_t now_ms, int64_t wall_ms, struct group_effects *fx);
+/* May this member commit offsets now? A wire code. A commit counts as a heartbeat. g may be NULL:
+ * the group is not there. */
+int16_t classic_check_commit(struct group *g, struct bytes member_id, struct bytes instance_id,
+                             int32_t generation, int16_t version, const struct group_event *ev);
+/* The group's members of a generation subscribe to it (then its offsets neither expire nor can they
+ * be deleted). Unparsable subscriptions count as everything, as in Kafka. */
+bool classic_subscribes(const struct group *g, struct bytes topic);
+bool classic_is_empty(const struct group *g); /* no members at all */
+/* For expiry: since when is it Empty (-1: not empty, or a log that does not say). */
+int64_t classic_empty_since(const struct group *g);
+bool classic_uses_consumer_protocol(const struct group *g);
+/* The group is deleted: Dead for whoever still waits. */
+void classic_delete(struct group *g, struct group_effects *fx);
+const char *classic_state_name(const struct group *g); /* "Stable", "PreparingRebalance", ... */
+
+/* ---- offsets.c, expiry.c ---- */
+
+void offsets_commit(struct group_coordinator *c, const struct group_event *ev,
+                    struct group_effects *fx);
+void offsets_delete(struct group_coordinator *c, const struct group_event *ev,
+                    struct group_effects *fx);
+void group_delete(struct group_coordinator *c, const struct group_event *ev,
+                  struct group_effects *fx);
+void offsets_expire(struct group_coordinator *c, const struct group_event *ev,
+                    struct group_effects *fx);
+void offsets_topic_gone(struct group_coordinator *c, const struct group_event *ev,
+                        struct group_effects *fx);
+void offsets_free(struct group *g);
+
+/* ---- foreign.c ---- */
+
+void foreign_free(struct group *g);
+bool foreign_is_empty(const struct group *g);
+const char *foreign_state_name(const struct group *g);
+/* Tombstones of all that the log holds of the group; appended to recs from *n on. */
+void foreign_tombstones(const struct group *g, struct group_effects *fx, struct group_record *recs,
+                        uint32_t *n);
+uint32_t foreign_tombstones_max(const struct group *g);
+
+/* ---- story.c: what happened, newest last; a few entries per group, bounded ---- */
+
+void story_add(struct group *g, int64_t wall_ms, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void story_free(struct group *g);
+
+#endif
