@@ -78,6 +78,32 @@ void posix_random(struct io *io, void *out, size_t n)
     }
 }
 
+static bool is_loopback(const struct sockaddr *sa)
+{
+    const struct sockaddr_in *in4 = (const void *)sa;
+    const struct sockaddr_in6 *in6 = (const void *)sa;
+    if (sa->sa_family == AF_INET) {
+        return ntohl(in4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    }
+    return sa->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+}
+
+/* Where BBR is the system's congestion control, every connection is paced: a timer holds each
+ * segment back to the rate that BBR has estimated. Through the loopback there is no bottleneck to
+ * estimate; there the timers cost several times what moving the bytes does (docs/PERFORMANCE.md),
+ * so such sockets take the control that every system has and that does not pace. It has to be
+ * asked for before the connection is made: once paced, a socket stays so. Connections of a listener
+ * have what the listener has. Refused: they are paced as before. */
+static void unpace_loopback(int fd, const struct sockaddr *sa)
+{
+    char name[16] = "";
+    socklen_t n = sizeof name - 1;
+    if (is_loopback(sa) && getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &n) == 0 &&
+        strncmp(name, "bbr", 3) == 0) {
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+    }
+}
+
 static int listen_one(const struct sockaddr *sa, socklen_t len, int *out)
 {
     int on = 1, off = 0, err;
@@ -91,6 +117,7 @@ static int listen_one(const struct sockaddr *sa, socklen_t len, int *out)
         bool any = memcmp(&in6->sin6_addr, &in6addr_any, sizeof in6addr_any) == 0;
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, any ? &off : &on, sizeof on);
     }
+    unpace_loopback(fd, sa);
     if (bind(fd, sa, len) < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
         err = errno == EADDRNOTAVAIL ? ERR_NOTFOUND : posix_err(errno);
         close(fd);
@@ -217,6 +244,7 @@ int posix_connect_fd(const char *ip, uint16_t port, int *out)
         return posix_err(errno);
     }
     posix_adopt_fd(fd);
+    unpace_loopback(fd, v4 ? (const struct sockaddr *)&in4 : (const struct sockaddr *)&in6);
     r = v4 ? connect(fd, (const struct sockaddr *)&in4, sizeof in4)
            : connect(fd, (const struct sockaddr *)&in6, sizeof in6);
     if (r < 0 && errno != EINPROGRESS) {

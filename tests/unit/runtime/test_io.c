@@ -2,9 +2,13 @@
 #include "io_cases.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "runtime/io_backends.h"
+#include "runtime/io_posix.h"
 #include "sim/io_sim.h"
 
 static int make_uring(struct io_factory *f, struct io **out)
@@ -53,8 +57,41 @@ static void done_sim(struct io_factory *f)
     }
 }
 
+static void assert_unpaced(int fd)
+{
+    char name[16] = "";
+    socklen_t n = sizeof name - 1;
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &n), 0);
+    if (strncmp(name, "bbr", 3) == 0) {
+        fail_msg("a socket of the loopback is paced by %s", name);
+    }
+}
+
+/* Fails only where BBR is the system's congestion control. */
+static void test_loopback_is_not_paced(void **state)
+{
+    struct io *io;
+    struct io_sock *l, *s;
+    int handle = -1;
+    UNUSED(state);
+    assert_int_equal(io_create(IO_BACKEND_UV, &io, NULL), 0);
+    assert_int_equal(io_listen(io, "127.0.0.1", 0, &l), 0);
+    assert_int_equal(io_connect(io, "127.0.0.1", io_sock_port(l), &s), 0);
+    while (io_accept(l, &handle) == ERR_AGAIN) {
+        io_turn(io, 1000);
+    }
+    assert_true(handle >= 0);
+    assert_unpaced(handle);
+    assert_unpaced(((struct posix_sock *)s)->fd);
+    io_handle_close(io, handle);
+    io_sock_close(s);
+    io_sock_close(l);
+    io_destroy(io);
+}
+
 int main(void)
 {
+    const struct CMUnitTest posix[] = {cmocka_unit_test(test_loopback_is_not_paced)};
     char dir[] = "/tmp/test_io.XXXXXX", command[64];
     struct io_factory uring = {"io_uring", "127.0.0.1", dir, make_uring, NULL, chill_real, NULL};
     struct io_factory uv = {"libuv", "127.0.0.1", dir, make_uv, NULL, chill_real, NULL};
@@ -72,6 +109,7 @@ int main(void)
     }
     failed += io_cases_run(&uv);
     failed += io_cases_run(&sim);
+    failed += cmocka_run_group_tests_name("posix", posix, NULL, NULL);
     snprintf(command, sizeof command, "rm -rf %s", dir);
     failed += system(command) != 0;
     return failed;
