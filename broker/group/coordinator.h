@@ -96,6 +96,7 @@ struct group_event {
     struct group_ask *ask;
     struct group_op *op;
     int16_t code;
+    int64_t offset; /* GROUP_WRITTEN, code 0: of the op's first record in the log */
     struct bytes topic;
     struct uuid topic_id;
 };
@@ -142,6 +143,7 @@ void group_effects_free(struct group_effects *fx);
  * (may be NULL) keys its maps. */
 struct group_coordinator *group_coordinator_new(const struct group_config *config,
                                                 const struct siphash_key *secret);
+/* Nothing may wait any more: after GROUP_UNLOAD, or before the first step. */
 void group_coordinator_free(struct group_coordinator *c);
 
 /* A batch of the log. Records of a transaction wait for its marker. */
@@ -169,19 +171,20 @@ int64_t group_coordinator_deadline(const struct group_coordinator *c);
 
 /* ---- reading; committed state only ---- */
 
-struct offset_fetch_request_group;
-struct offset_fetch_response_group;
-struct described_group;
-struct listed_group;
+struct offset_fetch_request_offset_fetch_request_group;
+struct offset_fetch_response_offset_fetch_response_group;
+struct describe_groups_response_described_group;
+struct list_groups_response_listed_group;
 
 /* One group of an OffsetFetch in the form of versions 8 and later; topics NULL (topics_n -1) means
  * all. out is at its defaults; what it needs is taken from a. */
 void group_fetch_offsets(const struct group_coordinator *c,
-                         const struct offset_fetch_request_group *q, bool require_stable,
-                         struct arena *a, struct offset_fetch_response_group *out);
+                         const struct offset_fetch_request_offset_fetch_request_group *q,
+                         bool require_stable, struct arena *a,
+                         struct offset_fetch_response_offset_fetch_response_group *out);
 /* out is at its defaults, group_id set; version is that of DescribeGroups. */
 void group_describe(const struct group_coordinator *c, struct bytes group_id, int16_t version,
-                    struct arena *a, struct described_group *out);
+                    struct arena *a, struct describe_groups_response_described_group *out);
 
 /* Filters as in ListGroups: no state, no type means all. Unknown names match nothing. */
 struct group_filter {
@@ -193,7 +196,7 @@ struct group_filter {
 /* Appends nothing and counts when out is NULL; else fills at most max and returns how many match.
  */
 uint32_t group_list(const struct group_coordinator *c, const struct group_filter *f,
-                    struct arena *a, struct listed_group *out, uint32_t max);
+                    struct arena *a, struct list_groups_response_listed_group *out, uint32_t max);
 
 /* The "why": what happened last to the group, newest last, and who is waited for now. Lines are
  * plain sentences without a date; wall_ms tells when. ERR_NOTFOUND: no such group. */

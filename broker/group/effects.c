@@ -28,6 +28,8 @@ void group_effects_free(struct group_effects *fx)
 
 struct group_write *group_fx_write(struct group_effects *fx, struct group_op *op, uint32_t n)
 {
+    ASSERT(op->group != NULL && op->written != NULL && n > 0);
+    list_push_back(&op->group->pending, &op->node);
     struct group_write *w = ARENA_NEW(&fx->arena, struct group_write);
     w->op = op;
     w->records = ARENA_ARRAY(&fx->arena, struct group_record, n);

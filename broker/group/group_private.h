@@ -29,6 +29,8 @@ struct group_timer {
  * a heartbeat then costs no heap work. */
 void group_timer_set(struct group_coordinator *c, struct group_timer *t, int64_t due_ms);
 void group_timer_cancel(struct group_coordinator *c, struct group_timer *t);
+void group_timers_tick(struct group_coordinator *c, const struct group_event *ev,
+                       struct group_effects *fx);
 
 /* ---- groups ---- */
 
@@ -38,16 +40,21 @@ struct group {
     struct group_coordinator *c;
     struct bytes id; /* owned */
     enum group_kind kind;
-    bool in_log;             /* its group record is committed (classic: GroupMetadata) */
-    struct map topics;       /* name -> struct group_topic; offsets.c's */
-    uint32_t offsets_n;      /* in all topics */
+    bool in_log;                  /* its group record is committed (classic: GroupMetadata) */
+    struct group_topic **topic_v; /* topics with offsets; offset_store.c's, like the next five */
+    uint32_t topic_n, topic_cap;
+    struct map topics;       /* name -> struct group_topic; only once there are many */
+    uint32_t offsets_n;      /* committed, in all topics */
+    uint32_t open_offsets_n; /* of open transactions, in all topics */
     struct list pending;     /* group_op: written, not committed; in order */
     struct classic *classic; /* NULL: nothing of the classic protocol is known */
     struct foreign *foreign; /* kinds that are kept only */
     struct story *story;     /* NULL: nothing happened yet */
 };
 
-/* What a write waits for. A field of something larger, allocated per operation. */
+/* What a write waits for. A field of something larger, allocated per operation. group and written
+ * are set before group_fx_write, which puts it into group->pending; the coordinator takes it out
+ * again before it calls written (with the code of GROUP_WRITTEN, or of GROUP_UNLOAD). */
 struct group_op {
     struct list node; /* in group->pending */
     struct group *group;
@@ -61,12 +68,22 @@ struct group_coordinator {
     const struct siphash_key *secret;
     struct map groups; /* id -> struct group */
     struct map txns;   /* producer id -> struct group_txn: offsets of open transactions; replay.c */
+    struct map strings; /* text -> struct group_str */
     struct group_timer **heap;
     uint32_t heap_n, heap_cap;
     uint64_t bytes; /* counted: see group_charge */
     uint64_t members, offsets, skipped;
     bool loaded;
 };
+
+/* One copy of a text that many have: client ids and hosts, names of protocols and topics. Two of a
+ * coordinator are equal when their pointers are. */
+struct group_str {
+    struct bytes text;
+    uint32_t refs;
+};
+struct group_str *group_str_get(struct group_coordinator *c, struct bytes text);
+void group_str_put(struct group_coordinator *c, struct group_str *s); /* NULL is allowed */
 
 struct group *group_find(const struct group_coordinator *c, struct bytes id); /* NULL */
 struct group *group_make(struct group_coordinator *c, struct bytes id, enum group_kind kind);
@@ -77,6 +94,27 @@ bool group_release(struct group *g);
  * before: false is COORDINATOR_NOT_AVAILABLE and one line that names the setting. */
 void group_charge(struct group_coordinator *c, int64_t bytes);
 bool group_room(struct group_coordinator *c, size_t more, struct group_effects *fx);
+/* Memory that charges itself; zeroed. n is the same when it is freed. */
+void *group_alloc(struct group_coordinator *c, size_t n);
+void group_dealloc(struct group_coordinator *c, void *p, size_t n);
+struct bytes group_dup(struct group_coordinator *c, struct bytes b); /* null stays null */
+void group_undup(struct group_coordinator *c, struct bytes *b);      /* leaves it null */
+
+/* Tables that charge their slots; one without entries takes none. */
+void group_map_put(struct group_coordinator *c, struct map *m, struct bytes key, void *value);
+void *group_map_remove(struct group_coordinator *c, struct map *m, struct bytes key);
+void group_map_free(struct group_coordinator *c, struct map *m);
+
+/* What a client is told when its records could not be written: Kafka's mapping. */
+int16_t group_append_error(int16_t code);
+
+/* A text of a peer for people: cut, nothing but printable characters. For one expression:
+ * story_add(g, t, "%s left", SHOW(id)). */
+struct group_shown {
+    char s[84];
+};
+const char *group_show(struct group_shown *out, struct bytes b);
+#define SHOW(b) group_show(&(struct group_shown){""}, (b))
 
 /* ---- effects.c ---- */
 
@@ -120,13 +158,17 @@ int16_t classic_check_commit(struct group *g, struct bytes member_id, struct byt
 /* The group's members of a generation subscribe to it (then its offsets neither expire nor can they
  * be deleted). Unparsable subscriptions count as everything, as in Kafka. */
 bool classic_subscribes(const struct group *g, struct bytes topic);
-bool classic_is_empty(const struct group *g); /* no members at all */
-/* For expiry: since when is it Empty (-1: not empty, or a log that does not say). */
+bool classic_is_empty(
+    const struct group *g); /* in state Empty: nobody is in a generation or joins */
+/* For expiry: since when is it Empty, in wall time (-1: not empty, a log that does not say, or a
+ * group that never had a protocol: its offsets count from their own commits). */
 int64_t classic_empty_since(const struct group *g);
 bool classic_uses_consumer_protocol(const struct group *g);
+bool classic_is_stable(const struct group *g);
 /* The group is deleted: Dead for whoever still waits. */
 void classic_delete(struct group *g, struct group_effects *fx);
 const char *classic_state_name(const struct group *g); /* "Stable", "PreparingRebalance", ... */
+bool classic_is_idle(const struct group *g);           /* nothing soft is left: for group_release */
 
 /* ---- offsets.c, expiry.c ---- */
 
@@ -140,12 +182,24 @@ void offsets_expire(struct group_coordinator *c, const struct group_event *ev,
                     struct group_effects *fx);
 void offsets_topic_gone(struct group_coordinator *c, const struct group_event *ev,
                         struct group_effects *fx);
+/* Its members subscribe to it, whatever the group's kind. */
+bool group_subscribes(const struct group *g, struct bytes topic);
 void offsets_free(struct group *g);
+void replay_free(struct group_coordinator *c); /* after the groups */
 
 /* ---- foreign.c ---- */
 
+bool foreign_knows(int16_t type); /* of a record's key */
+/* rest: of the key, behind the group's name. 0 or ERR_CORRUPT. */
+int foreign_replay(struct group_coordinator *c, struct bytes id, int16_t type, struct bytes rest,
+                   struct bytes value);
+int16_t foreign_check_commit(const struct group *g, struct bytes member_id, int32_t epoch,
+                             int16_t version);
+int16_t foreign_check_fetch(const struct group *g, struct bytes member_id, int32_t epoch);
+bool foreign_subscribes(const struct group *g, struct bytes topic);
+uint32_t foreign_members(const struct group *g);
 void foreign_free(struct group *g);
-bool foreign_is_empty(const struct group *g);
+bool foreign_is_empty(const struct group *g); /* has no members */
 const char *foreign_state_name(const struct group *g);
 /* Tombstones of all that the log holds of the group; appended to recs from *n on. */
 void foreign_tombstones(const struct group *g, struct group_effects *fx, struct group_record *recs,
