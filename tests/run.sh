@@ -18,13 +18,14 @@
 #   tests/oracle/open_dir.sh              Kafka opens our directory   (needs Java and Maven)
 #   tests/compat/differential.sh          the same requests to Millrace and Kafka
 #   tests/bench/versus                    beside Kafka and the bare minimum
+#   tests/bench/groups                    the group coordinator beside Kafka's
 set -euo pipefail
 cd "$(dirname "$0")/.."
 names=(tidy unit sim compat tools cluster fuzz bench)
 default=(tidy unit sim compat tools fuzz)
 
 case ${1:-} in
-  --help | -h) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit ;;
+  --help | -h) sed -n '2,21s/^# \{0,1\}//p' "$0"; exit ;;
   --list) printf '%s\n' "${names[@]}"; exit ;;
 esac
 for n in "$@"; do

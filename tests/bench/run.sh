@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # The figures of docs/PERFORMANCE.md on this machine, from a release build, the short way: ratios to a bare loop (conn_bench), of the
-# ways of segment I/O (io_bench), to the bare minimum of a broker and to Kafka (versus; needs Java 17 and Maven), and those of starting
-# and of being idle (startup.py).
+# ways of segment I/O (io_bench), to the bare minimum of a broker and to Kafka (versus; needs Java 17 and Maven), those of starting
+# and of being idle (startup.py), and consumer groups in small sizes (groups).
 #
 #   tests/bench/run.sh            about ten minutes on a calm machine
-#   tests/bench/run.sh --full     versus with all cells, as docs/PERFORMANCE.md has it: an hour
+#   tests/bench/run.sh --full     versus and groups with all cells, as docs/PERFORMANCE.md has it: an hour and a half
 #
-# Exit 1 if a figure of startup.py or a bar of versus does not hold; the machine's load is printed, because it decides what times mean.
+# Exit 1 if a figure of startup.py or a bar of versus or groups does not hold; the machine's load is printed, because it decides what times mean.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 full=${1:-}
@@ -30,6 +30,8 @@ say 'codecs'
 "$build/tests/bench/proto_bench"
 say 'starting and being idle'
 tests/bench/startup.py --build "$build" || status=1
+say 'consumer groups in small sizes: that answers are right, not how fast they come'
+tests/bench/groups "$build/millrace" --quick || status=1
 say 'beside Kafka and the bare minimum'
 if command -v java >/dev/null && command -v mvn >/dev/null; then
   tests/oracle/kafka setup
@@ -37,6 +39,7 @@ if command -v java >/dev/null && command -v mvn >/dev/null; then
   tests/bench/versus "$build/millrace" $([ "$full" ] || echo --quick) | tee "$out" || status=1
   grep -q '^all hold$' "$out" || status=1
   rm -f "$out"
+  [ -z "$full" ] || tests/bench/groups "$build/millrace" || status=1
 else
   echo 'left out: it needs Java 17 and Maven'
 fi
