@@ -82,6 +82,7 @@ static void add_file(struct reply_block *b, struct list *chunks, struct fetch_it
                         .file = it->range.file,
                         .off = it->range.pos,
                         .len = it->len,
+                        .hot = it->range.hot,
                         .release = release_file,
                         .user = b,
                         .user2 = fetch_item_take_lease(it)};
