@@ -472,6 +472,11 @@ static void fill_resources(struct config *c, const struct config_machine *m)
         c->request_memory = c->request_memory < 256 * mib ? 256 * mib : c->request_memory;
         c->request_memory = c->request_memory > 4096 * mib ? 4096 * mib : c->request_memory;
     }
+    c->group_memory = (uint64_t)c->v.group_coordinator_memory_bytes;
+    if (c->group_memory == 0) {
+        c->group_memory = m->memory_bytes / 8;
+        c->group_memory = c->group_memory < 256 * mib ? 256 * mib : c->group_memory;
+    }
 }
 
 int config_check_per_ip(struct bytes text, struct errmsg *em)

@@ -52,6 +52,7 @@ struct config {
     int64_t flush_ms;             /* log.flush.interval.ms, log.flush.scheduler.interval.ms */
     unsigned data_shards;         /* io.threads, 0 resolved to the number of processors */
     uint64_t request_memory;      /* request.memory.bytes, resolved: all shards together */
+    uint64_t group_memory;        /* group.coordinator.memory.bytes, the same */
 
     /* config.c's: what was said where */
     struct arena arena;

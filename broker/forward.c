@@ -1,9 +1,8 @@
 #include "broker/forward.h"
 
-#include <arpa/inet.h>
-
 #include "base/mem.h"
 #include "broker/config.h"
+#include "broker/peer_address.h"
 #include "proto_apis.h"
 #include "proto_errors.h"
 #include "proto_messages.h"
@@ -131,17 +130,14 @@ struct forwarded {
     void *user; /* of both */
 };
 
-static size_t peer_address(const struct request *r, uint8_t out[16])
+static size_t client_address(const struct request *r, uint8_t out[16])
 {
-    const char *peer = r->cr->conn ? r->cr->conn->peer : "";
-    if (inet_pton(AF_INET, peer, out) == 1) {
-        return 4;
+    size_t n = peer_address(r->cr->conn ? r->cr->conn->peer : "", out);
+    if (n == 0) {
+        n = 4;
+        memcpy(out, "\x7f\0\0\1", n);
     }
-    if (inet_pton(AF_INET6, peer, out) == 1) {
-        return 16;
-    }
-    memcpy(out, "\x7f\0\0\1", 4);
-    return 4;
+    return n;
 }
 
 /* The controller's frame, behind a length, is the client's. */
@@ -203,7 +199,7 @@ static void start(struct request *r, struct bytes frame, forward_done *done, for
 {
     struct forwarded *f = MEM_NEW(struct forwarded);
     uint8_t address[16];
-    size_t n = peer_address(r, address);
+    size_t n = client_address(r, address);
     f->r = r;
     f->done = done;
     f->refuse = refuse;

@@ -42,6 +42,18 @@ void conn_req_charge(struct conn_req *req, size_t bytes)
     conn_charge(conn_shard_get(req->shard), CONTAINER_OF(req, struct req, base), bytes);
 }
 
+void conn_req_release_frame(struct conn_req *base, size_t owned)
+{
+    struct req *r = req_of(base);
+    struct conn_shard *cs = conn_shard_get(base->shard);
+    ASSERT_ON_SHARD(base->shard);
+    ASSERT(r->state == REQ_STARTED || r->state == REQ_ORPHAN);
+    bool is_inline = !r->pooled && r->data != NULL;
+    size_t kept = sizeof *r + (is_inline ? r->len : 0) + owned;
+    req_free_frame(cs, r);
+    conn_charge(cs, r, kept);
+}
+
 static void release_mem(struct chunk *c, struct shard *sh)
 {
     UNUSED(sh);

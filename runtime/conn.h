@@ -109,6 +109,10 @@ void conn_reply(struct conn_req *req, struct list *chunks);
 /* Charges the budget for memory that the owner takes for this request besides its frame (decoded
  * form), until it is answered. */
 void conn_req_charge(struct conn_req *req, size_t bytes);
+/* The owner has no more use for the frame of a request that it will answer later: the frame is gone
+ * and, if it was not small, its memory; the budget keeps what is left, and `owned` bytes that the
+ * owner holds for the request. */
+void conn_req_release_frame(struct conn_req *req, size_t owned);
 /* A reply that is one block of memory, which the connection frees with mem_free. */
 void conn_reply_mem(struct conn_req *req, uint8_t *data, size_t len);
 /* For chunk lists: a MEM chunk that frees data with mem_free when done. */

@@ -23,6 +23,7 @@
 #include "broker/request.h"
 #include "controller/image.h"
 #include "proto/record_validate.h"
+#include "proto/topic_name.h"
 #include "proto_errors.h"
 #include "proto_messages.h"
 
@@ -287,6 +288,13 @@ static bool is_unverified(const struct produce *p, const struct part *part)
            batch_first_has_producer(part->records);
 }
 
+/* The coordinators' topics are written by coordinators; Kafka's admin client alone may. */
+static bool is_closed(const struct produce *p, const struct part *part)
+{
+    return topic_name_is_internal(part->t->name) && !part->verdict.in_request &&
+           !bytes_eq_str(p->r->hdr.client_id, "__admin_client");
+}
+
 static void refuse_part(struct part *part, int16_t code, const char *message)
 {
     struct batch_verdict *v = &part->verdict;
@@ -352,6 +360,9 @@ static void judge(struct produce *p, struct part *part, int64_t now)
     judge_before(p, part);
     if (part->error) {
         say_refused(p, part->t->name, part->index, part->error, part->verdict.message);
+    }
+    if (is_closed(p, part)) {
+        refuse_part(part, KE_INVALID_TOPIC_EXCEPTION, NULL);
     }
     if (is_unverified(p, part)) {
         refuse_part(part, KE_NOT_ENOUGH_REPLICAS,

@@ -368,6 +368,41 @@ static void a_frame_larger_than_the_budget_gets_the_reserve(void **state)
     client_close(&b);
 }
 
+/* Who waits long and needs its frame no more frees the reserve and the budget, not its place. */
+static void a_frame_is_given_back_before_the_answer(void **state)
+{
+    struct rig *r = *state;
+    struct client a, b, c;
+    r->sh->budget.limit = 50 * 1000;
+    a = client_open(r);
+    b = client_open(r);
+    c = client_open(r);
+    client_begin(&a, 1 << 20, 1 << 20);
+    rig_until(r, rig_parked(r) == 1);
+    conn_req_release_frame(rig_first(r)->req, 3000);
+    assert_null(rig_first(r)->req->frame.data);
+    assert_in_range(r->sh->budget.used, 3000, 4000);
+    client_begin(&b, 1 << 20, 1 << 20);
+    rig_until(r, rig_parked(r) == 2);
+    park_ok(LIST_ENTRY(r->parked.prev, struct parked, node));
+    client_expect(&b, "ok");
+    client_say(&c, "a small one lies beside its request");
+    rig_until(r, rig_parked(r) == 2);
+    struct parked *small = LIST_ENTRY(r->parked.prev, struct parked, node);
+    conn_req_release_frame(small->req, 0);
+    park_ok(small);
+    client_expect(&c, "ok");
+    rig_close(r, 0); /* and one whose connection is gone */
+    rig_until(r, rig_first(r)->canceled);
+    conn_req_release_frame(rig_first(r)->req, 0);
+    park_ok(rig_first(r));
+    client_close(&a);
+    client_close(&b);
+    client_close(&c);
+    rig_until(r, r->closed == 3);
+    assert_int_equal(r->sh->budget.used, 0);
+}
+
 /* Lets clients send `n` more bytes each while requests are answered, until so many were started. */
 static void answer_until(struct rig *r, unsigned started, struct client *c, unsigned clients,
                          size_t n)
@@ -647,6 +682,7 @@ int main(void)
         RIG_CASE(a_peer_that_does_not_read_is_not_read),
         RIG_CASE(frames_beyond_the_budget_finish_one_by_one),
         RIG_CASE(a_frame_larger_than_the_budget_gets_the_reserve),
+        RIG_CASE(a_frame_is_given_back_before_the_answer),
         RIG_CASE(starved_connections_all_go_on),
         RIG_CASE(unfinished_frames_do_not_wait_for_each_other),
         RIG_CASE(while_memory_is_short_deaf_peers_are_closed),
