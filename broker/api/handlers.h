@@ -14,8 +14,20 @@ void api_delete_records(struct request *r);
 void api_describe_producers(struct request *r);
 void api_describe_log_dirs(struct request *r);
 void api_init_producer_id(struct request *r);
-void api_find_coordinator(struct request *r);
 void api_api_versions(struct request *r);
+
+/* groups */
+void api_find_coordinator(struct request *r);
+void api_join_group(struct request *r);
+void api_sync_group(struct request *r);
+void api_heartbeat(struct request *r);
+void api_leave_group(struct request *r);
+void api_offset_commit(struct request *r);
+void api_offset_fetch(struct request *r);
+void api_offset_delete(struct request *r);
+void api_describe_groups(struct request *r);
+void api_list_groups(struct request *r);
+void api_delete_groups(struct request *r);
 
 /* control plane */
 void api_metadata(struct request *r);
