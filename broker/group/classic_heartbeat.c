@@ -34,7 +34,7 @@ void classic_heartbeat(struct group_coordinator *c, const struct group_event *ev
 
 /* Somebody outside any generation may commit while nobody is in one. */
 static int16_t check_commit(const struct classic *cl, struct bytes member_id,
-                            struct bytes instance_id, int32_t generation)
+                            struct bytes instance_id, int32_t generation, struct group_effects *fx)
 {
     bool empty = cl == NULL || cl->state == CLASSIC_EMPTY;
     if (generation < 0 && empty) {
@@ -43,7 +43,7 @@ static int16_t check_commit(const struct classic *cl, struct bytes member_id,
     if (generation >= 0 || member_id.len > 0 || !bytes_is_null(instance_id)) {
         int16_t code = cl == NULL
                            ? KE_UNKNOWN_MEMBER_ID
-                           : classic_validate(cl, member_id, instance_id, "OffsetCommit", NULL);
+                           : classic_validate(cl, member_id, instance_id, "OffsetCommit", fx);
         if (code != KE_NONE) {
             return code;
         }
@@ -57,14 +57,15 @@ static int16_t check_commit(const struct classic *cl, struct bytes member_id,
 }
 
 int16_t classic_check_commit(struct group *g, struct bytes member_id, struct bytes instance_id,
-                             int32_t generation, int16_t version, const struct group_event *ev)
+                             int32_t generation, int16_t version, const struct group_event *ev,
+                             struct group_effects *fx)
 {
     if (g == NULL) {
         return generation < 0 ? KE_NONE
                               : (version >= 9 ? KE_GROUP_ID_NOT_FOUND : KE_ILLEGAL_GENERATION);
     }
     struct classic *cl = g->classic;
-    int16_t code = check_commit(cl, member_id, instance_id, generation);
+    int16_t code = check_commit(cl, member_id, instance_id, generation, fx);
     struct classic_member *m = cl != NULL ? classic_find(cl, member_id) : NULL;
     if (code == KE_NONE && m != NULL) {
         m->heard_ms = ev->now_ms;

@@ -63,12 +63,10 @@ int16_t classic_validate(const struct classic *cl, struct bytes id, struct bytes
             return KE_UNKNOWN_MEMBER_ID;
         }
         if (!bytes_eq(holder->id, id)) {
-            if (fx != NULL) {
-                group_fx_line(fx, false, true,
-                              "a static member was fenced group=\"%s\" instance=\"%s\" "
-                              "member=\"%s\" holder=\"%s\" request=%s",
-                              SHOW(cl->g->id), SHOW(instance), SHOW(id), SHOW(holder->id), what);
-            }
+            group_fx_line(fx, false, true,
+                          "a static member was fenced group=\"%s\" instance=\"%s\" "
+                          "member=\"%s\" holder=\"%s\" request=%s",
+                          SHOW(cl->g->id), SHOW(instance), SHOW(id), SHOW(holder->id), what);
             return KE_FENCED_INSTANCE_ID;
         }
     }

@@ -154,7 +154,8 @@ void classic_loaded(struct group *g, int64_t now_ms, int64_t wall_ms, struct gro
 /* May this member commit offsets now? A wire code. A commit counts as a heartbeat. g may be NULL:
  * the group is not there. */
 int16_t classic_check_commit(struct group *g, struct bytes member_id, struct bytes instance_id,
-                             int32_t generation, int16_t version, const struct group_event *ev);
+                             int32_t generation, int16_t version, const struct group_event *ev,
+                             struct group_effects *fx);
 /* The group's members of a generation subscribe to it (then its offsets neither expire nor can they
  * be deleted). Unparsable subscriptions count as everything, as in Kafka. */
 bool classic_subscribes(const struct group *g, struct bytes topic);

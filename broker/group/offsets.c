@@ -34,14 +34,14 @@ static bool metadata_too_large(const struct group_coordinator *c, struct bytes m
 }
 
 static int16_t commit_check(struct group *g, const struct offset_commit_request *q,
-                            const struct group_event *ev)
+                            const struct group_event *ev, struct group_effects *fx)
 {
     if (g && g->kind != GROUP_KIND_CLASSIC) {
         return foreign_check_commit(g, q->member_id, q->generation_id_or_member_epoch,
                                     ev->ask->version);
     }
     return classic_check_commit(g, q->member_id, q->group_instance_id,
-                                q->generation_id_or_member_epoch, ev->ask->version, ev);
+                                q->generation_id_or_member_epoch, ev->ask->version, ev, fx);
 }
 
 static struct bytes dup(struct arena *a, struct bytes b)
@@ -163,7 +163,7 @@ void offsets_commit(struct group_coordinator *c, const struct group_event *ev,
     struct group *g = group_find(c, q->group_id);
     uint32_t n;
     commit_respond(c, ask, &n);
-    int16_t code = commit_check(g && group_doomed(g) ? NULL : g, q, ev);
+    int16_t code = commit_check(g && group_doomed(g) ? NULL : g, q, ev, fx);
     if (code == 0 && n > 0 && !commit_fits(c, g, q, fx)) {
         code = KE_COORDINATOR_NOT_AVAILABLE;
     }
