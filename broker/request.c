@@ -40,6 +40,29 @@ struct request_pool *request_pool_new(struct node_shard *ns)
     return p;
 }
 
+/* Its memory may still be written to by another shard's last turn. */
+static void bury(struct request_pool *p, struct request *r)
+{
+    struct conn_req *cr = r->cr;
+    struct list none;
+    list_init(&none);
+    list_remove(&r->live);
+    list_push_back(&p->ns->lent_requests, &r->live);
+    cr->user = NULL;
+    conn_reply(cr, &none);
+}
+
+void request_free_lent(struct node_shard *ns)
+{
+    struct list *it;
+    while ((it = list_pop_front(&ns->lent_requests)) != NULL) {
+        struct request *r = LIST_ENTRY(it, struct request, live);
+        image_put(r->image);
+        arena_free(&r->arena);
+        mem_free(r);
+    }
+}
+
 void request_pool_free(struct request_pool *p)
 {
     struct list *it;
@@ -49,7 +72,12 @@ void request_pool_free(struct request_pool *p)
     struct list *open[] = {&p->live, &p->never};
     for (size_t i = 0; i < ARRAY_LEN(open); i++) {
         while (!list_empty(open[i])) { /* only when the node is freed without a stop */
-            request_drop(LIST_ENTRY(open[i]->next, struct request, live));
+            struct request *r = LIST_ENTRY(open[i]->next, struct request, live);
+            if (r->lent) {
+                bury(p, r);
+            } else {
+                request_drop(r);
+            }
         }
     }
     while ((it = list_pop_front(&p->free)) != NULL) {
@@ -180,6 +208,14 @@ void request_refuse(struct request *r, const char *fmt, ...)
                 r->cr->conn ? r->cr->conn->peer : "?", r->hdr.api_key, r->hdr.version,
                 r->cr->frame.len);
     request_close(r);
+}
+
+void request_release_frame(struct request *r)
+{
+    ASSERT_ON_SHARD(r->ns->shard);
+    r->body = NULL;
+    r->hdr.client_id = BYTES_NULL;
+    conn_req_release_frame(r->cr, r->arena.used > ARENA_FREE ? r->arena.used : 0);
 }
 
 void *request_response(struct request *r)

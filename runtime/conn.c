@@ -4,7 +4,7 @@
  *                                                         ^waiting
  *
  * reqs holds the whole requests in order. Requests start in order, so those that wait are its tail.
- * One may start when nothing runs, or when it and all that run may overlap. An answer moves to
+ * One may start when nothing runs, or when it is of the class of all that run. An answer moves to
  * `out` when all before it have moved.
  *
  * Everything that changes a connection puts it on its shard's dirty list; at the end of the turn
@@ -114,7 +114,7 @@ void conn_pump(struct conn_priv *c)
     while (!c->closed && c->waiting != &c->reqs) {
         struct req *r = LIST_ENTRY(c->waiting, struct req, base.node);
         ASSERT(r->state == REQ_WAITING);
-        if (c->running > 0 && (c->running_alone > 0 || !r->overlap)) {
+        if (c->running > 0 && (r->overlap == 0 || r->overlap != c->running_overlap)) {
             break;
         }
         if (c->out_bytes >= CONN_OUT_RUN_MAX) {
@@ -123,7 +123,7 @@ void conn_pump(struct conn_priv *c)
         c->waiting = c->waiting->next;
         r->state = REQ_STARTED;
         c->running++;
-        c->running_alone += !r->overlap;
+        c->running_overlap = r->overlap;
         c->base.ops->on_request(&r->base);
     }
     c->pumping = false;
@@ -167,7 +167,6 @@ void conn_reply(struct conn_req *base, struct list *chunks)
     c = conn_priv_of(base->conn);
     r->state = REQ_ANSWERED;
     c->running--;
-    c->running_alone -= !r->overlap;
     list_for_each (it, chunks) {
         conn_charge_answer(c, LIST_ENTRY(it, struct chunk, node));
     }
@@ -292,7 +291,7 @@ static void drop_requests(struct conn_priv *c)
         }
     }
     c->waiting = &c->reqs;
-    c->reqs_n = c->running = c->running_alone = 0;
+    c->reqs_n = c->running = 0;
 }
 
 void conn_close(struct conn *conn)

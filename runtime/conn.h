@@ -4,8 +4,8 @@
  *
  * Life of a request: read header (4 bytes) -> charge the budget -> read the body -> wait its turn
  * -> on_request -> conn_reply -> sent in order -> freed. Order: a request starts when those before
- * it have been answered; only where overlaps() says yes for it and all unanswered ones before it
- * does it start earlier. Answers go out in request order whatever order they are given in.
+ * it have been answered; only where overlaps() gives it and all unanswered ones before it the same
+ * class does it start earlier. Answers go out in request order whatever order they are given in.
  *
  * Limits: a length below 1 or above frame_bytes_max closes the connection; at most requests_max
  * requests are read ahead; over the shard's budget no more is read, except that the oldest
@@ -51,8 +51,9 @@ struct chunk {
 };
 
 struct conn_ops {
-    /* May this frame start while the unanswered ones before it run? NULL: never. */
-    bool (*overlaps)(struct bytes frame);
+    /* The class of a frame: it may start while unanswered ones of the same class run. 0, and NULL:
+     * it runs alone. */
+    uint8_t (*overlaps)(struct bytes frame);
     /* A whole request whose turn has come. frame stays valid until the reply. Answer exactly once
      * with conn_reply, or conn_close(req->conn) to close the connection without an answer (the
      * request is then still answered to be freed). */

@@ -38,11 +38,11 @@ struct req {
     uint32_t have;        /* bytes of it that are in */
     size_t cap;           /* room at data; with pooled: what goes back to the pool */
     bool pooled;
-    bool overlap;   /* ops->overlaps said so */
-    bool reserve;   /* reads beyond the budget */
-    bool has_one;   /* `one` is in use: it frees the request when it has been sent */
-    uint8_t state;  /* enum req_state */
-    size_t charged; /* to the budget */
+    uint8_t overlap; /* ops->overlaps said so; 0: runs alone */
+    bool reserve;    /* reads beyond the budget */
+    bool has_one;    /* `one` is in use: it frees the request when it has been sent */
+    uint8_t state;   /* enum req_state */
+    size_t charged;  /* to the budget */
     const struct conn_ops *ops;
 };
 
@@ -78,9 +78,9 @@ struct conn_priv {
     int64_t idle_mark_ms;   /* active_ms as known to the idle list */
     int64_t begun_ms;       /* last progress of the frame being read */
     uint32_t carry_off, carry_len, carry_cap;
-    uint32_t reqs_n;        /* in reqs */
-    uint32_t running;       /* started and not answered */
-    uint32_t running_alone; /* ... of those that do not overlap */
+    uint32_t reqs_n;         /* in reqs */
+    uint32_t running;        /* started and not answered; all of one class */
+    uint8_t running_overlap; /* which */
     uint8_t hdr[4];
     uint8_t hdr_have;
     bool big;        /* the last frame was: read the header alone, then the body in its place */

@@ -239,7 +239,7 @@ static void frame_whole(struct conn_priv *c)
     c->big = r->len >= CONN_BIG;
     r->base.frame = bytes_of(r->data, r->len);
     r->base.received_us = conn_shard_of(c)->read_us;
-    r->overlap = c->base.ops->overlaps != NULL && c->base.ops->overlaps(r->base.frame);
+    r->overlap = c->base.ops->overlaps ? c->base.ops->overlaps(r->base.frame) : 0;
     r->state = REQ_WAITING;
     list_push_back(&c->reqs, &r->base.node);
     c->reqs_n++;

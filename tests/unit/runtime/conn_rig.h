@@ -93,9 +93,10 @@ static inline unsigned rig_index(const struct rig *r, const struct conn *c)
     return 0;
 }
 
-static inline bool rig_overlaps(struct bytes frame)
+static inline uint8_t rig_overlaps(struct bytes frame) /* two classes: O and P */
 {
-    return frame.len > 0 && frame.data[0] == 'O';
+    uint8_t first = frame.len > 0 ? frame.data[0] : 0;
+    return first == 'O' || first == 'P' ? first : 0;
 }
 
 static inline void rig_on_request(struct conn_req *req)

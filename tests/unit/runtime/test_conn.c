@@ -172,6 +172,34 @@ static void overlap_needs_the_consent_of_all(void **state)
     client_close(&c);
 }
 
+static void classes_do_not_overlap_each_other(void **state)
+{
+    struct rig *r = *state;
+    struct client c = client_open(r);
+    client_say(&c, "O1");
+    client_say(&c, "O2");
+    client_say(&c, "P3");
+    client_say(&c, "P4");
+    client_say(&c, "O5");
+    for (int turn = 0; turn < 3; turn++) {
+        uint64_t together = turn < 2 ? 2 : 1;
+        rig_until(r, rig_parked(r) == together);
+        rig_settle(r);
+        assert_int_equal(rig_parked(r), together);
+        assert_int_equal(first_of(rig_first(r)), "OPO"[turn]);
+        rig_answer(rig_first(r));
+        rig_settle(r);
+        assert_int_equal(rig_parked(r), together - 1); /* one that runs keeps the others out */
+        rig_answer_all(r);
+    }
+    client_expect(&c, "O1");
+    client_expect(&c, "O2");
+    client_expect(&c, "P3");
+    client_expect(&c, "P4");
+    client_expect(&c, "O5");
+    client_close(&c);
+}
+
 /* A long stream of requests, some overlapping, answered in random order, now and then not at all
  * (acks=0): the answers come in the order of the requests, and nothing was started too early. */
 static bool may_run_together(const struct rig *r)
@@ -179,7 +207,8 @@ static bool may_run_together(const struct rig *r)
     bool all = true;
     unsigned n = 0;
     list_for_each (it, &r->parked) {
-        all = all && first_of(LIST_ENTRY(it, struct parked, node)) == 'O';
+        char class = first_of(LIST_ENTRY(it, struct parked, node));
+        all = all && class != 'x' && class == first_of(rig_first(r));
         n++;
     }
     return all || n == 1;
@@ -219,7 +248,7 @@ static void answers_keep_the_order_of_requests(void **state)
         size_t n = 12 + prng_below(&rng, prng_below(&rng, 10) == 0 ? sizeof text - 12 : 20);
         bool silent = prng_below(&rng, 8) == 0;
         memset(text, 'a' + (int)(i % 26), sizeof text);
-        snprintf(text, sizeof text, "%c%c%08u", prng_below(&rng, 4) ? 'O' : 'x', silent ? '0' : '1',
+        snprintf(text, sizeof text, "%c%c%08u", "OOOOOPPx"[prng_below(&rng, 8)], silent ? '0' : '1',
                  i);
         frame_put(&asked, text, n);
         if (!silent) {
@@ -588,6 +617,7 @@ int main(void)
         RIG_CASE(the_longest_allowed_frame_is_served),
         RIG_CASE(without_overlap_requests_start_one_by_one),
         RIG_CASE(overlap_needs_the_consent_of_all),
+        RIG_CASE(classes_do_not_overlap_each_other),
         RIG_CASE(answers_keep_the_order_of_requests),
         RIG_CASE(a_body_that_ends_early_is_dropped),
         RIG_CASE(a_header_that_ends_early_is_dropped),

@@ -72,7 +72,7 @@ static void on_close(struct conn *c)
     atomic_fetch_add(&h->closed, 1);
 }
 
-static bool overlaps(struct bytes frame)
+static uint8_t overlaps(struct bytes frame)
 {
     return frame.data[0] % 4 != 0;
 }
