@@ -35,6 +35,8 @@ struct group_request { /* in r's arena */
     group_done_fn *done;
     void *user; /* the handler's */
     /* the route's */
+    struct msg seen; /* home -> data: the frame can go */
+    struct uuid topic_id;
     int32_t partition;
     int64_t image_offset;
     int16_t code;
@@ -43,7 +45,9 @@ struct group_request { /* in r's arena */
 
 /* request and response: structs of the API's schema (response at its defaults); request may be one
  * that the handler made. A join or a sync may wait for minutes: what the frame holds is given back
- * when the core has seen it. done may run inside. */
+ * when the core has seen it, so `done` of these must not look at r->body (it is NULL then),
+ * r->hdr.client_id, group_id or the request. done may run inside. A client that is gone is answered
+ * all the same: nothing is taken back from the core, as in Kafka. */
 void group_request_start(struct group_request *g, struct request *r, enum group_event_kind kind,
                          struct bytes group_id, const void *request, void *response,
                          group_done_fn *done, void *user);
@@ -74,5 +78,21 @@ typedef void *group_all_fn(const struct group_coordinator *c, void *user, struct
 typedef void group_all_done_fn(struct request *r, void *user, int16_t code,
                                struct group_all_part *parts, uint32_t n);
 void group_all_start(struct request *r, group_all_fn *read, group_all_done_fn *done, void *user);
+
+/* ---- where is a group's coordinator ---- */
+
+/* For FindCoordinator: 0 and the broker that leads the group's partition, or
+ * COORDINATOR_NOT_AVAILABLE. The topic is made when it is missing, with its own partitions, factor
+ * and settings, whatever auto.create.topics.enable says; not while there are fewer live brokers
+ * than offsets.topic.replication.factor wants, which a line says. */
+int16_t group_find(struct request *r, struct bytes group_id, int32_t *leader);
+
+/* __consumer_offsets as this request sees it; NULL: there is none. */
+const struct image_topic *group_topic(const struct request *r);
+
+/* ---- messages, and group_host.c's answers ---- */
+
+void group_route_on_msg(struct node_shard *ns, struct msg *m); /* MSG_GROUP, MSG_GROUP_SEEN */
+void group_route_reply(struct node_shard *ns, struct group_ask *ask); /* on the home shard */
 
 #endif

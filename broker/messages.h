@@ -24,6 +24,8 @@ enum broker_msg_kind {
     MSG_LEASE,         /* data -> home           home          lease of a file range, fetch_read.c */
     MSG_CALL,          /* any -> any -> back     maker         call, call.h: rare work of every kind */
     MSG_IMAGE,         /* main -> data -> back   main          image_msg, metadata loader */
+    MSG_GROUP,         /* data -> home -> back   data (maker)  group_request, group_route.c */
+    MSG_GROUP_SEEN,    /* home -> data           data          inside a group_request, group_route.c */
     MSG_DIR_ASSIGN,    /* data -> main           main          dir_assign_msg, dir_assign.c */
     MSG_BROKER_END = 256,
 };

@@ -10,6 +10,8 @@
 #include "broker/fetch_wait.h"
 #include "broker/append.h"
 #include "broker/forward.h"
+#include "broker/group_host.h"
+#include "broker/group_route.h"
 #include "broker/lifecycle.h"
 #include "broker/dynamic_config.h"
 #include "broker/listener.h"
@@ -136,6 +138,10 @@ static void on_msg(struct shard *sh, struct msg *m)
     case MSG_IMAGE:
         metadata_on_image(ns, m);
         return;
+    case MSG_GROUP:
+    case MSG_GROUP_SEEN:
+        group_route_on_msg(ns, m);
+        return;
     case MSG_DIR_ASSIGN:
         dir_assign_on_msg(n, m);
         return;
@@ -165,6 +171,7 @@ void node_apply_image(struct node_shard *ns, const struct image_delta *d)
 {
     ASSERT_ON_SHARD(ns->shard);
     partition_manager_apply(ns->partitions, d);
+    group_host_apply(ns->groups, d);
     struct image *old = (struct image *)(uintptr_t)ns->image;
     ns->image = image_get(d->image);
     image_put(old);
@@ -327,6 +334,7 @@ static int shard_start(struct shard *sh, void *user)
     if (n->config->is_broker) {
         uint32_t slots = (uint32_t)n->config->v.max_incremental_fetch_session_cache_slots;
         ns->partitions = partition_manager_new(ns);
+        ns->groups = group_host_new(ns);
         ns->sessions = fetch_sessions_new(
             ns->index, n->data_shards, (slots + n->data_shards - 1) / n->data_shards,
             (size_t)sh->budget.limit / SESSIONS_SHARE, &ns->map_secret, random_cb, ns);
@@ -370,6 +378,7 @@ static void shard_stop(struct shard *sh, void *user)
         return;
     }
     if (ns->partitions && !ns->partitions->stopping) {
+        group_host_stop(ns->groups);
         partition_manager_stop(ns->partitions);
     }
     conn_close_all(sh, false);
@@ -382,6 +391,7 @@ static void shard_stop(struct shard *sh, void *user)
         free_main(n);
     }
     fetch_sessions_free(ns->sessions);
+    group_host_free(ns->groups);
     partition_manager_free(ns->partitions);
     image_put((struct image *)(uintptr_t)ns->image);
 }
@@ -433,6 +443,7 @@ struct node *node_new(const struct node_options *o, struct errmsg *em)
         n->shards[i].node = n;
         n->shards[i].index = i;
         list_init(&n->shards[i].image_wait);
+        list_init(&n->shards[i].lent_requests);
         if (i < n->data_shards) {
             p->steps[i].node = n;
         }
@@ -476,6 +487,7 @@ void node_free(struct node *n)
     listeners_free(n->listeners);
     for (unsigned i = 0; i < n->data_shards; i++) {
         checkpoint_rows_free(&p->steps[i].rows);
+        request_free_lent(&n->shards[i]);
     }
     mem_free(n->log_dirs);
     mem_free(n->shards);

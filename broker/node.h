@@ -38,6 +38,7 @@ struct auto_create;       /* broker/forward.h */
 struct log_dir;           /* storage/log_dir.h */
 struct listener_set;      /* broker/listener.h */
 struct partition_manager; /* broker/partition_manager.h */
+struct group_host;        /* broker/group_host.h */
 struct fetch_sessions;    /* broker/fetch_session.h */
 struct producer_ids;      /* broker/producer_ids.h */
 struct request_pool;      /* broker/request.h */
@@ -70,10 +71,12 @@ struct node_shard {
     unsigned index;
     const struct image *image; /* the newest version here: a reference; NULL before the first */
     struct partition_manager *partitions; /* those whose home is here */
+    struct group_host *groups;            /* group coordinators in those of __consumer_offsets */
     struct fetch_sessions *sessions;      /* whose id carries this shard */
     struct channel *channel;              /* this shard's way to the controller */
     struct request_pool *requests;
     struct auto_create *auto_create; /* topics asked for by Metadata; made when needed */
+    struct list lent_requests;       /* of a shard that ended at once; request.c's */
     struct list image_wait;          /* messages whose maker knows a newer image than this shard */
     struct log_limit limit;          /* for lines that peers can cause */
     struct siphash_key map_secret;   /* for maps whose keys a peer chooses */

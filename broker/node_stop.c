@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "broker/dir_assign.h"
 #include "broker/forward.h"
+#include "broker/group_host.h"
 #include "broker/lifecycle.h"
 #include "broker/listener.h"
 #include "broker/metadata_loader.h"
@@ -178,6 +179,7 @@ static void busy_poll_cb(struct timer *t)
 
 static void drain_run(struct shard *sh, struct call *c)
 {
+    group_host_stop(node_shard_of(sh)->groups);
     partition_manager_stop(node_shard_of(sh)->partitions);
     request_pool_stop(node_shard_of(sh)->requests);
     conn_close_all(sh, true);

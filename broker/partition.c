@@ -2,6 +2,7 @@
 
 #include "broker/append.h"
 #include "broker/fetch_wait.h"
+#include "broker/group_host.h"
 #include "broker/partition_manager.h"
 #include "controller/image.h"
 #include "proto_errors.h"
@@ -104,6 +105,9 @@ void partition_advance(struct partition *p)
         plog_set_high_watermark(p->log, hw);
     }
     answer_acks(p, hw);
+    if (p->group) {
+        group_host_advanced(p);
+    }
     if (!list_empty(&p->watches)) {
         fetch_watch_moved(p);
     }
@@ -286,6 +290,7 @@ void partition_release_waiters(struct partition *p, int16_t code)
         }
     }
     fetch_watch_wake_all(p);
+    group_host_look(p);
 }
 
 void partition_note_error(struct partition *p, int err, const char *what)

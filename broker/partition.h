@@ -28,6 +28,7 @@
 
 struct append_item;
 struct fetch_watch;
+struct group_coord;
 struct image_partition;
 struct partition_manager;
 
@@ -67,11 +68,12 @@ struct partition {
     struct plog_flush flush;
     bool flushing;
 
-    struct list queue;      /* append_item: of this turn, in order */
-    struct list dirty;      /* in pm->dirty while the queue is not empty */
-    struct list ack_wait;   /* append_item: acks=-1, waits for the high watermark; by offset */
-    struct list flush_wait; /* append_item: acks=1, waits for flush_wanted; by offset */
-    struct list watches;    /* fetch_watch: parked fetches */
+    struct list queue;         /* append_item: of this turn, in order */
+    struct list dirty;         /* in pm->dirty while the queue is not empty */
+    struct list ack_wait;      /* append_item: acks=-1, waits for the high watermark; by offset */
+    struct list flush_wait;    /* append_item: acks=1, waits for flush_wanted; by offset */
+    struct list watches;       /* fetch_watch: parked fetches */
+    struct group_coord *group; /* the coordinator that lives in it, or NULL; group_host.c's */
 };
 
 void partition_key(struct uuid topic_id, int32_t index, uint8_t out[PARTITION_KEY]);

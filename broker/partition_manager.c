@@ -8,6 +8,7 @@
 #include "broker/config.h"
 #include "broker/dir_assign.h"
 #include "broker/fetch_wait.h"
+#include "broker/group_host.h"
 #include "controller/image.h"
 #include "proto_errors.h"
 #include "storage/log_dir.h"
@@ -181,6 +182,7 @@ struct partition_manager *partition_manager_new(struct node_shard *ns)
 /* Nobody finds it any more. */
 static void detach(struct partition *p)
 {
+    ASSERT(p->group == NULL);
     ASSERT(list_empty(&p->queue) && list_empty(&p->ack_wait) && list_empty(&p->flush_wait) &&
            list_empty(&p->watches));
     list_remove(&p->dirty);
@@ -312,6 +314,7 @@ static void apply_partition(struct partition_manager *pm, const struct image *im
         p = add_partition(pm, img, t, ip);
     }
     partition_set_state(p, ip, pm->ns->node->id);
+    group_host_look(p);
 }
 
 static void apply_topic(struct partition_manager *pm, const struct image *img,

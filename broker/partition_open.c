@@ -17,6 +17,7 @@
 
 #include "base/mem.h"
 #include "broker/dir_assign.h"
+#include "broker/group_host.h"
 #include "broker/partition_manager.h"
 #include "controller/image.h"
 #include "storage/log_dir.h"
@@ -230,6 +231,7 @@ void partition_reopen_cb(struct timer *t)
                      plog_name(p->log));
             p->is_leader = false; /* the log has yet to hear its epoch */
             partition_set_state(p, ip, pm->ns->node->id);
+            group_host_look(p);
         }
     }
 }

@@ -327,10 +327,20 @@ static void on_cancel(struct conn_req *cr)
     }
 }
 
-/* Only Produce may run beside unanswered requests, and those are then Produce as well (conn.h). */
-static bool overlaps(struct bytes frame)
+/* What may run beside unanswered requests of its own kind (conn.h): those whose answer waits for a
+ * log. Their order there is that in which they started. */
+static uint8_t overlaps(struct bytes frame)
 {
-    return frame.len >= 2 && load_be16(frame.data) == API_PRODUCE;
+    switch (frame.len >= 2 ? load_be16(frame.data) : UINT16_MAX) {
+    case API_PRODUCE:
+        return 1;
+    case API_OFFSET_COMMIT:
+        return 2;
+    case API_HEARTBEAT:
+        return 3;
+    default:
+        return 0;
+    }
 }
 
 static void on_open(struct conn *c)

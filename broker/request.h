@@ -50,6 +50,7 @@ struct request {
     void *state;                          /* the handler's while it waits */
     void (*on_cancel)(struct request *r); /* the handler's; may be NULL */
     bool canceled;                        /* the connection is gone */
+    uint32_t lent; /* messages that are away with memory of this request and may stay so */
 };
 
 /* Per connection: conn->session. */
@@ -75,6 +76,10 @@ void request_never(struct request *r);
 /* Why, with a rate-limited line. */
 void request_refuse(struct request *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* The frame is not needed any more, though the answer may be minutes away: its memory and charge
+ * are given back. body is NULL afterwards, client_id null; what the arena holds stays. */
+void request_release_frame(struct request *r);
+
 /* An empty response struct of the API's schema, at its defaults, in r's arena. */
 void *request_response(struct request *r);
 
@@ -87,6 +92,8 @@ static inline struct node *request_node(const struct request *r)
 extern const struct conn_ops request_conn_ops;
 struct request_pool *request_pool_new(struct node_shard *ns);
 void request_pool_free(struct request_pool *p);
+/* After the node's threads have ended: requests whose memory other shards still had. */
+void request_free_lent(struct node_shard *ns);
 /* The node stops: closes the connections of requests that are never answered. */
 void request_pool_stop(struct request_pool *p);
 

@@ -12,6 +12,8 @@
 #include "broker/config.h"
 #include "broker/dir_assign.h"
 #include "broker/fetch_wait.h"
+#include "broker/group_host.h"
+#include "broker/group_route.h"
 #include "broker/messages.h"
 #include "broker/partition.h"
 #include "broker/partition_manager.h"
@@ -36,7 +38,8 @@ struct rig {
     struct log_dir *dirs[1];
     struct loader *loader;
     unsigned dirs_failed;
-    unsigned reports;          /* of dir_assign */
+    unsigned reports; /* of dir_assign */
+    unsigned frames_released;
     bool late[RIG_SHARDS_MAX]; /* images reach this shard with rig_catch_up */
     struct image_delta *missed[RIG_SHARDS_MAX];
 };
@@ -87,6 +90,13 @@ void dir_assign_report(struct node_shard *ns, struct uuid topic_id, int32_t part
     CONTAINER_OF(ns->node, struct rig, node)->reports++;
 }
 
+/* request.c stays out as well. */
+void request_release_frame(struct request *r)
+{
+    CONTAINER_OF(r->ns->node, struct rig, node)->frames_released++;
+    r->body = NULL;
+}
+
 static void rig_on_msg(struct shard *sh, struct msg *m)
 {
     struct node_shard *ns = sh->user;
@@ -101,6 +111,10 @@ static void rig_on_msg(struct shard *sh, struct msg *m)
         break;
     case MSG_CALL:
         call_on_msg(sh, m);
+        break;
+    case MSG_GROUP:
+    case MSG_GROUP_SEEN:
+        group_route_on_msg(ns, m);
         break;
     default:
         fail_msg("message %d", (int)m->kind);
@@ -190,6 +204,9 @@ static void rig_shut(struct rig *r)
     struct errmsg em = {{0}};
     uint64_t failed;
     for (unsigned i = 0; i < r->node.data_shards; i++) {
+        if (r->ns[i].groups) {
+            group_host_stop(r->ns[i].groups);
+        }
         partition_manager_stop(r->ns[i].partitions);
     }
     for (int i = 0; i < 10000; i++) {
@@ -205,6 +222,7 @@ static void rig_shut(struct rig *r)
     for (unsigned i = 0; i < r->node.data_shards; i++) {
         assert_false(partition_manager_busy(r->ns[i].partitions));
         partition_manager_close_clean(r->ns[i].partitions, &failed);
+        group_host_free(r->ns[i].groups);
         partition_manager_free(r->ns[i].partitions);
         image_put(r->ns[i].image);
     }
@@ -251,6 +269,9 @@ static void rig_apply(struct rig *r, unsigned shard, const struct image_delta *d
     struct node_shard *ns = &r->ns[shard];
     struct list *at;
     partition_manager_apply(ns->partitions, d);
+    if (ns->groups) {
+        group_host_apply(ns->groups, d);
+    }
     image_put(ns->image);
     ns->image = image_get(d->image);
     while ((at = list_pop_front(&ns->image_wait)) != NULL) {
@@ -289,13 +310,11 @@ static struct uuid rig_topic_id(uint8_t n)
     return uuid_reserved((uint8_t)(100 + n));
 }
 
-/* Topic n, "topicN", led by this node (or by another). */
-static void rig_topic(struct rig *r, uint8_t n, int32_t partitions, const char *key,
-                      const char *value)
+/* Topic n under a name of the test's. */
+static void rig_topic_named(struct rig *r, uint8_t n, const char *name, int32_t partitions,
+                            const char *key, const char *value)
 {
     struct topic_record t;
-    char name[16];
-    snprintf(name, sizeof name, "topic%u", n);
     proto_msg_init(&topic_record_msg, &t);
     t.name = bytes_str(name);
     t.topic_id = rig_topic_id(n);
@@ -329,6 +348,24 @@ static void rig_topic(struct rig *r, uint8_t n, int32_t partitions, const char *
     rig_publish(r);
 }
 
+/* Topic n, "topicN", led by this node (or by another). */
+static inline void rig_topic(struct rig *r, uint8_t n, int32_t partitions, const char *key,
+                             const char *value)
+{
+    char name[16];
+    snprintf(name, sizeof name, "topic%u", n);
+    rig_topic_named(r, n, name, partitions, key, value);
+}
+
+static inline void rig_remove_topic(struct rig *r, uint8_t n)
+{
+    struct remove_topic_record t;
+    proto_msg_init(&remove_topic_record_msg, &t);
+    t.topic_id = rig_topic_id(n);
+    rig_record(r, &remove_topic_record_msg, 0, &t);
+    rig_publish(r);
+}
+
 /* The partition's leader becomes another (-1: none). */
 static inline void rig_leader(struct rig *r, uint8_t n, int32_t partition, int32_t leader)
 {
@@ -350,7 +387,7 @@ static struct partition *rig_partition(struct rig *r, uint8_t n, int32_t partiti
 /* ---- batches ---- */
 
 /* One batch with a record for each number in [first, first + n), as text. */
-static void rig_batch(struct buf *out, int64_t first, int n, const struct batch_options *o)
+static inline void rig_batch(struct buf *out, int64_t first, int n, const struct batch_options *o)
 {
     struct batch_options opt = o ? *o : BATCH_OPTIONS_DEFAULT;
     struct batch_builder b = {0};
