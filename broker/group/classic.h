@@ -209,7 +209,8 @@ struct group_record classic_record(const struct classic *cl, const struct bytes 
                                    struct group_effects *fx);
 /* Writes a group that has become empty; nobody waits for it. */
 void classic_write_empty(struct classic *cl, struct group_effects *fx);
-/* Writes a group that is new. If that fails, it is gone, and who has joined is told. */
+/* Writes a group that is new, or that was one of another protocol. If that fails, it is gone (or
+ * what it was), and who has joined is told. */
 void classic_write_new(struct classic *cl, struct group_effects *fx);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "broker/group/classic.h"
+#include "broker/group/offset_ops.h"
 
 /* ---- answers ---- */
 
@@ -285,6 +286,12 @@ static int16_t check(struct group_coordinator *c, const struct join *j)
     return KE_NONE;
 }
 
+/* A group of another protocol that nobody is in becomes a classic one. */
+static bool convertible(const struct group *g)
+{
+    return (g->kind == GROUP_KIND_CONSUMER || g->kind == GROUP_KIND_STREAMS) && foreign_is_empty(g);
+}
+
 void classic_join(struct group_coordinator *c, const struct group_event *ev,
                   struct group_effects *fx)
 {
@@ -300,11 +307,11 @@ void classic_join(struct group_coordinator *c, const struct group_event *ev,
         return;
     }
     struct group *g = group_find(c, q->group_id);
-    bool is_new = g == NULL;
-    if (g != NULL && g->kind != GROUP_KIND_CLASSIC) {
+    if (g != NULL && g->kind != GROUP_KIND_CLASSIC && !convertible(g)) {
         classic_join_error(fx, j.ask, BYTES_NULL, KE_INCONSISTENT_GROUP_PROTOCOL);
         return;
     }
+    bool is_new = g == NULL || g->kind != GROUP_KIND_CLASSIC || group_doomed(g);
     if (is_new && q->member_id.len > 0) {
         classic_join_error(fx, j.ask, q->member_id, KE_UNKNOWN_MEMBER_ID);
         return;
@@ -313,11 +320,12 @@ void classic_join(struct group_coordinator *c, const struct group_event *ev,
         classic_join_error(fx, j.ask, q->member_id, KE_COORDINATOR_NOT_AVAILABLE);
         return;
     }
-    g = is_new ? group_make(c, q->group_id, GROUP_KIND_CLASSIC) : g;
-    struct classic *cl = classic_make(g, ev->now_ms, ev->wall_ms);
+    g = g ? g : group_make(c, q->group_id, GROUP_KIND_CLASSIC);
     if (is_new) {
-        classic_write_new(cl, fx);
+        classic_delete(g, fx); /* of a group that is being deleted: nobody is in it */
+        classic_write_new(classic_make(g, ev->now_ms, ev->wall_ms), fx);
     }
+    struct classic *cl = classic_make(g, ev->now_ms, ev->wall_ms);
     if (!accepts(cl, q->member_id)) {
         turn_away(cl, &j);
     } else if (q->member_id.len == 0) {

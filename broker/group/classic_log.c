@@ -33,17 +33,7 @@ struct group_record classic_record(const struct classic *cl, const struct bytes 
     return group_record_metadata(fx, cl->g->id, &v);
 }
 
-/* ---- writes that nobody waits for ---- */
-
-static struct group_op *
-plain_op(struct group *g, void (*written)(struct group_coordinator *c, struct group_op *op,
-                                          const struct group_event *ev, struct group_effects *fx))
-{
-    struct group_op *op = group_alloc(g->c, sizeof *op);
-    op->group = g;
-    op->written = written;
-    return op;
-}
+/* ---- groups that are empty, groups that are new ---- */
 
 /* Should this broker die now, the last generation would be there again, time out and be empty. */
 static void empty_written(struct group_coordinator *c, struct group_op *op,
@@ -61,7 +51,10 @@ static void empty_written(struct group_coordinator *c, struct group_op *op,
 
 void classic_write_empty(struct classic *cl, struct group_effects *fx)
 {
-    struct group_write *w = group_fx_write(fx, plain_op(cl->g, empty_written), 1);
+    struct group_op *op = group_alloc(cl->g->c, sizeof *op);
+    op->group = cl->g;
+    op->written = empty_written;
+    struct group_write *w = group_fx_write(fx, op, 1);
     w->records[0] = classic_record(cl, NULL, fx);
 }
 
@@ -85,26 +78,47 @@ static void drop(struct group *g, int16_t code, struct group_effects *fx)
     classic_free(g);
 }
 
+struct new_op {
+    struct group_op op;
+    enum group_kind before; /* the group was of this kind, and empty */
+};
+
 static void new_written(struct group_coordinator *c, struct group_op *op,
                         const struct group_event *ev, struct group_effects *fx)
 {
+    struct new_op *o = CONTAINER_OF(op, struct new_op, op);
     struct group *g = op->group;
-    g->in_log |= ev->code == KE_NONE;
-    if (ev->code != KE_NONE) {
+    if (ev->code == KE_NONE) {
+        g->in_log = true;
+        foreign_free(g);
+    } else {
         group_fx_line(fx, true, true, "a new group could not be written group=\"%s\" error=%d",
                       SHOW(g->id), (int)ev->code);
-        if (!g->in_log) {
+        if (!g->in_log || o->before != GROUP_KIND_CLASSIC) {
             drop(g, group_append_error(ev->code), fx);
+            g->kind = o->before;
         }
     }
-    group_dealloc(c, op, sizeof *op);
+    group_dealloc(c, o, sizeof *o);
     group_release(g);
 }
 
 void classic_write_new(struct classic *cl, struct group_effects *fx)
 {
-    struct group_write *w = group_fx_write(fx, plain_op(cl->g, new_written), 1);
-    w->records[0] = classic_record(cl, NULL, fx);
+    struct group *g = cl->g;
+    bool converts = g->kind != GROUP_KIND_CLASSIC;
+    struct new_op *o = group_alloc(g->c, sizeof *o);
+    o->op.group = g;
+    o->op.written = new_written;
+    o->before = g->kind;
+    struct group_write *w =
+        group_fx_write(fx, &o->op, 1 + (converts ? foreign_tombstones_max(g) : 0));
+    w->n = 0;
+    if (converts) {
+        foreign_tombstones(g, fx, w->records, &w->n);
+    }
+    w->records[w->n++] = classic_record(cl, NULL, fx);
+    g->kind = GROUP_KIND_CLASSIC;
 }
 
 /* ---- the log in ---- */

@@ -38,6 +38,14 @@ struct call {
     struct call *next; /* rig.calls */
 };
 
+/* A write that is not committed yet, with copies of its records. */
+struct rig_write {
+    struct group_op *op;
+    uint32_t n;
+    struct buf *keys, *values;
+    bool *gone; /* a tombstone */
+};
+
 struct rig {
     struct group_config config;
     struct siphash_key secret;
@@ -45,7 +53,7 @@ struct rig {
     struct group_effects fx;
     int64_t now, wall;
     bool hold;                               /* writes wait in writes[] */
-    struct group_op *writes[RIG_WRITES_MAX]; /* not committed yet, in order */
+    struct rig_write writes[RIG_WRITES_MAX]; /* in order */
     uint32_t writes_n;
     uint64_t records;        /* all written so far */
     struct bytes key, value; /* of the last record, copied */
@@ -54,6 +62,7 @@ struct rig {
     uint32_t lines_n;
     uint64_t fresh;
     struct call *calls;
+    struct group_coordinator *shadow; /* every record that is committed is replayed to it, if set */
 };
 
 /* ---- life ---- */
@@ -112,6 +121,41 @@ static inline void rig_keep(struct buf *b, struct bytes from, struct bytes *out)
     *out = from.data ? buf_bytes(b) : BYTES_NULL;
 }
 
+static inline struct rig_write rig_write_copy(const struct group_write *w)
+{
+    struct rig_write c = {.op = w->op, .n = w->n};
+    c.keys = mem_zalloc(w->n * sizeof *c.keys);
+    c.values = mem_zalloc(w->n * sizeof *c.values);
+    c.gone = mem_zalloc(w->n * sizeof *c.gone);
+    for (uint32_t i = 0; i < w->n; i++) {
+        buf_put(&c.keys[i], w->records[i].key.data, w->records[i].key.len);
+        c.gone[i] = bytes_is_null(w->records[i].value);
+        if (!c.gone[i]) {
+            buf_put(&c.values[i], w->records[i].value.data, w->records[i].value.len);
+        }
+    }
+    return c;
+}
+
+/* Ends one: to the shadow if it is committed. */
+static inline void rig_write_end(struct rig *r, struct rig_write *w, bool committed)
+{
+    for (uint32_t i = 0; i < w->n; i++) {
+        if (committed && r->shadow != NULL) {
+            struct group_replay at = {.producer_id = -1, .timestamp = r->wall};
+            assert_int_equal(
+                group_coordinator_replay(r->shadow, &at, buf_bytes(&w->keys[i]),
+                                         w->gone[i] ? BYTES_NULL : buf_bytes(&w->values[i])),
+                0);
+        }
+        buf_free(&w->keys[i]);
+        buf_free(&w->values[i]);
+    }
+    mem_free(w->keys);
+    mem_free(w->values);
+    mem_free(w->gone);
+}
+
 static inline void rig_collect(struct rig *r)
 {
     struct list *n;
@@ -119,7 +163,7 @@ static inline void rig_collect(struct rig *r)
         struct group_write *w = LIST_ENTRY(n, struct group_write, node);
         assert_true(r->writes_n < RIG_WRITES_MAX);
         assert_true(w->n > 0);
-        r->writes[r->writes_n++] = w->op;
+        r->writes[r->writes_n++] = rig_write_copy(w);
         r->records += w->n;
         rig_keep(&r->last_key, w->records[w->n - 1].key, &r->key);
         rig_keep(&r->last_value, w->records[w->n - 1].value, &r->value);
@@ -139,8 +183,9 @@ static inline void rig_written(struct rig *r, int16_t code)
 {
     assert_true(r->writes_n > 0);
     struct group_event ev = rig_event(r, GROUP_WRITTEN);
-    ev.op = r->writes[0];
+    ev.op = r->writes[0].op;
     ev.code = code;
+    rig_write_end(r, &r->writes[0], code == KE_NONE);
     memmove(r->writes, r->writes + 1, --r->writes_n * sizeof r->writes[0]);
     group_coordinator_step(r->c, &ev, &r->fx);
     rig_collect(r);
@@ -179,12 +224,18 @@ static inline void rig_advance(struct rig *r, int64_t ms)
     r->now = end;
 }
 
+/* The partition moves away, with writes out or not; the coordinator is freed. */
 static inline void rig_unload(struct rig *r, int16_t code)
 {
     struct group_event ev = rig_event(r, GROUP_UNLOAD);
     ev.code = code;
     group_coordinator_step(r->c, &ev, &r->fx);
     rig_collect(r);
+    while (r->writes_n > 0) { /* nothing is told about them any more */
+        rig_write_end(r, &r->writes[--r->writes_n], false);
+    }
+    group_coordinator_free(r->c);
+    r->c = NULL;
 }
 
 /* Ends the coordinator; calls and lines stay. */
@@ -193,9 +244,6 @@ static inline void rig_stop(struct rig *r)
     r->hold = false;
     rig_carry_out(r);
     rig_unload(r, KE_NOT_COORDINATOR);
-    r->writes_n = 0;
-    group_coordinator_free(r->c);
-    r->c = NULL;
 }
 
 static inline void rig_close(struct rig *r)

@@ -450,6 +450,110 @@ static void groups_are_listed_by_state_and_type(void **state)
     rig_close(&r);
 }
 
+/* ---- groups that end, groups that change their kind ---- */
+
+static struct call *delete_group(struct rig *r, const char *group)
+{
+    struct delete_groups_request q;
+    struct bytes name = bytes_str(group);
+    struct call *k = rig_call(r, 2);
+    proto_msg_init(&delete_groups_request_msg, &q);
+    proto_msg_init(&delete_groups_response_msg, &k->r.delete);
+    k->r.delete.results =
+        proto_array(&k->arena, &delete_groups_response_deletable_group_result_desc, 1);
+    k->r.delete.results_n = 1;
+    q.groups_names = &name;
+    q.groups_names_n = 1;
+    return rig_ask(r, k, GROUP_DELETE, &q);
+}
+
+static void only_an_empty_group_is_deleted(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct call *k[1];
+    rig_open(&r);
+    rig_group(&r, 1, k);
+    assert_int_equal(delete_group(&r, "g")->r.delete.results[0].error_code, KE_NON_EMPTY_GROUP);
+    rig_leaves(&r, k[0]->member);
+    assert_int_equal(delete_group(&r, "g")->r.delete.results[0].error_code, KE_NONE);
+    assert_true(bytes_is_null(r.value));
+    assert_string_equal(rig_state(&r), "Dead");
+    assert_int_equal(group_coordinator_counts(r.c).groups, 0);
+    rig_close(&r);
+}
+
+static void who_joins_a_group_that_is_being_deleted_begins_a_new_one(void **state)
+{
+    UNUSED(state);
+    for (int fails = 0; fails < 2; fails++) {
+        struct rig r;
+        struct call *k[1];
+        rig_open(&r);
+        rig_group(&r, 1, k);
+        rig_leaves(&r, k[0]->member);
+        r.hold = true;
+        struct call *d = delete_group(&r, "g");
+        struct call *id = rig_join(&r, (struct join){0});
+        assert_int_equal(r.writes_n, 2); /* the tombstone, the new group */
+        rig_written(&r, fails ? KE_NOT_ENOUGH_REPLICAS : KE_NONE);
+        assert_true(d->done);
+        rig_written(&r, KE_NONE);
+        struct call *a = rig_join(&r, (struct join){.member = rig_member(id)});
+        rig_advance(&r, 3000);
+        assert_int_equal(a->r.join.error_code, KE_NONE);
+        assert_int_equal(a->r.join.generation_id, 1);
+        rig_close(&r);
+    }
+}
+
+static void replay_consumer_group(struct rig *r, const char *group)
+{
+    struct buf key = {0}, value = {0};
+    struct consumer_group_metadata_key k = {.group_id = bytes_str(group)};
+    struct consumer_group_metadata_value v = {.epoch = 3};
+    struct group_replay at = {.producer_id = -1};
+    buf_put_be16(&key, 3);
+    assert_int_equal(proto_encode(&consumer_group_metadata_key_msg, 0, &k, &key, NULL), 0);
+    assert_int_equal(proto_encode_prefixed(&consumer_group_metadata_value_msg, 0, &v, &value, NULL),
+                     0);
+    assert_int_equal(group_coordinator_replay(r->c, &at, buf_bytes(&key), buf_bytes(&value)), 0);
+    buf_free(&key);
+    buf_free(&value);
+}
+
+static void an_empty_group_of_the_new_protocol_becomes_classic(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    rig_open_empty(&r);
+    replay_consumer_group(&r, "g");
+    rig_loaded(&r);
+    assert_int_equal(count(&r, NULL, NULL, "consumer"), 1);
+    struct arena arena = {0};
+    struct describe_groups_response_described_group d;
+    describe(&r, "g", 6, &arena, &d);
+    assert_true(bytes_eq_str(d.error_message, "Group g is not a classic group."));
+    arena_free(&arena);
+    r.hold = true;
+    struct call *id = rig_join(&r, (struct join){0});
+    assert_int_equal(r.writes_n, 1);
+    assert_true(r.writes[0].n >= 2);
+    assert_true(r.writes[0].gone[0]);
+    assert_false(r.writes[0].gone[r.writes[0].n - 1]);
+    rig_written(&r, KE_NOT_ENOUGH_REPLICAS);
+    assert_int_equal(count(&r, NULL, NULL, "consumer"), 1); /* it is what it was */
+    struct call *a = rig_join(&r, (struct join){.member = rig_member(id)});
+    assert_int_equal(a->r.join.error_code, KE_UNKNOWN_MEMBER_ID);
+    r.hold = false;
+    a = rig_join_twice(&r, (struct join){0});
+    assert_int_equal(count(&r, NULL, NULL, "consumer"), 0);
+    assert_int_equal(count(&r, NULL, NULL, "classic"), 1);
+    rig_advance(&r, 3000);
+    assert_int_equal(a->r.join.error_code, KE_NONE);
+    rig_close(&r);
+}
+
 /* ---- commits of members ---- */
 
 static int16_t may_commit(struct rig *r, const char *group, const char *member,
@@ -545,6 +649,9 @@ int main(void)
         cmocka_unit_test(a_stable_group_is_described_with_its_protocol),
         cmocka_unit_test(a_group_that_is_not_there_is_dead),
         cmocka_unit_test(groups_are_listed_by_state_and_type),
+        cmocka_unit_test(only_an_empty_group_is_deleted),
+        cmocka_unit_test(who_joins_a_group_that_is_being_deleted_begins_a_new_one),
+        cmocka_unit_test(an_empty_group_of_the_new_protocol_becomes_classic),
         cmocka_unit_test(who_may_commit),
         cmocka_unit_test(a_commit_counts_as_a_heartbeat),
         cmocka_unit_test(a_fenced_member_s_commit_is_refused_with_a_line),

@@ -271,11 +271,7 @@ static void the_coordinator_moves_away(void **state)
     assert_int_equal(t.sa->r.sync.error_code, KE_NOT_COORDINATOR);
     assert_int_equal(t.sb->r.sync.error_code, KE_NOT_COORDINATOR);
     assert_int_equal(j->r.join.error_code, KE_NOT_COORDINATOR);
-    assert_int_equal(group_coordinator_counts(t.r.c).members, 0);
-    assert_int_equal(group_coordinator_deadline(t.r.c), INT64_MAX);
-    group_coordinator_free(t.r.c);
-    t.r.c = NULL;
-    t.r.writes_n = 0;
+    assert_int_equal(t.r.writes_n, 0); /* the write that was out has ended with the coordinator */
     rig_close(&t.r);
 }
 
