@@ -377,6 +377,36 @@ static int exchange(struct client *c, struct client_conn *k, int16_t api_key, in
               : 0;
 }
 
+static int version_on(struct client *c, const struct client_conn *k, int16_t api_key,
+                      int16_t version_max, int16_t *out)
+{
+    const struct proto_message *m = proto_request(api_key);
+    int16_t v = m->version_max < version_max ? m->version_max : version_max;
+    v = k->versions[api_key].max < v ? k->versions[api_key].max : v;
+    *out = v;
+    return v < m->version_min || v < k->versions[api_key].min
+               ? errmsg_set(&c->error, ERR_UNSUPPORTED, "%s does not support %s", k->address,
+                            m->name)
+               : 0;
+}
+
+int client_version(struct client *c, int32_t node, int16_t api_key, int16_t *version)
+{
+    struct client_conn *k = conn_of(c, node);
+    return k ? version_on(c, k, api_key, INT16_MAX, version) : ERR_CLOSED;
+}
+
+/* A connection on which something went wrong is of no use for the next request. */
+static void drop_conn(struct client *c, struct client_conn *k)
+{
+    struct client_conn **at = &c->conns;
+    while (*at != k) {
+        at = &(*at)->next;
+    }
+    *at = k->next;
+    conn_free(k);
+}
+
 int client_call_max(struct client *c, int32_t node, int16_t api_key, int16_t version_max,
                     const void *req, void **resp, int16_t *version)
 {
@@ -384,17 +414,19 @@ int client_call_max(struct client *c, int32_t node, int16_t api_key, int16_t ver
     if (k == NULL) {
         return ERR_CLOSED;
     }
-    const struct proto_message *m = proto_request(api_key);
-    int16_t v = m->version_max < version_max ? m->version_max : version_max;
-    v = k->versions[api_key].max < v ? k->versions[api_key].max : v;
-    if (v < m->version_min || v < k->versions[api_key].min) {
-        return errmsg_set(&c->error, ERR_UNSUPPORTED, "%s does not support %s", k->address,
-                          m->name);
+    int16_t v;
+    int rv = version_on(c, k, api_key, version_max, &v);
+    if (rv) {
+        return rv;
     }
     if (version) {
         *version = v;
     }
-    return exchange(c, k, api_key, v, req, resp);
+    rv = exchange(c, k, api_key, v, req, resp);
+    if (rv == ERR_CLOSED || rv == ERR_TIMEOUT || rv == ERR_CORRUPT || rv == ERR_TRUNCATED) {
+        drop_conn(c, k);
+    }
+    return rv;
 }
 
 int client_call(struct client *c, int32_t node, int16_t api_key, const void *req, void **resp,

@@ -41,6 +41,8 @@ int client_call(struct client *c, int32_t node, int16_t api_key, const void *req
 /* The same with an upper bound on the version. */
 int client_call_max(struct client *c, int32_t node, int16_t api_key, int16_t version_max,
                     const void *req, void **resp, int16_t *version);
+/* The version that client_call would use. ERR_UNSUPPORTED: the broker does not have the API. */
+int client_version(struct client *c, int32_t node, int16_t api_key, int16_t *version);
 /* All topics and brokers; once, later calls return what is there. client_metadata_refresh asks
  * again. */
 int client_metadata(struct client *c);

@@ -25,12 +25,16 @@ int tool_broker_api_versions(int argc, char **argv);
 int tool_configs(int argc, char **argv);
 int tool_console_consumer(int argc, char **argv);
 int tool_console_producer(int argc, char **argv);
+int tool_consumer_groups(int argc, char **argv);
 int tool_decode(int argc, char **argv);
 int tool_delete_records(int argc, char **argv);
 int tool_dump_log(int argc, char **argv);
 int tool_get_offsets(int argc, char **argv);
+int tool_groups(int argc, char **argv);
 int tool_server(int argc, char **argv);
 int tool_storage(int argc, char **argv);
 int tool_topics(int argc, char **argv);
+int tool_verifiable_consumer(int argc, char **argv);
+int tool_verifiable_producer(int argc, char **argv);
 
 #endif

@@ -1,7 +1,9 @@
-/* millrace console-consumer: print the records of a topic, with kafka-console-consumer.sh's options
- * and format, on librdkafka. With --partition it reads that one; with --group it joins the group
- * (the broker must have a group coordinator); without either it reads all partitions and commits
- * nothing. "Processed a total of N messages" goes to stderr at the end. */
+/* millrace console-consumer: print the records of topics, with kafka-console-consumer.sh's options
+ * and format, on librdkafka. With --partition it reads that one. With a group (--group, or group.id
+ * among the settings) it is a member of it, and commits what it has printed, at the latest when it
+ * ends. Without either it reads all partitions, also those that are added while it runs, and
+ * commits nothing: Kafka's tool joins a group of a random name for that, ours leaves no trace and
+ * does not wait for a rebalance. "Processed a total of N messages" goes to stderr at the end. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,14 +20,14 @@
 static const struct arg_def defs[] = {
     {"bootstrap-server", ARG_VALUE, "HOST:PORT,...", "The servers to connect to. Required."},
     {"topic", ARG_VALUE, "NAME", "The topic to read."},
-    {"include", ARG_VALUE, "REGEX", "Topics to read, with --group."},
+    {"include", ARG_VALUE, "REGEX", "The topics to read."},
     {"partition", ARG_VALUE, "N", "Read this partition only, from --offset."},
     {"offset", ARG_VALUE, "OFFSET",
      "Where to begin: a number, earliest or latest (latest). With --partition."},
     {"from-beginning", ARG_FLAG, NULL, "Begin with the earliest record."},
     {"max-messages", ARG_VALUE, "N", "End after that many."},
     {"timeout-ms", ARG_VALUE, "MS", "End when nothing comes for that long."},
-    {"group", ARG_VALUE, "ID", "Read as a member of this group; Millrace's brokers have none yet."},
+    {"group", ARG_VALUE, "ID", "Read as a member of this group, and commit to it."},
     {"isolation-level", ARG_VALUE, "LEVEL",
      "read_uncommitted or read_committed (read_uncommitted)."},
     {"formatter-property", ARG_LIST, "KEY=VALUE",
@@ -40,7 +42,7 @@ static const struct arg_def defs[] = {
      "How keys are shown: String, Integer, Long, Short, Double, Bytes."},
     {"value-deserializer", ARG_VALUE, "CLASS", "How values are shown."},
     {"skip-message-on-error", ARG_FLAG, NULL, "Go on after a record that cannot be shown."},
-    {"enable-systest-events", ARG_FLAG, NULL, "Accepted; there are no such events."},
+    {"enable-systest-events", ARG_FLAG, NULL, "Print shutdown_complete at the end."},
     {"command-property", ARG_LIST, "KEY=VALUE", "A consumer setting."},
     {"consumer-property", ARG_LIST, "KEY=VALUE", "Kafka's older name of command-property."},
     {"command-config", ARG_VALUE, "FILE", "Consumer settings from a file."},
@@ -54,6 +56,8 @@ static const struct args_spec spec = {
                 "--from-beginning\n"
                 "  millrace console-consumer --bootstrap-server localhost:9092 --topic t "
                 "--partition 0 --offset 100 --max-messages 5\n"
+                "  millrace console-consumer --bootstrap-server localhost:9092 --topic t --group "
+                "readers\n"
                 "  millrace console-consumer --bootstrap-server localhost:9092 --topic t "
                 "--from-beginning --timeout-ms 1000 "
                 "--formatter-property print.key=true --formatter-property print.offset=true\n",
@@ -272,53 +276,6 @@ static int64_t start_offset(const struct args *a)
     return v;
 }
 
-/* Every partition of the topic from its start offset; waits for a topic that is being made. */
-static rd_kafka_resp_err_t add_partitions(rd_kafka_t *rk, const struct args *a, const char *topic,
-                                          rd_kafka_topic_partition_list_t *list)
-{
-    rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
-    const struct rd_kafka_metadata *md = NULL;
-    rd_kafka_resp_err_t err = rd_kafka_metadata(rk, 0, rkt, &md, 10000);
-    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        err = md->topic_cnt == 1 ? md->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-        for (int32_t i = 0; err == 0 && i < md->topics[0].partition_cnt; i++) {
-            rd_kafka_topic_partition_list_add(list, topic, i)->offset = start_offset(a);
-        }
-        if (err == 0 && list->cnt == 0) {
-            err = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-        }
-        rd_kafka_metadata_destroy(md);
-    }
-    rd_kafka_topic_destroy(rkt);
-    return err;
-}
-
-static int begin(rd_kafka_t *rk, const struct args *a)
-{
-    const char *topic = args_get(a, "topic", NULL);
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
-    rd_kafka_resp_err_t err;
-    if (args_has(a, "partition")) {
-        int32_t p = (int32_t)args_int(a, "partition", 0, 0, INT32_MAX);
-        rd_kafka_topic_partition_list_add(list, topic, p)->offset = start_offset(a);
-        err = rd_kafka_assign(rk, list);
-    } else if (args_has(a, "group")) {
-        char pattern[512];
-        snprintf(pattern, sizeof pattern, "^(%s)$", args_get(a, "include", ""));
-        rd_kafka_topic_partition_list_add(list, topic ? topic : pattern, RD_KAFKA_PARTITION_UA);
-        err = rd_kafka_subscribe(rk, list);
-    } else {
-        err = add_partitions(rk, a, topic, list);
-        err = err ? err : rd_kafka_assign(rk, list);
-    }
-    rd_kafka_topic_partition_list_destroy(list);
-    if (err) {
-        fprintf(stderr, "Cannot read %s: %s\n", topic ? topic : args_get(a, "include", ""),
-                rd_kafka_err2str(err));
-    }
-    return err ? 1 : 0;
-}
-
 static int64_t now_ms(void)
 {
     struct timespec t;
@@ -332,17 +289,125 @@ struct limits {
     bool skip_errors;
 };
 
-static int consume(rd_kafka_t *rk, const struct formatter *f, const struct limits *l,
+/* What is read, and how. */
+struct reading {
+    const struct args *a;
+    rd_kafka_t *rk;
+    const char *topic; /* NULL: those of the pattern */
+    struct topic_pattern pattern;
+    rd_kafka_topic_partition_list_t *have; /* without a group: what is assigned */
+    bool all;                              /* neither a group nor a partition is given */
+    int64_t look_ms;                       /* when to look for partitions again */
+};
+
+enum { LOOK_MS = 10000, LOOK_SOON_MS = 500 };
+
+/* Topics of the brokers themselves are not meant by a pattern. */
+static bool is_internal(const char *topic)
+{
+    return strcmp(topic, "__consumer_offsets") == 0 || strcmp(topic, "__transaction_state") == 0 ||
+           strcmp(topic, "__share_group_state") == 0;
+}
+
+/* The partitions of a topic that are not read yet, into more. Those that come while the tool runs
+ * are read from their first record. */
+static void add_new(struct reading *r, const rd_kafka_metadata_topic_t *t,
+                    rd_kafka_topic_partition_list_t *more)
+{
+    for (int i = 0; i < t->partition_cnt; i++) {
+        int32_t id = t->partitions[i].id;
+        if (rd_kafka_topic_partition_list_find(r->have, t->topic, id) == NULL) {
+            rd_kafka_topic_partition_list_add(more, t->topic, id)->offset =
+                r->look_ms ? RD_KAFKA_OFFSET_BEGINNING : start_offset(r->a);
+            rd_kafka_topic_partition_list_add(r->have, t->topic, id);
+        }
+    }
+}
+
+static rd_kafka_resp_err_t take_new(struct reading *r, const rd_kafka_metadata_t *md)
+{
+    rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_topic_partition_list_t *more = rd_kafka_topic_partition_list_new(8);
+    for (int i = 0; i < md->topic_cnt; i++) {
+        const rd_kafka_metadata_topic_t *t = &md->topics[i];
+        if (r->topic) {
+            err = t->err             ? t->err
+                  : t->partition_cnt ? RD_KAFKA_RESP_ERR_NO_ERROR
+                                     : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+            add_new(r, t, more);
+        } else if (topic_pattern_matches(&r->pattern, bytes_str(t->topic)) &&
+                   !is_internal(t->topic)) {
+            add_new(r, t, more);
+        }
+    }
+    if (more->cnt) {
+        rd_kafka_error_t *e = rd_kafka_incremental_assign(r->rk, more);
+        err = e ? rd_kafka_error_code(e) : err;
+        if (e) {
+            rd_kafka_error_destroy(e);
+        }
+    }
+    rd_kafka_topic_partition_list_destroy(more);
+    return err;
+}
+
+/* Without a group: all partitions that are there now and are not read yet. */
+static rd_kafka_resp_err_t look(struct reading *r)
+{
+    rd_kafka_topic_t *rkt = r->topic ? rd_kafka_topic_new(r->rk, r->topic, NULL) : NULL;
+    const struct rd_kafka_metadata *md = NULL;
+    rd_kafka_resp_err_t err = rd_kafka_metadata(r->rk, r->topic == NULL, rkt, &md, 10000);
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        err = take_new(r, md);
+        rd_kafka_metadata_destroy(md);
+    }
+    if (rkt) {
+        rd_kafka_topic_destroy(rkt);
+    }
+    r->look_ms = now_ms() + (r->have->cnt ? LOOK_MS : LOOK_SOON_MS);
+    return err;
+}
+
+static int begin(struct reading *r, const char *group)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+    rd_kafka_resp_err_t err;
+    if (args_has(r->a, "partition")) {
+        int32_t p = (int32_t)args_int(r->a, "partition", 0, 0, INT32_MAX);
+        rd_kafka_topic_partition_list_add(list, r->topic, p)->offset = start_offset(r->a);
+        err = rd_kafka_assign(r->rk, list);
+    } else if (group) {
+        char pattern[512];
+        snprintf(pattern, sizeof pattern, "^(%s)$", args_get(r->a, "include", ""));
+        rd_kafka_topic_partition_list_add(list, r->topic ? r->topic : pattern,
+                                          RD_KAFKA_PARTITION_UA);
+        err = rd_kafka_subscribe(r->rk, list);
+    } else {
+        r->all = true;
+        err = look(r);
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    if (err) {
+        fprintf(stderr, "Cannot read %s: %s\n", r->topic ? r->topic : args_get(r->a, "include", ""),
+                rd_kafka_err2str(err));
+    }
+    return err ? 1 : 0;
+}
+
+static int consume(struct reading *r, const struct formatter *f, const struct limits *l,
                    int64_t *processed)
 {
     int64_t last = now_ms();
     while (!rdk_stopped() && (l->max_messages < 0 || *processed < l->max_messages)) {
+        if (r->all && now_ms() >= r->look_ms) {
+            look(r); /* what it cannot find out now, it asks again */
+        }
         int64_t left = l->timeout_ms < 0 ? 500 : l->timeout_ms - (now_ms() - last);
         if (left <= 0) {
             fprintf(stderr, "No record for %lld ms\n", (long long)l->timeout_ms);
             return 0;
         }
-        rd_kafka_message_t *m = rd_kafka_consumer_poll(rk, (int)(left > 500 ? 500 : left));
+        rd_kafka_message_t *m = rd_kafka_consumer_poll(r->rk, (int)(left > 500 ? 500 : left));
         if (m == NULL) {
             fflush(stdout);
             continue;
@@ -365,17 +430,102 @@ static int consume(rd_kafka_t *rk, const struct formatter *f, const struct limit
     return 0;
 }
 
-static rd_kafka_conf_t *configure(const struct args *a)
+/* ---- settings ---- */
+
+struct settings {
+    char **file;              /* "key=value" of --command-config; may be NULL */
+    const char *const *props; /* of --command-property */
+};
+
+static const char *value_in(const char *const *pairs, const char *name)
 {
-    const char *const *props = args_has(a, "command-property") ? args_list(a, "command-property")
-                                                               : args_list(a, "consumer-property");
+    const char *found = NULL;
+    size_t n = strlen(name);
+    for (; pairs && *pairs; pairs++) {
+        if (strncmp(*pairs, name, n) == 0 && (*pairs)[n] == '=') {
+            found = *pairs + n + 1;
+        }
+    }
+    return found;
+}
+
+static const char *setting(const struct settings *s, const char *name)
+{
+    const char *v = value_in(s->props, name);
+    return v ? v : value_in((const char *const *)s->file, name);
+}
+
+/* One of two names of an option; the older is deprecated, which Kafka's tool says on stdout. */
+static const char *newer_of(const struct args *a, const char *old, const char *new)
+{
+    if (args_has(a, old) && args_has(a, new)) {
+        args_fail(a, "Options --%s and --%s cannot be specified together.", old, new);
+    }
+    if (args_has(a, old)) {
+        printf("Option --%s is deprecated and will be removed in a future version. Use --%s "
+               "instead.\n",
+               old, new);
+    }
+    return args_has(a, old) ? old : new;
+}
+
+static void read_settings(const struct args *a, struct settings *s)
+{
+    struct errmsg em;
+    s->props = args_list(a, newer_of(a, "consumer-property", "command-property"));
+    const char *file = args_get(a, newer_of(a, "consumer.config", "command-config"), NULL);
+    s->file = NULL;
+    if (file && pairs_read(file, &s->file, &em)) {
+        args_fail(a, "%s", em.text);
+    }
+}
+
+/* The group, wherever it is named; NULL: none. */
+static const char *group_of(const struct args *a, const struct settings *s)
+{
+    const char *named[] = {args_get(a, "group", NULL), value_in(s->props, "group.id"),
+                           value_in((const char *const *)s->file, "group.id")};
+    const char *group = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(named); i++) {
+        if (group && named[i] && strcmp(group, named[i]) != 0) {
+            args_fail(a,
+                      "The group ids provided in different places (directly using '--group', via "
+                      "'--consumer-property', or via '--consumer.config') do not match. Detected "
+                      "group ids: '%s', '%s'",
+                      group, named[i]);
+        }
+        group = group ? group : named[i];
+    }
+    if (group && args_has(a, "partition")) {
+        args_fail(a, "Options group and partition cannot be specified together.");
+    }
+    return group;
+}
+
+static rd_kafka_conf_t *configure(const struct args *a, const struct settings *s, const char *group)
+{
+    static const char *const defaults[] = {"client.id=console-consumer", NULL};
+    const char *reset = setting(s, "auto.offset.reset");
+    if (reset && args_has(a, "from-beginning") && strcmp(reset, "earliest") != 0) {
+        args_fail(a,
+                  "Can't simultaneously specify --from-beginning and 'auto.offset.reset=%s', "
+                  "please remove one option",
+                  reset);
+    }
     rd_kafka_conf_t *conf = rdk_conf(
-        a, NULL, props, args_get(a, "command-config", args_get(a, "consumer.config", NULL)));
-    rdk_set(conf, "group.id", args_get(a, "group", "console-consumer"));
-    rdk_set(conf, "auto.offset.reset", args_has(a, "from-beginning") ? "earliest" : "latest");
-    rdk_set(conf, "isolation.level", args_get(a, "isolation-level", "read_uncommitted"));
-    if (!args_has(a, "group")) {
+        a, defaults, s->props, args_get(a, "command-config", args_get(a, "consumer.config", NULL)));
+    rdk_set(conf, "group.id", group ? group : "console-consumer");
+    if (reset == NULL) {
+        rdk_set(conf, "auto.offset.reset", args_has(a, "from-beginning") ? "earliest" : "latest");
+    }
+    if (args_has(a, "isolation-level") || !setting(s, "isolation.level")) {
+        rdk_set(conf, "isolation.level", args_get(a, "isolation-level", "read_uncommitted"));
+    }
+    if (group == NULL) {
         rdk_set(conf, "enable.auto.commit", "false");
+    } else if (args_has(a, "include")) {
+        rdk_set(conf, "topic.blacklist",
+                "^__consumer_offsets$,^__transaction_state$,^__share_group_state$");
     }
     return conf;
 }
@@ -389,11 +539,8 @@ static void check(const struct args *a)
     if (args_has(a, "offset") && !args_has(a, "partition")) {
         args_fail(a, "The partition is required when offset is specified.");
     }
-    if (args_has(a, "partition") && (!args_has(a, "topic") || args_has(a, "group"))) {
-        args_fail(a, "With --partition the topic is required, and --group is not allowed.");
-    }
-    if (args_has(a, "include") && !args_has(a, "group")) {
-        args_fail(a, "--include needs --group");
+    if (args_has(a, "partition") && !args_has(a, "topic")) {
+        args_fail(a, "The topic is required when partition is specified.");
     }
     if (args_has(a, "from-beginning") && args_has(a, "offset")) {
         args_fail(a, "Options from-beginning and offset cannot be specified together.");
@@ -407,9 +554,46 @@ static void check(const struct args *a)
     }
 }
 
+static int read_all(const struct args *a, const struct formatter *f, const struct settings *s,
+                    const char *group)
+{
+    struct errmsg em;
+    struct limits l = {.max_messages = args_int(a, "max-messages", -1, -1, INT64_MAX),
+                       .timeout_ms = args_int(a, "timeout-ms", -1, -1, INT64_MAX),
+                       .skip_errors = args_has(a, "skip-message-on-error")};
+    struct reading r = {.a = a, .topic = args_get(a, "topic", NULL)};
+    start_offset(a); /* a bad one is refused before anything is opened */
+    if (topic_pattern_init(&r.pattern, args_get(a, "include", NULL), &em)) {
+        args_fail(a, "%s", em.text);
+    }
+    rdk_catch_signals();
+    r.rk = rdk_new(RD_KAFKA_CONSUMER, configure(a, s, group));
+    rd_kafka_poll_set_consumer(r.rk);
+    r.have = rd_kafka_topic_partition_list_new(8);
+    int64_t processed = 0;
+    int rv = begin(&r, group);
+    bool began = rv == 0;
+    if (began) {
+        rv = consume(&r, f, &l, &processed);
+        fflush(stdout);
+    }
+    rd_kafka_consumer_close(r.rk);
+    if (began) {
+        fprintf(stderr, "Processed a total of %lld messages\n", (long long)processed);
+    }
+    if (args_has(a, "enable-systest-events")) {
+        printf("shutdown_complete\n");
+    }
+    rd_kafka_topic_partition_list_destroy(r.have);
+    rd_kafka_destroy(r.rk);
+    topic_pattern_free(&r.pattern);
+    return rv;
+}
+
 int tool_console_consumer(int argc, char **argv)
 {
     struct args a;
+    struct settings s;
     args_parse(&a, &spec, argc, argv);
     check(&a);
     struct formatter f = {.value = true,
@@ -417,6 +601,8 @@ int tool_console_consumer(int argc, char **argv)
                           .line_separator = "\n",
                           .headers_separator = ",",
                           .null_literal = "null"};
+    read_settings(&a, &s);
+    const char *group = group_of(&a, &s);
     char **from_file = rdk_pairs(&a, "formatter", "Option", formatter_set, &f);
     f.key_as = args_has(&a, "key-deserializer")
                    ? deserializer(&a, args_get(&a, "key-deserializer", ""))
@@ -424,23 +610,9 @@ int tool_console_consumer(int argc, char **argv)
     f.value_as = args_has(&a, "value-deserializer")
                      ? deserializer(&a, args_get(&a, "value-deserializer", ""))
                      : f.value_as;
-    struct limits l = {.max_messages = args_int(&a, "max-messages", -1, -1, INT64_MAX),
-                       .timeout_ms = args_int(&a, "timeout-ms", -1, -1, INT64_MAX),
-                       .skip_errors = args_has(&a, "skip-message-on-error")};
-    start_offset(&a); /* a bad one is refused before anything is opened */
-    rdk_catch_signals();
-    rd_kafka_t *rk = rdk_new(RD_KAFKA_CONSUMER, configure(&a));
-    rd_kafka_poll_set_consumer(rk);
-    int64_t processed = 0;
-    int rv = begin(rk, &a);
-    if (rv == 0) {
-        rv = consume(rk, &f, &l, &processed);
-        fflush(stdout);
-        fprintf(stderr, "Processed a total of %lld messages\n", (long long)processed);
-    }
-    rd_kafka_consumer_close(rk);
-    rd_kafka_destroy(rk);
+    int rv = read_all(&a, &f, &s, group);
     pairs_free(from_file);
+    pairs_free(s.file);
     args_free(&a);
     return rv;
 }

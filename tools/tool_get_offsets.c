@@ -8,11 +8,11 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "proto_apis.h"
 #include "proto_errors.h"
 #include "proto_messages.h"
 #include "tools/args.h"
 #include "tools/client.h"
+#include "tools/offsets.h"
 #include "tools/text.h"
 #include "tools/tool.h"
 
@@ -177,82 +177,26 @@ static bool is_wanted(const struct wanted *w,
     return false;
 }
 
-struct found {
-    struct bytes topic;
-    int32_t partition, leader;
-    int64_t offset;
-    int16_t error;
-};
-
-static int by_topic(const void *a, const void *b)
-{
-    const struct found *x = a, *y = b;
-    int c = bytes_cmp(x->topic, y->topic);
-    return c ? c : (x->partition > y->partition) - (x->partition < y->partition);
-}
-
-static size_t select_partitions(struct client *c, const struct wanted *w, struct found **out)
+static size_t select_partitions(struct client *c, const struct wanted *w, struct part_offset **out)
 {
     size_t n = 0, max = 0;
     for (int32_t i = 0; i < c->metadata->topics_n; i++) {
         max += (size_t)c->metadata->topics[i].partitions_n;
     }
-    struct found *v = arena_alloc(&c->arena, (max + 1) * sizeof *v);
+    struct part_offset *v = arena_alloc(&c->arena, (max + 1) * sizeof *v);
     for (int32_t i = 0; i < c->metadata->topics_n; i++) {
         const struct metadata_response_metadata_response_topic *t = &c->metadata->topics[i];
         for (int32_t k = 0; k < t->partitions_n; k++) {
             if (is_wanted(w, t, t->partitions[k].partition_index)) {
-                v[n++] = (struct found){
-                    t->name, t->partitions[k].partition_index, t->partitions[k].leader_id, -1,
-                    t->partitions[k].leader_id < 0 ? KE_LEADER_NOT_AVAILABLE : KE_NONE};
+                v[n++] = (struct part_offset){
+                    .topic = t->name, .partition = t->partitions[k].partition_index, .offset = -1};
             }
         }
     }
-    qsort(v, n, sizeof *v, by_topic);
+    qsort(v, n, sizeof *v, part_offset_cmp);
+    part_offsets_leaders(c, v, n);
     *out = v;
     return n;
-}
-
-/* Puts the answers of one leader into v. */
-static int ask(struct client *c, int32_t leader, int64_t time, struct found *v, size_t n)
-{
-    struct list_offsets_request req;
-    proto_msg_init(&list_offsets_request_msg, &req);
-    req.replica_id = -1;
-    req.timeout_ms = (int32_t)c->timeout_ms;
-    req.topics = proto_array(&c->arena, &list_offsets_request_list_offsets_topic_desc, n);
-    req.topics_n = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (v[i].leader != leader) {
-            continue;
-        }
-        struct list_offsets_request_list_offsets_topic *t = &req.topics[req.topics_n];
-        if (req.topics_n == 0 || !bytes_eq(t[-1].name, v[i].topic)) {
-            t->name = v[i].topic;
-            t->partitions =
-                proto_array(&c->arena, &list_offsets_request_list_offsets_partition_desc, n - i);
-            t->partitions_n = 0;
-            req.topics_n++;
-        } else {
-            t--;
-        }
-        t->partitions[t->partitions_n].partition_index = v[i].partition;
-        t->partitions[t->partitions_n++].timestamp = time;
-    }
-    struct list_offsets_response *resp;
-    int rv = client_call(c, leader, API_LIST_OFFSETS, &req, (void **)&resp, NULL);
-    for (int32_t i = 0; rv == 0 && i < resp->topics_n; i++) {
-        for (int32_t k = 0; k < resp->topics[i].partitions_n; k++) {
-            struct found key = {.topic = resp->topics[i].name,
-                                .partition = resp->topics[i].partitions[k].partition_index};
-            struct found *f = bsearch(&key, v, n, sizeof *v, by_topic);
-            if (f) {
-                f->offset = resp->topics[i].partitions[k].offset;
-                f->error = resp->topics[i].partitions[k].error_code;
-            }
-        }
-    }
-    return rv;
 }
 
 static int run(struct client *c, const struct wanted *w)
@@ -260,21 +204,15 @@ static int run(struct client *c, const struct wanted *w)
     if (client_metadata(c)) {
         return ERR_CLOSED;
     }
-    struct found *v;
+    struct part_offset *v;
     size_t n = select_partitions(c, w, &v);
     if (n == 0) {
         return errmsg_set(&c->error, ERR_NOTFOUND,
                           "Could not match any topic-partitions with the specified filters");
     }
-    for (int32_t i = 0; i < c->metadata->brokers_n; i++) {
-        bool any = false;
-        for (size_t k = 0; k < n; k++) {
-            any |= v[k].leader == c->metadata->brokers[i].node_id;
-        }
-        int rv = any ? ask(c, c->metadata->brokers[i].node_id, w->time, v, n) : 0;
-        if (rv) {
-            return rv;
-        }
+    int rv = part_offsets_ask(c, w->time, v, n);
+    if (rv) {
+        return rv;
     }
     for (size_t i = 0; i < n; i++) {
         if (v[i].error) {
