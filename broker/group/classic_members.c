@@ -21,6 +21,13 @@ struct classic *classic_make(struct group *g, int64_t now_ms, int64_t wall_ms)
     return cl;
 }
 
+static void pending_free(struct group_coordinator *c, struct classic_pending *p)
+{
+    group_timer_cancel(c, &p->timer);
+    group_undup(c, &p->id);
+    group_dealloc(c, p, sizeof *p);
+}
+
 void classic_free(struct group *g)
 {
     struct classic *cl = g->classic;
@@ -32,12 +39,10 @@ void classic_free(struct group *g)
         struct list *first = cl->members.next;
         classic_member_remove(cl, LIST_ENTRY(first, struct classic_member, node));
     }
-    while (cl->pending.count > 0) {
-        map_for_each (s, &cl->pending) {
-            classic_pending_remove(cl, s->value);
-            break; /* the table has changed */
-        }
+    map_for_each (s, &cl->pending) {
+        pending_free(c, s->value);
     }
+    group_map_free(c, &cl->pending);
     group_timer_cancel(c, &cl->join_timer);
     group_timer_cancel(c, &cl->sync_timer);
     classic_drop_topics(cl);
@@ -210,11 +215,8 @@ struct classic_pending *classic_pending_new(struct classic *cl, struct bytes id,
 
 void classic_pending_remove(struct classic *cl, struct classic_pending *p)
 {
-    struct group_coordinator *c = cl->g->c;
-    group_timer_cancel(c, &p->timer);
-    group_map_remove(c, &cl->pending, p->id);
-    group_undup(c, &p->id);
-    group_dealloc(c, p, sizeof *p);
+    group_map_remove(cl->g->c, &cl->pending, p->id);
+    pending_free(cl->g->c, p);
 }
 
 /* ---- protocols ---- */

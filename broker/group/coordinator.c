@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "broker/group/group_private.h"
 
 /* ---- life ---- */
@@ -210,17 +211,29 @@ int16_t group_append_error(int16_t code)
     }
 }
 
+/* Control characters (also those beyond ASCII: U+0080 to U+009F begin with C2) and what is not
+ * UTF-8 become '?', as does the quote that ends a value in a line. */
 const char *group_show(struct group_shown *out, struct bytes b)
 {
-    size_t max = sizeof out->s - sizeof "...", n = b.len <= max ? b.len : max;
-    for (size_t i = 0; i < n; i++) {
-        uint8_t ch = b.data[i];
-        out->s[i] = ch < 0x20 || ch == 0x7f || ch == '"' ? '?' : (char)ch;
+    size_t max = sizeof out->s - sizeof "...", n = 0, at = 0;
+    while (at < b.len) {
+        const uint8_t *p = b.data + at;
+        size_t bad = 1, len = utf8_sequence(p, b.data + b.len, &bad);
+        bool control =
+            len == 1 ? *p < 0x20 || *p == 0x7f || *p == '"' : len == 2 && *p == 0xc2 && p[1] < 0xa0;
+        size_t put = len == 0 || control ? 1 : len;
+        if (n + put > max) {
+            break;
+        }
+        if (len == 0 || control) {
+            out->s[n] = '?';
+        } else {
+            memcpy(out->s + n, p, len);
+        }
+        n += put;
+        at += len ? len : bad;
     }
-    while (n < b.len && n > 0 && ((uint8_t)out->s[n - 1] & 0x80)) {
-        n--; /* no half of a character before the dots */
-    }
-    strcpy(out->s + n, n < b.len ? "..." : "");
+    strcpy(out->s + n, at < b.len ? "..." : "");
     return out->s;
 }
 

@@ -45,7 +45,7 @@ void group_fx_reply(struct group_effects *fx, struct group_ask *ask)
 
 void group_fx_line(struct group_effects *fx, bool warn, bool by_peer, const char *fmt, ...)
 {
-    char text[512];
+    char text[768];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);

@@ -128,6 +128,40 @@ static void the_only_one_leaves_in_the_initial_delay(void **state)
     rig_close(&r);
 }
 
+static void what_clients_say_is_made_harmless(void **state)
+{
+    UNUSED(state);
+    static const char *const said[][2] = {
+        {"plain", "plain"},
+        {"a\x1b[31mb\x7f\"c", "a?[31mb??c"},
+        {"gr\xc3\xb6\xc3\x9f"
+         "e",
+         "gr\xc3\xb6\xc3\x9f"
+         "e"},
+        {"\xc2\x9b"
+         "31m",
+         "?31m"}, /* CSI as one character */
+        {"\x9b"
+         "31m\xff\xc3",
+         "?31m??"}, /* no UTF-8 at all */
+        {"", ""},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(said); i++) {
+        assert_string_equal(SHOW(bytes_str(said[i][0])), said[i][1]);
+    }
+    char longer[300];
+    memset(longer, 'x', sizeof longer);
+    const char *cut = SHOW(bytes_of(longer, sizeof longer));
+    assert_int_equal(strlen(cut), sizeof(struct group_shown) - 1);
+    assert_non_null(strstr(cut, "x..."));
+    /* a character of two bytes that does not fit is left out, not halved */
+    for (size_t i = 0; i < sizeof longer; i += 2) {
+        memcpy(longer + i, "\xc3\xb6", 2);
+    }
+    cut = SHOW(bytes_of(longer + 1, sizeof longer - 1));
+    assert_memory_equal(cut + strlen(cut) - 5, "\xc3\xb6...", 5);
+}
+
 /* ---- the log ---- */
 
 static void replay(struct rig *r, const char *group, struct group_metadata_value *v)
@@ -638,6 +672,7 @@ int main(void)
         cmocka_unit_test(a_pending_member_leaves),
         cmocka_unit_test(who_leaves_while_it_joins_is_answered),
         cmocka_unit_test(the_only_one_leaves_in_the_initial_delay),
+        cmocka_unit_test(what_clients_say_is_made_harmless),
         cmocka_unit_test(a_group_from_the_log_goes_on),
         cmocka_unit_test(the_last_record_of_a_group_counts),
         cmocka_unit_test(a_loaded_group_that_is_too_large_rebalances),
