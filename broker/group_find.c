@@ -30,7 +30,7 @@ static void make_topic(struct request *r)
     auto_create_topic(r->ns, bytes_str(GROUP_TOPIC));
 }
 
-int16_t group_find(struct request *r, struct bytes group_id, int32_t *leader)
+int16_t group_route_find(struct request *r, struct bytes group_id, int32_t *leader)
 {
     const struct image_topic *t = group_topic(r);
     *leader = -1;

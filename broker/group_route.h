@@ -85,7 +85,7 @@ void group_all_start(struct request *r, group_all_fn *read, group_all_done_fn *d
  * COORDINATOR_NOT_AVAILABLE. The topic is made when it is missing, with its own partitions, factor
  * and settings, whatever auto.create.topics.enable says; not while there are fewer live brokers
  * than offsets.topic.replication.factor wants, which a line says. */
-int16_t group_find(struct request *r, struct bytes group_id, int32_t *leader);
+int16_t group_route_find(struct request *r, struct bytes group_id, int32_t *leader);
 
 /* __consumer_offsets as this request sees it; NULL: there is none. */
 const struct image_topic *group_topic(const struct request *r);

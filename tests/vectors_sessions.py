@@ -14,9 +14,9 @@ recorded one is asked again for a while, because a change may take time to be se
 
 What a later version brings is neither passed nor failed: it is "not yet", and named with its reason behind each session. That
 is an exchange of an API that the node does not advertise (it must close the connection then), a question about a coordinator
-where there is none yet (which must be answered with COORDINATOR_NOT_AVAILABLE), a transaction's Produce, and what differs
-because such a Produce wrote nothing. Of the lists in ApiVersions the rows of what the node serves are compared. The last line
-is `N passed, N failed`, counted in steps.
+of transactions or share groups (which must be answered with COORDINATOR_NOT_AVAILABLE), a transaction's Produce, and what
+differs because such a Produce or a request that was not served wrote nothing: records, offsets, a group of another kind. Of the
+lists in ApiVersions the rows of what the node serves are compared. The last line is `N passed, N failed`, counted in steps.
 """
 import argparse
 import base64
@@ -57,6 +57,7 @@ CLOCKS = {"logAppendTimeMs", "transactionStartTimeMs", "lastFetchTimestamp", "la
 ALSO_VOLATILE = {"DescribeQuorum": ["topics[].partitions[].highWatermark", "topics[].partitions[].leaderEpoch",
                                     "topics[].partitions[].currentVoters[].logEndOffset"]}
 NO_COORDINATOR, NOT_ENOUGH_REPLICAS = 15, 19
+MAKE_GROUPS = {"ConsumerGroupHeartbeat", "ShareGroupHeartbeat", "StreamsGroupHeartbeat"}
 
 SETTINGS = """\
 process.roles=broker,controller
@@ -195,7 +196,8 @@ class Player:
         self.later_ms = int(time.time() * 1000) - (recorded_ms or 0)
         self.problems, self.answer = [], {}
         self.served = set()     # API keys that the listener at hand advertises
-        self.unwritten = set()  # topics that lack what a transaction wrote
+        self.unwritten = set()  # topics and groups that lack what a transaction wrote
+        self.unmade = set()     # groups of another kind
 
     # Values of the recording in this run.
 
@@ -393,9 +395,13 @@ class Player:
             return None
         api, request, codes = step["api"], step["request"], error_codes(self.answer)
         if self.codec.api(api).key not in self.served:
+            if api in MAKE_GROUPS:
+                self.unmade.add(request["groupId"])
+            if api == "TxnOffsetCommit":
+                self.unwritten.add(request["groupId"])
             return f"{api} is not served" if outcome == "closed" else None
         if api == "FindCoordinator":
-            return "there are no coordinators" if codes <= {0, NO_COORDINATOR} and NO_COORDINATOR in codes else None
+            return "there is no such coordinator" if request.get("keyType", 0) and codes == {NO_COORDINATOR} else None
         if api == "InitProducerId" and request["transactionalId"]:
             return "there is no transaction coordinator" if codes == {NO_COORDINATOR} else None
         if api == "Produce" and request["transactionalId"]:
@@ -404,7 +410,9 @@ class Player:
             self.unwritten |= {t["name"] for t in request["topicData"]}
             return "there are no transactions"
         if api in READS | {"Fetch"} and self.unwritten & set(texts_in(request)):
-            return "a transaction's records are missing"
+            return "what a transaction wrote is missing"
+        if self.unmade & set(texts_in({k: request[k] for k in ("groupId", "groups") if k in request})):
+            return "the group is of a kind that is not served"
         return None
 
 

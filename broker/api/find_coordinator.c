@@ -1,12 +1,18 @@
-/* FindCoordinator (10), versions 0 to 6. Coordinators of groups, transactions and share groups come
- * with later versions: a question that makes sense is answered with COORDINATOR_NOT_AVAILABLE, so
- * that clients wait; one that makes none as Kafka answers it. */
+/* FindCoordinator (10), versions 0 to 6: where a group's coordinator is, that is who leads its
+ * partition of __consumer_offsets, under the address of the listener that was asked. The topic is
+ * made on first use; until it is there the answer is COORDINATOR_NOT_AVAILABLE, and clients ask
+ * again. An empty group id passes.
+ *
+ * Coordinators of transactions and share groups come with later versions: a question about them
+ * that makes sense is answered with COORDINATOR_NOT_AVAILABLE, so that clients wait; one that makes
+ * none as Kafka answers it. */
 #include "broker/api/handlers.h"
-#include "broker/request.h"
+#include "broker/api/metadata_view.h"
+#include "broker/group_route.h"
 #include "proto_errors.h"
 #include "proto_messages.h"
 
-enum { KEY_GROUP = 0, KEY_TRANSACTION = 1, KEY_SHARE = 2, SHARE_SINCE = 6 };
+enum { KEY_GROUP = 0, KEY_TRANSACTION = 1, KEY_SHARE = 2, BATCH_SINCE = 4, SHARE_SINCE = 6 };
 
 /* A share key is GROUP:TOPIC-ID:PARTITION. */
 static bool share_key_ok(struct bytes key)
@@ -31,32 +37,61 @@ static bool share_key_ok(struct bytes key)
     return digits > 0 && digits <= 10;
 }
 
-static int16_t judge(const struct request *r, int8_t type, struct bytes key, const char **text)
+struct found {
+    int16_t error;
+    const char *text; /* "": Kafka has none here */
+    int32_t node;
+    struct bytes host; /* in the request's image */
+    int32_t port;
+};
+
+static void find_group(struct request *r, struct bytes group_id, struct found *f)
 {
-    *text = "";
-    if (type == KEY_GROUP || type == KEY_TRANSACTION) {
-        return KE_COORDINATOR_NOT_AVAILABLE;
+    int32_t leader;
+    f->error = group_route_find(r, group_id, &leader);
+    const struct image_broker *b = f->error ? NULL : image_broker(r->image, leader);
+    const struct image_endpoint *e = b && !b->fenced ? metadata_view_endpoint(r, leader) : NULL;
+    if (e) {
+        *f = (struct found){0, "", leader, e->host, e->port};
+    } else {
+        f->error = KE_COORDINATOR_NOT_AVAILABLE;
     }
-    if (type == KEY_SHARE && r->hdr.version >= SHARE_SINCE && share_key_ok(key)) {
-        return KE_COORDINATOR_NOT_AVAILABLE;
+}
+
+static struct found find(struct request *r, int8_t type, struct bytes key)
+{
+    struct found f = {KE_INVALID_REQUEST, "", -1, bytes_of("", 0), -1};
+    if (type == KEY_GROUP) {
+        find_group(r, key, &f);
+    } else if (type == KEY_TRANSACTION ||
+               (type == KEY_SHARE && r->hdr.version >= SHARE_SINCE && share_key_ok(key))) {
+        f.error = KE_COORDINATOR_NOT_AVAILABLE;
+    } else if (type != KEY_SHARE) {
+        f.text = "key type is unknown";
     }
-    if (type != KEY_SHARE) {
-        *text = "key type is unknown";
+    return f;
+}
+
+/* Below version 4 every answer has a text. */
+static const char *old_text(const struct found *f)
+{
+    if (f->text[0]) {
+        return f->text;
     }
-    return KE_INVALID_REQUEST;
+    return f->error ? "no coordinator is available" : "NONE";
 }
 
 void api_find_coordinator(struct request *r)
 {
     const struct find_coordinator_request *q = r->body;
     struct find_coordinator_response *resp = request_response(r);
-    const char *text;
-    if (r->hdr.version < 4) {
-        resp->error_code = judge(r, q->key_type, q->key, &text);
-        resp->error_message = bytes_str(text[0] ? text : "no coordinator is available");
-        resp->node_id = -1;
-        resp->host = bytes_of("", 0);
-        resp->port = -1;
+    if (r->hdr.version < BATCH_SINCE) {
+        struct found f = find(r, q->key_type, q->key);
+        resp->error_code = f.error;
+        resp->error_message = bytes_str(old_text(&f));
+        resp->node_id = f.node;
+        resp->host = f.host;
+        resp->port = f.port;
         request_reply(r, resp);
         return;
     }
@@ -65,12 +100,13 @@ void api_find_coordinator(struct request *r)
     resp->coordinators_n = q->coordinator_keys_n;
     for (int32_t i = 0; i < q->coordinator_keys_n; i++) {
         struct find_coordinator_response_coordinator *c = &resp->coordinators[i];
+        struct found f = find(r, q->key_type, q->coordinator_keys[i]);
         c->key = q->coordinator_keys[i];
-        c->error_code = judge(r, q->key_type, c->key, &text);
-        c->error_message = bytes_str(text);
-        c->node_id = -1;
-        c->host = bytes_of("", 0);
-        c->port = -1;
+        c->error_code = f.error;
+        c->error_message = bytes_str(f.text);
+        c->node_id = f.node;
+        c->host = f.host;
+        c->port = f.port;
     }
     request_reply(r, resp);
 }

@@ -4,9 +4,9 @@
     differential.py --millrace HOST:PORT --kafka HOST:PORT --seeds 1-20 [--steps 60] [--api Fetch,Produce]
 
 Every seed works on topics of its own (names carry the seed; they are deleted before and after), with random versions of all
-APIs, valid and invalid arguments mixed; differential_steps.py draws them. Masked: topic ids, producer ids and session ids
-(learned, and put into later requests), broker ports, clock times, sizes of what each broker compressed itself, texts of error
-messages (only whether there is one counts), the order of rows. After a change of metadata both brokers are waited for, by two
+APIs, valid and invalid arguments mixed; differential_steps.py and differential_groups.py draw them. Masked: topic ids, producer ids,
+session ids and member ids (learned, and put into later requests), broker ports, clock times, sizes of what each broker compressed
+itself, texts of error messages (only whether there is one counts), the order of rows. After a change of metadata both brokers are waited for, by two
 changes of a marker topic that must have been seen. A difference prints the request and both answers. The last line is
 `N passed, N failed`, counted in steps; differences that we know and want stand in EXPECTED, with the reason that
 docs/COMPATIBILITY.md gives too; how often each was met is printed.
@@ -17,6 +17,7 @@ import concurrent.futures
 import json
 import pathlib
 import random
+import re
 import struct
 import sys
 import time
@@ -32,17 +33,22 @@ INTERNAL = ("__consumer_offsets", "__share_group_state")  # FindCoordinator make
 KEEP = (MARKER,) + INTERNAL
 TEXTS = {"errorMessage", "batchIndexErrorMessage", "documentation"}
 IDS = {"topicId", "replicaDirectoryId"}
-ROW_KEYS = ("name", "topic", "topicId", "topicName", "resourceType", "resourceName", "partitionIndex", "index", "partition", "producerId", "source", "apiKey")
+ROW_KEYS = ("name", "topic", "topicId", "topicName", "resourceType", "resourceName", "partitionIndex", "index", "partition", "producerId", "source", "apiKey",
+            "groupId", "memberId", "groupInstanceId", "key", "errorCode")
 # Settings whose value is this node's own place or size.
 PLACES = {"listeners", "advertised.listeners", "log.dir", "log.dirs", "metadata.log.dir", "controller.quorum.voters", "controller.quorum.bootstrap.servers",
           "listener.security.protocol.map", "controller.listener.names", "process.roles", "node.id", "broker.id"}
 ONE_HAS = {"produce.validation", "log.initial.task.delay.ms"}  # set for one of the two only
 NOT_OF_METADATA = {"highWatermark", "logEndOffset", "lastFetchTimestamp", "lastCaughtUpTimestamp", "leaderEpoch"}
 SILENCE = 2.0  # seconds without an answer, where none may come
+MEMBER_ID = re.compile(r"(test|i\d)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+WAITING = 0.5  # after which a JoinGroup or a SyncGroup waits for other members
 
 
 def no_coordinator(request, ours, theirs):
-    """Where Kafka names a coordinator, or is making its topic, we have none."""
+    """Where Kafka names a coordinator that is not of groups, or is making its topic, we have none."""
+    if request.get("keyType", 0) == 0:
+        return False
     if "coordinators" not in theirs:
         return theirs.get("errorCode") == 0 and ours.get("errorCode") == 15
     pairs = zip(ours.get("coordinators", []), theirs["coordinators"])
@@ -63,7 +69,7 @@ def broken_utf8(request, ours, theirs):
 ANY = None
 EXPECTED = [  # (api, predicate over (request, ours, theirs), reason)
     (ANY, broken_utf8, "names in broken UTF-8 come back as they were sent, Kafka puts U+FFFD"),
-    ("FindCoordinator", no_coordinator, "there are no coordinators yet: COORDINATOR_NOT_AVAILABLE"),
+    ("FindCoordinator", no_coordinator, "there are no coordinators of transactions and share groups yet: COORDINATOR_NOT_AVAILABLE"),
     ("DescribeTopicPartitions", empty_name, "an empty topic name makes Kafka fail on a null cursor: UNKNOWN_SERVER_ERROR for all topics"),
 ]
 
@@ -77,10 +83,16 @@ class Side:
         self.conn = None
         self.marks = 0
         self.served = None  # API keys to compare in ApiVersions
+        self.own = {}       # member: its connection
+        self.groups = ()    # how the names of this seed's groups begin
         self.forget()
 
     def forget(self):
         self.ids, self.names, self.pids, self.sessions = {}, {}, [], {}
+        self.member_ids, self.labels, self.waiting = {}, {}, {}  # n: ids, the newest last; id: what stands for it; n: (api, version)
+        for conn in self.own.values():
+            conn.close()
+        self.own = {}
 
     def connect(self):
         if self.conn is None:
@@ -104,6 +116,52 @@ class Side:
         except OSError:
             self.drop()
             return {"closed": True}
+
+    # ---- members, each on its own connection
+
+    def ask_on(self, n, api, version, request):
+        try:
+            if n not in self.own:
+                self.own[n] = Connection(self.host, self.port, self.codec)
+            m = self.codec.api(api)
+            frame = self.codec.request(m.key, version, 1, "test", self.codec.encode(m.name, version, request))
+            self.own[n].send_raw(struct.pack(">i", len(frame)) + frame)
+        except OSError:
+            return self.lost(n)
+        self.waiting[n] = api, version
+        return self.collect(n)
+
+    def collect(self, n):
+        if n not in self.waiting:
+            return {"nothing": True}
+        api, version = self.waiting[n]
+        try:
+            answer = self.own[n].receive(WAITING)
+        except TimeoutError:
+            return {"waiting": True}
+        except OSError:
+            answer = None
+        if answer is None:
+            return self.lost(n)
+        del self.waiting[n]
+        m = self.codec.api(api)
+        _, body = self.codec.split_response(m.key, version, answer)
+        return self.codec.decode(self.codec.responses[m.key].name, version, body)[0]
+
+    def lost(self, n):
+        self.waiting.pop(n, None)
+        self.own.pop(n).close()
+        return {"closed": True}
+
+    @staticmethod
+    def groups_of(seed):
+        return ["", "d%d-s" % seed] + ["d%d-g%d" % (seed, i) for i in range(3)]
+
+    def learn_member(self, n, answer):
+        if answer.get("errorCode") in (0, 79) and answer.get("memberId") and answer["memberId"] not in self.labels:
+            ids = self.member_ids.setdefault(n, [])
+            ids.append(answer["memberId"])
+            self.labels[answer["memberId"]] = "(member %d.%d)" % (n, len(ids))
 
     def tell(self, version, request):
         """A Produce that has no answer: is the connection still good afterwards?"""
@@ -168,6 +226,10 @@ class Side:
                 return self.pids[v["pid"]] if v["pid"] < len(self.pids) else 999999
             if "session" in v:
                 return self.sessions.get(v["session"], 12345)
+            if "member" in v:
+                return self.member_ids.get(v["member"], ["nobody"])[-1]
+            if "label" in v:
+                return next((i for i, label in self.labels.items() if label == v["label"]), "nobody")
             return {k: self.fill(x) for k, x in v.items()}
         return [self.fill(x) for x in v] if isinstance(v, list) else v
 
@@ -199,6 +261,10 @@ class Side:
             return "(place)"
         if v in self.names:
             return "(id of %s)" % self.names[v]
+        if v in self.labels:
+            return self.labels[v]
+        if MEMBER_ID.fullmatch(v):
+            return "(member)"  # one that has joined, and whose answer was not collected yet
         return "(id)" if key in IDS and v not in (ZERO, STRANGE_ID) else v
 
     def mask_number(self, v, key, api):
@@ -238,6 +304,8 @@ class Side:
                     x["configs"] = bool(x["configs"])  # each has loggers of its own
                     continue
                 x["configs"] = [c for c in x["configs"] if c["name"] not in ONE_HAS]
+        if api == "ListGroups":
+            answer["groups"] = [g for g in answer.get("groups", []) if g["groupId"].startswith(self.groups)]
         if api == "ApiVersions" and self.served:
             answer["apiKeys"] = [k for k in answer["apiKeys"] if k["apiKey"] in self.served]
         return answer
@@ -247,6 +315,12 @@ def one_step(side, api, version, request, options):
     q = side.fill(request)
     if "raw" in options:
         answer = side.ask_damaged(api, version, q, *options["raw"])
+    elif "collect" in options:
+        api = side.waiting.get(options["collect"], ("",))[0]
+        answer = side.collect(options["collect"])
+        options = {"joins": options["collect"]} if api == "JoinGroup" else {}
+    elif "on" in options:
+        answer = side.ask_on(options["on"], api, version, q)
     elif options.get("acks 0"):
         answer = side.tell(version, q)
     else:
@@ -258,6 +332,8 @@ def one_step(side, api, version, request, options):
             answer = side.ask(api, version, q)
     if "learns" in options:
         side.pids.append(answer.get("producerId", -1) if answer.get("errorCode") == 0 else -1000 - options["learns"])
+    if "joins" in options:
+        side.learn_member(options["joins"], answer)
     if "opens" in options and answer.get("sessionId"):
         side.sessions[options["opens"]] = answer["sessionId"]
     if api == "CreateTopics" or api == "Metadata":
@@ -298,8 +374,13 @@ def clean(side, seed):
             side.ask("IncrementalAlterConfigs", 1, {"resources": [{"resourceType": 4, "resourceName": name, "configs": [config]}]})
     for kind, name in ((16, "m"), (32, "g")):
         side.ask("AlterConfigs", 2, {"resources": [{"resourceType": kind, "resourceName": name, "configs": []}]})
+    for ids in side.member_ids.values():
+        for group in side.groups_of(seed):
+            side.ask("LeaveGroup", 5, {"groupId": group, "members": [{"memberId": i, "groupInstanceId": None} for i in ids]})
+    side.ask("DeleteGroups", 2, {"groupsNames": side.groups_of(seed)})
     mark(side)
     side.forget()
+    side.groups = ("d%d-" % seed,)
 
 
 CHANGES = {"CreateTopics", "DeleteTopics", "CreatePartitions", "IncrementalAlterConfigs", "AlterConfigs", "Metadata"}
@@ -337,11 +418,12 @@ class Run:
         steps = Steps(seed, int(time.time() * 1000))
         for n in range(self.args.steps):
             api, version, request, options = steps.next()
-            if self.args.api and api not in self.args.api and api not in CHANGES:
+            if self.args.api and api not in self.args.api and api not in CHANGES | {"collect"}:
                 continue
             ours, theirs = self.both(one_step, api, version, request, options)
             self.asked[api] += 1
             self.judge(seed, n, api, version, request, options, ours, theirs)
+            steps.heed(options, theirs)
             if api in CHANGES:
                 self.settle()
         self.both(clean, seed)

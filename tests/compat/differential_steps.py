@@ -3,6 +3,7 @@
 A step is (api, version, request, options). A request holds placeholders where each broker has its own value:
 {"id of": topic}, {"pid": n}, {"session": n}, and Batch objects for records. Options: `opens` (the answer's session becomes
 session n), `learns` (the answer's producer id becomes pid n), `raw` (how the frame is damaged), `silent` (no answer is expected).
+Requests of groups, and their placeholders and options, are in differential_groups.py; of ten seeds four are mostly about them.
 
 Topics of a seed: dN-0 to dN-2 take any settings but a codec of the topic's own, dN-z gets those (what is fetched from it has
 another size in each broker, so only generous limits are used there), dN-a_b and dN-a.b collide.
@@ -10,6 +11,7 @@ another size in each broker, so only generous limits are used there), dN-a_b and
 import random
 
 from batches import BYTE_DAMAGE, FIELD_DAMAGE, PAYLOAD_DAMAGE, RECORD_DAMAGE, Batch, golden
+from differential_groups import GroupSteps
 
 ZERO = "A" * 22
 STRANGE_ID = "AAAAAAAAAAAAAAAAAAAAzg"
@@ -44,7 +46,7 @@ BROKER_TOUCHED = sorted({name for name, _ in BROKER_CONFIGS})
 NAMES = ["bad name", "", ".", "..", "a" * 249, "a" * 250, "\u00e9", "a/b", "__x", "__cluster_metadata", "__consumer_offsets"]
 
 
-class Steps:
+class Steps(GroupSteps):
     def __init__(self, seed, now):
         self.r = random.Random(seed)
         self.seed, self.now = seed, now
@@ -56,6 +58,8 @@ class Steps:
         self.sequences = {}  # (pid, topic, partition) -> next sequence
         self.golden = golden()
         self.created = False
+        self.start_groups()
+        self.group_weight = 400 if self.chance(0.4) else 12
 
     # ---- what is drawn
 
@@ -348,8 +352,8 @@ class Steps:
 
     def coordinator(self):
         version = self.r.randint(0, 6)
-        kind = self.pick(0, 0, 2, 3, -1) if version >= 1 else 0
-        key = self.pick("g", "", "a:AAAAAAAAAAAAAAAAAAAAAA:0", "x:y", "::")
+        kind = self.pick(0, 0, 0, 2, 3, -1) if version >= 1 else 0
+        key = self.pick("g", "", "gr\u00f6\u00dfe", "a:AAAAAAAAAAAAAAAAAAAAAA:0", "x:y", "::")
         q = {"keyType": kind}
         q.update({"coordinatorKeys": self.pick([key], [key], [], [key, "h"])} if version >= 4 else {"key": key})
         return "FindCoordinator", version, q
@@ -359,7 +363,9 @@ class Steps:
     def malformed(self):
         """A request whose bytes are damaged, or whose header is."""
         api, version, q, *_ = self.pick(self.metadata, self.fetch, self.list_offsets, self.epochs, self.describe_configs, self.describe_topic, self.cluster,
-                                        self.describe_producers, self.log_dirs, self.create, self.incremental, self.partitions, self.produce, self.init_pid)()
+                                        self.describe_producers, self.log_dirs, self.create, self.incremental, self.partitions, self.produce, self.init_pid,
+                                        self.commit, self.fetch_offsets, self.delete_offsets, self.heartbeat, self.describe_groups, self.list_groups,
+                                        self.delete_groups, self.coordinator)()
         if api == "Metadata":
             q["allowAutoTopicCreation"] = False
         kind = self.pick("cut", "cut", "behind", "flip", "flip", "flip", "tags", "version", "null client", "key", "length")
@@ -375,7 +381,7 @@ class Steps:
         choices = [(self.create, 5), (self.partitions, 3), (self.delete, 2), (self.produce, 26), (self.init_pid, 2), (self.fetch, 14), (self.session_fetch, 10),
                    (self.list_offsets, 9), (self.epochs, 4), (self.delete_records, 4), (self.metadata, 6), (self.describe_topic, 4), (self.describe_configs, 5),
                    (self.alter_configs, 3), (self.incremental, 6), (self.describe_producers, 3), (self.log_dirs, 3), (self.cluster, 2), (self.quorum, 2),
-                   (self.api_versions, 1), (self.coordinator, 2), (self.malformed, 8)]
+                   (self.api_versions, 1), (self.coordinator, 2), (self.malformed, 8), (self.group_step, self.group_weight)]
         step = self.r.choices([c for c, _ in choices], [w for _, w in choices])[0]()
         return step if len(step) == 4 else step + ({},)
 

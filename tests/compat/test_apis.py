@@ -9,19 +9,23 @@ import struct
 import sys
 
 import pytest
+from groups import await_coordinator
 from node import ROOT
 
 sys.path.insert(0, os.path.join(ROOT, 'tests'))
 from kafkawire import Codec, Connection, ZERO_UUID, crc32c, uvarint  # noqa: E402
 
-BROKER_APIS = ['Produce', 'Fetch', 'ListOffsets', 'Metadata', 'FindCoordinator', 'ApiVersions', 'CreateTopics', 'DeleteTopics', 'DeleteRecords',
-               'InitProducerId', 'OffsetForLeaderEpoch', 'DescribeConfigs', 'AlterConfigs', 'DescribeLogDirs', 'CreatePartitions',
-               'IncrementalAlterConfigs', 'DescribeQuorum', 'DescribeCluster', 'DescribeProducers', 'DescribeTopicPartitions']
+GROUP_APIS = ['FindCoordinator', 'JoinGroup', 'SyncGroup', 'Heartbeat', 'LeaveGroup', 'OffsetCommit', 'OffsetFetch', 'OffsetDelete', 'DescribeGroups',
+              'ListGroups', 'DeleteGroups']
+BROKER_APIS = ['Produce', 'Fetch', 'ListOffsets', 'Metadata', 'ApiVersions', 'CreateTopics', 'DeleteTopics', 'DeleteRecords', 'InitProducerId',
+               'OffsetForLeaderEpoch', 'DescribeConfigs', 'AlterConfigs', 'DescribeLogDirs', 'CreatePartitions', 'IncrementalAlterConfigs',
+               'DescribeQuorum', 'DescribeCluster', 'DescribeProducers', 'DescribeTopicPartitions'] + GROUP_APIS
 TOPIC = 'probed'
 UNKNOWN_TAGS = [(10001, b'\xca\xfe'), (10002, b'')]
 CODEC = Codec()
-# COORDINATOR_NOT_AVAILABLE is the honest answer of FindCoordinator while there are no coordinators.
-ALLOWED_ERRORS = {'FindCoordinator': {15}}
+# UNKNOWN_MEMBER_ID of a member that is none, GROUP_ID_NOT_FOUND: what needs members is in test_groups.py.
+ALLOWED_ERRORS = {'JoinGroup': {25}, 'SyncGroup': {25}, 'Heartbeat': {25}, 'LeaveGroup': {25}, 'OffsetDelete': {69}, 'DescribeGroups': {69},
+                  'DeleteGroups': {69}}
 
 
 def facts():
@@ -60,6 +64,21 @@ def sample(api, version, topic_id):
         'ListOffsets': {'replicaId': -1, 'topics': [{'name': TOPIC, 'partitions': [{**part, 'timestamp': -1}]}]},
         'Metadata': {'topics': [{'name': TOPIC}]},
         'FindCoordinator': {'key': 'g', 'coordinatorKeys': ['g']},
+        'JoinGroup': {'groupId': 'g', 'sessionTimeoutMs': 30000, 'rebalanceTimeoutMs': 30000, 'memberId': 'nobody', 'protocolType': 'consumer',
+                      'protocols': [{'name': 'range', 'metadata': b'\0\0'}]},
+        'SyncGroup': {'groupId': 'g', 'generationId': 1, 'memberId': 'nobody', 'protocolType': 'consumer', 'protocolName': 'range',
+                      'assignments': [{'memberId': 'nobody', 'assignment': b'\0\0'}]},
+        'Heartbeat': {'groupId': 'g', 'generationId': 1, 'memberId': 'nobody'},
+        'LeaveGroup': {'groupId': 'g', 'memberId': 'nobody', 'members': [{'memberId': 'nobody', 'groupInstanceId': None}]},
+        'OffsetCommit': {'groupId': 'g', 'topics': [{**({'name': TOPIC} if version < 10 else {'topicId': topic_id}),
+                                                     'partitions': [{**part, 'committedOffset': 0, 'committedMetadata': 'm'}]}]},
+        'OffsetFetch': {'groupId': 'g', 'topics': [{'name': TOPIC, 'partitionIndexes': [0]}], 'requireStable': True,
+                        'groups': [{'groupId': 'g', 'topics': [{**({'name': TOPIC} if version < 10 else {'topicId': topic_id}),
+                                                                'partitionIndexes': [0]}]}]},
+        'OffsetDelete': {'groupId': 'g', 'topics': [{'name': TOPIC, 'partitions': []}]},
+        'DescribeGroups': {'groups': ['g', 'none']},
+        'ListGroups': {'statesFilter': ['Empty'], 'typesFilter': ['classic']},
+        'DeleteGroups': {'groupsNames': ['none']},
         'ApiVersions': {'clientSoftwareName': 'probe', 'clientSoftwareVersion': '1'},
         'CreateTopics': {'topics': [{'name': f'made-{version}', 'numPartitions': 1, 'replicationFactor': 1}], 'validateOnly': True},
         'DeleteTopics': {'topics': [], 'topicNames': [], 'timeoutMs': 1000},
@@ -149,6 +168,7 @@ def topic_id(node):
     assert made['errorCode'] == 0
     while conn.ask('Metadata', 12, {'topics': [{'name': TOPIC}], 'allowAutoTopicCreation': False})['topics'][0]['errorCode'] != 0:
         pass  # not published yet
+    await_coordinator(conn)
     conn.close()
     return made['topicId']
 

@@ -13,9 +13,9 @@ SESSIONS = {
     'fetch-sessions': (9, 0), 'list-offsets': (25, 0), 'leader-epoch': (4, 0), 'delete-records': (7, 0), 'describe-configs': (15, 2),
     'alter-configs': (30, 0), 'api-versions-controller': (2, 0),
     'controller-listener': (13, 1),      # Vote: several voters
-    'find-coordinator': (7, 6),          # no coordinators yet
-    'join-group': (0, 32), 'join-group-static': (0, 7), 'offset-commit': (0, 12), 'offset-fetch': (0, 11),  # groups
-    'consumer-group-heartbeat': (0, 20), 'streams-group-heartbeat': (0, 4), 'share-groups': (1, 13),
+    'join-group': (32, 0), 'join-group-static': (7, 0), 'offset-commit': (12, 0), 'offset-fetch': (11, 0),
+    'find-coordinator': (12, 1),         # of transactions
+    'consumer-group-heartbeat': (1, 19), 'streams-group-heartbeat': (0, 4), 'share-groups': (1, 13),
     'transactions': (5, 27), 'transactions-v2': (0, 8),
     'misc': (3, 33),                     # SASL, ACLs, SCRAM, quotas, reassignment, features, tokens, telemetry, voters
 }
