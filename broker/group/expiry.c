@@ -64,7 +64,7 @@ static bool group_is_over(const struct group *g, uint32_t expired)
 static uint32_t expire_group(struct group *g, const struct group_event *ev,
                              struct group_effects *fx, bool *over)
 {
-    struct sweep s;
+    struct sweep s = {0}; /* not begun: a group without offsets has nothing to look at */
     *over = false;
     if (g->kind == GROUP_KIND_SHARE || !list_empty(&g->pending) ||
         (g->offsets_n != 0 && !sweep_begin(&s, g, ev->wall_ms))) {
