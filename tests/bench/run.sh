@@ -16,7 +16,7 @@ case $full in
 esac
 build=${MILLRACE_RELEASE:-build/release}
 cmake --preset release -DMILLRACE_TESTS=ON -B "$build" >/dev/null
-cmake --build "$build" --target millrace conn_bench io_bench crc_bench proto_bench
+cmake --build "$build" --target millrace conn_bench io_bench crc_bench proto_bench group_bench
 status=0
 say() { printf '\n== %s (load %s)\n' "$1" "$(cut -d' ' -f1-3 /proc/loadavg)"; }
 
@@ -28,6 +28,8 @@ say 'crc32c'
 "$build/tests/bench/crc_bench"
 say 'codecs'
 "$build/tests/bench/proto_bench"
+say 'the core of the group coordinator'
+"$build/tests/bench/group_bench"
 say 'starting and being idle'
 tests/bench/startup.py --build "$build" || status=1
 say 'consumer groups in small sizes: that answers are right, not how fast they come'

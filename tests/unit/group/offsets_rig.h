@@ -53,12 +53,16 @@ struct rig_ask {
         struct offset_delete_request del;
         struct delete_groups_request groups;
         struct join_group_request join;
+        struct sync_group_request sync;
+        struct leave_group_request leave;
     } q;
     union {
         struct offset_commit_response commit;
         struct offset_delete_response del;
         struct delete_groups_response groups;
         struct join_group_response join;
+        struct sync_group_response sync;
+        struct leave_group_response leave;
     } out;
 };
 
