@@ -48,6 +48,7 @@ struct classic_vote { /* in classic->votes */
     struct group_str *name;
     uint32_t supporters; /* members that name it */
     uint32_t votes;      /* during classic_select_protocol */
+    uint32_t order;      /* of its first vote there */
     uint64_t stamp;      /* of the walk that saw it last: a name that comes twice counts once */
 };
 

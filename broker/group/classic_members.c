@@ -323,8 +323,9 @@ bool classic_supports(const struct classic *cl, const struct join_group_request 
     return false;
 }
 
-/* Kafka takes the first of equals in the order of a Java HashMap; so that a group with a tie gets
- * the protocol there as here, this is that order: the bucket of the name's hash. */
+/* Of two with the same votes Kafka takes the one that comes first in a Java HashMap; so that a
+ * group gets the same protocol there as here, this is that order: the bucket of the name's hash,
+ * and in one bucket the first vote. */
 static uint32_t java_bucket(struct bytes name, uint32_t buckets)
 {
     uint32_t h = 0;
@@ -334,35 +335,51 @@ static uint32_t java_bucket(struct bytes name, uint32_t buckets)
     return (h ^ h >> 16) & (buckets - 1);
 }
 
-struct group_str *classic_select_protocol(struct classic *cl)
+static bool beats(const struct classic_vote *a, const struct classic_vote *b, uint32_t buckets)
 {
-    ASSERT(cl->members_n > 0);
+    if (a->votes != b->votes) {
+        return a->votes > b->votes;
+    }
+    uint32_t x = java_bucket(a->name->text, buckets), y = java_bucket(b->name->text, buckets);
+    return x < y || (x == y && a->order < b->order);
+}
+
+/* Each member votes for the first of its protocols that all support. */
+static uint32_t vote(struct classic *cl)
+{
+    uint32_t voted = 0;
     map_for_each (s, &cl->votes) {
         ((struct classic_vote *)s->value)->votes = 0;
     }
-    uint32_t voted = 0;
     list_for_each (n, &cl->members) {
         const struct classic_member *m = LIST_ENTRY(n, struct classic_member, node);
         for (uint32_t i = 0; i < m->protocols.n; i++) {
             struct classic_vote *v = map_get(&cl->votes, m->protocols.v[i].name->text);
-            if (v->supporters == cl->members_n) {
-                voted += v->votes++ == 0;
-                break;
+            if (v->supporters < cl->members_n) {
+                continue;
             }
+            if (v->votes++ == 0) {
+                v->order = voted++;
+            }
+            break;
         }
     }
-    uint32_t buckets = 16;
+    return voted;
+}
+
+struct group_str *classic_select_protocol(struct classic *cl)
+{
+    ASSERT(cl->members_n > 0);
+    uint32_t voted = vote(cl), buckets = 16;
     while (voted > buckets / 4 * 3) {
         buckets *= 2;
     }
-    struct classic_vote *best = NULL;
+    const struct classic_vote *best = NULL;
     map_for_each (s, &cl->votes) {
-        struct classic_vote *v = s->value;
-        if (best == NULL || v->votes > best->votes ||
-            (v->votes == best->votes &&
-             java_bucket(v->name->text, buckets) < java_bucket(best->name->text, buckets))) {
+        const struct classic_vote *v = s->value;
+        if (v->votes > 0 && (best == NULL || beats(v, best, buckets))) {
             best = v;
         }
     }
-    return best->votes > 0 ? best->name : NULL;
+    return best ? best->name : NULL;
 }

@@ -172,6 +172,28 @@ static void the_protocol_with_most_votes_is_chosen(void **state)
     rig_close(&r);
 }
 
+/* As java.util.HashMap has it (asked: Java 17). */
+static void of_protocols_with_the_same_votes_kafka_s_is_chosen(void **state)
+{
+    UNUSED(state);
+    static const char *const names[][3] = {
+        {"range", "sticky", "sticky"},
+        {"roundrobin", "range", "range"},
+        {"cooperative-sticky", "range", "range"},
+        {"a", "q", "a"},
+        {"q", "a", "q"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct rig r;
+        rig_open(&r);
+        struct call *k = rig_join_twice(&r, (struct join){.protocols = {names[i][0], names[i][1]}});
+        rig_join_twice(&r, (struct join){.protocols = {names[i][1], names[i][0]}});
+        rig_advance(&r, 6000);
+        assert_true(bytes_eq_str(k->r.join.protocol_name, names[i][2]));
+        rig_close(&r);
+    }
+}
+
 static void a_name_that_comes_twice_counts_once(void **state)
 {
     UNUSED(state);
@@ -404,6 +426,7 @@ int main(void)
         cmocka_unit_test(the_initial_delay_ends_with_the_rebalance_timeout),
         cmocka_unit_test(members_must_share_type_and_a_protocol),
         cmocka_unit_test(the_protocol_with_most_votes_is_chosen),
+        cmocka_unit_test(of_protocols_with_the_same_votes_kafka_s_is_chosen),
         cmocka_unit_test(a_name_that_comes_twice_counts_once),
         cmocka_unit_test(a_pending_member_that_does_not_come_back_is_forgotten),
         cmocka_unit_test(a_pending_member_holds_up_a_rebalance_until_it_is_forgotten),
