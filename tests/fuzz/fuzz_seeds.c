@@ -110,6 +110,31 @@ static int put_metadata_record(const char *folder, struct bytes wire)
     return rv;
 }
 
+/* A key alone and a value under a key that suits every type, as pieces of fuzz_group.c. */
+static int put_group_record(const char *folder, const struct vector *v, struct bytes wire)
+{
+    static const uint8_t suits[] = "\0\1g\0\1m\0\0\0\0"; /* group, topic or member, partition */
+    static const uint8_t value[] = "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    bool key = v->m->kind == PROTO_COORDINATOR_KEY;
+    size_t key_n = 2 + (key ? wire.len : sizeof suits - 1);
+    size_t value_n = key ? sizeof value - 1 : 2 + wire.len;
+    struct buf seed = {0};
+    buf_put_u8(&seed, 0);
+    buf_put_be16(&seed, (uint16_t)key_n);
+    buf_put_be16(&seed, (uint16_t)value_n);
+    buf_put_be16(&seed, (uint16_t)v->m->key);
+    buf_put(&seed, key ? wire.data : suits, key_n - 2);
+    if (key) {
+        buf_put(&seed, value, value_n);
+    } else {
+        buf_put_be16(&seed, (uint16_t)v->version);
+        buf_put(&seed, wire.data, wire.len);
+    }
+    int rv = put_file(folder, "group", buf_bytes(&seed));
+    buf_free(&seed);
+    return rv;
+}
+
 static int row(const char *folder, const struct table_row *r)
 {
     struct buf wire = {0};
@@ -123,6 +148,9 @@ static int row(const char *folder, const struct table_row *r)
         rv = put_file(folder, target, buf_bytes(&seed));
         if (rv == 0 && v.framing != FRAME_NONE && v.m->store == PROTO_STORE_METADATA) {
             rv = put_metadata_record(folder, buf_bytes(&wire));
+        } else if (rv == 0 && v.framing == FRAME_NONE &&
+                   v.m->store == PROTO_STORE_CONSUMER_OFFSETS) {
+            rv = put_group_record(folder, &v, buf_bytes(&wire));
         }
     } else {
         fprintf(stderr, "fuzz_seeds: line %zu is no vector\n", r->line);

@@ -10,20 +10,21 @@
 #
 # Targets (the head of fuzz_NAME.c says what an input is and what is demanded), with their shares in a hundred, which follow
 # their speed:
-#   requests 25, responses 25, records 20, headers 10   messages of the wire and of Kafka's internal topics
+#   requests 24, responses 24, records 20, headers 10   messages of the wire and of Kafka's internal topics
 #   batch 4, compress 4       record batches, codecs
 #   files 5, log 1            small files of a log directory, configuration files; a partition's folder
 #   metadata 3                the metadata log and its snapshots
 #   pcap 3                    captures, as `millrace decode` reads them
+#   group 2                   the log of a group coordinator, which then lives on
 #
 # MILLRACE_FUZZ_BUILD is a folder that is built already (preset fuzz); else build/fuzz is made. An input that fails is kept
 # in its corpus folder and named; `BUILD/tests/fuzz/fuzz_NAME FILE` runs it again. Inputs are at most 4096 bytes. An end by
 # SIGINT counts what was run. The last line is `N passed, N failed`, counted in targets.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-declare -A shares=([requests]=25 [responses]=25 [records]=20 [headers]=10 [batch]=4 [compress]=4 [files]=5 [log]=1 [metadata]=3
-  [pcap]=3)
-order=(requests responses records headers batch compress files log metadata pcap)
+declare -A shares=([requests]=24 [responses]=24 [records]=20 [headers]=10 [batch]=4 [compress]=4 [files]=5 [log]=1 [metadata]=3
+  [pcap]=3 [group]=2)
+order=(requests responses records headers batch compress files log metadata pcap group)
 runs=200000 only="" record=no seed=0
 while [ $# -gt 0 ]; do
   case $1 in
@@ -32,7 +33,7 @@ while [ $# -gt 0 ]; do
     --seed) seed=${2:?--seed wants a number}; shift ;;
     --record) record=yes ;;
     --list) printf '%s\n' "${order[@]}"; exit ;;
-    --help | -h) sed -n '2,22s/^# \{0,1\}//p' "$0"; exit ;;
+    --help | -h) sed -n '2,23s/^# \{0,1\}//p' "$0"; exit ;;
     *) echo "tests/fuzz/run.sh: unknown argument '$1' (see --help)" >&2; exit 2 ;;
   esac
   shift
