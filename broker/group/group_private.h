@@ -2,8 +2,10 @@
  *
  *     coordinator.c   the registry of groups, dispatch of events, memory       timers.c   due times
  *     classic_*.c     the classic protocol                                     story.c    the "why"
- *     offsets.c       commits, fetches, deletions          expiry.c  retention, topics that went
- *     records.c       records out          replay.c  records in          foreign.c  other kinds
+ *     offsets.c       commits, deletions       offset_fetch.c   reading them
+ *     offset_store.c  the tables of offsets    offset_ops.c     writes of offsets that are out
+ *     expiry.c        retention, topics that went          foreign.c  groups that are only kept
+ *     records.c       records out                          replay.c   records in
  *     effects.c       collecting what a step wants done
  *
  * A group is freed when its record in the log is gone (or never was) and nothing soft or pending
