@@ -358,11 +358,12 @@ static void judge(struct produce *p, struct part *part, int64_t now)
     judge_bytes(p, part, part->records, &part->verdict);
     part->error = part->verdict.error;
     judge_before(p, part);
-    if (part->error) {
-        say_refused(p, part->t->name, part->index, part->error, part->verdict.message);
-    }
     if (is_closed(p, part)) {
         refuse_part(part, KE_INVALID_TOPIC_EXCEPTION, NULL);
+        say_refused(p, part->t->name, part->index, part->error,
+                    "only coordinators write to an internal topic");
+    } else if (part->error) {
+        say_refused(p, part->t->name, part->index, part->error, part->verdict.message);
     }
     if (is_unverified(p, part)) {
         refuse_part(part, KE_NOT_ENOUGH_REPLICAS,

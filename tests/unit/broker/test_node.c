@@ -172,7 +172,7 @@ static void receive(struct client *c, uint8_t *p, size_t n)
     }
 }
 
-static void *ask(struct client *c, int16_t key, int16_t version, const void *body)
+static void say(struct client *c, int16_t key, int16_t version, const void *body)
 {
     struct buf out = {0};
     struct errmsg em = {{0}};
@@ -184,6 +184,10 @@ static void *ask(struct client *c, int16_t key, int16_t version, const void *bod
     store_be32(out.data, (uint32_t)(out.len - 4));
     assert_int_equal(send(c->fd, out.data, out.len, MSG_NOSIGNAL), (ssize_t)out.len);
     buf_free(&out);
+}
+
+static void *hear(struct client *c, int16_t key, int16_t version)
+{
     uint8_t head[4];
     receive(c, head, sizeof head);
     buf_clear(&c->frame);
@@ -201,6 +205,12 @@ static void *ask(struct client *c, int16_t key, int16_t version, const void *bod
                                   r),
                      0);
     return r;
+}
+
+static void *ask(struct client *c, int16_t key, int16_t version, const void *body)
+{
+    say(c, key, version, body);
+    return hear(c, key, version);
 }
 
 static void create_topic(struct client *c, const char *name)
@@ -334,6 +344,145 @@ static void read_all(struct client *c, const char *topic, const char *prefix, in
     }
 }
 
+/* ---- groups ---- */
+
+/* Until this node coordinates the group. */
+static void must_find(struct client *c, const char *group)
+{
+    struct find_coordinator_request q;
+    proto_msg_init(&find_coordinator_request_msg, &q);
+    q.key = bytes_str(group);
+    for (int i = 0; i < WAIT_S * 100; i++) {
+        const struct find_coordinator_response *r = ask(c, API_FIND_COORDINATOR, 3, &q);
+        if (r->error_code == KE_NONE) {
+            assert_int_equal(r->node_id, 1);
+            return;
+        }
+        assert_int_equal(r->error_code, KE_COORDINATOR_NOT_AVAILABLE);
+        usleep(10000);
+    }
+    fail_msg("no coordinator for %s", group);
+}
+
+static bool may_pass(int16_t code)
+{
+    return code == KE_COORDINATOR_LOAD_IN_PROGRESS || code == KE_NOT_COORDINATOR;
+}
+
+static void must_commit(struct client *c, const char *group, int64_t offset)
+{
+    struct offset_commit_request q;
+    struct offset_commit_request_offset_commit_request_topic t;
+    struct offset_commit_request_offset_commit_request_partition p;
+    proto_msg_init(&offset_commit_request_msg, &q);
+    proto_init(&offset_commit_request_offset_commit_request_topic_desc, &t);
+    proto_init(&offset_commit_request_offset_commit_request_partition_desc, &p);
+    q.group_id = bytes_str(group);
+    q.topics = &t;
+    q.topics_n = 1;
+    t.name = bytes_str("life");
+    t.partitions = &p;
+    t.partitions_n = 1;
+    p.committed_offset = offset;
+    for (int i = 0; i < WAIT_S * 100; i++) {
+        const struct offset_commit_response *r = ask(c, API_OFFSET_COMMIT, 7, &q);
+        if (r->topics[0].partitions[0].error_code == KE_NONE) {
+            return;
+        }
+        assert_true(may_pass(r->topics[0].partitions[0].error_code));
+        usleep(10000);
+    }
+    fail_msg("%s cannot commit", group);
+}
+
+static int64_t must_fetch_offset(struct client *c, const char *group)
+{
+    struct offset_fetch_request q;
+    struct offset_fetch_request_offset_fetch_request_topic t;
+    int32_t index = 0;
+    proto_msg_init(&offset_fetch_request_msg, &q);
+    proto_init(&offset_fetch_request_offset_fetch_request_topic_desc, &t);
+    q.group_id = bytes_str(group);
+    q.topics = &t;
+    q.topics_n = 1;
+    t.name = bytes_str("life");
+    t.partition_indexes = &index;
+    t.partition_indexes_n = 1;
+    for (int i = 0; i < WAIT_S * 100; i++) {
+        const struct offset_fetch_response *r = ask(c, API_OFFSET_FETCH, 5, &q);
+        if (r->error_code == KE_NONE) {
+            return r->topics[0].partitions[0].committed_offset;
+        }
+        assert_true(may_pass(r->error_code));
+        usleep(10000);
+    }
+    fail_msg("%s cannot fetch", group);
+    return -1;
+}
+
+/* A join of a new group, which waits for others (group.initial.rebalance.delay.ms); said, not
+ * heard. */
+static void say_join(struct client *c, const char *group)
+{
+    struct join_group_request q;
+    struct join_group_request_join_group_request_protocol p;
+    proto_msg_init(&join_group_request_msg, &q);
+    proto_init(&join_group_request_join_group_request_protocol_desc, &p);
+    q.group_id = bytes_str(group);
+    q.session_timeout_ms = 60000;
+    q.rebalance_timeout_ms = 60000;
+    q.member_id = bytes_str("");
+    q.protocol_type = bytes_str("consumer");
+    q.protocols = &p;
+    q.protocols_n = 1;
+    p.name = bytes_str("range");
+    p.metadata = bytes_of("\0\0\0\0\0\0\0\0\0\0", 10);
+    say(c, API_JOIN_GROUP, 2, &q);
+}
+
+enum { GROUPS = 30, MEMBERS = 4 };
+
+/* Commits of GROUPS groups on all shards, and as many as MEMBERS waiting. */
+static void use_groups(struct host *h, struct client *c, struct client *members, int64_t offset)
+{
+    char group[32];
+    must_find(c, "group0");
+    for (int i = 0; i < GROUPS; i++) {
+        snprintf(group, sizeof group, "group%d", i);
+        must_commit(c, group, offset + i);
+    }
+    for (int i = 0; i < MEMBERS; i++) {
+        snprintf(group, sizeof group, "waiting%d", i);
+        client_open(&members[i], h);
+        say_join(&members[i], group);
+    }
+    for (int i = 0; i < MEMBERS; i++) { /* each has been taken: its group is not empty any more */
+        struct describe_groups_request q;
+        struct bytes id;
+        proto_msg_init(&describe_groups_request_msg, &q);
+        snprintf(group, sizeof group, "waiting%d", i);
+        id = bytes_str(group);
+        q.groups = &id;
+        q.groups_n = 1;
+        for (;;) {
+            const struct describe_groups_response *r = ask(c, API_DESCRIBE_GROUPS, 3, &q);
+            if (bytes_eq_str(r->groups[0].group_state, "PreparingRebalance")) {
+                break;
+            }
+            usleep(1000);
+        }
+    }
+}
+
+static void check_groups(struct client *c, int64_t offset)
+{
+    char group[32];
+    for (int i = 0; i < GROUPS; i++) {
+        snprintf(group, sizeof group, "group%d", i);
+        assert_int_equal(must_fetch_offset(c, group), offset + i);
+    }
+}
+
 /* ---- cases ---- */
 
 /* One node through a whole life: written, stopped, read, written, killed, read. */
@@ -392,6 +541,55 @@ static void lives_over_the_socket_channel(void **state)
 {
     UNUSED(state);
     live(NULL, true);
+}
+
+/* Offsets survive a stop and an end without one; who waits is answered by a stop. */
+static void groups_live(void **state)
+{
+    UNUSED(state);
+    static const char *const overrides[] = {"io.threads=3",
+                                            "group.initial.rebalance.delay.ms=300000", NULL};
+    struct host h;
+    struct client c;
+    struct client members[MEMBERS];
+    int64_t offset;
+    host_init(&h);
+    start(&h, overrides, false);
+    wait_for(&h, NODE_RUNNING);
+    client_open(&c, &h);
+    create_topic(&c, "life");
+    use_groups(&h, &c, members, 100);
+    assert_int_equal(produce(&c, "__consumer_offsets", 0, "x", &offset),
+                     KE_INVALID_TOPIC_EXCEPTION);
+    client_close(&c);
+    stop(&h);
+    for (int i = 0; i < MEMBERS; i++) {
+        const struct join_group_response *r = hear(&members[i], API_JOIN_GROUP, 2);
+        assert_int_equal(r->error_code, KE_NOT_COORDINATOR);
+        client_close(&members[i]);
+    }
+
+    pid_t child = fork(); /* no thread runs now */
+    if (child == 0) {
+        start(&h, overrides, false);
+        wait_for(&h, NODE_RUNNING);
+        client_open(&c, &h);
+        check_groups(&c, 100);
+        use_groups(&h, &c, members, 500);
+        node_free(h.n); /* as a crash leaves it, but for what the sanitizers see */
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+
+    start(&h, overrides, false);
+    wait_for(&h, NODE_RUNNING);
+    client_open(&c, &h);
+    check_groups(&c, 500);
+    client_close(&c);
+    stop(&h);
+    host_remove(&h);
 }
 
 static void two_nodes_in_one_process(void **state)
@@ -573,6 +771,7 @@ int main(void)
         cmocka_unit_test(lives_on_the_probed_backend),
         cmocka_unit_test(lives_on_libuv),
         cmocka_unit_test(lives_over_the_socket_channel),
+        cmocka_unit_test(groups_live),
         cmocka_unit_test(two_nodes_in_one_process),
         cmocka_unit_test(refuses_a_port_in_use),
         cmocka_unit_test(waits_for_a_port_that_is_coming_free),
