@@ -116,6 +116,11 @@ struct classic {
 
 /* ---- classic_members.c ---- */
 
+/* A member's id in a sentence: of its random part the beginning. Lines for the log have it whole.
+ */
+const char *classic_show_id(struct group_shown *out, struct bytes id);
+#define SHOW_ID(id) classic_show_id(&(struct group_shown){""}, (id))
+
 struct classic *classic_make(struct group *g, int64_t now_ms,
                              int64_t wall_ms); /* if there is none */
 struct classic_member *classic_find(const struct classic *cl, struct bytes id); /* NULL */

@@ -148,9 +148,9 @@ static void add(struct classic *cl, struct bytes id, const struct join *j)
     update(cl, m, j);
     classic_member_alive(m, j->ev->now_ms, CLASSIC_NEW_MEMBER_MS);
     if (cl->state == CLASSIC_PREPARING) {
-        story_add(cl->g, j->ev->wall_ms, "member %s joined%s", SHOW(id), SAID(j));
+        story_add(cl->g, j->ev->wall_ms, "member %s joined%s", SHOW_ID(id), SAID(j));
     }
-    classic_rebalance(cl, j->ev, j->fx, "member %s (%s) joined%s", SHOW(id),
+    classic_rebalance(cl, j->ev, j->fx, "member %s (%s) joined%s", SHOW_ID(id),
                       SHOW(j->ask->client_host), SAID(j));
 }
 
@@ -203,7 +203,7 @@ static void join_member(struct classic *cl, struct classic_member *m, const stru
     update(cl, m, j);
     classic_rebalance(cl, j->ev, j->fx,
                       same ? "leader %s joined again%s" : "member %s changed its subscription%s",
-                      SHOW(m->id), SAID(j));
+                      SHOW_ID(m->id), SAID(j));
 }
 
 static void join_known(struct classic *cl, const struct join *j)

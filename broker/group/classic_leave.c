@@ -16,7 +16,7 @@ struct leave {
 static void leaves(struct leave *l, struct classic_member *m, struct bytes reason)
 {
     struct group *g = l->cl->g;
-    group_show(&l->first, m->id);
+    classic_show_id(&l->first, m->id);
     story_add(g, l->ev->wall_ms, "member %s (client %s, %s) left%s%s", l->first.s,
               SHOW(m->client_id->text), SHOW(m->client_host->text),
               reason.len ? ", its reason: " : "", reason.len ? SHOW(reason) : "");
@@ -39,7 +39,7 @@ static int16_t leave_one(struct leave *l, const struct leave_group_request_membe
         return KE_NONE;
     }
     if (p != NULL) {
-        group_show(&l->first, p->id);
+        classic_show_id(&l->first, p->id);
         l->gone++;
         classic_pending_remove(cl, p);
         return KE_NONE;

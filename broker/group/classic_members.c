@@ -5,6 +5,23 @@
 #include "base/mem.h"
 #include "broker/group/classic.h"
 
+/* What stands before the random part, which is 36 characters, and eight of those. */
+const char *classic_show_id(struct group_shown *out, struct bytes id)
+{
+    enum { RANDOM = 36, SHOWN = 8 };
+    if (id.len <= RANDOM || id.data[id.len - RANDOM - 1] != '-' ||
+        id.data[id.len - RANDOM + SHOWN] != '-') {
+        return group_show(out, id);
+    }
+    struct bytes front = bytes_of(id.data, id.len - RANDOM + SHOWN);
+    group_show(out, front);
+    size_t n = strlen(out->s);
+    if (n + sizeof "..." <= sizeof out->s) {
+        strcpy(out->s + n, "...");
+    }
+    return out->s;
+}
+
 struct classic *classic_make(struct group *g, int64_t now_ms, int64_t wall_ms)
 {
     if (g->classic != NULL) {

@@ -212,7 +212,7 @@ static void remove_missing(struct classic *cl, const struct group_event *ev,
                       SHOW(cl->g->id), SHOW(m->id), SHOW(m->client_id->text),
                       SHOW(m->client_host->text), ev->now_ms - m->heard_ms);
         if (gone++ == 0) {
-            group_show(&first, m->id);
+            classic_show_id(&first, m->id);
         }
         classic_member_remove(cl, m);
     }
@@ -238,7 +238,7 @@ static bool elect(struct classic *cl, const struct group_event *ev)
         struct classic_member *m = LIST_ENTRY(n, struct classic_member, node);
         if (m->join != NULL) {
             story_add(cl->g, ev->wall_ms, "leader %s did not rejoin: %s leads now",
-                      SHOW(cl->leader->id), SHOW(m->id));
+                      SHOW_ID(cl->leader->id), SHOW_ID(m->id));
             cl->leader = m;
             return true;
         }
@@ -312,7 +312,7 @@ static void sync_fire(struct group_coordinator *c, struct group_timer *t,
                           SHOW(cl->g->id), SHOW(m->id), SHOW(m->client_id->text),
                           SHOW(m->client_host->text), (int)cl->generation);
             if (gone++ == 0) {
-                group_show(&first, m->id);
+                classic_show_id(&first, m->id);
             }
             classic_member_evict(cl, m, fx);
         }
@@ -338,12 +338,12 @@ void classic_session_fire(struct group_coordinator *c, struct group_timer *t,
         return; /* it waits for us; the answer starts its session again */
     }
     struct group_shown who = {""};
-    group_show(&who, m->id);
+    classic_show_id(&who, m->id);
     int64_t quiet = ev->now_ms - m->heard_ms;
     group_fx_line(fx, false, true,
                   "a member timed out group=\"%s\" member=\"%s\" client=\"%s\" host=\"%s\" "
                   "session_ms=%d last_heard_ms=%" PRId64 " state=%s",
-                  SHOW(m->g->id), who.s, SHOW(m->client_id->text), SHOW(m->client_host->text),
+                  SHOW(m->g->id), SHOW(m->id), SHOW(m->client_id->text), SHOW(m->client_host->text),
                   (int)m->session_ms, quiet, classic_state_name(m->g));
     story_add(m->g, ev->wall_ms,
               "member %s (client %s, %s) left because its %s of %d ms timed out: last heard "
@@ -367,7 +367,7 @@ void classic_pending_fire(struct group_coordinator *c, struct group_timer *t,
     struct group *g = p->g;
     struct classic *cl = g->classic;
     story_add(g, ev->wall_ms, "%s was given a member id and did not come back within %d ms",
-              SHOW(p->id), (int)p->session_ms);
+              SHOW_ID(p->id), (int)p->session_ms);
     classic_pending_remove(cl, p);
     classic_complete_if_all_joined(cl, ev, fx);
     group_release(g);

@@ -119,7 +119,7 @@ void classic_join_static(struct classic *cl, struct classic_member *m, struct by
                   SHOW(cl->g->id), SHOW(m->instance), SHOW(new_id), SHOW(m->id),
                   classic_state_name(cl->g));
     story_add(cl->g, ev->wall_ms, "static member %s came back: %s is now %s", SHOW(m->instance),
-              SHOW(m->id), SHOW(new_id));
+              SHOW_ID(m->id), SHOW_ID(new_id));
 
     fence(cl, m, fx);
     classic_member_rename(cl, m, new_id);

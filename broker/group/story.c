@@ -163,7 +163,7 @@ static const char *names(struct teller *t,
             continue;
         }
         text = arena_printf(t->a, "%s%s%s (client %s, %s, last heard %lld s ago)", text,
-                            *n > 1 ? ", " : "", SHOW(m->id), SHOW(m->client_id->text),
+                            *n > 1 ? ", " : "", SHOW_ID(m->id), SHOW(m->client_id->text),
                             SHOW(m->client_host->text), seconds(t->now_ms - m->heard_ms));
     }
     return *n > max ? arena_printf(t->a, "%s and %u more", text, *n - max) : text;
@@ -179,9 +179,10 @@ static void tell_preparing(struct teller *t)
     tell(t, arena_printf(t->a, "a rebalance runs since %lld s because %.*s", since,
                          BYTES_FMT(cl->reason)));
     if (pending > 0) {
-        tell(t,
-             arena_printf(t->a, "%u clients were given member ids and have not come back with them",
-                          pending));
+        tell(t, arena_printf(t->a,
+                             "member ids were given to clients that have not come back with "
+                             "them yet: %u",
+                             pending));
     }
     if (missing > 0) {
         tell(t, arena_printf(t->a,
@@ -211,7 +212,7 @@ static void tell_completing(struct teller *t)
         tell(t, arena_printf(t->a,
                              "generation %d of %u members: waiting for the leader's assignment "
                              "(SyncGroup) since %lld s: %s, last heard %lld s ago",
-                             (int)cl->generation, cl->members_n, since, SHOW(cl->leader->id),
+                             (int)cl->generation, cl->members_n, since, SHOW_ID(cl->leader->id),
                              seconds(t->now_ms - cl->leader->heard_ms)));
     }
     if (n > 0) {
@@ -226,11 +227,12 @@ static void tell_stable(struct teller *t)
 {
     const struct classic *cl = t->cl;
     uint32_t n;
-    tell(t, arena_printf(t->a,
-                         "generation %d is stable since %lld s: %u members, protocol %s, "
-                         "leader %s",
-                         (int)cl->generation, seconds(t->now_ms - cl->state_ms), cl->members_n,
-                         cl->protocol ? SHOW(cl->protocol->text) : "none", SHOW(cl->leader->id)));
+    tell(t,
+         arena_printf(t->a,
+                      "generation %d is stable since %lld s: %u members, protocol %s, "
+                      "leader %s",
+                      (int)cl->generation, seconds(t->now_ms - cl->state_ms), cl->members_n,
+                      cl->protocol ? SHOW(cl->protocol->text) : "none", SHOW_ID(cl->leader->id)));
     const char *late = names(t, is_late, LATE_MAX, &n);
     if (n > 0) {
         tell(t, arena_printf(t->a,

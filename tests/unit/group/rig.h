@@ -497,6 +497,20 @@ static inline const char *rig_state(struct rig *r)
     return rig_state_of(r, "g");
 }
 
+/* A member's id as sentences have it. */
+struct rig_short {
+    char s[300];
+};
+
+static inline struct rig_short rig_short(const char *id)
+{
+    struct rig_short out;
+    size_t n = strlen(id);
+    assert_true(n > 36);
+    snprintf(out.s, sizeof out.s, "%.*s...", (int)(n - 36 + 8), id);
+    return out;
+}
+
 /* All sentences about a group, one a line; free it. */
 static inline char *rig_explain(struct rig *r, const char *group)
 {

@@ -317,11 +317,11 @@ static void the_story_of_a_rebalance_names_who_holds_it_up(void **state)
     snprintf(text, sizeof text,
              "waiting for 2 of 3 members to rejoin: %s (client c, /127.0.0.1, last heard 16 s "
              "ago), %s (",
-             k[1]->member, k[2]->member);
+             rig_short(k[1]->member).s, rig_short(k[2]->member).s);
     rig_explains(&r, "g", text);
     rig_explains(&r, "g", "those that do not are removed in 296 s");
     snprintf(text, sizeof text, "a rebalance runs since 4 s because leader %s joined again",
-             k[0]->member);
+             rig_short(k[0]->member).s);
     rig_explains(&r, "g", text);
     rig_close(&r);
 }
@@ -405,7 +405,7 @@ static void a_session_that_times_out_starts_a_rebalance(void **state)
     snprintf(text, sizeof text,
              "member %s (client c, /127.0.0.1) left because its session of 45000 ms timed out: "
              "last heard 45000 ms ago",
-             k[1]->member);
+             rig_short(k[1]->member).s);
     rig_explains(&r, "g", text);
     assert_string_equal(rig_state(&r), "PreparingRebalance");
     assert_int_equal(rig_beat(&r, k[1]->member, 1), KE_UNKNOWN_MEMBER_ID);
