@@ -547,7 +547,7 @@ static void lives_over_the_socket_channel(void **state)
 static void groups_live(void **state)
 {
     UNUSED(state);
-    static const char *const overrides[] = {"io.threads=3",
+    static const char *const overrides[] = {"io.threads=3", "auto.create.topics.enable=false",
                                             "group.initial.rebalance.delay.ms=300000", NULL};
     struct host h;
     struct client c;
@@ -587,6 +587,37 @@ static void groups_live(void **state)
     wait_for(&h, NODE_RUNNING);
     client_open(&c, &h);
     check_groups(&c, 500);
+    client_close(&c);
+    stop(&h);
+    host_remove(&h);
+}
+
+/* More replicas than brokers: the topic is not made, with fewer either, and the client waits. */
+static void groups_wait_for_brokers(void **state)
+{
+    UNUSED(state);
+    static const char *const overrides[] = {"offsets.topic.replication.factor=2", NULL};
+    struct host h;
+    struct client c;
+    struct find_coordinator_request q;
+    struct metadata_request m;
+    host_init(&h);
+    start(&h, overrides, false);
+    wait_for(&h, NODE_RUNNING);
+    client_open(&c, &h);
+    proto_msg_init(&find_coordinator_request_msg, &q);
+    q.key = bytes_str("g");
+    proto_msg_init(&metadata_request_msg, &m);
+    m.topics_n = -1;
+    for (int i = 0; i < 3; i++) {
+        const struct find_coordinator_response *r = ask(&c, API_FIND_COORDINATOR, 3, &q);
+        assert_int_equal(r->error_code, KE_COORDINATOR_NOT_AVAILABLE);
+        create_topic(&c, i == 0 ? "a" : i == 1 ? "b" : "c"); /* behind it at the controller */
+    }
+    const struct metadata_response *r = ask(&c, API_METADATA, METADATA_V, &m);
+    for (int32_t i = 0; i < r->topics_n; i++) {
+        assert_false(bytes_eq_str(r->topics[i].name, "__consumer_offsets"));
+    }
     client_close(&c);
     stop(&h);
     host_remove(&h);
@@ -772,6 +803,7 @@ int main(void)
         cmocka_unit_test(lives_on_libuv),
         cmocka_unit_test(lives_over_the_socket_channel),
         cmocka_unit_test(groups_live),
+        cmocka_unit_test(groups_wait_for_brokers),
         cmocka_unit_test(two_nodes_in_one_process),
         cmocka_unit_test(refuses_a_port_in_use),
         cmocka_unit_test(waits_for_a_port_that_is_coming_free),
