@@ -60,32 +60,43 @@ static bool group_is_over(const struct group *g, uint32_t expired)
                                          : foreign_is_empty(g);
 }
 
+/* What goes of one topic; what is under way for a partition stands in the log before a tombstone.
+ */
+static void expire_topic(const struct sweep *s, const struct group_topic *t,
+                         const struct offset_flight *flight, uint32_t flight_n,
+                         struct group_effects *fx, struct gone *b)
+{
+    for (uint32_t k = 0; k < t->n; k++) {
+        if (!sweep_takes(s, t, &t->v[k]) ||
+            offset_flight_find(flight, flight_n, t->name->text, t->v[k].partition) != NULL) {
+            continue;
+        }
+        if (b->g == NULL) {
+            gone_begin(b, t->group, fx, GONE_QUIET, NULL);
+        }
+        gone_offset(b, t->name->text, t->v[k].partition);
+    }
+}
+
 /* How many offsets go. */
 static uint32_t expire_group(struct group *g, const struct group_event *ev,
                              struct group_effects *fx, bool *over)
 {
     struct sweep s = {0}; /* not begun: a group without offsets has nothing to look at */
     *over = false;
-    if (g->kind == GROUP_KIND_SHARE || !list_empty(&g->pending) ||
-        (g->offsets_n != 0 && !sweep_begin(&s, g, ev->wall_ms))) {
+    if (g->kind == GROUP_KIND_SHARE || (g->offsets_n != 0 && !sweep_begin(&s, g, ev->wall_ms))) {
         return 0;
     }
     struct gone b = {0};
+    struct offset_flight *flight;
+    uint32_t flight_n = offset_flights(g, &fx->arena, &flight);
     for (uint32_t i = 0; i < g->topic_n; i++) {
         const struct group_topic *t = g->topic_v[i];
-        if (t->n == 0 || group_subscribes(g, t->name->text)) {
-            continue;
-        }
-        for (uint32_t k = 0; k < t->n; k++) {
-            if (sweep_takes(&s, t, &t->v[k])) {
-                if (b.g == NULL) {
-                    gone_begin(&b, g, fx, GONE_QUIET, NULL);
-                }
-                gone_offset(&b, t->name->text, t->v[k].partition);
-            }
+        if (t->n != 0 && !group_subscribes(g, t->name->text)) {
+            expire_topic(&s, t, flight, flight_n, fx, &b);
         }
     }
-    *over = group_is_over(g, b.total);
+    *over = list_empty(&g->pending) && group_is_over(g, b.total);
     if (b.g == NULL && *over) {
         gone_begin(&b, g, fx, GONE_QUIET, NULL);
     }

@@ -236,16 +236,6 @@ bool group_doomed(const struct group *g)
            (g->classic == NULL || classic_is_empty(g));
 }
 
-bool group_is_being_cleaned(const struct group *g)
-{
-    list_for_each (it, &g->pending) {
-        if (LIST_ENTRY(it, struct group_op, node)->written == gone_written) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int flight_order(const void *pa, const void *pb)
 {
     const struct offset_flight *a = pa, *b = pb;

@@ -44,7 +44,6 @@ void gone_end(struct gone *b, bool group);
 /* The last thing that is under way for the group is its deletion: to whoever asks now it is gone.
  */
 bool group_doomed(const struct group *g);
-bool group_is_being_cleaned(const struct group *g); /* a deletion is under way */
 
 /* What is under way for a partition: the last of several commits and deletions. */
 struct offset_flight {
