@@ -36,10 +36,10 @@ uint64_t hooks_struck(void)
     return hooks.struck;
 }
 
-/* The breach strikes now, once in so many calls. */
-static bool strikes(enum run_mutant m, unsigned one_in)
+bool hooks_strike(enum run_mutant m, unsigned one_in)
 {
-    if (hooks.run == NULL || hooks.run->mutant != m || hooks.disk == NULL ||
+    bool begun = hooks.disk != NULL || m >= MUTANT_COMMIT; /* a coordinator has no disk */
+    if (hooks.run == NULL || hooks.run->mutant != m || !begun ||
         prng_below(&hooks.rng, one_in) != 0) {
         return false;
     }
@@ -86,7 +86,7 @@ int64_t __wrap_sim_disk_write(struct sim_inode *ino, const struct iovec *iov, in
     if (ino->disk == hooks.disk && hooks.full_in != 0 && --hooks.full_in == 0) {
         ino->disk->capacity = ino->disk->used;
     }
-    if (ino->disk == hooks.disk && limit == UINT64_MAX && strikes(MUTANT_WRITE, 50)) {
+    if (ino->disk == hooks.disk && limit == UINT64_MAX && hooks_strike(MUTANT_WRITE, 50)) {
         return wanted;
     }
     return __real_sim_disk_write(ino, iov, iovcnt, off, limit);
@@ -96,7 +96,7 @@ int __real_sim_disk_truncate(struct sim_inode *ino, uint64_t size);
 int __wrap_sim_disk_truncate(struct sim_inode *ino, uint64_t size);
 int __wrap_sim_disk_truncate(struct sim_inode *ino, uint64_t size)
 {
-    if (ino->disk == hooks.disk && size < ino->size && strikes(MUTANT_CUT, 1)) {
+    if (ino->disk == hooks.disk && size < ino->size && hooks_strike(MUTANT_CUT, 1)) {
         return 0;
     }
     return __real_sim_disk_truncate(ino, size);
@@ -109,7 +109,7 @@ bool __wrap_batch_crc_check(struct bytes batch);
 bool __wrap_batch_crc_check(struct bytes batch)
 {
     bool good = __real_batch_crc_check(batch);
-    return good || (in_product() && strikes(MUTANT_CRC, 1));
+    return good || (in_product() && hooks_strike(MUTANT_CRC, 1));
 }
 
 const struct producer_batch *__real_producer_duplicate(const struct producer *p,
@@ -120,7 +120,7 @@ const struct producer_batch *__wrap_producer_duplicate(const struct producer *p,
                                                        const struct batch_header *h)
 {
     const struct producer_batch *b = __real_producer_duplicate(p, h);
-    return b != NULL && strikes(MUTANT_SEQUENCE, 1) ? NULL : b;
+    return b != NULL && hooks_strike(MUTANT_SEQUENCE, 1) ? NULL : b;
 }
 
 enum plog_result __real_producer_check(struct producer *p, const struct batch_header *h,
@@ -131,7 +131,7 @@ enum plog_result __wrap_producer_check(struct producer *p, const struct batch_he
                                        int64_t base, enum plog_origin origin)
 {
     enum plog_result res = __real_producer_check(p, h, base, origin);
-    return res != PLOG_APPENDED && strikes(MUTANT_SEQUENCE, 1) ? PLOG_APPENDED : res;
+    return res != PLOG_APPENDED && hooks_strike(MUTANT_SEQUENCE, 1) ? PLOG_APPENDED : res;
 }
 
 /* One batch in a hundred is answered and not appended. */
@@ -143,7 +143,7 @@ unsigned __wrap_plog_append(struct plog *log, struct plog_batch *batches, unsign
                             const struct plog_append_args *args)
 {
     struct batch_header h;
-    if (args->origin != PLOG_CLIENT || !strikes(MUTANT_ACK, 100) || count != 1 ||
+    if (args->origin != PLOG_CLIENT || !hooks_strike(MUTANT_ACK, 100) || count != 1 ||
         batch_header_read(bytes_of(batches->data, batches->len), &h) != 0) {
         return __real_plog_append(log, batches, count, args);
     }
@@ -158,5 +158,5 @@ int64_t __real_plog_flushed_offset(const struct plog *log);
 int64_t __wrap_plog_flushed_offset(const struct plog *log);
 int64_t __wrap_plog_flushed_offset(const struct plog *log)
 {
-    return strikes(MUTANT_EARLY, 1) ? plog_end_offset(log) : __real_plog_flushed_offset(log);
+    return hooks_strike(MUTANT_EARLY, 1) ? plog_end_offset(log) : __real_plog_flushed_offset(log);
 }

@@ -19,5 +19,9 @@ void hooks_breach(struct sim_disk *d);
 void hooks_full_in(uint64_t n);
 /* One of the following breaches struck: a run without is no test of the checkers. */
 uint64_t hooks_struck(void);
+/* The breach strikes now, once in so many calls. */
+bool hooks_strike(enum run_mutant m, unsigned one_in);
+/* For the coordinator's host in core_run.c: this write is said to be committed and is not. */
+bool hooks_drop_commit(void);
 
 #endif

@@ -21,7 +21,7 @@ bool node_ended(void *ctx)
 
 /* A reason to end: the disk fails, or it has no room for the metadata while the node starts. Once
  * it runs, a full disk is none: no round writes as much metadata as its log's reserve holds. */
-static bool trouble(const struct node_run *nr, const struct node_mark *mark)
+bool node_trouble(const struct node_run *nr, const struct node_mark *mark)
 {
     const struct sim_disk_stats *st = &nr->w.host->disk->stats;
     return st->eio != mark->eio ||
@@ -30,17 +30,22 @@ static bool trouble(const struct node_run *nr, const struct node_mark *mark)
 }
 
 /* The node is down by itself, or by the world: what that means for what clients know. */
-static void after_end(struct node_run *nr, const struct node_mark *mark)
+void node_after_end(struct node_run *nr, const struct node_mark *mark)
 {
     const struct sim_disk *d = nr->w.host->disk;
+    bool power = d->stats.power_losses != mark->power;
+    bool lost = power || d->stats.eio != mark->eio;
     history_killed(&nr->h);
-    if (d->stats.power_losses != mark->power || d->stats.eio != mark->eio) {
-        history_may_lose(&nr->h, d->stats.power_losses != mark->power);
+    if (lost) {
+        history_may_lose(&nr->h, power);
         nr->losses++;
+    }
+    if (nr->on_end != NULL) {
+        nr->on_end(nr, lost);
     }
 }
 
-static void faults_off(struct node_run *nr)
+void node_faults_off(struct node_run *nr)
 {
     struct sim_disk *d = nr->w.host->disk;
     d->faults = sim_disk_no_faults();
@@ -75,7 +80,7 @@ void node_bring_up(struct node_run *nr, const struct profile *p)
         if (world_node_up(&nr->w)) {
             run_fail(nr->r, "the node refuses to start: %s", node_failure(nr->w.node));
         }
-        after_end(nr, &mark);
+        node_after_end(nr, &mark);
     }
 }
 
@@ -86,7 +91,7 @@ void node_stop_in_order(struct node_run *nr, const struct node_mark *mark)
         run_fail(nr->r, "the node does not stop in time");
     }
     if (world_node_up(&nr->w)) {
-        if (nr->w.state == NODE_FAILED && !trouble(nr, mark)) {
+        if (nr->w.state == NODE_FAILED && !node_trouble(nr, mark)) {
             run_fail(nr->r, "the node failed while stopping: %s", node_failure(nr->w.node));
         }
         world_clear_node(&nr->w, nr->w.state == NODE_STOPPED);
@@ -127,7 +132,7 @@ struct node_mark node_mark(const struct node_run *nr)
 
 void node_round_end(struct node_run *nr, const struct profile *p, const struct node_mark *mark)
 {
-    faults_off(nr);
+    node_faults_off(nr);
     if (world_node_up(&nr->w)) {
         sim_proc_die_in(nr->w.proc, 0);
         world_run(&nr->w, 1000000, node_ended, nr);
@@ -138,13 +143,13 @@ void node_round_end(struct node_run *nr, const struct profile *p, const struct n
         node_stop_in_order(nr, mark);
     }
     if (world_node_up(&nr->w) && node_ended(nr)) {
-        if (!trouble(nr, mark)) {
+        if (!node_trouble(nr, mark)) {
             run_fail(nr->r, "the node ended by itself: %s", node_failure(nr->w.node));
         }
         world_clear_node(&nr->w, false);
     }
     if (!world_node_up(&nr->w)) {
-        after_end(nr, mark);
+        node_after_end(nr, mark);
     }
     node_bring_up(nr, p);
     check_everything(nr);

@@ -63,6 +63,10 @@ struct node_run {
     uint32_t streams;          /* given out, for the order of records */
     struct sim_client checker;
     struct arena arena; /* of the checker's present answer */
+    /* May be NULL: the node is down, before it is started again. lost: what was not flushed may be
+     * gone. */
+    void (*on_end)(struct node_run *nr, bool lost);
+    void *user;
 };
 
 /* Which faults a run has. */
@@ -117,6 +121,11 @@ bool topic_has_id(const struct topic *t);
 void node_run_decode(struct node_run *nr, const struct sim_call *call, struct bytes body,
                      struct arena *a, void *out);
 
+/* ---- faults (workload_node.c) ---- */
+
+struct profile node_profile(struct node_run *nr); /* drawn, with a network for nr->net */
+void node_strike(struct node_run *nr, const struct profile *p);
+
 /* ---- the node's life (node_life.c) ---- */
 
 /* Up and running, whatever it takes; deaths on the way as the profile has them. */
@@ -126,6 +135,11 @@ void node_stop_in_order(struct node_run *nr, const struct node_mark *mark);
 bool node_ended(void *nr); /* it is gone, or has stopped by itself */
 void node_actors_start(struct node_run *nr);
 struct node_mark node_mark(const struct node_run *nr);
+/* Down by itself, or by the world: what that means for what clients know since mark. */
+void node_after_end(struct node_run *nr, const struct node_mark *mark);
+/* The node may have ended by itself: its disk failed, or had no room while it started. */
+bool node_trouble(const struct node_run *nr, const struct node_mark *mark);
+void node_faults_off(struct node_run *nr);
 /* Faults end, actors rest, the node is brought up if it is down (mark: from before the round), and
  * everything is checked. */
 void node_round_end(struct node_run *nr, const struct profile *p, const struct node_mark *mark);

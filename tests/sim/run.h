@@ -23,6 +23,12 @@ enum run_mutant {
     MUTANT_ACK,       /* a batch is acknowledged and not appended */
     MUTANT_EARLY,     /* what was appended counts as flushed */
     MUTANT_SEQUENCE,  /* an idempotent producer's sequences are not looked at */
+    MUTANT_COMMIT,    /* records of a coordinator are said to be committed and are not there */
+    MUTANT_TWICE,     /* a member is given another one's part of the assignment */
+    MUTANT_STALE,     /* a commit is accepted whatever its member and generation */
+    MUTANT_TIMER,     /* timers of a coordinator are not set */
+    MUTANT_REPLAY,    /* a load leaves out a group's record */
+    MUTANT_FORGET,    /* a load leaves out an offset's record */
     MUTANTS
 };
 
@@ -47,6 +53,8 @@ struct scenario {
 extern const struct scenario scenario_storage;
 extern const struct scenario scenario_node;
 extern const struct scenario scenario_sweep;
+extern const struct scenario scenario_groups;
+extern const struct scenario scenario_coordinator;
 
 /* Ends the run: a property does not hold. */
 _Noreturn void run_fail(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -13,7 +13,7 @@
 
 /* ---- faults ---- */
 
-static void strike(struct node_run *nr, const struct profile *p)
+void node_strike(struct node_run *nr, const struct profile *p)
 {
     struct run *r = nr->r;
     struct sim_disk *d = nr->w.host->disk;
@@ -87,6 +87,19 @@ static void network(struct node_run *nr)
     }
 }
 
+struct profile node_profile(struct node_run *nr)
+{
+    struct run *r = nr->r;
+    struct profile p = {.power = run_chance(r, 60),
+                        .mid_call = run_chance(r, 60),
+                        .eio = run_chance(r, 25),
+                        .full = run_chance(r, 30),
+                        .slow = run_chance(r, 40),
+                        .net = run_chance(r, 40)};
+    network(nr);
+    return p;
+}
+
 /* ---- rounds ---- */
 
 /* The actors work; the node may be gone when it returns. */
@@ -97,7 +110,7 @@ static void work(struct node_run *nr, const struct profile *p, const struct node
     for (uint64_t k = 1 + run_below(r, 6); k > 0 && world_node_up(&nr->w); k--) {
         world_run(&nr->w, (int64_t)run_between(r, 10000, 3000000), node_ended, nr);
         if (!node_ended(nr)) {
-            strike(nr, p);
+            node_strike(nr, p);
         }
     }
     bool power = p->power && run_chance(r, 60);
@@ -129,13 +142,7 @@ static void set_up(struct node_run *nr, struct profile *p)
     run_world(r, false);
     history_init(&nr->h, r);
     world_init(&nr->w, r, configs[run_below(r, ARRAY_LEN(configs))], NODE_DISK_BYTES);
-    *p = (struct profile){.power = run_chance(r, 60),
-                          .mid_call = run_chance(r, 60),
-                          .eio = run_chance(r, 25),
-                          .full = run_chance(r, 30),
-                          .slow = run_chance(r, 40),
-                          .net = run_chance(r, 40)};
-    network(nr);
+    *p = node_profile(nr);
     sim_client_init(&nr->checker, world_client(&nr->w), "checker");
     actor_admin_new(nr);
     for (unsigned i = 0; i < 1 + run_below(r, 4); i++) {

@@ -1,0 +1,44 @@
+/* See net_carrier.h. A lane is a connection, opened when it is needed. */
+#include "sim/net_carrier.h"
+
+#include "base/mem.h"
+#include "sim/sim_client.h"
+
+static void on_answer(struct sim_call *call, int err, struct bytes body)
+{
+    gw_call_end(call->user, err, body);
+}
+
+static void net_call(struct gw_member *m, unsigned lane, struct gw_call *call, const void *request,
+                     int64_t timeout_us)
+{
+    struct net_carrier *n = m->gw->carrier_ctx;
+    struct sim_client *c = m->lanes[lane];
+    if (c == NULL) {
+        c = m->lanes[lane] = MEM_NEW(struct sim_client);
+        sim_client_init(c, n->ios[(m->slot + lane) % NET_IOS], m->client_id);
+    }
+    if (!sim_client_is_open(c)) {
+        sim_client_open(c, n->w->host->ip, WORLD_PORT);
+    }
+    sim_client_call(c, call->api_key, call->version, request, timeout_us, on_answer, call);
+}
+
+static void net_hang_up(struct gw_member *m)
+{
+    for (unsigned i = 0; i < GW_LANES; i++) {
+        if (m->lanes[i] != NULL) {
+            sim_client_close(m->lanes[i]);
+        }
+    }
+}
+
+const struct gw_carrier net_carrier = {.call = net_call, .hang_up = net_hang_up};
+
+void net_carrier_init(struct net_carrier *n, struct world *w)
+{
+    n->w = w;
+    for (unsigned i = 0; i < NET_IOS; i++) {
+        n->ios[i] = world_client(w);
+    }
+}
