@@ -80,9 +80,9 @@ static void stable(struct classic *cl, struct assign_op *a, const struct group_e
     }
     classic_propagate(cl, KE_NONE, ev, fx);
     classic_enter(cl, CLASSIC_STABLE, ev);
-    story_add(cl->g, ev->wall_ms, "generation %d is stable: %u members, protocol %s, %s leads",
-              (int)cl->generation, cl->members_n, SHOW(cl->protocol->text),
-              SHOW_ID(cl->leader->id));
+    story_add(cl->g, ev->wall_ms, "generation %d is stable: %u member%s, protocol %s, %s leads",
+              (int)cl->generation, cl->members_n, cl->members_n == 1 ? "" : "s",
+              SHOW(cl->protocol->text), SHOW_ID(cl->leader->id));
     classic_rebalance_ended(cl, "Stable", ev, fx);
 }
 

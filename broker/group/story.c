@@ -229,9 +229,10 @@ static void tell_stable(struct teller *t)
     uint32_t n;
     tell(t,
          arena_printf(t->a,
-                      "generation %d is stable since %lld s: %u members, protocol %s, "
+                      "generation %d is stable since %lld s: %u member%s, protocol %s, "
                       "leader %s",
                       (int)cl->generation, seconds(t->now_ms - cl->state_ms), cl->members_n,
+                      cl->members_n == 1 ? "" : "s",
                       cl->protocol ? SHOW(cl->protocol->text) : "none", SHOW_ID(cl->leader->id)));
     const char *late = names(t, is_late, LATE_MAX, &n);
     if (n > 0) {
