@@ -80,7 +80,7 @@ static bool escape(struct re2 *r, long *c)
         *c = values[named - names];
         return true;
     }
-    return (*c < 0x80 && !isalnum((int)*c)) || bad(r, invalid_escape);
+    return *c >= 0x80 || !isalnum((int)*c) || bad(r, invalid_escape);
 }
 
 /* \d \w \s or \pN \p{Name}: true when one stood there. */
@@ -248,18 +248,14 @@ static void named(struct re2 *r)
 /* Behind "(?": flags, and whether a group begins. */
 static void perl_group(struct re2 *r)
 {
-    if (strncmp(r->at, "P<", 2) == 0 || (r->at[0] == '<' && r->at[1] != '=' && r->at[1] != '!')) {
+    if (strncmp(r->at, "P<", 2) == 0 || *r->at == '<') {
         r->at += *r->at == 'P' ? 2 : 1;
         named(r);
         return;
     }
     bool flags = false, minus = false;
     for (;; r->at++) {
-        if (*r->at == 0) {
-            bad(r, missing_paren);
-            return;
-        }
-        if (strchr("imsU", *r->at)) {
+        if (*r->at && strchr("imsU", *r->at)) {
             flags = true;
         } else if (*r->at == '-' && !minus) {
             minus = true;
@@ -300,7 +296,7 @@ static void parens(struct re2 *r)
     if (*r->at++ == ')') {
         r->atom = true;
         if (r->depth-- == 0) {
-            bad(r, missing_paren);
+            bad(r, "unexpected )");
         }
     } else if (*r->at == '?') {
         r->at++;

@@ -9,6 +9,8 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from java_groups import check_groups  # noqa: E402
 from node import ROOT, Node, run  # noqa: E402
 
 KAFKA = os.path.join(ROOT, 'tests/oracle/kafka')
@@ -112,6 +114,7 @@ def main():
         status, out, err = kafka('metadata-quorum', *servers, 'describe', '--status')
         check('metadata-quorum describe --status', status == 0 and 'LeaderId:' in out, out + err)
         more_tools(n, servers)
+        check_groups(n, servers, folder, check, kafka)
         java_client(n)
         status, out, err = kafka('topics', *servers, '--delete', '--topic', 'j')
         check('topics --delete', status == 0, out + err)

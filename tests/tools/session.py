@@ -1,4 +1,4 @@
-"""The cases of tests/data/tools/cases.tsv: commands in order against one fresh node, and what Kafka's tools print there.
+"""The cases of tests/data/tools/*.tsv: the commands of one file in order against one fresh node, and what Kafka's tools print there.
 
 A line is: name, what is compared, tool, file for standard input, arguments as a shell would read them. {S} stands for the bootstrap
 option, {D} for tests/data/tools, {T} for a folder of the run. Compared are:
@@ -7,17 +7,24 @@ option, {D} for tests/data/tools, {T} for a folder of the run. Compared are:
     sorted  exit status and the sorted lines of stdout: Kafka's order is that of a hash table
     first   exit status and the first line of stdout: behind it Kafka prints a stack trace
     status  whether the exit status is 0: Kafka prints a stack trace or its usage, ours is one sentence
-    ours    as sorted, but with what our tool prints: Kafka's needs a group coordinator for it, which a node does not have yet
+    error   the sorted lines of stdout: Kafka's tool ends with 0 even so, ours must not
+    status-error  only that: Kafka's tool prints a stack trace
+    events  exit status and what the lines of JSON say (told() below)
+    ours    as sorted, but with what our tool prints: Kafka's behaves otherwise on purpose
+`+NAME` starts a tool of ours that goes on in the background, until `-NAME` stops it: a member of a group, for which the next case waits.
 """
+import json
 import os
 import re
 import shlex
+import subprocess
+import time
 
-from node import millrace
+from node import binary, millrace
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
 DATA = os.path.join(ROOT, 'tests/data/tools')
-MODES = ('all', 'out', 'sorted', 'first', 'status', 'ours')
+MODES = ('all', 'out', 'sorted', 'first', 'status', 'error', 'status-error', 'events', 'ours', '-')
 
 
 class Case:
@@ -32,9 +39,90 @@ class Case:
         return shlex.split(text)
 
 
-def cases():
-    with open(os.path.join(DATA, 'cases.tsv'), encoding='utf-8') as f:
+FILES = ('cases.tsv', 'groups.tsv')
+NODE = ('group.initial.rebalance.delay.ms=0',)  # settings of the node that answers
+
+
+def steps(file):
+    with open(os.path.join(DATA, file), encoding='utf-8') as f:
         return [Case(line) for line in f if not line.startswith('#')]
+
+
+def cases(file):
+    return [c for c in steps(file) if c.mode != '-']
+
+
+class Member:
+    """A verifiable-consumer in the background; there when it has its partitions."""
+
+    def __init__(self, words, folder):
+        self.out = os.path.join(folder, 'member-%d' % time.monotonic_ns())
+        with open(self.out, 'w') as f:
+            self.process = subprocess.Popen([binary()] + words, stdout=f, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + 60
+        while 'partitions_assigned' not in open(self.out).read():
+            assert self.process.poll() is None and time.monotonic() < deadline, open(self.out).read()
+            time.sleep(0.05)
+
+    def stop(self):
+        self.process.terminate()
+        assert self.process.wait(60) == 0, open(self.out).read()
+        assert '"shutdown_complete"' in open(self.out).read()
+
+
+class Background:
+    """The `+` and `-` steps."""
+
+    def __init__(self):
+        self.members = {}
+
+    def step(self, c, words, folder):
+        if c.name[0] == '+':
+            self.members[c.name[1:]] = Member([c.tool] + words, folder)
+        else:
+            self.members.pop(c.name[1:]).stop()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        for m in self.members.values():
+            m.process.kill()
+            m.process.wait()
+
+
+def told(out):
+    """What a verifiable tool said: the order of events (records and commits alternate as the batches fall), which members each has,
+    and the sum of it."""
+    events = [json.loads(line) for line in out.splitlines() if line.startswith('{')]
+    other = [line + '\n' for line in out.splitlines() if not line.startswith('{')]
+    order, members, sums = [], {}, {}
+    for e in events:
+        name = e['name']
+        kind = name if name not in ('records_consumed', 'offsets_committed', 'record_data', 'producer_send_success') else 'records'
+        if order[-1:] != [kind]:
+            order.append(kind)
+        members.setdefault(name, set()).add(' '.join(sorted(e)))
+        for part in e.get('offsets', e.get('partitions', [])):
+            members[name].add('of each: ' + ' '.join(sorted(part)))
+            key = '%s-%d' % (part['topic'], part['partition'])
+            if name == 'offsets_committed':
+                sums['committed ' + key] = part['offset']
+            elif name == 'records_consumed':
+                sums['read ' + key] = sums.get('read ' + key, 0) + part['count']
+                assert part['maxOffset'] - part['minOffset'] + 1 == part['count']
+            else:
+                sums.setdefault(name, set()).add(key)
+        if name == 'producer_send_success':
+            assert e['offset'] >= -1
+            sums.setdefault('sent', []).append('%s=%s' % (e['key'], e['value']))
+        if name == 'record_data':
+            sums.setdefault('record', []).append('%s-%d@%d %s=%s' % (e['topic'], e['partition'], e['offset'], e['key'], e['value']))
+        if name == 'tool_data':
+            sums['tool_data'] = '%d %d %d' % (e['sent'], e['acked'], e['target_throughput'])
+    lines = ['order: ' + ' '.join(order)] + ['%s: %s' % (k, m) for k in sorted(members) for m in sorted(members[k])]
+    lines += ['%s: %s' % (k, ' '.join(sorted(v)) if isinstance(v, (set, list)) else v) for k, v in sorted(sums.items())]
+    return ''.join(other) + '\n'.join(lines) + '\n'
 
 
 def masked(text, servers, folder):
@@ -43,7 +131,10 @@ def masked(text, servers, folder):
     text = re.sub(r'TopicId: [\w-]{22}', 'TopicId: {ID}', text)
     text = re.sub(r'(?m)(?<=\tConfigs: ).*$', lambda m: ','.join(sorted(m.group().split(','))), text)  # a hash table's order
     text = re.sub(r'(CreateTime|LogAppendTime):\d{13}', r'\1:{TIME}', text)
+    text = text.replace('localhost:{PORT}', '{HOST}:{PORT}')  # what is advertised; as long as 127.0.0.1
+    text = re.sub(r'(?m)^__consumer_offsets:\d+:\d+\n', '', text)  # there as soon as somebody asked for a coordinator
     text = re.sub(r'(?m)^[\w-]{22}$', '{ID}', text)
+    text = re.sub(r'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}', 'UUUUUUUU-UUUU-UUUU-UUUU-UUUUUUUUUUUU', text)  # member ids
     return re.sub(r'directory\.id=[\w-]{22}', 'directory.id={ID}', text)
 
 
@@ -51,9 +142,13 @@ def shown(case, status, out, err):
     """The part of an outcome that is compared, as text."""
     if case.mode == 'status':
         return 'status %s\n' % ('0' if status == 0 else 'not 0')
+    if case.mode in ('error', 'status-error'):
+        return 'status not 0\n' + (''.join(sorted(out.splitlines(True))) if case.mode == 'error' else '')
     head = 'status %d\n' % status
     if case.mode == 'all':
         return head + '-- stdout\n' + out + '-- stderr\n' + err
+    if case.mode == 'events':
+        return head + told(out)
     if case.mode == 'first':
         return head + out.split('\n')[0] + '\n'
     if case.mode in ('sorted', 'ours'):
@@ -74,11 +169,16 @@ def prepare(folder):
                 'log.dirs=%s/logs\n' % folder)
 
 
-def run_ours(n, folder):
+def run_ours(n, folder, file):
     """Name to (status, stdout, stderr) of our tools, all cases in order."""
     got = {}
-    for c in cases():
-        data = open(c.stdin, 'rb').read() if c.stdin else b''
-        status, out, err = millrace(c.tool, *c.words(n.servers, folder), input=data)
-        got[c.name] = status, masked(out, n.servers, folder), masked(err, n.servers, folder)
+    with Background() as background:
+        for c in steps(file):
+            words = c.words(n.servers, folder)
+            if c.mode == '-':
+                background.step(c, words, folder)
+                continue
+            data = open(c.stdin, 'rb').read() if c.stdin else b''
+            status, out, err = millrace(c.tool, *words, input=data)
+            got[c.name] = status, masked(out, n.servers, folder), masked(err, n.servers, folder)
     return got

@@ -8,18 +8,16 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '../lib'))
 import session  # noqa: E402
-from node import Node  # noqa: E402
+from node import Node, free_port  # noqa: E402
 
 KAFKA = os.path.join(session.ROOT, 'tests/oracle/kafka')
 TOOLS = 'org.apache.kafka.tools.'
 CLASSES = {'topics': TOOLS + 'TopicCommand', 'configs': 'kafka.admin.ConfigCommand', 'get-offsets': TOOLS + 'GetOffsetShell',
            'delete-records': TOOLS + 'DeleteRecordsCommand', 'broker-api-versions': TOOLS + 'BrokerApiVersionsCommand',
            'console-producer': TOOLS + 'ConsoleProducer', 'console-consumer': TOOLS + 'consumer.ConsoleConsumer',
-           'storage': 'kafka.tools.StorageTool'}
-
-
-def asked():
-    return [c for c in session.cases() if c.mode != 'ours']
+           'storage': 'kafka.tools.StorageTool', 'consumer-groups': TOOLS + 'consumer.group.ConsumerGroupCommand', 'groups': TOOLS + 'GroupsCommand',
+           'verifiable-producer': TOOLS + 'VerifiableProducer', 'verifiable-consumer': TOOLS + 'VerifiableConsumer'}
+ALONE = ('verifiable-producer', 'verifiable-consumer')  # they say their last words while Java ends
 
 
 def store(c, text):
@@ -28,43 +26,94 @@ def store(c, text):
         f.write(text)
 
 
-def store_ours(n, folder):
-    got = session.run_ours(n, folder)
-    for c in session.cases():
+def store_ours(file, n, folder):
+    got = session.run_ours(n, folder, file)
+    for c in session.cases(file):
         if c.mode == 'ours':
             store(c, session.shown(c, *got[c.name]))
 
 
-def outcomes(n, folder):
+class Kafka:
+    """A node of Kafka's own."""
+
+    def __init__(self, port):
+        self.servers, self.port = '127.0.0.1:%d' % port, port
+
+    def __enter__(self):
+        subprocess.run([KAFKA, 'wipe', 'sessions'], check=True)
+        subprocess.run([KAFKA, 'start', 'sessions', 'listeners=PLAINTEXT://%s,CONTROLLER://127.0.0.1:%d' % (self.servers, self.port + 1),
+                        'controller.quorum.voters=1@127.0.0.1:%d' % (self.port + 1), 'num.partitions=1'] + list(session.NODE), check=True)
+        return self
+
+    def __exit__(self, *exc):
+        subprocess.run([KAFKA, 'wipe', 'sessions'], check=True)
+
+
+def run_together(cases, n, folder):
+    """Cases in one Java process: name to (status, stdout, stderr)."""
     table = os.path.join(folder, 'table')
     with open(table, 'w') as f:
-        for c in asked():
+        for c in cases:
             f.write('\t'.join([c.name, CLASSES[c.tool], c.stdin] + c.words(n.servers, folder)) + '\n')
-    os.mkdir(os.path.join(folder, 'got'))
+    os.makedirs(os.path.join(folder, 'got'), exist_ok=True)
     subprocess.run([KAFKA, 'java', os.path.join(session.ROOT, 'tests/oracle/RunTools.java'), table, os.path.join(folder, 'got')], check=True,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for c in asked():
-        got = [open(os.path.join(folder, 'got', c.name + end), encoding='utf-8', errors='replace').read() for end in ('.status', '.out', '.err')]
-        yield c, session.shown(c, int(got[0]), session.masked(got[1], n.servers, folder), session.masked(got[2], n.servers, folder))
+    got = {}
+    for c in cases:
+        status, out, err = [open(os.path.join(folder, 'got', c.name + end), encoding='utf-8', errors='replace').read()
+                            for end in ('.status', '.out', '.err')]
+        got[c.name] = int(status), out, err
+    return got
+
+
+def outcomes(file, n, folder):
+    """Each case and what Kafka's tool showed."""
+    got, together = {}, []
+
+    def flush():
+        if together:
+            got.update(run_together(together, n, folder))
+            together.clear()
+
+    with session.Background() as background:
+        for c in session.steps(file):
+            words = c.words(n.servers, folder)
+            if c.mode == '-':
+                flush()
+                background.step(c, words, folder)
+            elif c.tool in ALONE:
+                flush()
+                p = subprocess.run([KAFKA, c.tool] + words, capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
+                got[c.name] = p.returncode, p.stdout.decode(errors='replace'), p.stderr.decode(errors='replace')
+            elif c.mode != 'ours':
+                together.append(c)
+        flush()
+    for c in session.cases(file):
+        if c.mode != 'ours':
+            status, out, err = got[c.name]
+            yield c, session.shown(c, status, session.masked(out, n.servers, folder), session.masked(err, n.servers, folder))
 
 
 def main():
-    folder = tempfile.mkdtemp(prefix='sessions-')
+    words = sys.argv[1:]
+    files = [w for w in words if not w.startswith('--')] or session.FILES
     passed = failed = 0
-    session.prepare(folder)
-    with Node(folder) as n:
-        if sys.argv[1:] == ['--ours']:
-            store_ours(n, folder)
-            return 0
-        for c, text in outcomes(n, folder):
-            if sys.argv[1:] == ['--store']:
-                store(c, text)
-            elif text != session.expected(c):
-                failed += 1
-                print('%s: Kafka\'s tool prints\n%sstored is\n%s' % (c.name, text, session.expected(c)))
+    for file in files:
+        folder = tempfile.mkdtemp(prefix='sessions-')
+        session.prepare(folder)
+        with Kafka(free_port()) if '--kafka' in words else Node(folder, session.NODE) as n:
+            if '--ours' in words:
+                store_ours(file, n, folder)
                 continue
-            passed += 1
-    shutil.rmtree(folder)
+            for c, text in outcomes(file, n, folder):
+                if '--store' in words:
+                    store(c, text)
+                elif text != session.expected(c):
+                    failed += 1
+                    print('%s: Kafka\'s tool prints\n%sstored is\n%s' % (c.name, text, session.expected(c)))
+                    continue
+                passed += 1
+        shutil.rmtree(folder)
     print('%d passed, %d failed' % (passed, failed))
     return 1 if failed else 0
 
