@@ -3,6 +3,7 @@
 #
 #   tests/sim.sh --seeds 1-300                        what CI runs
 #   tests/sim.sh --seeds 1-10000                      the long run
+#   tests/sim.sh --seeds 1-10000 --scenario coordinator    one scenario only: this one in minutes
 #   tests/sim.sh --seeds 7-7 --scenario node --verbose       one run again, told in full
 #   tests/sim.sh --seeds 1-400 --mutant fsync         a promise is broken on purpose: some run must notice
 #   tests/sim.sh --mutants                            all such breaches, one after the other
@@ -12,7 +13,7 @@
 # $MILLRACE_BUILD, else build/dev, which it builds first. docs/TESTING.md says what is simulated.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-case ${1:-} in '' | --help | -h) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit ;; esac
+case ${1:-} in '' | --help | -h) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit ;; esac
 build=${MILLRACE_BUILD:-build/dev}
 if [ -z "${MILLRACE_BUILD:-}" ]; then
   cmake --preset dev >/dev/null

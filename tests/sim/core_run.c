@@ -299,9 +299,6 @@ static void settings(struct core_run *cr)
     cr->write_us_max = (int64_t)run_between(r, 1, 400000);
     cr->net_us_max = (int64_t)run_between(r, 1, 50000);
     cr->expire_us = run_chance(r, 40) ? (int64_t)run_between(r, 100000, 20000000) : 0;
-    for (unsigned g = 0; g < cr->gw.model.groups_n; g++) {
-        cr->gw.groups[g].most = cr->config.max_size;
-    }
     cr->gw.model.certain = true;
     cr->gw.model.flushed = true;
     cr->gw.model.expiring = cr->expire_us != 0;

@@ -505,6 +505,20 @@ static void live(struct gw_member *m)
     }
 }
 
+/* Others are in the group that was full: while they rejoin, one who tries again would take a seat
+ * from them, who then would try again, and so on. */
+static bool makes_room(const struct gw_member *m)
+{
+    const struct group_world *gw = m->gw;
+    for (unsigned i = 0; m->too_many && !gw->naughty && i < gw->members_n; i++) {
+        const struct gw_member *o = gw->members[i];
+        if (o->group == m->group && !o->committer && o->state != GW_DEAD && !o->too_many) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void gw_member_step(struct gw_member *m)
 {
     struct group_world *gw = m->gw;
@@ -528,6 +542,10 @@ void gw_member_step(struct gw_member *m)
         gw_later(m, 2000000);
         break;
     case GW_OUT:
+        if (makes_room(m)) {
+            gw_later(m, 1000000);
+            break;
+        }
         if (gw->finds && (m->seeks || run_chance(gw->r, 10))) {
             gw_find(m, true);
             gw_later(m, 500000);

@@ -66,7 +66,6 @@ static void group_make(struct group_world *gw, bool members)
     g->members = members;
     g->coop = run_chance(gw->r, 40);
     g->two = !g->coop && run_chance(gw->r, 40);
-    g->most = INT32_MAX;
     for (unsigned t = 0; t < gw->topics_n; t++) {
         for (unsigned p = 0; p < gw->topics[t].parts_n; p++) {
             g->all |= gw_bit(t, p);
@@ -206,9 +205,8 @@ static bool group_settled(struct group_world *gw, unsigned group, char *why, siz
         owned |= m->owns;
         in++;
     }
-    if (in > 0 && (owned != g->all || (full && in < g->most))) {
-        snprintf(why, n, "%s: %d members own %#x of %#x%s", g->name, in, owned, g->all,
-                 full ? ", another one was refused as one too many" : "");
+    if (in > 0 && owned != g->all) {
+        snprintf(why, n, "%s: %d members own %#x of %#x", g->name, in, owned, g->all);
         return false;
     }
     if (full && in == 0) {

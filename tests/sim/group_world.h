@@ -61,7 +61,6 @@ struct gw_group {
     bool members;     /* else only committers use it */
     bool two;         /* members speak two protocols */
     uint32_t all;     /* partitions that are subscribed to, as bits */
-    int32_t most;     /* group.max.size */
     int64_t quiet_us; /* longest session and rebalance timeout of its members */
 };
 
@@ -152,7 +151,7 @@ bool group_world_idle(void *gw);               /* no call is out */
 /* The coordinator's process has ended: connections break now. */
 void group_world_down(struct group_world *gw, bool lost);
 /* Every group is settled: all that live are stable members of one generation with all partitions
- * between them, or (at most as many as fit). Not: the first reason, in why. */
+ * between them (where some were refused as too many: those that are in). Not: why. */
 bool group_world_settled(struct group_world *gw, char *why, size_t n);
 int64_t group_world_patience_us(const struct group_world *gw);
 /* A client of the scenario's own, without a script. */

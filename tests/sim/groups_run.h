@@ -32,6 +32,7 @@ struct groups_run {
     bool in_order; /* the node is being stopped in order */
     struct groups_log logs[GROUPS_PARTS_MAX];
     bool may_lose;
+    uint64_t acked;
     struct groups_offset offsets[GM_GROUPS_MAX][GM_TOPICS_MAX][GM_PARTS_MAX];
     int32_t gens[GM_GROUPS_MAX]; /* of the last group record; -1: none */
 };

@@ -33,7 +33,7 @@ bool node_trouble(const struct node_run *nr, const struct node_mark *mark)
 void node_after_end(struct node_run *nr, const struct node_mark *mark)
 {
     const struct sim_disk *d = nr->w.host->disk;
-    bool power = d->stats.power_losses != mark->power;
+    bool power = nr->w.power_losses != mark->power;
     bool lost = power || d->stats.eio != mark->eio;
     history_killed(&nr->h);
     if (lost) {
@@ -127,7 +127,7 @@ struct node_mark node_mark(const struct node_run *nr)
 {
     const struct sim_disk *d = nr->w.host->disk;
     return (struct node_mark){
-        .eio = d->stats.eio, .nospace = d->stats.nospace, .power = d->stats.power_losses};
+        .eio = d->stats.eio, .nospace = d->stats.nospace, .power = nr->w.power_losses};
 }
 
 void node_round_end(struct node_run *nr, const struct profile *p, const struct node_mark *mark)

@@ -53,6 +53,12 @@ static void stop(struct groups_run *gr, const struct node_mark *mark)
     gr->in_order = gr->nr.w.state == NODE_STOPPED;
 }
 
+static bool one_more_acked(void *ctx)
+{
+    struct groups_run *gr = ctx;
+    return gr->gw.model.acked != gr->acked || node_ended(&gr->nr);
+}
+
 /* One blow, or none. The node may be down after it. */
 static void blow(struct groups_run *gr, const struct profile *p, const struct node_mark *mark)
 {
@@ -60,8 +66,14 @@ static void blow(struct groups_run *gr, const struct profile *p, const struct no
     struct run *r = nr->r;
     enum world_end how = p->power && run_chance(r, 60) ? WORLD_POWER : WORLD_KILL;
     switch (run_below(r, 6)) {
-    case 0:
-        world_end_node(&nr->w, how);
+    case 0: /* any time, or as soon as something was acknowledged */
+        gr->acked = gr->gw.model.acked;
+        if (run_chance(r, 50)) {
+            world_run(&nr->w, 1000000, one_more_acked, gr);
+        }
+        if (!node_ended(nr)) {
+            world_end_node(&nr->w, how);
+        }
         break;
     case 1:
         if (p->mid_call) {
@@ -85,7 +97,8 @@ static void work(struct groups_run *gr, const struct profile *p, struct node_mar
     group_world_start(&gr->gw);
     nr->w.sim->net.faults = nr->net;
     for (uint64_t k = 1 + run_below(nr->r, 8); k > 0; k--) {
-        world_run(&nr->w, (int64_t)run_between(nr->r, 10000, 6000000), node_ended, nr);
+        int64_t us = run_chance(nr->r, 50) ? 6000000 : 100000;
+        world_run(&nr->w, 1 + (int64_t)run_below(nr->r, (uint64_t)us), node_ended, nr);
         if (!node_ended(nr)) {
             blow(gr, p, mark);
         }
@@ -153,6 +166,7 @@ static void set_up(struct groups_run *gr, struct profile *p)
              "io.threads=%d\n"
              "auto.create.topics.enable=false\n"
              "offsets.topic.num.partitions=%d\n"
+             "offsets.topic.replication.factor=1\n"
              "group.min.session.timeout.ms=500\n"
              "group.max.size=%d\n"
              "group.initial.rebalance.delay.ms=%d\n"
@@ -171,9 +185,6 @@ static void set_up(struct groups_run *gr, struct profile *p)
     gr->gw.finds = true;
     gr->gw.host = nr->w.host->ip;
     gr->gw.port = WORLD_PORT;
-    for (unsigned g = 0; g < gr->gw.model.groups_n; g++) {
-        gr->gw.groups[g].most = most;
-    }
     gr->checker = group_world_checker(&gr->gw);
     nr->user = gr;
     nr->on_end = on_end;

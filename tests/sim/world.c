@@ -153,6 +153,7 @@ void world_end_node(struct world *w, enum world_end how)
     if (how == WORLD_KILL) {
         sim_proc_kill(w->proc);
     } else {
+        w->power_losses++;
         sim_host_power_loss(w->host);
         sim_host_power_on(w->host);
     }

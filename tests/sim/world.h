@@ -33,7 +33,8 @@ struct world {
     struct io *clients[WORLD_CLIENTS_MAX]; /* each with its own turns */
     unsigned clients_n;
     uint64_t starts;
-    bool died; /* in the middle of a turn: world_end_node is due */
+    uint64_t power_losses; /* meant as such: a breach of what a kill leaves is none */
+    bool died;             /* in the middle of a turn: world_end_node is due */
     enum world_end how;
 };
 
