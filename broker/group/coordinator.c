@@ -182,7 +182,7 @@ struct group *group_make(struct group_coordinator *c, struct bytes id, enum grou
 
 bool group_release(struct group *g)
 {
-    if (g->in_log || g->topic_n > 0 || !list_empty(&g->pending) || g->foreign != NULL ||
+    if (g->in_log || g->kept || g->topic_n > 0 || !list_empty(&g->pending) || g->foreign != NULL ||
         !classic_is_idle(g)) {
         return false;
     }

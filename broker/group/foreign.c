@@ -196,6 +196,7 @@ static void replay_gone(struct group *g, int16_t type, struct bytes rest)
     record_remove(g, type, rest);
     if (types[type].role == ROLE_GROUP || g->foreign->records.count == 0) {
         foreign_free(g);
+        g->kept = false;
         g->kind = GROUP_KIND_CLASSIC;
         g->in_log = false;
         group_release(g);

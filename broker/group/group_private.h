@@ -42,7 +42,9 @@ struct group {
     struct group_coordinator *c;
     struct bytes id; /* owned */
     enum group_kind kind;
-    bool in_log;                  /* its group record is committed (classic: GroupMetadata) */
+    bool in_log; /* its group record is committed (classic: GroupMetadata) */
+    /* It has had an offset: then it stays, Empty, until the next look at retention, as in Kafka. */
+    bool kept;
     struct group_topic **topic_v; /* topics with offsets; offset_store.c's, like the next five */
     uint32_t topic_n, topic_cap;
     struct map topics;       /* name -> struct group_topic; only once there are many */

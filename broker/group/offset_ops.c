@@ -112,6 +112,7 @@ static void group_gone(struct group *g, struct group_effects *fx)
         g->kind = GROUP_KIND_CLASSIC;
     }
     g->in_log = false;
+    g->kept = false;
     if (g->classic && classic_is_idle(g)) { /* else somebody came meanwhile: it begins anew */
         classic_delete(g, fx);
     }

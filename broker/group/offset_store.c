@@ -93,6 +93,7 @@ static void topics_map(struct group *g, struct group_topic *t)
 struct group_topic *offset_topic_make(struct group *g, struct bytes name)
 {
     struct group_topic *t = offset_topic(g, name);
+    g->kept = true;
     if (t) {
         return t;
     }

@@ -164,18 +164,21 @@ void offsets_commit(struct group_coordinator *c, const struct group_event *ev,
     uint32_t n;
     commit_respond(c, ask, &n);
     int16_t code = commit_check(g && group_doomed(g) ? NULL : g, q, ev, fx);
-    if (code == 0 && n > 0 && !commit_fits(c, g, q, fx)) {
+    if (code == 0 && !commit_fits(c, g, q, fx)) {
         code = KE_COORDINATOR_NOT_AVAILABLE;
     }
-    if (code != 0 || n == 0) {
-        if (code != 0) {
-            commit_fail(ask, code);
-        }
+    if (code != 0) {
+        commit_fail(ask, code);
         group_fx_reply(fx, ask);
         return;
     }
     if (g == NULL) {
         g = group_make(c, q->group_id, GROUP_KIND_CLASSIC);
+    }
+    if (n == 0) { /* nothing of it is taken, but the group is there now */
+        g->kept = true;
+        group_fx_reply(fx, ask);
+        return;
     }
     commit_write(g, ev, n, fx);
 }

@@ -122,6 +122,7 @@ static int replay_group(struct group_coordinator *c, const struct group_replay *
         /* one of another kind keeps its name: its own records end it */
         if (g && g->kind == GROUP_KIND_CLASSIC) {
             g->in_log = false;
+            g->kept = false;
             classic_replay(g, NULL, r->timestamp);
             group_release(g);
         }

@@ -295,7 +295,7 @@ class Side:
         if api == "DescribeLogDirs":
             for d in answer.get("results", []):
                 for t in d["topics"]:
-                    if t["name"].endswith("-z"):
+                    if t["name"].endswith("-z") or t["name"] in INTERNAL:
                         for p in t["partitions"]:
                             p["partitionSize"] = "(size)" if p["partitionSize"] else 0
         if api == "DescribeConfigs":
