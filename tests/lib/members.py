@@ -1,0 +1,185 @@
+"""Members of consumer groups for tests, each a real client that commits what it has read before it reads on: librdkafka and kafka-python
+(Debian's packages, a thread here) and Kafka's Java consumer (its verifiable-consumer, a process). All tell the same things:
+
+    owned       the (topic, partition) that it owns now
+    records     (topic, partition, offset) of each record, in the order of reading
+    committed   {(topic, partition): the highest offset whose commit was answered with success}
+    backward    commits that were answered and lay below an earlier one of this member
+    stop()      leaves the group in order; kill() goes without a word (Java only)
+
+Whoever waits uses wait(), which fails with what it waited for."""
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+
+ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
+SESSION_MS = 6000
+JAVA = {'range': 'RangeAssignor', 'roundrobin': 'RoundRobinAssignor', 'cooperative-sticky': 'CooperativeStickyAssignor'}
+
+
+def wait(condition, what, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(what() if callable(what) else what)
+        time.sleep(0.02)
+
+
+class Member:
+    kind = None
+
+    def __init__(self, servers, group, topic, assignor='range', session_ms=SESSION_MS):
+        self.servers, self.group, self.topic, self.assignor, self.session_ms = servers, group, topic, assignor, session_ms
+        self.owned, self.records, self.committed, self.backward, self.trouble = set(), [], {}, [], None
+        self.wanted = True
+        self.thread = threading.Thread(target=self.guarded, daemon=True)
+        self.thread.start()
+
+    def __str__(self):
+        return '%s owns %s, read %d%s' % (self.kind, sorted(self.owned), len(self.records), ', ' + self.trouble if self.trouble else '')
+
+    def guarded(self):
+        try:
+            self.main()
+        except Exception as e:  # told by whoever waits for this member
+            self.trouble = repr(e)
+
+    def told(self, tp, offset):
+        """A commit was answered with success."""
+        if offset < self.committed.get(tp, 0):
+            self.backward.append((tp, self.committed[tp], offset))
+        self.committed[tp] = max(offset, self.committed.get(tp, 0))
+
+    def stop(self):
+        self.wanted = False
+        self.thread.join(60)
+        assert not self.thread.is_alive(), '%s does not leave' % self.kind
+        assert not self.trouble, str(self)
+
+
+class Librdkafka(Member):
+    kind = 'librdkafka'
+
+    def main(self):
+        from confluent_kafka import Consumer, KafkaException
+        c = Consumer({'bootstrap.servers': self.servers, 'group.id': self.group, 'enable.auto.commit': False, 'auto.offset.reset': 'earliest',
+                      'partition.assignment.strategy': self.assignor, 'session.timeout.ms': self.session_ms, 'heartbeat.interval.ms': 500,
+                      'max.poll.interval.ms': 60000, 'topic.metadata.refresh.interval.ms': 2000, 'reconnect.backoff.max.ms': 300})
+
+        def assigned(_, parts):
+            self.owned = {(p.topic, p.partition) for p in parts}
+
+        def revoked(_, parts):
+            self.owned = set()
+        c.subscribe([self.topic], on_assign=assigned, on_revoke=revoked, on_lost=revoked) if hasattr(c, 'incremental_assign') else \
+            c.subscribe([self.topic], on_assign=assigned, on_revoke=revoked)
+        while self.wanted:
+            got = [m for m in c.consume(100, 0.2) if not m.error()]
+            if not got:
+                continue
+            self.records += [(m.topic(), m.partition(), m.offset()) for m in got]
+            try:
+                for p in c.commit(asynchronous=False):
+                    if p.error is None and p.offset >= 0:
+                        self.told((p.topic, p.partition), p.offset)
+            except KafkaException:
+                pass  # a rebalance came between: the next one reads it again
+        c.close()
+        self.owned = set()
+
+
+class KafkaPython(Member):
+    kind = 'kafka-python'
+
+    def main(self):
+        from kafka import ConsumerRebalanceListener, KafkaConsumer
+        from kafka.coordinator.assignors.range import RangePartitionAssignor
+        from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+        from kafka.errors import CommitFailedError, KafkaError
+        from kafka.structs import OffsetAndMetadata
+        c = KafkaConsumer(bootstrap_servers=self.servers, group_id=self.group, enable_auto_commit=False, auto_offset_reset='earliest',
+                          session_timeout_ms=self.session_ms, heartbeat_interval_ms=500, max_poll_interval_ms=60000, max_poll_records=100,
+                          partition_assignment_strategy=[{'range': RangePartitionAssignor, 'roundrobin': RoundRobinPartitionAssignor}[self.assignor]])
+        member = self
+
+        class Listener(ConsumerRebalanceListener):
+            def on_partitions_revoked(self, revoked):
+                member.owned = set()
+
+            def on_partitions_assigned(self, assigned):
+                member.owned = {(p.topic, p.partition) for p in assigned}
+        c.subscribe([self.topic], listener=Listener())
+        while self.wanted:
+            got = c.poll(200)
+            if not got:
+                continue
+            self.records += [(m.topic, m.partition, m.offset) for ms in got.values() for m in ms]
+            offsets = {tp: OffsetAndMetadata(ms[-1].offset + 1, '') for tp, ms in got.items()}
+            try:
+                c.commit(offsets)
+            except (CommitFailedError, KafkaError):
+                continue
+            for tp, o in offsets.items():
+                self.told((tp.topic, tp.partition), o.offset)
+        c.close(autocommit=False)
+        self.owned = set()
+
+
+class Java(Member):
+    kind = 'java'
+
+    def main(self):
+        args = [os.path.join(ROOT, 'tests/oracle/kafka'), 'verifiable-consumer', '--bootstrap-server', self.servers, '--topic', self.topic, '--group-id',
+                self.group, '--session-timeout', str(self.session_ms), '--reset-policy', 'earliest', '--assignment-strategy',
+                'org.apache.kafka.clients.consumer.' + JAVA[self.assignor], '--verbose']
+        self.process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+                                        env=dict(os.environ, JOPTS='-Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1'))
+        for line in self.process.stdout:
+            if line.startswith(b'{'):
+                self.event(json.loads(line))
+        self.process.wait()
+        self.owned = set()
+
+    def event(self, e):
+        if e['name'] == 'partitions_assigned':
+            self.owned = self.owned | {(p['topic'], p['partition']) for p in e['partitions']}
+        elif e['name'] == 'partitions_revoked':
+            self.owned = self.owned - {(p['topic'], p['partition']) for p in e['partitions']}
+        elif e['name'] == 'record_data':
+            self.records.append((e['topic'], e['partition'], e['offset']))
+        elif e['name'] == 'offsets_committed' and e['success']:
+            for p in e['offsets']:
+                self.told((p['topic'], p['partition']), p['offset'])
+
+    def end(self, sign):
+        wait(lambda: self.trouble or hasattr(self, 'process'), 'no process')
+        os.killpg(self.process.pid, sign)
+        super().stop()
+
+    def stop(self):
+        self.end(signal.SIGTERM)
+
+    def kill(self):
+        self.end(signal.SIGKILL)
+
+
+def settled(members, topic, partitions):
+    """Every partition of the topic is owned once."""
+    owned = [tp for m in members for tp in m.owned]
+    return len(owned) == partitions and set(owned) == {(topic, p) for p in range(partitions)} and all(m.owned for m in members)
+
+
+def wait_settled(members, topic, partitions, seconds=60):
+    wait(lambda: settled(members, topic, partitions), lambda: 'not settled: ' + '; '.join(map(str, members)), seconds)
+
+
+def read_by(members):
+    """{(topic, partition, offset): how often it was read}"""
+    count = {}
+    for m in members:
+        for r in list(m.records):
+            count[r] = count.get(r, 0) + 1
+    return count
