@@ -172,22 +172,30 @@ static int from_file(struct reset *r, struct plan *p)
     return 0;
 }
 
-/* Sorted, each once: the last line of a file, the first of --topic, counts. */
+/* Among equals the one that came first, whose number stands in leader until the leaders are known.
+ */
+static int by_part_and_place(const void *a, const void *b)
+{
+    const struct part_offset *x = a, *y = b;
+    int c = part_offset_cmp(x, y);
+    return c ? c : (x->leader > y->leader) - (x->leader < y->leader);
+}
+
+/* Sorted, each once: of several lines of a file the last counts. */
 static void tidy_up(struct plan *p)
 {
     size_t kept = 0;
     for (size_t i = 0; i < p->n; i++) {
-        size_t k = 0;
-        while (k < kept && part_offset_cmp(&p->v[k], &p->v[i]) != 0) {
-            k++;
-        }
-        p->v[k] = p->v[i];
-        kept += k == kept;
+        p->v[i].leader = (int32_t)i;
+    }
+    if (p->n) {
+        qsort(p->v, p->n, sizeof *p->v, by_part_and_place);
+    }
+    for (size_t i = 0; i < p->n; i++) {
+        kept -= kept && part_offset_cmp(&p->v[kept - 1], &p->v[i]) == 0;
+        p->v[kept++] = p->v[i];
     }
     p->n = kept;
-    if (kept) {
-        qsort(p->v, kept, sizeof *p->v, part_offset_cmp);
-    }
 }
 
 /* All must be there and have a leader. */

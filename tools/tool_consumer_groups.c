@@ -160,6 +160,7 @@ static int parse_partitions(struct cg *x, const char *arg, struct part_offset **
         args_fail(&x->a, "Invalid topic arg '%s', expected topic name and partitions", arg);
     }
     struct bytes topic = bytes_of(arg, (size_t)(colon - arg));
+    struct part_offset *at = grow(x, v, *n, strlen(colon));
     for (const char *s = colon + 1;; s++) {
         char *end;
         long p = strtol(s, &end, 10);
@@ -167,7 +168,7 @@ static int parse_partitions(struct cg *x, const char *arg, struct part_offset **
             args_fail(&x->a, "Invalid partition '%.*s' specified in topic arg '%s''",
                       (int)strcspn(s, ","), s, arg);
         }
-        *grow(x, v, *n, 1) = part_of(topic, (int32_t)p);
+        *at++ = part_of(topic, (int32_t)p);
         ++*n;
         s = end;
         if (*s == 0) {
@@ -185,8 +186,9 @@ int cg_parse_topic(struct cg *x, const char *arg, struct part_offset **v, size_t
     const struct metadata_response_metadata_response_topic *t =
         topic_in_metadata(&x->g.c, bytes_str(arg));
     *missing = t == NULL;
+    struct part_offset *at = t ? grow(x, v, *n, (size_t)t->partitions_n) : NULL;
     for (int32_t i = 0; t && i < t->partitions_n; i++) {
-        *grow(x, v, *n, 1) = part_of(t->name, t->partitions[i].partition_index);
+        *at++ = part_of(t->name, t->partitions[i].partition_index);
         ++*n;
     }
     return 0;
