@@ -1,5 +1,5 @@
 """What several kinds of clients do with one group: taking turns as its members, and going on through kill -9 of the node. Run with Debian's
-librdkafka and kafka-python by test_group_members.py, with librdkafka and Java by groups.py."""
+librdkafka and kafka-python by test_group_members.py, with librdkafka and Java by mixed_groups.py."""
 import threading
 import time
 
