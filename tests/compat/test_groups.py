@@ -492,3 +492,34 @@ def test_a_member_that_is_killed_is_replaced(node, conn):
             other.kill()
             other.wait()
         wait(lambda: len(a.poll().partitions()) == 2, 'the dead member is not replaced')
+
+
+# ---- what bad input gets
+
+
+def test_a_subscription_of_10_mb(node):
+    """It may wait in memory, but its group's record does not fit into a batch of the topic."""
+    m = Member(node, 'huge', protocols=(('range', b'\0\0' + bytes(10 << 20)),))
+    joined = m.join()
+    assert joined['errorCode'] == 0 and len(joined['members'][0]['metadata']) == (10 << 20) + 2
+    assert m.sync({m.id: b'work'})['errorCode'] == -1
+    m.close()
+
+
+def test_an_assignment_is_not_looked_into(node):
+    """Partitions that do not exist, members that do not exist, and bytes that are no assignment: the leader's business."""
+    m = Member(node, 'odd-work')
+    m.join()
+    work = b'\xff\xffno assignment at all'
+    assert m.sync({m.id: work, 'nobody': b'x', '': b''})['assignment'] == work
+    assert m.heartbeat() == 0
+    m.leave()
+    m.close()
+
+
+def test_a_hundred_thousand_names(node, conn):
+    names = ['name-%d' % i for i in range(100000)]
+    described = conn.ask('DescribeGroups', 6, {'groups': names}, 120)['groups']
+    assert len(described) == len(names) and {(d['errorCode'], d['groupState']) for d in described} == {(69, 'Dead')}
+    deleted = conn.ask('DeleteGroups', 2, {'groupsNames': names}, 120)['results']
+    assert len(deleted) == len(names) and {d['errorCode'] for d in deleted} == {69}
