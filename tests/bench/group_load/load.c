@@ -4,7 +4,7 @@
  *              time until all others have joined and synced again. What a member knows it learns
  *              from its heartbeats only.
  *     idle     G groups of 3 members that share C connections and heartbeat: CPU and memory of
- *              the broker.
+ *              the broker. --bare: no groups, only the heartbeats, for bare.c.
  *     commits  OffsetCommits of one partition, pipelined over C connections, a group each. --rate:
  *              an open loop, measured from the time at which a request was due, so that a stalled
  *              broker is not forgiven.
@@ -341,12 +341,12 @@ static void options(struct load *l, int argc, char **argv)
                    {"seconds", &l->seconds},
                    {"warmup", &l->warmup}};
     enum { NUMBERS = sizeof numbers / sizeof numbers[0] };
-    struct option lo[NUMBERS + 8] = {{"port", 1, NULL, 'p'},   {"topic", 1, NULL, 't'},
+    struct option lo[NUMBERS + 9] = {{"port", 1, NULL, 'p'},   {"topic", 1, NULL, 't'},
                                      {"prefix", 1, NULL, 'x'}, {"rate", 1, NULL, 'r'},
                                      {"since", 1, NULL, 's'},  {"member", 0, NULL, 'm'},
-                                     {"burst", 0, NULL, 'b'}};
+                                     {"bare", 0, NULL, 'B'},   {"burst", 0, NULL, 'b'}};
     for (int i = 0; i < NUMBERS; i++) {
-        lo[7 + i] = (struct option){numbers[i].name, 1, NULL, 256 + i};
+        lo[8 + i] = (struct option){numbers[i].name, 1, NULL, 256 + i};
     }
     for (int o; (o = getopt_long(argc, argv, "", lo, NULL)) != -1;) {
         if (o >= 256) {
@@ -355,8 +355,8 @@ static void options(struct load *l, int argc, char **argv)
             l->rate = atof(optarg);
         } else if (o == 's') {
             l->since = strtoull(optarg, NULL, 10);
-        } else if (o == 'm' || o == 'b') {
-            *(o == 'm' ? &l->as_member : &l->burst) = true;
+        } else if (o == 'm' || o == 'b' || o == 'B') {
+            *(o == 'm' ? &l->as_member : o == 'b' ? &l->burst : &l->bare) = true;
         } else if (o == '?') {
             fprintf(stderr, "options: see the head of group_load.c\n");
             exit(2);

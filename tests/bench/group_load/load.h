@@ -231,7 +231,7 @@ struct load {
     const char *port, *topic, *prefix;
     int pid, members, groups, connections, inflight, rounds, heartbeat_ms, session_ms, topics;
     int partitions, seconds, warmup;
-    bool as_member, burst;
+    bool as_member, burst, bare;
     double rate;
     uint64_t since;
 

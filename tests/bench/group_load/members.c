@@ -455,13 +455,16 @@ void idle(struct load *l)
         snprintf(g[at].id, sizeof g[at].id, "%s-%u", l->prefix, at);
         g[at].live = PER_GROUP;
         m[i].group = &g[at];
+        snprintf(m[i].id, l->bare ? sizeof m[i].id : 0, "group-load-%036u", i); /* as long as one */
         m[i].conn = &l->conns[at % (uint32_t)triples * PER_GROUP + i % PER_GROUP];
     }
     sleep(2); /* what the connections cost is not what members cost */
     long before = rss_kib(l);
     uint64_t start = now_ns();
     l->heartbeat_ms = 10;
-    idle_form(l, g, m);
+    if (!l->bare) {
+        idle_form(l, g, m);
+    }
     l->heartbeat_ms = beat_ms;
     double formed = (double)(now_ns() - start) / 1e9;
     idle_beats(l, m, &cpu);
@@ -471,7 +474,7 @@ void idle(struct load *l)
            cpu, (double)(after - before) / n, before, after, (double)l->done / l->seconds,
            l->done ? cpu * 1e4 * l->seconds / (double)l->done : 0, hist_q(&l->lat, .5),
            hist_q(&l->lat, .99), formed, (unsigned long long)l->behind);
-    for (uint32_t i = 0; i < n; i += PER_GROUP) {
+    for (uint32_t i = 0; !l->bare && i < n; i += PER_GROUP) {
         members_leave(l, &m[i], PER_GROUP);
     }
     drain(l);
