@@ -272,9 +272,27 @@ void core_end(struct core_run *cr, bool kill)
     sim_clock_after(&cr->r->sim->clock, &cr->start, (int64_t)run_between(cr->r, 1, 3000000));
 }
 
+/* A topic was deleted, and made anew: nobody is told when its offsets have gone. */
+static void topic_goes(struct core_run *cr)
+{
+    struct group_world *gw = &cr->gw;
+    unsigned t = (unsigned)run_below(cr->r, gw->topics_n);
+    struct group_event ev = {.kind = GROUP_TOPIC_GONE, .topic = bytes_str(gw->topics[t].name)};
+    for (unsigned g = 0; g < gw->model.groups_n; g++) {
+        for (unsigned p = 0; p < gw->topics[t].parts_n; p++) {
+            struct gm_ref ref = group_model_forget(&gw->model, g, t, p);
+            group_model_commit_done(&gw->model, ref, ERR_CLOSED, 0);
+        }
+    }
+    core_step(cr, &ev);
+}
+
 static void on_fate(struct sim_event *se)
 {
     struct core_run *cr = se->user;
+    if (cr->faulty && cr->c != NULL && cr->topics_go && run_chance(cr->r, 30)) {
+        topic_goes(cr);
+    }
     if (cr->faulty && cr->c != NULL && run_chance(cr->r, cr->crash_percent)) {
         core_end(cr, run_chance(cr->r, 70));
     }
@@ -299,6 +317,11 @@ static void settings(struct core_run *cr)
     cr->write_us_max = (int64_t)run_between(r, 1, 400000);
     cr->net_us_max = (int64_t)run_between(r, 1, 50000);
     cr->expire_us = run_chance(r, 40) ? (int64_t)run_between(r, 100000, 20000000) : 0;
+    cr->topics_go = run_chance(r, 15);
+    if (cr->expire_us != 0 && run_chance(r, 40)) {
+        cr->config.offsets_retention_ms = (int64_t)run_between(r, 3000, 60000);
+        cr->gw.model.retention_us = cr->config.offsets_retention_ms * 1000;
+    }
     cr->gw.model.certain = true;
     cr->gw.model.flushed = true;
     cr->gw.model.expiring = cr->expire_us != 0;

@@ -69,6 +69,7 @@ struct core_run {
     int64_t write_us_max;
     int64_t net_us_max;
     int64_t expire_us; /* 0: never */
+    bool topics_go;    /* now and then the offsets of one */
     bool down_busy;    /* while it is down: loading, else gone */
     bool ending;       /* connections break: nothing arrives any more */
     bool unloading;    /* answers arrive at once: it still stands */

@@ -49,6 +49,9 @@ static void on_commit(struct gw_call *c, int err, struct bytes body)
             group_model_code(&m->gw->model, c->api_key, c->version, code);
         }
     }
+    if (success && c->gen < 0 && c->id[0] == 0 && c->instance[0] == 0) {
+        group_model_simple(&m->gw->model, c->refs[0].group, c->began);
+    }
     if (success && (c->gen >= 0 || c->id[0] != 0)) {
         group_model_success(&m->gw->model, "OffsetCommit", c->refs[0].group, c->began, c->gen,
                             c->gen >= 0 ? bytes_str(c->id) : BYTES_NULL,

@@ -48,8 +48,14 @@ static void rejoin(struct gw_member *m)
 
 static void good(struct gw_call *c)
 {
-    c->m->ok_us = c->began_us;
-    c->m->ok_life = c->m->gw->model.life;
+    struct gw_member *m = c->m;
+    struct group_model *model = &m->gw->model;
+    if (m->ok_us != 0 && m->ok_life == model->life) {
+        group_model_alive(model, m->group, m->ok_tick, c->began);
+    }
+    m->ok_us = c->began_us;
+    m->ok_life = model->life;
+    m->ok_tick = group_model_tick(model);
 }
 
 static void die(struct gw_member *m)

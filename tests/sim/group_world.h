@@ -110,6 +110,7 @@ struct gw_member {
     int64_t idle_until_us; /* stalls */
     int64_t ok_us;         /* when the last call that succeeded as a member was sent; 0: none */
     uint32_t ok_life;
+    uint64_t ok_tick;    /* when it was answered */
     uint32_t id_life;    /* its id was given by this process */
     uint32_t ghost_life; /* a JoinGroup without an id ended without an answer: nobody knows whom it
                             made */

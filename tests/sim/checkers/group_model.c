@@ -111,7 +111,7 @@ static struct gm_gen *gen_add(struct group_model *m, struct gm_group *g, int32_t
  * speaks against it. */
 static bool unsure(const struct group_model *m, const struct gm_group *g, uint64_t since)
 {
-    return g->deletes > 0 ||
+    return g->deletes > 0 || m->retention_us != 0 ||
            (m->expiring && !group_model_has_offsets(m, (unsigned)(g - m->groups), since));
 }
 
@@ -303,6 +303,24 @@ void group_model_success(struct group_model *m, const char *what, unsigned group
     check_member(m, what, g, began, id, instance);
 }
 
+void group_model_simple(struct group_model *m, unsigned group, uint64_t began)
+{
+    struct gm_group *g = &m->groups[group];
+    g->simple[g->simple_n++ % GM_SIMPLE_MAX] =
+        (struct gm_simple){.begin = began, .end = group_model_tick(m), .life = m->life};
+}
+
+void group_model_alive(struct group_model *m, unsigned group, uint64_t since, uint64_t began)
+{
+    const struct gm_group *g = &m->groups[group];
+    for (unsigned i = 0; i < g->simple_n && i < GM_SIMPLE_MAX; i++) {
+        const struct gm_simple *s = &g->simple[i];
+        if (s->life == m->life && s->begin > since && s->end < began) {
+            run_fail(m->r, "%s: a commit of no member was accepted while it had members", g->name);
+        }
+    }
+}
+
 void group_model_delete(struct group_model *m, unsigned group)
 {
     m->groups[group].deletes++;
@@ -316,8 +334,12 @@ void group_model_delete_done(struct group_model *m, unsigned group, bool gone, b
     if (ended && g->deletes > 0) { /* else it may still be done, until the process ends */
         g->deletes--;
     }
-    if (gone) {
-        g->gens_n = 0;
+    if (!gone) {
+        return;
+    }
+    g->gens_n = 0;
+    for (unsigned s = 0; s < GM_SLOTS_MAX; s++) { /* generations are given once more */
+        m->beliefs[s].holds = m->beliefs[s].holds && m->beliefs[s].group != group;
     }
 }
 

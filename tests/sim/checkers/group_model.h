@@ -35,6 +35,7 @@ enum {
     GM_GENS_MAX = 24, /* the last ones of a group */
     GM_GONE_MAX = 32,
     GM_INSTANCES_MAX = 6,
+    GM_SIMPLE_MAX = 16,
 };
 
 /* ---- offsets ---- */
@@ -98,6 +99,12 @@ struct gm_instance {
     bool in_log;
 };
 
+struct gm_simple { /* a commit without a member succeeded: the group was empty at some time in it */
+    uint64_t begin;
+    uint64_t end;
+    uint32_t life;
+};
+
 struct gm_group {
     struct gm_key keys[GM_TOPICS_MAX][GM_PARTS_MAX];
     struct gm_gen gens[GM_GENS_MAX];
@@ -106,6 +113,8 @@ struct gm_group {
     unsigned gone_n; /* in all; the last GM_GONE_MAX are kept */
     struct gm_instance instances[GM_INSTANCES_MAX];
     unsigned instances_n;
+    struct gm_simple simple[GM_SIMPLE_MAX];
+    unsigned simple_n;   /* in all; the last GM_SIMPLE_MAX are kept */
     unsigned deletes;    /* DeleteGroups that may be under way: nothing is sure of generations */
     unsigned deletes_in; /* of these, calls that have not ended */
     char name[24];       /* for messages */
@@ -125,11 +134,12 @@ struct gm_belief {
 struct group_model {
     struct run *r;
     uint64_t tick;
-    uint32_t life;   /* processes so far */
-    uint32_t losses; /* power losses and broken disks so far */
-    bool flushed;    /* acknowledged means flushed */
-    bool certain;    /* an error code says that nothing was done and never will be */
-    bool expiring;   /* groups without members and offsets may go by themselves */
+    uint32_t life;        /* processes so far */
+    uint32_t losses;      /* power losses and broken disks so far */
+    bool flushed;         /* acknowledged means flushed */
+    bool certain;         /* an error code says that nothing was done and never will be */
+    bool expiring;        /* groups without members and offsets may go by themselves */
+    int64_t retention_us; /* offsets may, after that long; 0: never */
     struct gm_group groups[GM_GROUPS_MAX];
     unsigned groups_n;
     struct gm_belief beliefs[GM_SLOTS_MAX];
@@ -178,6 +188,11 @@ void group_model_synced(struct group_model *m, unsigned group, uint64_t began, i
 /* A success of anything else that names a generation. */
 void group_model_success(struct group_model *m, const char *what, unsigned group, uint64_t began,
                          int32_t gen, struct bytes id, struct bytes instance);
+/* A commit of no member succeeded. */
+void group_model_simple(struct group_model *m, unsigned group, uint64_t began);
+/* A member is in the group still: of one id and process, an answer at tick `since` and now one that
+ * was asked for at `began` were good. */
+void group_model_alive(struct group_model *m, unsigned group, uint64_t since, uint64_t began);
 /* This member id is no member any more. */
 void group_model_gone(struct group_model *m, unsigned group, struct bytes id);
 /* DeleteGroups begins, and ends (gone: it may have been done). */

@@ -203,10 +203,24 @@ static const struct gm_commit *replaced_by(const struct gm_key *k, const struct 
     return NULL;
 }
 
+/* It has gone by its age: from now on it is as good as deleted. */
+static struct gm_commit *expired(struct group_model *m, struct gm_ref ref, uint64_t began)
+{
+    struct gm_commit gone = {.offset = -1,
+                             .leader_epoch = -1,
+                             .state = GM_CONFIRMED,
+                             .begin = began,
+                             .end = m->tick,
+                             .losses = m->losses};
+    ref = add(m, ref, gone);
+    return &key_of(m, ref)->v[ref.index];
+}
+
 /* The commit that was read; *only: no other one can have been. */
-static struct gm_commit *find(struct group_model *m, struct gm_key *k, const char *name,
+static struct gm_commit *find(struct group_model *m, struct gm_ref ref, const char *name,
                               uint64_t began, int64_t offset, bool *only)
 {
+    struct gm_key *k = key_of(m, ref);
     const struct gm_commit *why = NULL;
     const struct gm_commit *refused = NULL;
     struct gm_commit *found = NULL;
@@ -227,6 +241,9 @@ static struct gm_commit *find(struct group_model *m, struct gm_key *k, const cha
     }
     if (found != NULL) {
         return found;
+    }
+    if (offset < 0 && m->retention_us != 0 && m->r->sim->clock.now_us > m->retention_us) {
+        return expired(m, ref, began);
     }
     if (refused != NULL && refused->code != 0) {
         run_fail(m->r, "%s: committed is %" PRId64 ", whose commit was answered %d", name, offset,
@@ -262,13 +279,13 @@ static void settle(struct group_model *m, struct gm_key *k, const struct gm_comm
 void group_model_read(struct group_model *m, unsigned group, unsigned topic, unsigned part,
                       uint64_t began, int64_t offset, int32_t leader_epoch, struct bytes metadata)
 {
-    struct gm_key *k = &m->groups[group].keys[topic][part];
+    struct gm_ref ref = {.group = group, .topic = topic, .part = part};
     char name[80];
     char want[64];
     key_name(m, group, topic, part, name, sizeof(name));
     group_model_tick(m);
     bool only;
-    struct gm_commit *c = find(m, k, name, began, offset, &only);
+    struct gm_commit *c = find(m, ref, name, began, offset, &only);
     if (leader_epoch != -2 && leader_epoch != c->leader_epoch) {
         run_fail(m->r, "%s: offset %" PRId64 " has leader epoch %d, %d was committed", name, offset,
                  leader_epoch, c->leader_epoch);
@@ -281,7 +298,7 @@ void group_model_read(struct group_model *m, unsigned group, unsigned topic, uns
                  offset, BYTES_FMT(metadata), want);
     }
     if (only) {
-        settle(m, k, c);
+        settle(m, key_of(m, ref), c);
         confirm(m, c);
     }
     m->read++;
