@@ -67,7 +67,7 @@ class Librdkafka(Member):
         from confluent_kafka import Consumer, KafkaException
         c = Consumer({'bootstrap.servers': self.servers, 'group.id': self.group, 'enable.auto.commit': False, 'auto.offset.reset': 'earliest',
                       'partition.assignment.strategy': self.assignor, 'session.timeout.ms': self.session_ms, 'heartbeat.interval.ms': 500,
-                      'max.poll.interval.ms': 60000, 'topic.metadata.refresh.interval.ms': 2000, 'reconnect.backoff.max.ms': 300})
+                      'max.poll.interval.ms': max(60000, self.session_ms), 'topic.metadata.refresh.interval.ms': 2000, 'reconnect.backoff.max.ms': 300})
 
         def assigned(_, parts):
             self.owned = {(p.topic, p.partition) for p in parts}
@@ -101,7 +101,7 @@ class KafkaPython(Member):
         from kafka.errors import CommitFailedError, KafkaError
         from kafka.structs import OffsetAndMetadata
         c = KafkaConsumer(bootstrap_servers=self.servers, group_id=self.group, enable_auto_commit=False, auto_offset_reset='earliest',
-                          session_timeout_ms=self.session_ms, heartbeat_interval_ms=500, max_poll_interval_ms=60000, max_poll_records=100,
+                          session_timeout_ms=self.session_ms, heartbeat_interval_ms=500, max_poll_interval_ms=max(60000, self.session_ms), max_poll_records=100,
                           partition_assignment_strategy=[{'range': RangePartitionAssignor, 'roundrobin': RoundRobinPartitionAssignor}[self.assignor]])
         member = self
 
