@@ -110,8 +110,9 @@ static void ask_here(struct node_shard *home, struct group_request *g)
         return; /* g may be gone */
     }
     if (g->r->ns == home) {
-        request_release_frame(g->r);
+        request_release_frame(g->r, g->r->arena.used);
     } else {
+        g->used = g->r->arena.used;
         g->seen.kind = MSG_GROUP_SEEN; /* goes before the answer: messages keep their order */
         shard_send(home->shard, g->r->ns->index, &g->seen);
     }
@@ -164,7 +165,8 @@ void group_route_on_msg(struct node_shard *ns, struct msg *m)
 {
     ASSERT_ON_SHARD(ns->shard);
     if (m->kind == MSG_GROUP_SEEN) {
-        request_release_frame(CONTAINER_OF(m, struct group_request, seen)->r);
+        struct group_request *g = CONTAINER_OF(m, struct group_request, seen);
+        request_release_frame(g->r, g->used);
         return;
     }
     struct group_request *g = CONTAINER_OF(m, struct group_request, m);
@@ -187,6 +189,7 @@ struct read_leg {
     struct call call;
     struct read_job *job;
     unsigned home;
+    bool too_large;
     struct arena arena;
 };
 
@@ -216,7 +219,8 @@ static void read_leg_run(struct node_shard *home, struct read_leg *leg)
     struct read_job *j = leg->job;
     int64_t now_ms = shard_now_ms(home->shard);
     int64_t wall_ms = io_wall_ms(home->shard->io);
-    for (uint32_t i = 0; i < j->n; i++) {
+    leg->arena.limit = request_answer_max(home);
+    for (uint32_t i = 0; i < j->n && !leg->too_large; i++) {
         struct group_item *it = item_at(j, i);
         if (j->places[i].home != leg->home) {
             continue;
@@ -224,7 +228,9 @@ static void read_leg_run(struct node_shard *home, struct read_leg *leg)
         struct partition *p = partition_find(home->partitions, j->topic_id, j->places[i].partition);
         it->error = group_host_code(home->groups, p);
         if (it->error == KE_NONE) {
-            j->read(group_host_core(p), it, j->user, now_ms, wall_ms, &leg->arena);
+            leg->too_large =
+                leg->arena.used > leg->arena.limit ||
+                !j->read(group_host_core(p), it, j->user, now_ms, wall_ms, &leg->arena);
         }
     }
 }
@@ -235,7 +241,15 @@ static void read_leg_home(struct read_job *j)
     if (--j->out > 0) {
         return;
     }
-    j->done(j->r, j->user);
+    bool too_large = false;
+    for (uint32_t i = 0; i < j->legs_n; i++) {
+        too_large = too_large || j->legs[i].too_large;
+    }
+    if (too_large) {
+        request_refuse(j->r, "its answer does not fit in memory (request.memory.bytes)");
+    } else {
+        j->done(j->r, j->user);
+    }
     for (uint32_t i = 0; i < j->legs_n; i++) {
         arena_free(&j->legs[i].arena);
     }

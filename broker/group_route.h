@@ -36,6 +36,7 @@ struct group_request { /* in r's arena */
     void *user; /* the handler's */
     /* the route's */
     struct msg seen; /* home -> data: the frame can go */
+    size_t used;     /* of the arena, when `seen` was sent */
     struct uuid topic_id;
     int32_t partition;
     int64_t image_offset;
@@ -59,11 +60,14 @@ struct group_item {
     int16_t
         error; /* wire code; set before the start: not asked. After: 0, or why it was not asked */
 };
-/* On the home shard. What it allocates comes from a and lives until done has returned. */
-typedef void group_read_fn(const struct group_coordinator *c, struct group_item *it, void *user,
+/* On the home shard. What it allocates comes from a and lives until done has returned. False: the
+ * answer would be larger than a's limit. */
+typedef bool group_read_fn(const struct group_coordinator *c, struct group_item *it, void *user,
                            int64_t now_ms, int64_t wall_ms, struct arena *a);
 typedef void group_read_done_fn(struct request *r, void *user);
-/* items: n structs of item_size bytes that begin with a group_item, in place until done. */
+/* items: n structs of item_size bytes that begin with a group_item, in place until done. An answer
+ * that would take more than request_answer_max beside its last group (a request can name the same
+ * large group a million times) is not given: a line, and the connection closes. */
 void group_read_start(struct request *r, void *items, size_t item_size, uint32_t n,
                       group_read_fn *read, group_read_done_fn *done, void *user);
 

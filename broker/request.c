@@ -17,6 +17,7 @@ enum {
     ARENA_LEAST = 1 << 20,  /* what decoding may always take ... */
     ARENA_PER_BYTE = 64,    /* ... and on top of it per byte of the frame, up to ... */
     ARENA_SHARE = 16,       /* ... this part of the shard's budget */
+    ANSWER_SHARE = 4,       /* this part may the parts of one answer take */
     ARENA_FREE = 64 << 10,  /* more than this is charged to the budget */
 };
 
@@ -138,10 +139,10 @@ void request_reply_version(struct request *r, int16_t version, const void *body)
     const struct proto_message *m = proto_response(r->hdr.api_key);
     int err = proto_encode(m, version, body, &out, &em);
     if (err) {
-        log_error(r->ns->node->log, "request",
-                  "an answer does not encode: the connection is closed api=%s version=%d "
-                  "reason=\"%s\"",
-                  m->name, version, em.text);
+        log_limited(r->ns->node->log, &r->ns->limit, LOG_ERROR, "request",
+                    "an answer does not encode: the connection is closed api=%s version=%d "
+                    "reason=\"%s\"",
+                    m->name, version, em.text);
         buf_free(&out);
         request_close(r);
         return;
@@ -210,12 +211,12 @@ void request_refuse(struct request *r, const char *fmt, ...)
     request_close(r);
 }
 
-void request_release_frame(struct request *r)
+void request_release_frame(struct request *r, size_t used)
 {
     ASSERT_ON_SHARD(r->ns->shard);
     r->body = NULL;
     r->hdr.client_id = BYTES_NULL;
-    conn_req_release_frame(r->cr, r->arena.used > ARENA_FREE ? r->arena.used : 0);
+    conn_req_release_frame(r->cr, used > ARENA_FREE ? used : 0);
 }
 
 void *request_response(struct request *r)
@@ -259,6 +260,11 @@ static size_t arena_limit(const struct node_shard *ns, size_t body)
     size_t most = (size_t)ns->shard->budget.limit / ARENA_SHARE;
     size_t want = body * ARENA_PER_BYTE;
     return ARENA_LEAST + (want < most ? want : most);
+}
+
+size_t request_answer_max(const struct node_shard *ns)
+{
+    return ARENA_LEAST + (size_t)ns->shard->budget.limit / ANSWER_SHARE;
 }
 
 static int decode(struct request *r)

@@ -77,8 +77,13 @@ void request_never(struct request *r);
 void request_refuse(struct request *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* The frame is not needed any more, though the answer may be minutes away: its memory and charge
- * are given back. body is NULL afterwards, client_id null; what the arena holds stays. */
-void request_release_frame(struct request *r);
+ * are given back. body is NULL afterwards, client_id null; what the arena holds stays: used bytes.
+ * (Told by the caller: the arena itself may be another shard's at the moment.) */
+void request_release_frame(struct request *r, size_t used);
+
+/* How much of its shard's budget may be taken for the parts of one answer, beyond which a request
+ * that asks for the same things again and again is refused. */
+size_t request_answer_max(const struct node_shard *ns);
 
 /* An empty response struct of the API's schema, at its defaults, in r's arena. */
 void *request_response(struct request *r);

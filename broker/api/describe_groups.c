@@ -49,7 +49,7 @@ static void explain(const struct group_coordinator *c, struct item *item, int64_
     item->out->unknown.n = 1;
 }
 
-static void read_group(const struct group_coordinator *c, struct group_item *it, void *user,
+static bool read_group(const struct group_coordinator *c, struct group_item *it, void *user,
                        int64_t now_ms, int64_t wall_ms, struct arena *a)
 {
     const struct state *s = user;
@@ -58,6 +58,7 @@ static void read_group(const struct group_coordinator *c, struct group_item *it,
     if (s->explain) {
         explain(c, item, now_ms, wall_ms, a);
     }
+    return true;
 }
 
 static void done(struct request *r, void *user)

@@ -54,7 +54,7 @@ void api_list_groups(struct request *r)
     const struct list_groups_request *q = r->body;
     struct state *s = ARENA_NEW(&r->arena, struct state);
     s->resp = request_response(r);
-    s->filter = (struct group_filter){q->states_filter, q->states_filter_n, q->types_filter,
-                                      q->types_filter_n};
+    s->filter =
+        group_filter_of(q->states_filter, q->states_filter_n, q->types_filter, q->types_filter_n);
     group_all_start(r, read_all, done, s);
 }

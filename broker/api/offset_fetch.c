@@ -43,14 +43,14 @@ struct state {
 
 /* ---- on the home shard ---- */
 
-static void read_group(const struct group_coordinator *c, struct group_item *it, void *user,
+static bool read_group(const struct group_coordinator *c, struct group_item *it, void *user,
                        int64_t now_ms, int64_t wall_ms, struct arena *a)
 {
     const struct state *s = user;
     struct item *item = CONTAINER_OF(it, struct item, it);
     UNUSED(now_ms);
     UNUSED(wall_ms);
-    group_fetch_offsets(c, &item->asked, s->require_stable, a, item->out);
+    return group_fetch_offsets(c, &item->asked, s->require_stable, a, item->out);
 }
 
 /* ---- the answer ---- */

@@ -91,13 +91,17 @@ static const char *said(const struct join *j, struct group_shown *out, char *tex
 }
 #define SAID(j) said((j), &(struct group_shown){""}, (char[120]){""}, 120)
 
-/* The id of a member: its client's or its instance's name and a random uuid. */
+/* The id of a member: its client's or its instance's name and a random uuid. A name that leaves no
+ * room for the uuid is cut, since the id has to be a string of the protocol again, in answers and
+ * in the log; Kafka cannot write such an answer. */
 static struct bytes make_id(const struct join *j)
 {
+    enum { RANDOM = 37, NAME_MAX = INT16_MAX - RANDOM };
     static const char hex[] = "0123456789abcdef";
     struct bytes name =
         bytes_is_null(j->q->group_instance_id) ? j->ask->client_id : j->q->group_instance_id;
-    char *id = arena_alloc(&j->fx->arena, name.len + 38), *p = id;
+    name.len = name.len < NAME_MAX ? name.len : NAME_MAX;
+    char *id = arena_alloc(&j->fx->arena, name.len + RANDOM), *p = id;
     if (name.len > 0) {
         memcpy(p, name.data, name.len);
     }

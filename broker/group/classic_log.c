@@ -244,6 +244,8 @@ const char *classic_state_name(const struct group *g)
 
 /* ---- subscriptions ---- */
 
+enum { SUBSCRIPTION_MAX = 16 << 20 };
+
 void classic_drop_topics(struct classic *cl)
 {
     for (uint32_t i = 0; i < cl->topics_n; i++) {
@@ -256,7 +258,9 @@ void classic_drop_topics(struct classic *cl)
 }
 
 /* Adds what one member subscribes to. Kafka reads every version as version 0, which is the front of
- * all of them. */
+ * all of them. Names of four bytes take twenty times as much here: beyond the memory of the
+ * coordinator, and of one subscription beyond SUBSCRIPTION_MAX decoded, it counts as one that
+ * cannot be read. */
 static bool read_one(struct classic *cl, struct bytes sub, struct map *seen, struct arena *a)
 {
     struct consumer_protocol_subscription s;
@@ -267,6 +271,9 @@ static bool read_one(struct classic *cl, struct bytes sub, struct map *seen, str
     }
     for (int32_t i = 0; i < s.topics_n; i++) {
         if (map_get(seen, s.topics[i]) == NULL) {
+            if (cl->g->c->bytes > cl->g->c->config->memory_max) {
+                return false;
+            }
             struct group_str *t = group_str_get(cl->g->c, s.topics[i]);
             map_put(seen, t->text, t);
         }
@@ -286,7 +293,7 @@ void classic_read_topics(struct classic *cl)
 {
     struct group_coordinator *c = cl->g->c;
     struct map seen = {.secret = c->secret};
-    struct arena a = {0};
+    struct arena a = {.limit = SUBSCRIPTION_MAX};
     classic_drop_topics(cl);
     if (!classic_uses_consumer_protocol(cl->g) || (cl->members_n > 0 && cl->protocol == NULL)) {
         return;

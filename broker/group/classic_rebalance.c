@@ -20,6 +20,8 @@
 
 #include "broker/group/classic.h"
 
+enum { AGAIN_MS = 1000 }; /* least, before a wait that nobody has ended begins anew and ends */
+
 static void complete(struct classic *cl, const struct group_event *ev, struct group_effects *fx);
 
 void classic_enter(struct classic *cl, enum classic_state state, const struct group_event *ev)
@@ -119,10 +121,12 @@ static void join_fire(struct group_coordinator *c, struct group_timer *t,
     complete(CONTAINER_OF(t, struct classic, join_timer), ev, fx);
 }
 
-static void wait_for_joins(struct classic *cl, const struct group_event *ev)
+static void wait_for_joins(struct classic *cl, const struct group_event *ev, int32_t least_ms)
 {
+    int32_t longest = longest_rebalance(cl);
     cl->join_timer.fire = join_fire;
-    group_timer_set(cl->g->c, &cl->join_timer, ev->now_ms + longest_rebalance(cl));
+    group_timer_set(cl->g->c, &cl->join_timer,
+                    ev->now_ms + (longest > least_ms ? longest : least_ms));
 }
 
 static void prepare(struct classic *cl, const char *why, const struct group_event *ev,
@@ -155,7 +159,7 @@ static void prepare(struct classic *cl, const char *why, const struct group_even
     } else if (all_joined(cl)) {
         complete(cl, ev, fx);
     } else {
-        wait_for_joins(cl, ev);
+        wait_for_joins(cl, ev, 0);
     }
 }
 
@@ -274,7 +278,7 @@ static void complete(struct classic *cl, const struct group_event *ev, struct gr
     remove_missing(cl, ev, fx);
     if (!elect(cl, ev) && cl->members_n > 0) {
         story_add(cl->g, ev->wall_ms, "nobody rejoined: waiting again until sessions end");
-        wait_for_joins(cl, ev);
+        wait_for_joins(cl, ev, AGAIN_MS); /* with a timeout of 0 it would never stop firing */
         return;
     }
     cl->generation++;

@@ -130,6 +130,8 @@ struct group_effects {
     struct list writes;  /* group_write */
     struct list replies; /* group_ask */
     struct list lines;   /* group_line */
+    uint32_t peer_lines; /* of them, by_peer; no more are kept than the log would take ... */
+    uint32_t left_out;   /* ... and this many were not */
 };
 
 void group_effects_init(struct group_effects *fx);
@@ -177,8 +179,9 @@ struct describe_groups_response_described_group;
 struct list_groups_response_listed_group;
 
 /* One group of an OffsetFetch in the form of versions 8 and later; topics NULL (topics_n -1) means
- * all. out is at its defaults; what it needs is taken from a. */
-void group_fetch_offsets(const struct group_coordinator *c,
+ * all. out is at its defaults; what it needs is taken from a. False: it names so many partitions
+ * (perhaps one a million times) that the answer passes a's limit; out is not whole then. */
+bool group_fetch_offsets(const struct group_coordinator *c,
                          const struct offset_fetch_request_offset_fetch_request_group *q,
                          bool require_stable, struct arena *a,
                          struct offset_fetch_response_offset_fetch_response_group *out);
@@ -186,13 +189,14 @@ void group_fetch_offsets(const struct group_coordinator *c,
 void group_describe(const struct group_coordinator *c, struct bytes group_id, int16_t version,
                     struct arena *a, struct describe_groups_response_described_group *out);
 
-/* Filters as in ListGroups: no state, no type means all. Unknown names match nothing. */
+/* The filters of a ListGroups: no state, no type means all; unknown names match nothing. Read once
+ * for a request, which may name a million. */
 struct group_filter {
-    const struct bytes *states;
-    int32_t states_n;
-    const struct bytes *types;
-    int32_t types_n;
+    uint32_t states; /* sets of bits; describe.c's */
+    uint32_t kinds;
 };
+struct group_filter group_filter_of(const struct bytes *states, int32_t states_n,
+                                    const struct bytes *types, int32_t types_n);
 /* Appends nothing and counts when out is NULL; else fills at most max and returns how many match.
  */
 uint32_t group_list(const struct group_coordinator *c, const struct group_filter *f,

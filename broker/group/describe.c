@@ -7,19 +7,15 @@
 
 static bool visible(const struct group *g)
 {
-    return g != NULL && (g->in_log || g->offsets_n > 0);
+    return g != NULL && (g->in_log || g->kept || g->offsets_n > 0);
 }
 
-static const char *kind_name(enum group_kind kind)
-{
-    static const char *const names[] = {
-        [GROUP_KIND_CLASSIC] = "classic",
-        [GROUP_KIND_CONSUMER] = "consumer",
-        [GROUP_KIND_SHARE] = "share",
-        [GROUP_KIND_STREAMS] = "streams",
-    };
-    return names[kind];
-}
+static const char *const kind_names[] = {
+    [GROUP_KIND_CLASSIC] = "classic",
+    [GROUP_KIND_CONSUMER] = "consumer",
+    [GROUP_KIND_SHARE] = "share",
+    [GROUP_KIND_STREAMS] = "streams",
+};
 
 static struct bytes copy(struct arena *a, struct bytes b)
 {
@@ -28,6 +24,8 @@ static struct bytes copy(struct arena *a, struct bytes b)
 }
 
 /* ---- DescribeGroups ---- */
+
+enum { SHOWN_MAX = 32000 }; /* of a name in a sentence */
 
 static void describe_members(const struct classic *cl, struct arena *a,
                              struct describe_groups_response_described_group *out)
@@ -56,9 +54,12 @@ void group_describe(const struct group_coordinator *c, struct bytes group_id, in
         out->group_state = bytes_str("Dead");
         if (version >= 6) {
             out->error_code = KE_GROUP_ID_NOT_FOUND;
+            /* with the rest of the sentence still a string of the protocol */
+            struct bytes shown =
+                bytes_of(group_id.data, group_id.len < SHOWN_MAX ? group_id.len : SHOWN_MAX);
             out->error_message = bytes_str(arena_printf(
                 a, visible(g) ? "Group %.*s is not a classic group." : "Group %.*s not found.",
-                BYTES_FMT(group_id)));
+                BYTES_FMT(shown)));
         }
         return;
     }
@@ -86,14 +87,38 @@ static bool same_word(struct bytes said, const char *is)
     return said.len == strlen(is) && strncasecmp((const char *)said.data, is, said.len) == 0;
 }
 
-static bool any_word(const struct bytes *words, int32_t n, const char *is)
+/* All states of all kinds; that of a group is one of them. */
+static const char *const state_names[] = {
+    "Empty",       "PreparingRebalance", "CompletingRebalance", "Stable", "Assigning",
+    "Reconciling", "NotReady",
+};
+static uint32_t named(const struct bytes *words, int32_t words_n, const char *const *names,
+                      uint32_t names_n)
 {
-    for (int32_t i = 0; i < n; i++) {
-        if (same_word(words[i], is)) {
-            return true;
+    uint32_t set = 0, all = (1u << names_n) - 1;
+    for (int32_t i = 0; i < words_n && set != all; i++) {
+        for (uint32_t k = 0; k < names_n; k++) {
+            set |= (uint32_t)same_word(words[i], names[k]) << k;
         }
     }
-    return n <= 0;
+    return words_n <= 0 ? all : set;
+}
+
+struct group_filter group_filter_of(const struct bytes *states, int32_t states_n,
+                                    const struct bytes *types, int32_t types_n)
+{
+    return (struct group_filter){named(states, states_n, state_names, ARRAY_LEN(state_names)),
+                                 named(types, types_n, kind_names, ARRAY_LEN(kind_names))};
+}
+
+static bool is_in(uint32_t set, const char *name, const char *const *names, uint32_t names_n)
+{
+    for (uint32_t k = 0; k < names_n; k++) {
+        if (strcmp(names[k], name) == 0) {
+            return (set >> k & 1) != 0;
+        }
+    }
+    return false;
 }
 
 static const char *state_name(const struct group *g)
@@ -106,9 +131,9 @@ static void list_one(const struct group *g, struct arena *a,
 {
     out->group_id = copy(a, g->id);
     out->group_state = bytes_str(state_name(g));
-    out->group_type = bytes_str(kind_name(g->kind));
+    out->group_type = bytes_str(kind_names[g->kind]);
     if (g->kind != GROUP_KIND_CLASSIC) {
-        out->protocol_type = bytes_str(kind_name(g->kind));
+        out->protocol_type = bytes_str(kind_names[g->kind]);
     } else {
         out->protocol_type =
             g->classic && g->classic->type ? copy(a, g->classic->type->text) : bytes_str("");
@@ -121,8 +146,8 @@ uint32_t group_list(const struct group_coordinator *c, const struct group_filter
     uint32_t n = 0;
     map_for_each (s, &c->groups) {
         const struct group *g = s->value;
-        if (!visible(g) || !any_word(f->states, f->states_n, state_name(g)) ||
-            !any_word(f->types, f->types_n, kind_name(g->kind))) {
+        if (!visible(g) || !(f->kinds >> g->kind & 1) ||
+            !is_in(f->states, state_name(g), state_names, ARRAY_LEN(state_names))) {
             continue;
         }
         if (out != NULL && n < max) {

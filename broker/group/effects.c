@@ -13,12 +13,22 @@ void group_effects_init(struct group_effects *fx)
     list_init(&fx->lines);
 }
 
+enum {
+    PEER_LINES_MAX = 16,  /* more than the log takes in a second (base/logger.h) */
+    ARENA_KEPT = 1 << 20, /* one that was larger gives its memory back */
+};
+
 void group_effects_reset(struct group_effects *fx)
 {
+    fx->peer_lines = fx->left_out = 0;
     list_init(&fx->writes);
     list_init(&fx->replies);
     list_init(&fx->lines);
-    arena_reset(&fx->arena);
+    if (fx->arena.used > ARENA_KEPT) {
+        arena_free(&fx->arena);
+    } else {
+        arena_reset(&fx->arena);
+    }
 }
 
 void group_effects_free(struct group_effects *fx)
@@ -47,6 +57,10 @@ void group_fx_line(struct group_effects *fx, bool warn, bool by_peer, const char
 {
     char text[768];
     va_list ap;
+    if (by_peer && fx->peer_lines++ >= PEER_LINES_MAX) { /* one request may make a million */
+        fx->left_out++;
+        return;
+    }
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);

@@ -122,7 +122,8 @@ void offsets_expire(struct group_coordinator *c, const struct group_event *ev,
         groups += over;
     }
     if (offsets + groups) {
-        group_fx_line(fx, false, false, "event=offsets-expired offsets=%llu groups=%llu",
+        group_fx_line(fx, false, false,
+                      "offsets are older than their retention and went offsets=%llu groups=%llu",
                       (unsigned long long)offsets, (unsigned long long)groups);
     }
 }

@@ -97,6 +97,11 @@ static void fetch_all(const struct fetch *f,
     }
 }
 
+static bool is_too_much(const struct arena *a)
+{
+    return a->limit != 0 && a->used > a->limit;
+}
+
 static void fetch_some(const struct fetch *f,
                        const struct offset_fetch_request_offset_fetch_request_topics *q,
                        struct offset_fetch_response_offset_fetch_response_topics *out)
@@ -108,7 +113,7 @@ static void fetch_some(const struct fetch *f,
     out->partitions =
         ARENA_ARRAY(f->a, struct offset_fetch_response_offset_fetch_response_partitions,
                     q->partition_indexes_n);
-    for (int32_t i = 0; i < q->partition_indexes_n; i++) {
+    for (int32_t i = 0; i < q->partition_indexes_n && !is_too_much(f->a); i++) {
         const struct offset_entry *e = t ? offset_find(t, q->partition_indexes[i]) : NULL;
         if (e && !uuid_is_zero(q->topic_id)) {
             struct uuid id = offset_topic_id(t, e);
@@ -119,7 +124,7 @@ static void fetch_some(const struct fetch *f,
     }
 }
 
-void group_fetch_offsets(const struct group_coordinator *c,
+bool group_fetch_offsets(const struct group_coordinator *c,
                          const struct offset_fetch_request_offset_fetch_request_group *q,
                          bool require_stable, struct arena *a,
                          struct offset_fetch_response_offset_fetch_response_group *out)
@@ -132,7 +137,7 @@ void group_fetch_offsets(const struct group_coordinator *c,
             out->error_code = 0;
             f.g = NULL;
         } else if (out->error_code != 0) {
-            return;
+            return true;
         }
     }
     if (f.g && f.stable) {
@@ -140,12 +145,13 @@ void group_fetch_offsets(const struct group_coordinator *c,
     }
     if (q->topics_n < 0) {
         fetch_all(&f, out);
-        return;
+        return true;
     }
     out->topics =
         ARENA_ARRAY(a, struct offset_fetch_response_offset_fetch_response_topics, q->topics_n);
     out->topics_n = q->topics_n;
-    for (int32_t i = 0; i < q->topics_n; i++) {
+    for (int32_t i = 0; i < q->topics_n && !is_too_much(a); i++) {
         fetch_some(&f, &q->topics[i], &out->topics[i]);
     }
+    return !is_too_much(a);
 }

@@ -305,6 +305,7 @@ void group_delete(struct group_coordinator *c, const struct group_event *ev,
     struct gone b;
     gone_begin(&b, g, fx, GONE_GROUP_ASKED, ask);
     group_delete_offsets(&b);
-    group_fx_line(fx, false, true, "event=group-deleted group=%s offsets=%u", SHOW(g->id), b.total);
+    group_fx_line(fx, false, true, "a group was deleted group=\"%s\" offsets=%u", SHOW(g->id),
+                  b.total);
     gone_end(&b, true);
 }

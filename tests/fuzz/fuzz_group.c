@@ -76,7 +76,7 @@ static void check_counts(const struct group_coordinator *c, size_t size)
 static void read_all(const struct group_coordinator *c)
 {
     struct arena a = {0};
-    struct group_filter all = {0};
+    struct group_filter all = group_filter_of(NULL, 0, NULL, 0);
     uint32_t n = group_list(c, &all, &a, NULL, 0);
     struct list_groups_response_listed_group *v =
         ARENA_ARRAY(&a, struct list_groups_response_listed_group, n + 1);

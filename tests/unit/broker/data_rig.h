@@ -40,6 +40,8 @@ struct rig {
     unsigned dirs_failed;
     unsigned reports; /* of dir_assign */
     unsigned frames_released;
+    unsigned refused; /* requests */
+    size_t answer_max;
     bool late[RIG_SHARDS_MAX]; /* images reach this shard with rig_catch_up */
     struct image_delta *missed[RIG_SHARDS_MAX];
 };
@@ -91,10 +93,22 @@ void dir_assign_report(struct node_shard *ns, struct uuid topic_id, int32_t part
 }
 
 /* request.c stays out as well. */
-void request_release_frame(struct request *r)
+void request_release_frame(struct request *r, size_t used)
 {
+    UNUSED(used);
     CONTAINER_OF(r->ns->node, struct rig, node)->frames_released++;
     r->body = NULL;
+}
+
+void request_refuse(struct request *r, const char *fmt, ...)
+{
+    UNUSED(fmt);
+    CONTAINER_OF(r->ns->node, struct rig, node)->refused++;
+}
+
+size_t request_answer_max(const struct node_shard *ns)
+{
+    return CONTAINER_OF(ns->node, struct rig, node)->answer_max;
 }
 
 static void rig_on_msg(struct shard *sh, struct msg *m)
@@ -128,6 +142,7 @@ static void rig_open(struct rig *r, unsigned shards, const char *const *override
     struct config_machine machine = {.hostname = "h", .processors = shards};
     struct errmsg em = {{0}};
     memset(r, 0, sizeof *r);
+    r->answer_max = 1 << 20;
     r->config = config_new();
     config_zero(r->config, "/data", 9092);
     for (; overrides && *overrides; overrides++) {

@@ -150,7 +150,7 @@ struct item {
     const char *text;
 };
 
-static void read_one(const struct group_coordinator *c, struct group_item *it, void *user,
+static bool read_one(const struct group_coordinator *c, struct group_item *it, void *user,
                      int64_t now_ms, int64_t wall_ms, struct arena *a)
 {
     struct item *i = (struct item *)it;
@@ -158,6 +158,7 @@ static void read_one(const struct group_coordinator *c, struct group_item *it, v
     UNUSED(user);
     assert_true(now_ms >= 0 && wall_ms > 0);
     i->text = e ? arena_strndup(a, e->text, strlen(e->text)) : "none";
+    return true;
 }
 
 static void read_done(struct request *q, void *user)
@@ -199,6 +200,33 @@ static void read_nobody(struct request *q, void *user)
     const struct item *i = user;
     assert_int_equal(i->it.error, KE_NOT_COORDINATOR);
     CONTAINER_OF(q, struct question, request)->done++;
+}
+
+/* A request that names the same group again and again: what it gets is refused, not collected. */
+static void an_answer_without_bounds_is_refused(void **state)
+{
+    UNUSED(state);
+    enum { N = 1000 };
+    struct rig r;
+    struct question q;
+    struct item items[N] = {0};
+    group_rig_open(&r, 2, NULL);
+    group_rig_topic(&r, 10, NULL, NULL);
+    group_rig_commit(&r, &q, 0, "first", "k1", "5");
+    assert_int_equal(group_rig_answer(&r, &q), KE_NONE);
+    r.answer_max = 100;
+    for (unsigned i = 0; i < N; i++) {
+        items[i] = (struct item){.it.group_id = bytes_str("first"), .key = "k1"};
+    }
+    for (unsigned shard = 0; shard < 2; shard++) {
+        group_rig_request(&r, &q, shard);
+        group_read_start(&q.request, items, sizeof items[0], N, read_one, read_nobody, items);
+        while (r.refused == shard) {
+            rig_turn(&r);
+        }
+        group_rig_free(&q);
+    }
+    rig_shut(&r);
 }
 
 static void reading_without_a_topic(void **state)
@@ -288,6 +316,7 @@ int main(void)
         cmocka_unit_test(frames_are_given_back),
         cmocka_unit_test(addresses_as_java_prints_them),
         cmocka_unit_test(reading_across_shards),
+        cmocka_unit_test(an_answer_without_bounds_is_refused),
         cmocka_unit_test(reading_without_a_topic),
         cmocka_unit_test(every_coordinator),
     };

@@ -444,10 +444,8 @@ static void a_group_that_is_not_there_is_dead(void **state)
 static uint32_t count(struct rig *r, const char *s0, const char *s1, const char *type)
 {
     struct bytes states[2] = {bytes_str(s0), bytes_str(s1)}, types[1] = {bytes_str(type)};
-    struct group_filter f = {.states = states,
-                             .states_n = (s0 != NULL) + (s1 != NULL),
-                             .types = types,
-                             .types_n = type != NULL};
+    struct group_filter f =
+        group_filter_of(states, (s0 != NULL) + (s1 != NULL), types, type != NULL);
     return group_list(r->c, &f, NULL, NULL, 0);
 }
 
@@ -472,7 +470,7 @@ static void groups_are_listed_by_state_and_type(void **state)
     assert_int_equal(count(&r, NULL, NULL, "nonsense"), 0);
     assert_int_equal(count(&r, "Empty", NULL, "classic"), 1);
     struct bytes want = bytes_str("PreparingRebalance");
-    struct group_filter f = {.states = &want, .states_n = 1};
+    struct group_filter f = group_filter_of(&want, 1, NULL, 0);
     struct list_groups_response_listed_group out;
     struct arena a = {0};
     assert_int_equal(group_list(r.c, &f, &a, &out, 1), 1);

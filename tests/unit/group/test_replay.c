@@ -167,7 +167,7 @@ static void test_directory_of_kafka(void **state)
     for (int i = 0; i < PARTITIONS; i++) {
         struct rig r;
         struct arena a = {0};
-        struct group_filter all = {0};
+        struct group_filter all = group_filter_of(NULL, 0, NULL, 0);
         struct list_groups_response_listed_group listed[EXPECT_MAX] = {0};
         rig_init(&r);
         load_partition(r.c, dir, i);
