@@ -55,13 +55,6 @@ static void put_number(struct spec *s, const char *name, int64_t value)
     put_config(s, name, text);
 }
 
-/* offsets.topic.compression.codec is a number of Kafka's. */
-static const char *codec_name_of(int32_t id)
-{
-    static const char *const names[] = {"none", "gzip", "snappy", "lz4", "zstd"};
-    return id > 0 && id < (int32_t)ARRAY_LEN(names) ? names[id] : "producer";
-}
-
 /* The coordinators' topics have their own settings, whoever creates them. */
 static void specify(struct spec *s, const struct config_values *v, struct bytes name)
 {
@@ -72,7 +65,7 @@ static void specify(struct spec *s, const struct config_values *v, struct bytes 
         s->topic.replication_factor = v->offsets_topic_replication_factor;
         put_config(s, "cleanup.policy", "compact");
         put_number(s, "segment.bytes", v->offsets_topic_segment_bytes);
-        put_config(s, "compression.type", codec_name_of(v->offsets_topic_compression_codec));
+        put_config(s, "compression.type", "producer"); /* the coordinator compresses */
     } else if (bytes_eq_str(name, "__transaction_state")) {
         s->topic.num_partitions = v->transaction_state_log_num_partitions;
         s->topic.replication_factor = v->transaction_state_log_replication_factor;
@@ -85,8 +78,7 @@ static void specify(struct spec *s, const struct config_values *v, struct bytes 
         s->topic.num_partitions = v->share_coordinator_state_topic_num_partitions;
         s->topic.replication_factor = v->share_coordinator_state_topic_replication_factor;
         put_config(s, "cleanup.policy", "delete");
-        put_config(s, "compression.type",
-                   codec_name_of(v->share_coordinator_state_topic_compression_codec));
+        put_config(s, "compression.type", "producer");
         put_number(s, "min.insync.replicas", v->share_coordinator_state_topic_min_isr);
         put_number(s, "retention.ms", -1);
         put_number(s, "segment.bytes", v->share_coordinator_state_topic_segment_bytes);
