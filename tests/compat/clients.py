@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Other people's clients against one Millrace node, each by its program in clients/: produce with every codec that it has, read back what
-it produced (by partition, without a group), and its admin calls. A client's packages come from the registry of its language, pinned below,
-into a cache folder outside the tree.
+it produced by partition, its admin calls, and its consumer groups (rskafka has none). A client's packages come from the registry of its
+language, pinned below, into a cache folder outside the tree.
 
     clients.py [NAME...]     some of: sarama kafkago kafkajs kafka-python aiokafka confluent-kafka rskafka
 
