@@ -310,13 +310,16 @@ static void on_heartbeat(struct gw_call *c, int err, struct bytes body)
     struct heartbeat_response resp;
     if (err == 0) {
         gw_decode(c, body, &a, &resp);
-        if (resp.error_code == 0) {
+        bool blind = gw_blind(c);
+        if (resp.error_code == 0 && !blind) {
             group_model_success(&m->gw->model, "Heartbeat", m->group, c->began, c->gen,
                                 bytes_str(c->id), bytes_str(c->instance));
         }
         bool mine = gw_answered(c, resp.error_code) && c->gen == m->gen;
         if (mine && resp.error_code == 0 && m->state == GW_STABLE) {
-            good(c);
+            if (!blind) {
+                good(c);
+            }
             m->next_beat_us = now_us(m) + (int64_t)m->session_ms * 250;
         } else if (mine && c->main) {
             react(m, resp.error_code);

@@ -303,10 +303,31 @@ static void too_early(struct gw_call *c)
     }
 }
 
+static void note_load(struct gw_call *c, int16_t code)
+{
+    struct group_world *gw = c->m->gw;
+    struct gw_group *g = &gw->groups[c->m->group];
+    if (code == KE_COORDINATOR_LOAD_IN_PROGRESS || code == KE_NOT_COORDINATOR ||
+        code == KE_COORDINATOR_NOT_AVAILABLE) {
+        g->loaded_life = 0;
+    } else if (g->loaded_life != gw->model.life && (c->api_key != API_HEARTBEAT || code != 0)) {
+        g->loaded_life = gw->model.life;
+        g->loaded_tick = group_model_tick(&gw->model);
+    }
+}
+
+bool gw_blind(const struct gw_call *c)
+{
+    const struct group_world *gw = c->m->gw;
+    const struct gw_group *g = &gw->groups[c->m->group];
+    return gw->finds && (g->loaded_life != gw->model.life || g->loaded_tick > c->began);
+}
+
 bool gw_answered(struct gw_call *c, int16_t code)
 {
     struct gw_member *m = c->m;
     group_model_code(&m->gw->model, c->api_key, c->version, code);
+    note_load(c, code);
     m->seeks = m->seeks || code == KE_NOT_COORDINATOR || code == KE_COORDINATOR_NOT_AVAILABLE;
     if (c->incarnation != m->incarnation || strcmp(c->id, m->id) != 0 || c->id[0] == 0) {
         return c->incarnation == m->incarnation && strcmp(c->id, m->id) == 0;

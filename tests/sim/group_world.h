@@ -58,9 +58,11 @@ struct gw_carrier {
 struct gw_group {
     char name[24];
     bool coop;
-    bool members;     /* else only committers use it */
-    bool two;         /* members speak two protocols */
-    uint32_t all;     /* partitions that are subscribed to, as bits */
+    bool members;         /* else only committers use it */
+    bool two;             /* members speak two protocols */
+    uint32_t all;         /* partitions that are subscribed to, as bits */
+    uint32_t loaded_life; /* the process that has shown that its coordinator is loaded */
+    uint64_t loaded_tick;
     int64_t quiet_us; /* longest session and rebalance timeout of its members */
 };
 
@@ -172,6 +174,8 @@ void gw_decode(struct gw_call *call, struct bytes body, struct arena *a, void *o
 /* The answer's code is checked, and what it says of the member's id is noted. False: the member is
  * another one now. */
 bool gw_answered(struct gw_call *call, int16_t code);
+/* A Heartbeat's success says nothing: while a coordinator loads, everyone gets it. */
+bool gw_blind(const struct gw_call *call);
 int16_t gw_version(struct gw_member *m, int16_t api_key, int16_t low);
 static inline uint32_t gw_bit(unsigned topic, unsigned part)
 {

@@ -2,10 +2,32 @@
 #include "sim/net_carrier.h"
 
 #include "base/mem.h"
+#include "proto/descriptor.h"
 #include "sim/sim_client.h"
+
+static void tell(const struct gw_call *call, int err, struct bytes body)
+{
+    const struct proto_message *msg = proto_response(call->api_key);
+    struct run *r = call->m->gw->r;
+    struct arena a = {0};
+    struct buf text = {0};
+    void *out = arena_alloc(&a, msg->root->size);
+    proto_msg_init(msg, out);
+    if (err == 0 && proto_decode(msg, call->version, body, NULL, &a, out) == 0) {
+        proto_print_json(msg, call->version, out, &text);
+    }
+    run_note(r, "-> %s (%s, %d): %s %s %.200s", call->m->client_id, call->id, call->gen, msg->name,
+             err ? err_text(err) : "", buf_cstr(&text));
+    buf_free(&text);
+    arena_free(&a);
+}
 
 static void on_answer(struct sim_call *call, int err, struct bytes body)
 {
+    const struct gw_call *c = call->user;
+    if (c->m->gw->r->verbose) {
+        tell(c, err, body);
+    }
     gw_call_end(call->user, err, body);
 }
 
