@@ -83,6 +83,7 @@ int main(int argc, char **argv)
                              .sin_port = htons((uint16_t)(argc > 1 ? atoi(argv[1]) : 0)),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(listener, IPPROTO_TCP, TCP_CONGESTION, "reno", 4); /* as Millrace on the loopback */
     if (bind(listener, (struct sockaddr *)&at, sizeof at) || listen(listener, 1024)) {
         perror("listen");
         return 2;
