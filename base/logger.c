@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { LINE_MAX_BYTES = 2048, BURST = 10 };
+enum { LINE_MAX_BYTES = 2048, BURST = 10, SELDOM_MS = 60000 };
 
 static const char *const level_names[] = {"DEBUG", "INFO", "WARN", "ERROR"};
 
@@ -65,25 +65,46 @@ void log_write(const struct logger *lg, enum log_level level, const char *subsys
     va_end(ap);
 }
 
-void log_limited(const struct logger *lg, struct log_limit *limit, enum log_level level,
-                 const char *subsystem, const char *fmt, ...)
+/* May a line pass now? */
+static bool passes(const struct logger *lg, struct log_limit *limit, enum log_level level,
+                   int64_t window_ms, uint32_t most)
 {
     if (lg == NULL || level < log_level_of(lg)) {
-        return;
+        return false;
     }
     int64_t now_ms = lg->wall_ms(lg->ctx);
-    if (now_ms - limit->window_ms >= 1000 || now_ms < limit->window_ms) {
+    if (limit->count == 0 || now_ms - limit->window_ms >= window_ms || now_ms < limit->window_ms) {
         limit->window_ms = now_ms;
         limit->count = 0;
     }
-    if (limit->count >= BURST) {
+    if (limit->count >= most) {
         limit->dropped++;
-        return;
+        return false;
     }
     limit->count++;
+    return true;
+}
+
+void log_limited(const struct logger *lg, struct log_limit *limit, enum log_level level,
+                 const char *subsystem, const char *fmt, ...)
+{
     va_list ap;
-    va_start(ap, fmt);
-    write_line(lg, level, subsystem, limit->dropped, fmt, ap);
-    va_end(ap);
-    limit->dropped = 0;
+    if (passes(lg, limit, level, 1000, BURST)) {
+        va_start(ap, fmt);
+        write_line(lg, level, subsystem, limit->dropped, fmt, ap);
+        va_end(ap);
+        limit->dropped = 0;
+    }
+}
+
+void log_seldom(const struct logger *lg, struct log_limit *limit, enum log_level level,
+                const char *subsystem, const char *fmt, ...)
+{
+    va_list ap;
+    if (passes(lg, limit, level, SELDOM_MS, 1)) {
+        va_start(ap, fmt);
+        write_line(lg, level, subsystem, limit->dropped, fmt, ap);
+        va_end(ap);
+        limit->dropped = 0;
+    }
 }

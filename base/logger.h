@@ -21,7 +21,7 @@ struct logger {
 
 /* At most `burst` lines a second; how many were dropped is said with the next one that passes. */
 struct log_limit {
-    int64_t window_ms; /* start of the present second */
+    int64_t window_ms; /* start of the present second (of log_seldom: minute) */
     uint32_t count;    /* lines in it */
     uint32_t dropped;
 };
@@ -35,6 +35,9 @@ void log_write(const struct logger *lg, enum log_level level, const char *subsys
                const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void log_limited(const struct logger *lg, struct log_limit *limit, enum log_level level,
                  const char *subsystem, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* One line a minute: what stays as it is until an operator acts, however often a peer asks. */
+void log_seldom(const struct logger *lg, struct log_limit *limit, enum log_level level,
+                const char *subsystem, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
 #define log_debug(lg, ...) log_write((lg), LOG_DEBUG, __VA_ARGS__)
 #define log_info(lg, ...)  log_write((lg), LOG_INFO, __VA_ARGS__)

@@ -21,10 +21,10 @@ static void make_topic(struct request *r)
     int32_t wanted = n->config->v.offsets_topic_replication_factor;
     uint32_t live = live_brokers(r->image);
     if (live < (uint32_t)wanted) {
-        log_limited(n->log, &r->ns->limit, LOG_WARN, "group",
-                    "groups wait: %s is not made before there are enough brokers "
-                    "live_brokers=%u offsets.topic.replication.factor=%d",
-                    GROUP_TOPIC, live, (int)wanted);
+        log_seldom(n->log, &r->ns->groups_wait, LOG_WARN, "group",
+                   "groups wait: %s is not made before there are as many brokers as "
+                   "offsets.topic.replication.factor says live_brokers=%u wanted=%d",
+                   GROUP_TOPIC, live, (int)wanted);
         return;
     }
     auto_create_topic(r->ns, bytes_str(GROUP_TOPIC));

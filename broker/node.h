@@ -79,6 +79,7 @@ struct node_shard {
     struct list lent_requests;       /* of a shard that ended at once; request.c's */
     struct list image_wait;          /* messages whose maker knows a newer image than this shard */
     struct log_limit limit;          /* for lines that peers can cause */
+    struct log_limit groups_wait;    /* for the one of group_find.c */
     struct siphash_key map_secret;   /* for maps whose keys a peer chooses */
 };
 

@@ -36,6 +36,12 @@ Millrace starts on $at, its data in $data. In another terminal:
   $bin console-consumer --bootstrap-server $at --topic greetings --from-beginning --timeout-ms 2000
   $bin topics --bootstrap-server $at --list
 
+the same in a consumer group (several share the partitions), and what happens in it:
+
+  $bin console-consumer --bootstrap-server $at --topic greetings --group readers --from-beginning
+  $bin consumer-groups --bootstrap-server $at --describe --group readers
+  $bin consumer-groups --bootstrap-server $at --explain readers
+
 or with any Kafka client, for example kcat (apt install kcat):
 
   kcat -P -b $at -t lines -l /var/lib/dpkg/status

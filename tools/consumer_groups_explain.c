@@ -47,10 +47,13 @@ int cg_explain(struct cg *x)
         return rv;
     }
     if (code_of(resp)) {
-        bool said = resp->groups_n == 1 && resp->groups[0].error_message.len;
-        cg_error(x, "Group '%.*s': %.*s", BYTES_FMT(ref.id),
-                 BYTES_FMT(said ? resp->groups[0].error_message
-                                : bytes_str(group_client_error_text(code_of(resp)))));
+        struct bytes said = resp->groups_n == 1 ? resp->groups[0].error_message : BYTES_NULL;
+        if (said.len) { /* it names the group */
+            cg_error(x, "%.*s", BYTES_FMT(said));
+        } else {
+            cg_error(x, "Group '%.*s': %s", BYTES_FMT(ref.id),
+                     group_client_error_text(code_of(resp)));
+        }
         return 0;
     }
     struct bytes value;

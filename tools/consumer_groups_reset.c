@@ -107,20 +107,22 @@ static int read_file(struct reset *r)
     int rv = tool_read_file(path, &text, &c->error);
     char *copy = arena_strndup(&c->arena, text.data ? text.data : (const void *)"", text.len);
     buf_free(&text);
-    size_t most = 1, number = 0;
+    size_t most = 1, number = 0; /* empty lines are none, but are counted */
     for (const char *s = copy; *s; s++) {
         most += *s == '\n';
     }
     r->file = ARENA_ARRAY(&c->arena, struct file_row, most);
     const char *const *groups = args_list(&r->x->a, "group");
     bool with_group = !(groups[0] && groups[1] == NULL);
-    char *save = NULL;
-    for (char *s = strtok_r(copy, "\n", &save); rv == 0 && s; s = strtok_r(NULL, "\n", &save)) {
+    for (char *s; rv == 0 && (s = strsep(&copy, "\n"));) {
         size_t len = strlen(s);
         s[len && s[len - 1] == '\r' ? len - 1 : len] = 0;
         number++;
         struct file_row *row = &r->file[r->file_n];
-        if (number == 1 && !with_group && !parse_line(r, s, false, row)) {
+        if (*s == 0) {
+            continue;
+        }
+        if (r->file_n == 0 && !with_group && !parse_line(r, s, false, row)) {
             with_group = true;
         }
         if (!parse_line(r, s, with_group, row)) {
@@ -151,8 +153,8 @@ static int from_topics(struct reset *r, struct plan *p)
         int rv = cg_parse_topic(r->x, *t, &p->v, &p->n, &missing);
         if (rv || missing) {
             return rv ? rv
-                      : errmsg_set(&r->x->g.c.error, ERR_NOTFOUND, "%s",
-                                   group_client_error_text(KE_UNKNOWN_TOPIC_OR_PARTITION));
+                      : errmsg_set(&r->x->g.c.error, ERR_NOTFOUND,
+                                   "The topic \"%.300s\" does not exist", *t);
         }
     }
     return 0;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 #include "base/assert.h"
 #include "base/properties.h"
@@ -98,12 +99,32 @@ static void set_pairs(rd_kafka_conf_t *conf, const struct args *a, const char *c
     }
 }
 
+/* What librdkafka has to say, without the names of its threads, of which any may call this. */
+static void tell(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+    UNUSED(rk);
+    UNUSED(facility);
+    const char *end = strncmp(text, "[thrd:", 6) == 0 ? strstr(text, "]: ") : NULL;
+    fprintf(stderr, "%s %s\n", level <= LOG_ERR ? "ERROR" : "WARN", end ? end + 3 : text);
+}
+
+/* Without one, every error is a second line; with one, only what tell got. */
+static void said_already(rd_kafka_t *rk, int code, const char *reason, void *ctx)
+{
+    UNUSED(rk);
+    UNUSED(code);
+    UNUSED(reason);
+    UNUSED(ctx);
+}
+
 rd_kafka_conf_t *rdk_conf(const struct args *a, const char *const *defaults,
                           const char *const *properties, const char *file)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rdk_set(conf, "bootstrap.servers", args_get(a, "bootstrap-server", ""));
     rdk_set(conf, "log_level", "4");
+    rd_kafka_conf_set_log_cb(conf, tell);
+    rd_kafka_conf_set_error_cb(conf, said_already);
     set_pairs(conf, a, defaults);
     if (file) {
         set_file(conf, file);

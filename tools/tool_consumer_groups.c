@@ -46,7 +46,8 @@ static const struct arg_def defs[] = {
     {"to-current", ARG_FLAG, NULL, "To what is committed."},
     {"to-offset", ARG_VALUE, "OFFSET", "To this offset."},
     {"shift-by", ARG_VALUE, "N", "From what is committed by N, which may be negative."},
-    {"to-datetime", ARG_VALUE, "YYYY-MM-DDTHH:mm:ss.sss", "To the first record since then."},
+    {"to-datetime", ARG_VALUE, "YYYY-MM-DDTHH:mm:ss.sss",
+     "To the first record since then; UTC, or with +hh:mm behind it."},
     {"by-duration", ARG_VALUE, "PnDTnHnMnS", "To the first record of that long ago."},
     {"from-file", ARG_VALUE, "FILE",
      "To lines of topic,partition,offset, or group,topic,partition,offset."},
@@ -202,8 +203,7 @@ struct words {
 };
 
 /* "stable, empty" in any letters, each one of known (ends with NULL). */
-static void split(struct cg *x, const char *option, const char *what, const char *const *known,
-                  struct words *out)
+static void split(struct cg *x, const char *option, const char *const *known, struct words *out)
 {
     const char *text = args_get(&x->a, option, "");
     char *copy = arena_strndup(&x->g.c.arena, text, strlen(text)), *save = NULL;
@@ -220,7 +220,7 @@ static void split(struct cg *x, const char *option, const char *what, const char
             for (i = 0; known[i]; i++) {
                 buf_printf(&all, "%s%s", i ? ", " : "", known[i]);
             }
-            args_fail(&x->a, "Invalid %s list '%s'. Valid %s are: %s", what, text, option,
+            args_fail(&x->a, "Invalid %s list '%s'. Valid %ss are: %s", option, text, option,
                       buf_cstr(&all));
         }
         out->v[out->n++] = bytes_str(known[i]);
@@ -235,8 +235,8 @@ static int list(struct cg *x)
     static const char *const types[] = {"Consumer", "Classic", NULL};
     bool with_type = args_has(&x->a, "type"), with_state = args_has(&x->a, "state");
     struct words s = {.n = 0}, t = {.n = 0};
-    split(x, "state", "state", states, &s);
-    split(x, "type", "types", types, &t);
+    split(x, "state", states, &s);
+    split(x, "type", types, &t);
     if (t.n == 0) {
         t = (struct words){.v = {bytes_str("Consumer"), bytes_str("Classic")}, .n = 2};
     }
@@ -377,12 +377,16 @@ static int delete_offsets(struct cg *x)
 {
     struct part_offset *v = NULL;
     size_t n = 0;
-    struct part_offset *unknown = ARENA_ARRAY(&x->g.c.arena, struct part_offset, x->a.spec->n + 1);
-    size_t unknown_n = 0;
+    const char *const *topics = args_list(&x->a, "topic");
+    size_t topics_n = 0, unknown_n = 0;
+    while (topics[topics_n]) {
+        topics_n++;
+    }
+    struct part_offset *unknown = ARENA_ARRAY(&x->g.c.arena, struct part_offset, topics_n + 1);
     struct group_ref *ref;
     size_t refs_n;
     int rv = cg_selected(x, &ref, &refs_n);
-    for (const char *const *t = args_list(&x->a, "topic"); rv == 0 && *t; t++) {
+    for (const char *const *t = topics; rv == 0 && *t; t++) {
         bool missing;
         rv = cg_parse_topic(x, *t, &v, &n, &missing);
         if (missing) {

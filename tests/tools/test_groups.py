@@ -82,7 +82,68 @@ def test_explain_times_are_local(node):
 def test_a_group_that_is_not_there(node):
     for args in (('--explain', 'nobody'), ('--describe', '--group', 'nobody')):
         status, out, err = tool(node, 'consumer-groups', *args)
-        assert (status, err) == (1, '') and out.startswith('\nError: ') and 'Group nobody not found.' in out and out.count('\n') == 2
+        assert (status, err) == (1, '') and out.startswith('\nError: ') and out.count('\n') == 2 and out.count('nobody') == 1
+        assert out.endswith('Group nobody not found.\n')
+
+
+RESET = ('--reset-offsets', '--group', 'mistakes', '--dry-run')
+
+
+@pytest.mark.parametrize('args, sentence', [
+    (RESET + ('--topic', 'nowhere', '--to-earliest'), 'The topic "nowhere" does not exist'),
+    (RESET + ('--topic', 'mistakes:7', '--to-earliest'), 'The partitions "mistakes-7" do not exist'),
+    (RESET + ('--topic', 'mistakes', '--to-datetime', '2026-11-28'), 'Unparseable date: "2026-11-28"; it is written YYYY-MM-DDTHH:mm:ss.sss'),
+    (RESET + ('--topic', 'mistakes', '--by-duration', '1h'), 'cannot be parsed to a Duration: "1h"; it is written PnDTnHnMnS'),
+    (RESET + ('--topic', 'mistakes', '--shift-by', '1'), 'partition mistakes-0 since there is no current committed offset'),
+    (RESET + ('--topic', 'mistakes', '--shift-by', 'back'), "Option shift-by is 'back'; it takes a whole number"),
+    (RESET + ('--topic', 'mistakes'), 'requires one of --to-offset'),
+    (RESET + ('--to-earliest',), 'One of the reset scopes should be defined: --all-topics, --topic'),
+    (RESET + ('--topic', 'mistakes', '--from-file', '/none/there.csv'), 'Unable to read file /none/there.csv: No such file'),
+    (('--reset-offsets', '--topic', 'mistakes', '--to-earliest', '--dry-run'), 'Give the groups: --group or --all-groups'),
+    (('--delete', '--group', 'mistakes', '--topic', 'mistakes'), 'Option topic does not go with this action'),
+    (('--list', '--state', 'sleepy'), "Invalid state list 'sleepy'. Valid states are: PreparingRebalance, "),
+    (('--list', '--type', 'planet'), "Invalid type list 'planet'. Valid types are: Consumer, Classic"),
+    (('--describe',), 'Give the groups'),
+    ((), 'exactly one action: --list'),
+])
+def test_a_mistake_is_told_in_one_sentence(node, args, sentence):
+    tool(node, 'topics', '--create', '--if-not-exists', '--topic', 'mistakes', '--partitions', '2')
+    status, out, err = tool(node, 'consumer-groups', *args)
+    assert status == 1 and sentence in out + err and len((out + err).strip().splitlines()) == 1, out + err
+
+
+def test_a_server_that_is_not_there():
+    for servers, why in (('localhost:%d' % free_port(), 'could not be established: Connection refused'), ('localhost', 'host:port is wanted')):
+        status, out, err = millrace('consumer-groups', '--bootstrap-server', servers, '--list', '--timeout', '2000')
+        assert status == 1 and why in out + err and len((out + err).strip().splitlines()) == 1, out + err
+
+
+def test_the_console_says_once_and_plainly_that_there_is_no_server():
+    servers = 'localhost:%d' % free_port()
+    status, out, err = millrace('console-consumer', '--bootstrap-server', servers, '--topic', 'x', '--group', 'g', '--timeout-ms', '700')
+    lines = [line for line in err.splitlines() if 'Connection refused' in line]
+    assert len(lines) == 1 and lines[0].startswith('ERROR ') and servers in lines[0] and '%' not in err and 'thrd' not in err, err
+
+
+def test_lines_of_a_file_are_counted_as_an_editor_does(node, tmp_path):
+    """Empty lines, which --export itself writes last, are no lines of offsets, whichever way they end; but they are counted."""
+    tool(node, 'topics', '--create', '--if-not-exists', '--topic', 'mistakes', '--partitions', '2')
+    file = tmp_path / 'offsets.csv'
+    words = ('consumer-groups', '--reset-offsets', '--group', 'mistakes', '--dry-run', '--from-file', str(file))
+    file.write_bytes(b'\r\nmistakes,0,0\r\n\r\n\nmistakes,1,0\r\n\r\n')
+    status, out, err = tool(node, *words)
+    assert (status, err) == (0, '') and re.findall(r'(?m)^mistakes +mistakes +(\d) +0$', out) == ['0', '1'], out + err
+    file.write_text('mistakes,0,0\n\n\nmistakes,one,0\n')
+    status, out, err = tool(node, *words)
+    assert status == 1 and 'line 4 of %s is not of the form topic,partition,offset' % file in out, out + err
+
+
+def test_delete_offsets_of_very_many_topics_that_are_not_there(node):
+    words = [w for i in range(200) for w in ('--topic', 'none-%d' % i)]
+    tool(node, 'topics', '--create', '--if-not-exists', '--topic', 'mistakes', '--partitions', '2')
+    tool(node, 'consumer-groups', '--reset-offsets', '--group', 'many', '--topic', 'mistakes', '--to-earliest', '--execute')
+    status, out, err = tool(node, 'consumer-groups', '--delete-offsets', '--group', 'many', *words)
+    assert (status, err) == (1, '') and len(re.findall(r'(?m)^none-\d+ +- +Error: .*UnknownTopicOrPartitionException', out)) == 200, out + err
 
 
 @pytest.mark.parametrize('sig', [signal.SIGINT, signal.SIGTERM])
@@ -153,9 +214,11 @@ def test_console_consumer_include_without_a_group(node):
 
 def test_no_coordinator_is_one_sentence_in_time(tmp_path):
     """A broker whose __consumer_offsets cannot be made: three replicas on one node."""
-    with Node(tmp_path, ['offsets.topic.replication.factor=3'], port=free_port()) as n:
+    with Node(tmp_path, ['offsets.topic.replication.factor=3', 'io.threads=1'], port=free_port()) as n:
         start = time.monotonic()
         status, out, err = tool(n, 'consumer-groups', '--describe', '--group', 'g', '--timeout', '1500')
         assert status == 1 and len((out + err).strip().splitlines()) == 1 and 'The coordinator of group' in out, out + err
         assert time.monotonic() - start < 20
         assert tool(n, 'consumer-groups', '--list')[:2] == (0, '')
+        said = re.findall(r'WARN +group: groups wait: .*offsets.topic.replication.factor says live_brokers=1 wanted=3\n', open(n.log).read())
+        assert len(said) == 1  # however often it was asked

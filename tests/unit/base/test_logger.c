@@ -117,6 +117,28 @@ static void a_flood_is_bounded_and_counted(void **state)
     assert_int_equal(limit.dropped, 0);
 }
 
+static void what_stays_as_it_is_is_said_once_a_minute(void **state)
+{
+    (void)state;
+    struct capture c = {.now_ms = 5000};
+    struct logger lg = {LOG_INFO, now, sink, &c};
+    struct log_limit limit = {0};
+    for (int i = 0; i < 25; i++) {
+        log_seldom(&lg, &limit, LOG_WARN, "group", "groups wait");
+    }
+    assert_int_equal(c.lines, 1);
+    c.now_ms = 64999;
+    log_seldom(&lg, &limit, LOG_WARN, "group", "groups wait");
+    assert_int_equal(c.lines, 1);
+    c.now_ms = 65000;
+    log_seldom(&lg, &limit, LOG_WARN, "group", "groups wait");
+    assert_int_equal(c.lines, 2);
+    assert_non_null(strstr(c.text, "groups wait (25 such lines left out before)\n"));
+    c.now_ms = 100; /* the clock was set back */
+    log_seldom(&lg, &limit, LOG_WARN, "group", "groups wait");
+    assert_int_equal(c.lines, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +147,7 @@ int main(void)
         cmocka_unit_test(a_peer_cannot_forge_lines),
         cmocka_unit_test(long_lines_are_cut),
         cmocka_unit_test(a_flood_is_bounded_and_counted),
+        cmocka_unit_test(what_stays_as_it_is_is_said_once_a_minute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
