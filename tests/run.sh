@@ -15,7 +15,9 @@
 #   tests/compat/librdkafka.sh            librdkafka's own tests      (needs npm)
 #   tests/compat/franz.sh                 franz-go's own tests        (needs Go)
 #   tests/compat/clients.sh               sarama, kafka-go, kafkajs ... (needs Go, npm, Rust, Python)
+#   tests/compat/mixed_groups.sh          librdkafka and Java share groups (needs Java and Maven)
 #   tests/oracle/open_dir.sh              Kafka opens our directory   (needs Java and Maven)
+#   tests/oracle/open_groups.sh           Kafka opens our groups      (needs Java and Maven)
 #   tests/compat/differential.sh          the same requests to Millrace and Kafka
 #   tests/bench/versus                    beside Kafka and the bare minimum
 #   tests/bench/groups                    the group coordinator beside Kafka's
@@ -25,7 +27,7 @@ names=(tidy unit sim compat tools cluster fuzz bench)
 default=(tidy unit sim compat tools fuzz)
 
 case ${1:-} in
-  --help | -h) sed -n '2,21s/^# \{0,1\}//p' "$0"; exit ;;
+  --help | -h) sed -n '2,23s/^# \{0,1\}//p' "$0"; exit ;;
   --list) printf '%s\n' "${names[@]}"; exit ;;
 esac
 for n in "$@"; do
