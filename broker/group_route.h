@@ -66,8 +66,9 @@ typedef bool group_read_fn(const struct group_coordinator *c, struct group_item 
                            int64_t now_ms, int64_t wall_ms, struct arena *a);
 typedef void group_read_done_fn(struct request *r, void *user);
 /* items: n structs of item_size bytes that begin with a group_item, in place until done. An answer
- * that would take more than request_answer_max beside its last group (a request can name the same
- * large group a million times) is not given: a line, and the connection closes. */
+ * that could only be so large because the request names the same things again and again (more than
+ * request_answer_max and what all groups together may come to) is not given: a line, and the
+ * connection closes. */
 void group_read_start(struct request *r, void *items, size_t item_size, uint32_t n,
                       group_read_fn *read, group_read_done_fn *done, void *user);
 
