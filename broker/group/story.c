@@ -176,7 +176,7 @@ static void tell_preparing(struct teller *t)
     const char *who = names(t, misses_join, NAMES_MAX, &missing);
     long long since = seconds(t->now_ms - cl->rebalance_ms);
     long long left = seconds(cl->join_timer.due_ms - t->now_ms);
-    tell(t, arena_printf(t->a, "a rebalance runs since %lld s because %.*s", since,
+    tell(t, arena_printf(t->a, "a rebalance has been running for %lld s because %.*s", since,
                          BYTES_FMT(cl->reason)));
     if (pending > 0) {
         tell(t, arena_printf(t->a,
@@ -206,12 +206,12 @@ static void tell_completing(struct teller *t)
     if (cl->assigning != NULL) {
         tell(t, arena_printf(t->a,
                              "generation %d of %u members: the assignment is being written to the "
-                             "log since %lld s at most",
+                             "log, for %lld s at most",
                              (int)cl->generation, cl->members_n, since));
     } else {
         tell(t, arena_printf(t->a,
                              "generation %d of %u members: waiting for the leader's assignment "
-                             "(SyncGroup) since %lld s: %s, last heard %lld s ago",
+                             "(SyncGroup) for %lld s: %s, last heard %lld s ago",
                              (int)cl->generation, cl->members_n, since, SHOW_ID(cl->leader->id),
                              seconds(t->now_ms - cl->leader->heard_ms)));
     }
@@ -229,7 +229,7 @@ static void tell_stable(struct teller *t)
     uint32_t n;
     tell(t,
          arena_printf(t->a,
-                      "generation %d is stable since %lld s: %u member%s, protocol %s, "
+                      "generation %d has been stable for %lld s: %u member%s, protocol %s, "
                       "leader %s",
                       (int)cl->generation, seconds(t->now_ms - cl->state_ms), cl->members_n,
                       cl->members_n == 1 ? "" : "s",
@@ -262,7 +262,7 @@ static void tell_present(struct teller *t)
     } else if (cl->state == CLASSIC_STABLE) {
         tell_stable(t);
     } else {
-        tell(t, arena_printf(t->a, "the group is empty since %lld s, after generation %d",
+        tell(t, arena_printf(t->a, "the group has been empty for %lld s, after generation %d",
                              seconds(t->now_ms - cl->state_ms), (int)cl->generation));
     }
 }

@@ -320,7 +320,8 @@ static void the_story_of_a_rebalance_names_who_holds_it_up(void **state)
              rig_short(k[1]->member).s, rig_short(k[2]->member).s);
     rig_explains(&r, "g", text);
     rig_explains(&r, "g", "those that do not are removed in 296 s");
-    snprintf(text, sizeof text, "a rebalance runs since 4 s because leader %s joined again",
+    snprintf(text, sizeof text,
+             "a rebalance has been running for 4 s because leader %s joined again",
              rig_short(k[0]->member).s);
     rig_explains(&r, "g", text);
     rig_close(&r);
@@ -354,7 +355,7 @@ static void a_leader_that_never_syncs_is_removed(void **state)
     rig_member(a);
     struct call *s = rig_sync(&r, (struct sync){.member = rig_member(b), .generation = 1});
     rig_advance(&r, 4000);
-    rig_explains(&r, "g", "waiting for the leader's assignment (SyncGroup) since 4 s");
+    rig_explains(&r, "g", "waiting for the leader's assignment (SyncGroup) for 4 s");
     rig_explains(&r, "g", "no SyncGroup came from 1 of 2 members");
     for (int i = 0; i < 16; i++) {
         assert_false(s->done);
@@ -430,7 +431,7 @@ static void a_group_whose_members_die_is_empty_and_written_so(void **state)
     assert_true(bytes_eq_str(v->protocol_type, "consumer"));
     arena_free(&arena);
     assert_non_null(rig_line(&r, "state=Empty"));
-    rig_explains(&r, "g", "the group is empty since 0 s, after generation 2");
+    rig_explains(&r, "g", "the group has been empty for 0 s, after generation 2");
     rig_close(&r);
 }
 
