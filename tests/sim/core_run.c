@@ -232,7 +232,7 @@ static void writes_end(struct core_run *cr, bool kill)
 static void connections_break(struct core_run *cr)
 {
     cr->ending = true;
-    group_world_down(&cr->gw, false);
+    group_world_down(&cr->gw, false, false);
     cr->ending = false;
     cr->life++;
 }

@@ -157,13 +157,13 @@ bool group_world_idle(void *ctx)
     return true;
 }
 
-void group_world_down(struct group_world *gw, bool lost)
+void group_world_down(struct group_world *gw, bool lost, bool power)
 {
     for (unsigned i = 0; i < gw->members_n; i++) {
         gw->carrier->hang_up(gw->members[i]);
     }
     RUN_CHECK(gw->r, group_world_idle(gw));
-    group_model_down(&gw->model, lost);
+    group_model_down(&gw->model, lost, power);
 }
 
 int64_t group_world_patience_us(const struct group_world *gw)

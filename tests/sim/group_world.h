@@ -152,7 +152,7 @@ void group_world_start(struct group_world *gw);
 void group_world_rest(struct group_world *gw); /* no new calls */
 bool group_world_idle(void *gw);               /* no call is out */
 /* The coordinator's process has ended: connections break now. */
-void group_world_down(struct group_world *gw, bool lost);
+void group_world_down(struct group_world *gw, bool lost, bool power);
 /* Every group is settled: all that live are stable members of one generation with all partitions
  * between them (where some were refused as too many: those that are in). Not: why. */
 bool group_world_settled(struct group_world *gw, char *why, size_t n);

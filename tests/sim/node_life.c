@@ -41,7 +41,7 @@ void node_after_end(struct node_run *nr, const struct node_mark *mark)
         nr->losses++;
     }
     if (nr->on_end != NULL) {
-        nr->on_end(nr, lost);
+        nr->on_end(nr, lost, power);
     }
 }
 

@@ -65,7 +65,7 @@ struct node_run {
     struct arena arena; /* of the checker's present answer */
     /* May be NULL: the node is down, before it is started again. lost: what was not flushed may be
      * gone. */
-    void (*on_end)(struct node_run *nr, bool lost);
+    void (*on_end)(struct node_run *nr, bool lost, bool power);
     void *user;
 };
 

@@ -19,14 +19,14 @@ static struct groups_run *of(struct node_run *nr)
     return nr->user;
 }
 
-static void on_end(struct node_run *nr, bool lost)
+static void on_end(struct node_run *nr, bool lost, bool power)
 {
     struct groups_run *gr = of(nr);
     if (gr->in_order && !lost) {
         group_model_flushed(&gr->gw.model);
     }
     gr->in_order = false;
-    group_world_down(&gr->gw, lost);
+    group_world_down(&gr->gw, lost, power);
     groups_log_down(gr, lost);
 }
 
@@ -50,7 +50,9 @@ static void stop(struct groups_run *gr, const struct node_mark *mark)
 {
     gr->in_order = true;
     node_stop_in_order(&gr->nr, mark);
-    gr->in_order = gr->nr.w.state == NODE_STOPPED;
+    struct io_stat st; /* on a full disk it ends without the mark, and not everything is flushed */
+    gr->in_order = gr->nr.w.state == NODE_STOPPED &&
+                   sim_disk_stat(gr->nr.w.host->disk, "/data/.kafka_cleanshutdown", &st) == 0;
 }
 
 static bool one_more_acked(void *ctx)

@@ -58,13 +58,14 @@ static void gens_down(struct group_model *m, struct gm_group *g, bool lost)
     g->deletes = g->deletes_in; /* those that have ended can do nothing any more */
 }
 
-void group_model_down(struct group_model *m, bool lost)
+void group_model_down(struct group_model *m, bool lost, bool power)
 {
     group_model_tick(m);
     m->life++;
     m->losses += lost;
+    m->unsure = (m->unsure || lost) && !power;
     for (unsigned g = 0; g < m->groups_n; g++) {
-        group_offsets_down(m, g, lost);
+        group_offsets_down(m, g, lost, power);
         gens_down(m, &m->groups[g], lost);
     }
     for (unsigned s = 0; lost && !m->flushed && s < GM_SLOTS_MAX; s++) {

@@ -55,7 +55,8 @@ struct gm_commit {
     uint64_t begin; /* ticks; end UINT64_MAX: open */
     uint64_t end;
     uint32_t losses; /* as many as there had been when it began */
-    int16_t code;    /* it was refused with */
+    int16_t code;    /* it was refused with; 0: it was lost */
+    bool unsure;     /* lost, as far as was seen: see group_model.unsure */
 };
 
 struct gm_key {
@@ -136,6 +137,7 @@ struct group_model {
     uint64_t tick;
     uint32_t life;        /* processes so far */
     uint32_t losses;      /* power losses and broken disks so far */
+    bool unsure;          /* the disk broke, and the power was not lost since */
     bool flushed;         /* acknowledged means flushed */
     bool certain;         /* an error code says that nothing was done and never will be */
     bool expiring;        /* groups without members and offsets may go by themselves */
@@ -149,8 +151,9 @@ struct group_model {
 void group_model_init(struct group_model *m, struct run *r);
 void group_model_free(struct group_model *m);
 unsigned group_model_group(struct group_model *m, const char *name);
-/* The coordinator's process has ended; lost: what was not flushed may be gone. */
-void group_model_down(struct group_model *m, bool lost);
+/* The coordinator's process has ended; lost: what was not flushed may be gone, at once (power) or
+ * with a power loss to come (the disk broke: what is read may be in the machine's memory alone). */
+void group_model_down(struct group_model *m, bool lost, bool power);
 void group_model_flushed(struct group_model *m); /* an orderly end: everything is on the disk */
 static inline uint64_t group_model_tick(struct group_model *m)
 {

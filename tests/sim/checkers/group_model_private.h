@@ -6,6 +6,6 @@
 
 void group_offsets_init(struct group_model *m, unsigned group);
 void group_offsets_free(struct group_model *m, unsigned group);
-void group_offsets_down(struct group_model *m, unsigned group, bool lost);
+void group_offsets_down(struct group_model *m, unsigned group, bool lost, bool power);
 
 #endif

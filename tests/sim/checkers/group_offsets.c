@@ -158,7 +158,7 @@ void group_model_commit_done(struct group_model *m, struct gm_ref ref, int err, 
     }
 }
 
-void group_offsets_down(struct group_model *m, unsigned group, bool lost)
+void group_offsets_down(struct group_model *m, unsigned group, bool lost, bool power)
 {
     for (unsigned t = 0; t < GM_TOPICS_MAX; t++) {
         for (unsigned p = 0; p < GM_PARTS_MAX; p++) {
@@ -170,6 +170,10 @@ void group_offsets_down(struct group_model *m, unsigned group, bool lost)
                 }
                 if (lost && c->state == GM_CONFIRMED && !c->durable) {
                     c->state = GM_DOUBT;
+                }
+                if (power && c->unsure) { /* what hid it may have been in memory alone */
+                    c->state = GM_DOUBT;
+                    c->unsure = false;
                 }
             }
         }
@@ -271,6 +275,7 @@ static void settle(struct group_model *m, struct gm_key *k, const struct gm_comm
         if (o != c && o->losses < m->losses && o->state == GM_DOUBT && !o->in_flight) {
             o->state = GM_REFUSED;
             o->code = 0;
+            o->unsure = m->unsure;
             m->lost++;
         }
     }
