@@ -5,6 +5,9 @@
  * fails (a full disk), the new files go again and the old segment stays the active one, with at
  * most one time index entry more.
  *
+ * The first segment's name is on the disk before a second segment is made: if a power loss kept
+ * only the second, the log would seem to start there. A later hole is found by recovery.
+ *
  * A segment is taken away only when what happened to names before is on the disk: if a power loss
  * kept a removal and lost an earlier one, or the new segment, there would be a hole in the log (and
  * recovery throws away what lies behind a hole), or the log would end before its end. With one
@@ -161,6 +164,9 @@ int plog_roll_to(struct plog *log, int64_t base)
     struct log_tail *t;
     ASSERT(base > old->base && base >= log->end);
     int rc = plog_tail(log, &t);
+    if (rc == 0 && log->seg_n == 1) {
+        rc = plog_settle_names(log);
+    }
     if (rc == 0) {
         rc = segment_create(log, base, &seg);
     }
