@@ -385,6 +385,28 @@ static void a_segment_that_was_not_made_does_not_come_back(void **state)
     }
 }
 
+/* Nobody waits for a flush: the second segment must not be there before the first one's name is. */
+static void a_first_roll_makes_the_first_name_durable(void **state)
+{
+    struct machine m;
+    struct errmsg em;
+    (void)state;
+    machine_init(&m, 1, 2000);
+    const struct plog_open_args a = {
+        .dir_path = "/d", .name = "u-0", .config = &m.config, .clean = true};
+    struct plog *fresh;
+    assert_int_equal(plog_create(&m.st, &a, rig_id(), &fresh, &em), 0);
+    uint64_t before = m.host->disk->stats.fsyncs;
+    rig_fill(fresh, 1, RECORDS, 100);
+    assert_int_equal(m.host->disk->stats.fsyncs, before);
+    assert_int_equal(plog_roll(fresh), 0);
+    assert_true(m.host->disk->stats.fsyncs > before);
+    turn_until_idle(&m);
+    plog_close(fresh);
+    process_end(&m);
+    sim_free(m.sim);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,6 +416,7 @@ int main(void)
         cmocka_unit_test(a_log_begun_anew_does_not_fall_back),
         cmocka_unit_test(an_index_is_missing_where_producers_are_read),
         cmocka_unit_test(a_segment_that_was_not_made_does_not_come_back),
+        cmocka_unit_test(a_first_roll_makes_the_first_name_durable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
