@@ -180,10 +180,10 @@ class Side:
         body = self.codec.encode(m.name, version, value)
         r = random.Random(bits)
         if kind == "cut":
-            body = body[:r.randrange(len(body))]
+            body = body[:r.randrange(len(body) or 1)]
         elif kind == "behind":
             body += bytes(r.randrange(256) for _ in range(r.choice([1, 4, 100])))
-        elif kind == "flip":
+        elif kind == "flip" and body:
             at = r.randrange(len(body))
             body = body[:at] + bytes([body[at] ^ 1 << r.randrange(8)]) + body[at + 1:]
         frame = self.codec.request(m.key, version, 1, None if kind == "null client" else "test", body)

@@ -10,6 +10,7 @@ import time
 import pytest
 from groups import CODEC, Member, await_coordinator, connect, make_topic
 from kafkawire import WireError, uvarint
+from members import wait
 from node import Node
 
 MIB = 1 << 20
@@ -67,6 +68,11 @@ def rss(node, what='VmRSS'):
 
 def log_of(node):
     return open(node.log).read()
+
+
+def wait_logged(node, text):
+    """The answer goes out before the line is written."""
+    wait(lambda: text in log_of(node), lambda: log_of(node)[-4000:], STALL)
 
 
 def frame_of(api, version, q, client_id='test'):
@@ -212,7 +218,7 @@ def test_commits_of_a_fenced_static_member(node, conn):
         assert commit(conn, 'fenced', new.id, old.generation, 'another') == UNKNOWN_MEMBER
         assert old.heartbeat() == old.sync()['errorCode'] == old.leave() == FENCED
         assert commit(conn, 'fenced', new.id, new.generation, 'i', offset=5) == OK and fetched(conn, 'fenced') == 5
-    assert 'a static member was fenced group="fenced" instance="i"' in log_of(node)
+    wait_logged(node, 'a static member was fenced group="fenced" instance="i"')
 
 
 def test_commits_during_a_rebalance(node, conn):
@@ -302,7 +308,7 @@ def test_a_subscription_of_10_mb(node, conn):
         assert m.join()['errorCode'] == OK
         assert m.sync({m.id: b'work'})['errorCode'] == SERVER_ERROR
         m.close()
-        assert 'the assignment could not be written: the group rebalances group="huge"' in log_of(node)
+        wait_logged(node, 'the assignment could not be written: the group rebalances group="huge"')
         codes, others = [], []
         for i in range(10):
             c = connect(node)
@@ -313,7 +319,7 @@ def test_a_subscription_of_10_mb(node, conn):
             codes.append(CODEC.decode('JoinGroupResponse', 5, CODEC.split_response(m.key, 5, c.receive(60))[1])[0]['errorCode'])
             c.close()
         assert set(codes) == {OK, NOT_AVAILABLE}, codes
-        assert 'group.coordinator.memory.bytes allows' in log_of(node)
+        wait_logged(node, 'group.coordinator.memory.bytes allows')
         for i in range(10):
             conn.ask('LeaveGroup', 5, {'groupId': 'huge-%d' % i, 'members': [{'memberId': '', 'groupInstanceId': 'i'}]})
         conn.ask('LeaveGroup', 5, {'groupId': 'huge', 'members': [{'memberId': m_id(conn, 'huge'), 'groupInstanceId': None}]})
@@ -331,7 +337,7 @@ def test_one_group_described_a_million_times(node, conn):
     body = uvarint(200001) + b'\5wide' * 200000 + b'\0\0'
     with Bystander(node):
         assert closed(conn, 'DescribeGroups', 5, body)
-    assert 'its answer does not fit in memory (request.memory.bytes)' in log_of(node)
+    wait_logged(node, 'its answer does not fit in memory (request.memory.bytes)')
     with contextlib.closing(connect(node)) as c:
         rows = c.ask('DescribeGroups', 5, {'groups': ['wide'] * 10})['groups']
         assert [len(r['members'][0]['memberMetadata']) for r in rows] == [900000] * 10

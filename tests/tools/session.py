@@ -52,15 +52,22 @@ def cases(file):
     return [c for c in steps(file) if c.mode != '-']
 
 
+def caught_up(words):
+    servers, group = (words[words.index(option) + 1] for option in ('--bootstrap-server', '--group-id'))
+    run = subprocess.run([binary(), 'consumer-groups', '--bootstrap-server', servers, '--describe', '--group', group], capture_output=True, text=True)
+    rows = [line.split() for line in run.stdout.splitlines() if line.startswith(group + ' ')]
+    return bool(rows) and all(row[5] == '0' for row in rows)
+
+
 class Member:
-    """A verifiable-consumer in the background; there when it has its partitions."""
+    """A verifiable-consumer in the background; there when it has its partitions and its group has committed all that they hold."""
 
     def __init__(self, words, folder):
         self.out = os.path.join(folder, 'member-%d' % time.monotonic_ns())
         with open(self.out, 'w') as f:
             self.process = subprocess.Popen([binary()] + words, stdout=f, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + 60
-        while 'partitions_assigned' not in open(self.out).read():
+        while 'partitions_assigned' not in open(self.out).read() or not caught_up(words):
             assert self.process.poll() is None and time.monotonic() < deadline, open(self.out).read()
             time.sleep(0.05)
 
