@@ -251,6 +251,15 @@ static size_t of_one_topic(const struct part_offset *v, size_t n, size_t at)
     return k;
 }
 
+static void note_error(struct part_offset *v, size_t n, struct bytes topic, int32_t partition,
+                       int16_t code)
+{
+    struct part_offset *p = part_offset_find(v, n, topic, partition);
+    if (p) {
+        p->error = code;
+    }
+}
+
 static int16_t commit_code(const void *resp)
 {
     const struct offset_commit_response *r = resp;
@@ -291,11 +300,8 @@ int group_client_commit(struct group_client *g, struct group_ref *ref, struct pa
                                commit_code);
     for (int32_t i = 0; rv == 0 && i < resp->topics_n; i++) {
         for (int32_t k = 0; k < resp->topics[i].partitions_n; k++) {
-            struct part_offset *p = part_offset_find(v, n, resp->topics[i].name,
-                                                     resp->topics[i].partitions[k].partition_index);
-            if (p) {
-                p->error = resp->topics[i].partitions[k].error_code;
-            }
+            note_error(v, n, resp->topics[i].name, resp->topics[i].partitions[k].partition_index,
+                       resp->topics[i].partitions[k].error_code);
         }
     }
     return rv;
@@ -331,11 +337,8 @@ int group_client_delete_offsets(struct group_client *g, struct group_ref *ref,
     *code = rv ? KE_NONE : resp->error_code;
     for (int32_t i = 0; rv == 0 && i < resp->topics_n; i++) {
         for (int32_t k = 0; k < resp->topics[i].partitions_n; k++) {
-            struct part_offset *p = part_offset_find(v, n, resp->topics[i].name,
-                                                     resp->topics[i].partitions[k].partition_index);
-            if (p) {
-                p->error = resp->topics[i].partitions[k].error_code;
-            }
+            note_error(v, n, resp->topics[i].name, resp->topics[i].partitions[k].partition_index,
+                       resp->topics[i].partitions[k].error_code);
         }
     }
     return rv;
