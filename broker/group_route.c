@@ -180,37 +180,18 @@ void group_route_on_msg(struct node_shard *ns, struct msg *m)
 
 /* ---- reading ---- */
 
-struct read_place {
-    unsigned home;
-    int32_t partition;
-};
-
 /* Who names everything once gets it: an answer about all groups takes less than so many times what
  * they take. */
 enum { ALL_GROUPS = 2 };
 
-struct read_leg {
-    struct call call;
-    struct read_job *job;
-    unsigned home;
-    bool too_large;
-    struct arena arena;
-};
-
-/* Of group_read_start: one leg for each shard that is home of some group. */
+/* Of group_read_start; in the request's arena. */
 struct read_job {
-    struct request *r;
     uint8_t *items;
     size_t item_size;
     uint32_t n;
-    struct read_place *places; /* of each item */
-    struct uuid topic_id;
     group_read_fn *read;
     group_read_done_fn *done;
     void *user;
-    uint32_t out;
-    uint32_t legs_n;
-    struct read_leg legs[];
 };
 
 static struct group_item *item_at(const struct read_job *j, uint32_t i)
@@ -218,124 +199,54 @@ static struct group_item *item_at(const struct read_job *j, uint32_t i)
     return (struct group_item *)(void *)(j->items + i * j->item_size);
 }
 
-static void read_leg_run(struct node_shard *home, struct read_leg *leg)
+static void read_run(struct node_shard *home, struct partition *p, struct scatter_item *at,
+                     void *user, struct arena *a)
 {
-    struct read_job *j = leg->job;
-    int64_t now_ms = shard_now_ms(home->shard);
-    int64_t wall_ms = io_wall_ms(home->shard->io);
-    leg->arena.limit =
-        request_answer_max(home) + (home->groups ? ALL_GROUPS * home->groups->bytes : 0);
-    for (uint32_t i = 0; i < j->n && !leg->too_large; i++) {
-        struct group_item *it = item_at(j, i);
-        if (j->places[i].home != leg->home) {
-            continue;
-        }
-        struct partition *p = partition_find(home->partitions, j->topic_id, j->places[i].partition);
-        it->error = group_host_code(home->groups, p);
-        if (it->error == KE_NONE) {
-            leg->too_large =
-                leg->arena.used > leg->arena.limit ||
-                !j->read(group_host_core(p), it, j->user, now_ms, wall_ms, &leg->arena);
-        }
+    const struct read_job *j = user;
+    struct group_item *it = CONTAINER_OF(at, struct group_item, at);
+    at->error = group_host_code(home->groups, p);
+    if (at->error == KE_NONE) {
+        a->limit = request_answer_max(home) + ALL_GROUPS * home->groups->bytes;
+        it->too_large = a->used > a->limit ||
+                        !j->read(group_host_core(p), it, j->user, shard_now_ms(home->shard),
+                                 io_wall_ms(home->shard->io), a);
     }
 }
 
-static void read_leg_home(struct read_job *j)
+static void read_done(struct request *r, void *user)
 {
-    ASSERT(j->out > 0);
-    if (--j->out > 0) {
-        return;
-    }
-    bool too_large = false;
-    for (uint32_t i = 0; i < j->legs_n; i++) {
-        too_large = too_large || j->legs[i].too_large;
-    }
-    if (too_large) {
-        request_refuse(j->r, "its answer does not fit in memory (request.memory.bytes)");
-    } else {
-        j->done(j->r, j->user);
-    }
-    for (uint32_t i = 0; i < j->legs_n; i++) {
-        arena_free(&j->legs[i].arena);
-    }
-    mem_free(j->places);
-    mem_free(j);
-}
-
-static void read_call_run(struct shard *sh, struct call *c)
-{
-    struct read_leg *leg = c->user;
-    struct node_shard *home = node_shard_of(sh);
-    if (!node_wait_image(home, &c->m, leg->job->r->image->offset)) {
-        read_leg_run(home, leg);
-        call_finish(sh, c);
-    }
-}
-
-static void read_call_done(struct shard *sh, struct call *c)
-{
-    UNUSED(sh);
-    read_leg_home(((struct read_leg *)c->user)->job);
-}
-
-static void add_leg(struct read_job *j, unsigned home)
-{
-    for (uint32_t i = 0; i < j->legs_n; i++) {
-        if (j->legs[i].home == home) {
+    const struct read_job *j = user;
+    for (uint32_t i = 0; i < j->n; i++) {
+        if (item_at(j, i)->too_large) {
+            request_refuse(r, "its answer does not fit in memory (request.memory.bytes)");
             return;
         }
     }
-    struct read_leg *leg = &j->legs[j->legs_n++];
-    leg->job = j;
-    leg->home = home;
+    j->done(r, j->user);
 }
 
-/* Where each item is to be asked; without a topic nowhere. */
-static void place_items(struct read_job *j)
+/* Where it is to be asked; without a topic nowhere. */
+static void place(const struct image_topic *t, struct group_item *it)
 {
-    const struct image_topic *t = group_topic(j->r);
-    const struct node *n = j->r->ns->node;
-    for (uint32_t i = 0; i < j->n; i++) {
-        struct group_item *it = item_at(j, i);
-        j->places[i].home = UINT32_MAX;
-        if (it->error == KE_NONE && t == NULL) {
-            it->error = KE_NOT_COORDINATOR;
-        } else if (it->error == KE_NONE) {
-            int32_t partition = group_partition_of(it->group_id, (int32_t)t->partitions_n);
-            j->topic_id = t->id;
-            j->places[i].partition = partition;
-            j->places[i].home = node_home_shard(n, t->id, partition);
-            add_leg(j, j->places[i].home);
-        }
+    it->too_large = false;
+    if (it->at.error == KE_NONE && t == NULL) {
+        it->at.error = KE_NOT_COORDINATOR;
+    } else if (it->at.error == KE_NONE) {
+        it->at.topic_id = t->id;
+        it->at.index = group_partition_of(it->group_id, (int32_t)t->partitions_n);
     }
 }
 
 void group_read_start(struct request *r, void *items, size_t item_size, uint32_t n,
                       group_read_fn *read, group_read_done_fn *done, void *user)
 {
-    struct node_shard *ns = r->ns;
-    ASSERT_ON_SHARD(ns->shard);
-    struct read_job *j = mem_zalloc(sizeof *j + ns->node->data_shards * sizeof j->legs[0]);
-    j->r = r;
-    j->items = items;
-    j->item_size = item_size;
-    j->n = n;
-    j->read = read;
-    j->done = done;
-    j->user = user;
-    j->places = mem_alloc((n + 1) * sizeof *j->places);
-    place_items(j);
-    j->out = j->legs_n + 1;
-    for (uint32_t i = 0; i < j->legs_n; i++) {
-        struct read_leg *leg = &j->legs[i];
-        if (leg->home == ns->index) {
-            read_leg_run(ns, leg);
-            j->out--;
-        } else {
-            call_start(ns->shard, leg->home, &leg->call, read_call_run, read_call_done, leg);
-        }
+    const struct image_topic *t = group_topic(r);
+    struct read_job *j = ARENA_NEW(&r->arena, struct read_job);
+    *j = (struct read_job){items, item_size, n, read, done, user};
+    for (uint32_t i = 0; i < n; i++) {
+        place(t, item_at(j, i));
     }
-    read_leg_home(j);
+    scatter_start(r, items, item_size, n, read_run, read_done, j);
 }
 
 /* ---- every coordinator ---- */

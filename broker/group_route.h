@@ -15,6 +15,7 @@
 
 #include "broker/group/coordinator.h"
 #include "broker/request.h"
+#include "broker/scatter.h"
 
 /* Partition of __consumer_offsets for a group id; partitions > 0. */
 int32_t group_partition_of(struct bytes group_id, int32_t partitions);
@@ -56,9 +57,10 @@ void group_request_start(struct group_request *g, struct request *r, enum group_
 /* ---- reading many groups ---- */
 
 struct group_item {
+    struct scatter_item
+        at; /* at.error set before the start: not asked. After: 0, or why it was not */
     struct bytes group_id;
-    int16_t
-        error; /* wire code; set before the start: not asked. After: 0, or why it was not asked */
+    bool too_large; /* the route's */
 };
 /* On the home shard. What it allocates comes from a and lives until done has returned. False: the
  * answer would be larger than a's limit. */

@@ -66,8 +66,8 @@ static void done(struct request *r, void *user)
     struct state *s = user;
     for (int32_t i = 0; i < s->resp->groups_n; i++) {
         GROUP *g = &s->resp->groups[i];
-        if (s->items[i].it.error) {
-            g->error_code = s->items[i].it.error;
+        if (s->items[i].it.at.error) {
+            g->error_code = s->items[i].it.at.error;
         } else if (s->operations && g->error_code == 0) {
             g->authorized_operations = GROUP_OPERATIONS;
         }

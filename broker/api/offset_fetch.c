@@ -120,7 +120,7 @@ static void append_unknown(struct request *r, struct item *item)
 
 static void finish_group(struct request *r, struct item *item)
 {
-    int16_t code = item->it.error ? item->it.error : item->out->error_code;
+    int16_t code = item->it.at.error ? item->it.at.error : item->out->error_code;
     if (code) {
         group_error(r, item, code);
     } else if (item->unknown_n) {

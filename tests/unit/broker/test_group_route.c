@@ -185,20 +185,20 @@ static void reading_across_shards(void **state)
     struct item items[] = {
         {.it.group_id = bytes_str("first"), .key = "k1"},
         {.it.group_id = bytes_str("second"), .key = "k2"},
-        {.it = {bytes_str("first"), KE_INVALID_GROUP_ID}, .key = "k1"},
+        {.it = {.at.error = KE_INVALID_GROUP_ID, .group_id = bytes_str("first")}, .key = "k1"},
         {.it.group_id = bytes_str("third"), .key = "k1"},
     };
     group_rig_request(&r, &q, 0);
     group_read_start(&q.request, items, sizeof items[0], 4, read_one, read_done, items);
     group_rig_wait(&r, &q);
-    assert_int_equal(items[2].it.error, KE_INVALID_GROUP_ID);
+    assert_int_equal(items[2].it.at.error, KE_INVALID_GROUP_ID);
     rig_shut(&r);
 }
 
 static void read_nobody(struct request *q, void *user)
 {
     const struct item *i = user;
-    assert_int_equal(i->it.error, KE_NOT_COORDINATOR);
+    assert_int_equal(i->it.at.error, KE_NOT_COORDINATOR);
     CONTAINER_OF(q, struct question, request)->done++;
 }
 
