@@ -166,12 +166,13 @@ static void say_lines(struct group_host *h)
 {
     const struct logger *lg = h->ns->node->log;
     struct list *at;
-    h->limit.dropped += h->fx.left_out;
+    h->infos.dropped += h->fx.left_out;
     while ((at = list_pop_front(&h->fx.lines)) != NULL) {
         const struct group_line *l = LIST_ENTRY(at, struct group_line, node);
         enum log_level level = l->warn ? LOG_WARN : LOG_INFO;
         if (l->by_peer) {
-            log_limited(lg, &h->limit, level, "group", "%s", l->text);
+            struct log_limit *limit = l->warn ? &h->warnings : &h->infos;
+            log_limited(lg, limit, level, "group", "%s", l->text);
         } else {
             log_write(lg, level, "group", "%s", l->text);
         }

@@ -121,7 +121,8 @@ struct group_host {
     unsigned held;             /* > 0: effects are collected, not carried out yet */
     bool stepping;             /* inside group_coordinator_step */
     bool stopping;             /* questions get COORDINATOR_NOT_AVAILABLE */
-    struct log_limit limit;    /* for lines that peers can cause */
+    struct log_limit infos;    /* for lines that peers can cause ... */
+    struct log_limit warnings; /* ... and those that shall not drown in them */
     struct log_limit failures; /* for those about logs */
 };
 
