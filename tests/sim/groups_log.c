@@ -162,30 +162,8 @@ static int64_t take_batches(struct groups_run *gr, int32_t partition, struct byt
 
 static int16_t fetch(struct groups_run *gr, int32_t partition, int64_t *at, int64_t *end)
 {
-    struct fetch_request req;
-    struct fetch_request_fetch_topic topic;
-    struct fetch_request_fetch_partition p;
-    struct fetch_response resp;
-    proto_msg_init(&fetch_request_msg, &req);
-    proto_init(&fetch_request_fetch_topic_desc, &topic);
-    proto_init(&fetch_request_fetch_partition_desc, &p);
-    req.max_wait_ms = 0;
-    req.min_bytes = 0;
-    req.max_bytes = 1 << 20;
-    req.session_epoch = -1;
-    req.topics = &topic;
-    req.topics_n = 1;
-    topic.topic = bytes_str(TOPIC);
-    topic.partitions = &p;
-    topic.partitions_n = 1;
-    p.partition = partition;
-    p.fetch_offset = *at;
-    p.partition_max_bytes = 1 << 18;
-    if (!check_call(&gr->nr, API_FETCH, 12, &req, &resp, LIMIT_US)) {
-        run_fail(gr->nr.r, TOPIC "-%d: Fetch is not answered", partition);
-    }
-    RUN_CHECK(gr->nr.r, resp.error_code == 0 && resp.responses_n == 1);
-    const struct fetch_response_partition_data *d = &resp.responses[0].partitions[0];
+    const struct fetch_response_partition_data *d =
+        check_fetch(&gr->nr, 12, TOPIC, UUID_ZERO, partition, *at, 0);
     if (d->error_code == 0) {
         *end = d->high_watermark;
         *at = take_batches(gr, partition, d->records, *at);

@@ -224,7 +224,10 @@ static int64_t scan_batches(struct node_run *nr, uint32_t part, struct bytes res
     return at;
 }
 
-static int64_t scan_fetch(struct node_run *nr, struct topic *t, int32_t partition, int64_t at)
+const struct fetch_response_partition_data *check_fetch(struct node_run *nr, int16_t version,
+                                                        const char *name, struct uuid id,
+                                                        int32_t partition, int64_t at,
+                                                        int32_t max_wait_ms)
 {
     struct fetch_request req;
     struct fetch_request_fetch_topic topic;
@@ -233,23 +236,30 @@ static int64_t scan_fetch(struct node_run *nr, struct topic *t, int32_t partitio
     proto_msg_init(&fetch_request_msg, &req);
     proto_init(&fetch_request_fetch_topic_desc, &topic);
     proto_init(&fetch_request_fetch_partition_desc, &p);
-    req.max_wait_ms = 500;
-    req.min_bytes = 1;
+    req.max_wait_ms = max_wait_ms;
+    req.min_bytes = max_wait_ms > 0;
     req.max_bytes = 1 << 20;
     req.session_epoch = -1;
     req.topics = &topic;
     req.topics_n = 1;
-    topic.topic_id = t->id;
+    topic.topic = bytes_str(name);
+    topic.topic_id = id;
     topic.partitions = &p;
     topic.partitions_n = 1;
     p.partition = partition;
     p.fetch_offset = at;
     p.partition_max_bytes = 1 << 18;
-    if (!check_call(nr, API_FETCH, 16, &req, &resp, LIMIT_US)) {
-        run_fail(nr->r, "%s-%d: Fetch is not answered", t->name, partition);
+    if (!check_call(nr, API_FETCH, version, &req, &resp, LIMIT_US)) {
+        run_fail(nr->r, "%s-%d: Fetch is not answered", name, partition);
     }
     RUN_CHECK(nr->r, resp.error_code == 0 && resp.responses_n == 1);
-    const struct fetch_response_partition_data *d = &resp.responses[0].partitions[0];
+    return &resp.responses[0].partitions[0];
+}
+
+static int64_t scan_fetch(struct node_run *nr, struct topic *t, int32_t partition, int64_t at)
+{
+    const struct fetch_response_partition_data *d =
+        check_fetch(nr, 16, t->name, t->id, partition, at, 500);
     if (d->error_code != 0) {
         run_fail(nr->r, "%s-%d: Fetch at %lld is answered %d", t->name, partition, (long long)at,
                  d->error_code);

@@ -152,6 +152,12 @@ void node_finish(struct node_run *nr);
 /* Sends until an answer came, for at most limit_us; the answer is decoded into out. False: none. */
 bool check_call(struct node_run *nr, int16_t api_key, int16_t version, const void *request,
                 void *out, int64_t limit_us);
+/* One Fetch of one partition from `at` on, the topic by name or id as the version wants; no answer
+ * fails the run. What it points to lives as long as that of check_call. */
+const struct fetch_response_partition_data *check_fetch(struct node_run *nr, int16_t version,
+                                                        const char *name, struct uuid id,
+                                                        int32_t partition, int64_t at,
+                                                        int32_t max_wait_ms);
 /* Everything that clients know must hold, and the node must serve: run when actors are idle. */
 void check_everything(struct node_run *nr);
 

@@ -440,6 +440,51 @@ static inline void rig_dump(const struct group_coordinator *c, struct buf *out)
     arena_free(&a);
 }
 
+/* A generation of a classic group stands in the log, Empty or Stable since then (-1: it does not
+ * say); it has a member, subscribed to the topic, when member is not NULL. */
+static inline void rig_put_group(struct rig *r, const char *group, const char *type,
+                                 int32_t generation, int64_t since_ms, const char *member,
+                                 const char *instance, const char *topic)
+{
+    struct group_effects fx;
+    struct buf sub = {0};
+    struct errmsg em;
+    struct bytes topics[1] = {bytes_str(topic)};
+    struct consumer_protocol_subscription s;
+    group_effects_init(&fx);
+    proto_msg_init(&consumer_protocol_subscription_msg, &s);
+    s.topics = topics;
+    s.topics_n = topic != NULL;
+    assert_int_equal(proto_encode_prefixed(&consumer_protocol_subscription_msg, 0, &s, &sub, &em),
+                     0);
+    struct group_metadata_value_member_metadata m = {
+        .member_id = bytes_str(member),
+        .group_instance_id = bytes_str(instance),
+        .client_id = bytes_str("client"),
+        .client_host = bytes_str("/127.0.0.1"),
+        .rebalance_timeout = 60000,
+        .session_timeout = 10000,
+        .subscription = buf_bytes(&sub),
+        .assignment = bytes_of("", 0),
+    };
+    struct group_metadata_value v = {
+        .protocol_type = bytes_str(type),
+        .generation = generation,
+        .protocol = bytes_str(member ? "range" : NULL),
+        .leader = bytes_str(member),
+        .current_state_timestamp = since_ms,
+        .members = &m,
+        .members_n = member != NULL,
+    };
+    struct group_record rec = group_record_metadata(&fx, bytes_str(group), &v);
+    struct group_replay rp = {.producer_id = -1, .timestamp = r->wall_ms, .offset = r->log_n};
+    assert_int_equal(group_coordinator_replay(r->c, &rp, rec.key, rec.value), 0);
+    rig_log_put(r, (struct rig_record){rig_copy(rec.key), rig_copy(rec.value), r->wall_ms, -1,
+                                       false, false});
+    buf_free(&sub);
+    group_effects_free(&fx);
+}
+
 /* What is in memory is what a coordinator gets that loads the committed log. */
 static inline void rig_check_reload(const struct rig *r)
 {

@@ -32,42 +32,8 @@ static void put_offset(struct rig *r, const char *group, const char *topic, int6
 static void put_group(struct rig *r, const char *group, const char *type, const char *topic,
                       int64_t empty_days)
 {
-    struct group_effects fx;
-    struct buf sub = {0};
-    struct errmsg em;
-    struct bytes topics[1] = {bytes_str(topic ? topic : "")};
-    struct consumer_protocol_subscription s;
-    group_effects_init(&fx);
-    proto_msg_init(&consumer_protocol_subscription_msg, &s);
-    s.topics = topics;
-    s.topics_n = 1;
-    assert_int_equal(proto_encode_prefixed(&consumer_protocol_subscription_msg, 0, &s, &sub, &em),
-                     0);
-    struct group_metadata_value_member_metadata m = {
-        .member_id = bytes_str("m"),
-        .client_id = bytes_str("client"),
-        .client_host = bytes_str("/127.0.0.1"),
-        .rebalance_timeout = 60000,
-        .session_timeout = 10000,
-        .subscription = buf_bytes(&sub),
-        .assignment = bytes_of("", 0),
-    };
-    struct group_metadata_value v = {
-        .protocol_type = bytes_str(type),
-        .generation = 1,
-        .protocol = bytes_str(topic ? "range" : NULL),
-        .leader = bytes_str(topic ? "m" : NULL),
-        .current_state_timestamp = empty_days < 0 ? -1 : r->wall_ms - empty_days * RIG_DAY_MS,
-        .members = &m,
-        .members_n = topic != NULL,
-    };
-    struct group_record rec = group_record_metadata(&fx, bytes_str(group), &v);
-    struct group_replay rp = {.producer_id = -1, .timestamp = r->wall_ms, .offset = r->log_n};
-    assert_int_equal(group_coordinator_replay(r->c, &rp, rec.key, rec.value), 0);
-    rig_log_put(r, (struct rig_record){rig_copy(rec.key), rig_copy(rec.value), r->wall_ms, -1,
-                                       false, false});
-    buf_free(&sub);
-    group_effects_free(&fx);
+    int64_t since_ms = empty_days < 0 ? -1 : r->wall_ms - empty_days * RIG_DAY_MS;
+    rig_put_group(r, group, type, 1, since_ms, topic ? "m" : NULL, NULL, topic);
 }
 
 static void expire(struct rig *r)

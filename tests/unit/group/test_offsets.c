@@ -3,49 +3,6 @@
  * business (test_classic_*.c); here the groups are simple, or stand in the log with members. */
 #include "offsets_rig.h"
 
-/* A generation of a classic group, as its record says. */
-static void put_group(struct rig *r, const char *group, int32_t generation, const char *type,
-                      const char *member, const char *instance, const char *topic)
-{
-    struct group_effects fx;
-    struct buf sub = {0};
-    struct errmsg em;
-    struct bytes topics[1] = {bytes_str(topic)};
-    struct consumer_protocol_subscription s;
-    group_effects_init(&fx);
-    proto_msg_init(&consumer_protocol_subscription_msg, &s);
-    s.topics = topics;
-    s.topics_n = topic != NULL;
-    assert_int_equal(proto_encode_prefixed(&consumer_protocol_subscription_msg, 0, &s, &sub, &em),
-                     0);
-    struct group_metadata_value_member_metadata m = {
-        .member_id = bytes_str(member),
-        .group_instance_id = bytes_str(instance),
-        .client_id = bytes_str("client"),
-        .client_host = bytes_str("/127.0.0.1"),
-        .rebalance_timeout = 60000,
-        .session_timeout = 10000,
-        .subscription = buf_bytes(&sub),
-        .assignment = bytes_of("", 0),
-    };
-    struct group_metadata_value v = {
-        .protocol_type = bytes_str(type),
-        .generation = generation,
-        .protocol = bytes_str(member ? "range" : NULL),
-        .leader = bytes_str(member),
-        .current_state_timestamp = r->wall_ms,
-        .members = &m,
-        .members_n = member != NULL,
-    };
-    struct group_record rec = group_record_metadata(&fx, bytes_str(group), &v);
-    struct group_replay rp = {.producer_id = -1, .timestamp = r->wall_ms, .offset = r->log_n};
-    assert_int_equal(group_coordinator_replay(r->c, &rp, rec.key, rec.value), 0);
-    rig_log_put(r, (struct rig_record){rig_copy(rec.key), rig_copy(rec.value), r->wall_ms, -1,
-                                       false, false});
-    buf_free(&sub);
-    group_effects_free(&fx);
-}
-
 struct commit_case {
     const char *group, *member, *instance;
     int32_t generation;
@@ -91,9 +48,9 @@ static void test_who_may_commit(void **state)
     struct rig r;
     (void)state;
     rig_init(&r);
-    put_group(&r, "empty", 3, "consumer", NULL, NULL, NULL);
-    put_group(&r, "stable", 3, "consumer", "m", NULL, "t");
-    put_group(&r, "static", 3, "consumer", "m", "i", "t");
+    rig_put_group(&r, "empty", "consumer", 3, r.wall_ms, NULL, NULL, NULL);
+    rig_put_group(&r, "stable", "consumer", 3, r.wall_ms, "m", NULL, "t");
+    rig_put_group(&r, "static", "consumer", 3, r.wall_ms, "m", "i", "t");
     rig_loaded(&r);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         int16_t code = commit_as(&r, &cases[i]);
@@ -342,8 +299,8 @@ static void test_offset_delete(void **state)
     int16_t top;
     (void)state;
     rig_init(&r);
-    put_group(&r, "live", 3, "consumer", "m", NULL, "t");
-    put_group(&r, "connect", 3, "connect", "m", NULL, "t");
+    rig_put_group(&r, "live", "consumer", 3, r.wall_ms, "m", NULL, "t");
+    rig_put_group(&r, "connect", "connect", 3, r.wall_ms, "m", NULL, "t");
     rig_loaded(&r);
     assert_int_equal(rig_commit(&r, "g", "t", 0, 1), 0);
     assert_int_equal(rig_commit(&r, "g", "t", 1, 1), 0);
@@ -408,8 +365,8 @@ static void test_group_delete(void **state)
     struct rig r;
     (void)state;
     rig_init(&r);
-    put_group(&r, "live", 3, "consumer", "m", NULL, "t");
-    put_group(&r, "empty", 3, "consumer", NULL, NULL, NULL);
+    rig_put_group(&r, "live", "consumer", 3, r.wall_ms, "m", NULL, "t");
+    rig_put_group(&r, "empty", "consumer", 3, r.wall_ms, NULL, NULL, NULL);
     rig_loaded(&r);
     assert_int_equal(rig_commit(&r, "g", "t", 0, 1), 0);
     assert_int_equal(rig_commit(&r, "empty", "t", 0, 1), 0);
