@@ -297,6 +297,7 @@ struct reading {
     struct topic_pattern pattern;
     rd_kafka_topic_partition_list_t *have; /* without a group: what is assigned */
     bool all;                              /* neither a group nor a partition is given */
+    bool member;                           /* of a group: a topic may come later */
     int64_t look_ms;                       /* when to look for partitions again */
 };
 
@@ -377,6 +378,7 @@ static int begin(struct reading *r, const char *group)
         rd_kafka_topic_partition_list_add(list, r->topic, p)->offset = start_offset(r->a);
         err = rd_kafka_assign(r->rk, list);
     } else if (group) {
+        r->member = true;
         char pattern[512];
         snprintf(pattern, sizeof pattern, "^(%s)$", args_get(r->a, "include", ""));
         rd_kafka_topic_partition_list_add(list, r->topic ? r->topic : pattern,
@@ -417,6 +419,8 @@ static int consume(struct reading *r, const struct formatter *f, const struct li
             ok = print_message(f, m);
             (*processed)++;
             last = now_ms();
+        } else if (m->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && r->member) {
+            fprintf(stderr, "WARN %s; waiting for it\n", rd_kafka_message_errstr(m));
         } else if (m->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
             fprintf(stderr, "Error processing message, terminating consumer process: %s\n",
                     rd_kafka_message_errstr(m));
@@ -520,6 +524,9 @@ static rd_kafka_conf_t *configure(const struct args *a, const struct settings *s
     }
     if (args_has(a, "isolation-level") || !setting(s, "isolation.level")) {
         rdk_set(conf, "isolation.level", args_get(a, "isolation-level", "read_uncommitted"));
+    }
+    if (group && setting(s, "allow.auto.create.topics") == NULL) {
+        rdk_set(conf, "allow.auto.create.topics", "true"); /* as Kafka's consumer by default */
     }
     if (group == NULL) {
         rdk_set(conf, "enable.auto.commit", "false");

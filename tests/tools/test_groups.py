@@ -146,6 +146,15 @@ def test_delete_offsets_of_very_many_topics_that_are_not_there(node):
     assert (status, err) == (1, '') and len(re.findall(r'(?m)^none-\d+ +- +Error: .*UnknownTopicOrPartitionException', out)) == 200, out + err
 
 
+def test_a_member_waits_for_a_topic_that_comes_later(node, tmp_path):
+    with Background(node, tmp_path, 'console-consumer', '--topic', 'later', '--group', 'early', '--from-beginning') as console:
+        wait_for(lambda: 'Subscribed topic not available: later' in open(console.out + '.err').read())
+        tool(node, 'topics', '--create', '--if-not-exists', '--topic', 'later')
+        assert tool(node, 'console-producer', '--topic', 'later', input=b'here it is\n')[0] == 0
+        wait_for(lambda: open(console.out).read() == 'here it is\n')
+        console.end(signal.SIGINT)
+
+
 @pytest.mark.parametrize('sig', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_in_good_order(node, tmp_path, sig):
     with Background(node, tmp_path, 'verifiable-producer', '--topic', 'sig', '--throughput', '200') as p, \
