@@ -18,7 +18,7 @@ import traceback
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 import shared_group  # noqa: E402
 from confluent_kafka import Consumer, TopicPartition  # noqa: E402
-from members import Java, Librdkafka, wait_settled  # noqa: E402
+from members import Java, Librdkafka, wait, wait_settled  # noqa: E402
 from node import ROOT, Node, millrace, run  # noqa: E402
 
 KAFKA = os.path.join(ROOT, 'tests/oracle/kafka')
@@ -65,7 +65,7 @@ def decoders(n):
     """Offsets with and without metadata, deleted ones, a deleted group, a group with members of both kinds, and one that was left."""
     shared_group.create(n, TOPIC, 4)
     feed = shared_group.Feed(n.servers, TOPIC, 4, 500)
-    time.sleep(0.5)
+    wait(lambda: min(feed.acked) >= 50, 'nothing to read')
     acked = feed.stop()
     before = int(time.time() * 1000)
     commit(n.servers, 'simple', {0: 5, 1: 7, 3: 0})
