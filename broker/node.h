@@ -42,6 +42,8 @@ struct group_host;        /* broker/group_host.h */
 struct fetch_sessions;    /* broker/fetch_session.h */
 struct producer_ids;      /* broker/producer_ids.h */
 struct request_pool;      /* broker/request.h */
+struct alter;             /* broker/replica/alter.h */
+struct fetchers;          /* broker/replica/fetcher.h */
 
 enum node_state {
     NODE_NEW,
@@ -75,6 +77,8 @@ struct node_shard {
     struct fetch_sessions *sessions;      /* whose id carries this shard */
     struct channel *channel;              /* this shard's way to the controller */
     struct request_pool *requests;
+    struct alter *alter;             /* in-sync sets of the leaders here, for the controller */
+    struct fetchers *fetchers;       /* of the followers here */
     struct auto_create *auto_create; /* topics asked for by Metadata; made when needed */
     struct list lent_requests;       /* of a shard that ended at once; request.c's */
     struct list image_wait;          /* messages whose maker knows a newer image than this shard */

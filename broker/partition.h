@@ -30,6 +30,8 @@ struct append_item;
 struct fetch_watch;
 struct group_coord;
 struct image_partition;
+struct isr;            /* broker/replica/isr.h */
+struct replica_follow; /* broker/replica/fetcher.h */
 struct partition_manager;
 
 enum { PARTITION_KEY = 20 }; /* topic id, partition index (big-endian) */
@@ -74,6 +76,9 @@ struct partition {
     struct list flush_wait;    /* append_item: acks=1, waits for flush_wanted; by offset */
     struct list watches;       /* fetch_watch: parked fetches */
     struct group_coord *group; /* the coordinator that lives in it, or NULL; group_host.c's */
+
+    struct isr *isr;               /* while it leads and has other replicas; NULL else */
+    struct replica_follow *follow; /* while it follows: replica/fetcher.c's; NULL else */
 };
 
 void partition_key(struct uuid topic_id, int32_t index, uint8_t out[PARTITION_KEY]);
