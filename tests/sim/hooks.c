@@ -9,8 +9,8 @@
 
 static struct {
     struct run *run;
-    struct sim_disk *disk;
-    struct prng rng; /* of its own: a run with a breach is else the run without */
+    struct sim_disk *disk; /* the first one that the breach is said of */
+    struct prng rng;       /* of its own: a run with a breach is else the run without */
     uint64_t full_in;
     uint64_t struck;
 } hooks;
@@ -23,7 +23,7 @@ void hooks_init(struct run *r)
 
 void hooks_breach(struct sim_disk *d)
 {
-    hooks.disk = d;
+    hooks.disk = hooks.disk ? hooks.disk : d;
 }
 
 void hooks_full_in(uint64_t n)
@@ -86,7 +86,7 @@ int64_t __wrap_sim_disk_write(struct sim_inode *ino, const struct iovec *iov, in
     if (ino->disk == hooks.disk && hooks.full_in != 0 && --hooks.full_in == 0) {
         ino->disk->capacity = ino->disk->used;
     }
-    if (ino->disk == hooks.disk && limit == UINT64_MAX && hooks_strike(MUTANT_WRITE, 50)) {
+    if (limit == UINT64_MAX && hooks_strike(MUTANT_WRITE, 50)) {
         return wanted;
     }
     return __real_sim_disk_write(ino, iov, iovcnt, off, limit);
@@ -96,7 +96,7 @@ int __real_sim_disk_truncate(struct sim_inode *ino, uint64_t size);
 int __wrap_sim_disk_truncate(struct sim_inode *ino, uint64_t size);
 int __wrap_sim_disk_truncate(struct sim_inode *ino, uint64_t size)
 {
-    if (ino->disk == hooks.disk && size < ino->size && hooks_strike(MUTANT_CUT, 1)) {
+    if (size < ino->size && hooks_strike(MUTANT_CUT, 1)) {
         return 0;
     }
     return __real_sim_disk_truncate(ino, size);

@@ -13,9 +13,9 @@
 #include "sim/run.h"
 
 void hooks_init(struct run *r);
-/* The breach holds from now on, for what happens to this disk. */
+/* The breach holds from now on; d: this disk, or the first of several. */
 void hooks_breach(struct sim_disk *d);
-/* The n-th write to the disk of hooks_breach from now on finds it full; 0: none. */
+/* The n-th write to that disk from now on finds it full; 0: none. */
 void hooks_full_in(uint64_t n);
 /* One of the following breaches struck: a run without is no test of the checkers. */
 uint64_t hooks_struck(void);

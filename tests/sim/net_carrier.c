@@ -41,7 +41,7 @@ static void net_call(struct gw_member *m, unsigned lane, struct gw_call *call, c
         sim_client_init(c, n->ios[(m->slot + lane) % NET_IOS], m->client_id);
     }
     if (!sim_client_is_open(c)) {
-        sim_client_open(c, n->w->host->ip, WORLD_PORT);
+        sim_client_open(c, n->w->machines[0].host->ip, WORLD_PORT);
     }
     sim_client_call(c, call->api_key, call->version, request, timeout_us, on_answer, call);
 }

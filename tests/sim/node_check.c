@@ -36,7 +36,7 @@ static bool call_once(struct node_run *nr, int16_t api_key, int16_t version, con
 {
     struct wait w = {0};
     if (!sim_client_is_open(&nr->checker)) {
-        sim_client_open(&nr->checker, nr->w.host->ip, WORLD_PORT);
+        sim_client_open(&nr->checker, nr->m->host->ip, WORLD_PORT);
     }
     sim_client_call(&nr->checker, api_key, version, request, TRY_US, on_answer, &w);
     RUN_CHECK(nr->r, world_run(&nr->w, 2 * TRY_US, is_done, &w));
@@ -56,7 +56,7 @@ bool check_call(struct node_run *nr, int16_t api_key, int16_t version, const voi
                 void *out, int64_t limit_us)
 {
     int64_t until = nr->w.sim->clock.now_us + limit_us;
-    while (nr->w.sim->clock.now_us < until && world_node_up(&nr->w)) {
+    while (nr->w.sim->clock.now_us < until && machine_up(nr->m)) {
         if (call_once(nr, api_key, version, request, out)) {
             return true;
         }

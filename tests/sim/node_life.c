@@ -9,31 +9,30 @@ enum { START_LIMIT_US = 60000000, STOP_LIMIT_US = 60000000, REST_US = 60000000 }
 static bool started(void *ctx)
 {
     struct node_run *nr = ctx;
-    return !world_node_up(&nr->w) || nr->w.state == NODE_RUNNING || nr->w.state == NODE_FAILED ||
-           nr->w.state == NODE_STOPPED;
+    return nr->m->state == NODE_RUNNING || machine_ended(nr->m);
 }
 
 bool node_ended(void *ctx)
 {
     struct node_run *nr = ctx;
-    return !world_node_up(&nr->w) || nr->w.state == NODE_FAILED || nr->w.state == NODE_STOPPED;
+    return machine_ended(nr->m);
 }
 
 /* A reason to end: the disk fails, or it has no room for the metadata while the node starts. Once
  * it runs, a full disk is none: no round writes as much metadata as its log's reserve holds. */
 bool node_trouble(const struct node_run *nr, const struct node_mark *mark)
 {
-    const struct sim_disk_stats *st = &nr->w.host->disk->stats;
+    const struct sim_disk_stats *st = &nr->m->host->disk->stats;
     return st->eio != mark->eio ||
-           (st->nospace != mark->nospace && nr->w.node != NULL && !nr->w.ran &&
-            strstr(node_failure(nr->w.node), "__cluster_metadata-0") != NULL);
+           (st->nospace != mark->nospace && nr->m->node != NULL && !nr->m->ran &&
+            strstr(node_failure(nr->m->node), "__cluster_metadata-0") != NULL);
 }
 
 /* The node is down by itself, or by the world: what that means for what clients know. */
 void node_after_end(struct node_run *nr, const struct node_mark *mark)
 {
-    const struct sim_disk *d = nr->w.host->disk;
-    bool power = nr->w.power_losses != mark->power;
+    const struct sim_disk *d = nr->m->host->disk;
+    bool power = nr->m->power_losses != mark->power;
     bool lost = power || d->stats.eio != mark->eio;
     history_killed(&nr->h);
     if (lost) {
@@ -47,12 +46,12 @@ void node_after_end(struct node_run *nr, const struct node_mark *mark)
 
 void node_faults_off(struct node_run *nr)
 {
-    struct sim_disk *d = nr->w.host->disk;
+    struct sim_disk *d = nr->m->host->disk;
     d->faults = sim_disk_no_faults();
     d->capacity = NODE_DISK_BYTES;
     nr->w.sim->net.faults = sim_net_no_faults();
-    sim_net_block(&nr->w.sim->net, nr->w.host, nr->w.client_host, false);
-    sim_net_block(&nr->w.sim->net, nr->w.client_host, nr->w.host, false);
+    sim_net_block(&nr->w.sim->net, nr->m->host, nr->w.client_host, false);
+    sim_net_block(&nr->w.sim->net, nr->w.client_host, nr->m->host, false);
 }
 
 /* Up and running, whatever it takes; deaths on the way as the profile has them. */
@@ -61,24 +60,24 @@ void node_bring_up(struct node_run *nr, const struct profile *p)
     for (int tries = 0;; tries++) {
         struct node_mark mark = node_mark(nr);
         bool alive = true;
-        if (!world_node_up(&nr->w)) {
-            alive = world_start_node(&nr->w);
+        if (!machine_up(nr->m)) {
+            alive = machine_start(nr->m);
         }
         if (alive && p->mid_call && tries < 3 && run_chance(nr->r, 20)) {
-            world_end_node_in(&nr->w, 1 + run_below(nr->r, 60),
-                              p->power && run_chance(nr->r, 50) ? WORLD_POWER : WORLD_KILL);
+            machine_end_in(nr->m, 1 + run_below(nr->r, 60),
+                           p->power && run_chance(nr->r, 50) ? WORLD_POWER : WORLD_KILL);
         }
         if (!alive) {
-            world_end_node(&nr->w, nr->w.how);
+            machine_end(nr->m, nr->m->how);
         } else if (!world_run(&nr->w, START_LIMIT_US, started, nr)) {
             run_fail(nr->r, "the node does not come up in time");
         }
-        if (world_node_up(&nr->w) && nr->w.state == NODE_RUNNING) {
-            sim_proc_die_in(nr->w.proc, 0);
+        if (machine_up(nr->m) && nr->m->state == NODE_RUNNING) {
+            sim_proc_die_in(nr->m->proc, 0);
             return;
         }
-        if (world_node_up(&nr->w)) {
-            run_fail(nr->r, "the node refuses to start: %s", node_failure(nr->w.node));
+        if (machine_up(nr->m)) {
+            run_fail(nr->r, "the node refuses to start: %s", node_failure(nr->m->node));
         }
         node_after_end(nr, &mark);
     }
@@ -86,15 +85,15 @@ void node_bring_up(struct node_run *nr, const struct profile *p)
 
 void node_stop_in_order(struct node_run *nr, const struct node_mark *mark)
 {
-    world_stop_node(&nr->w);
+    machine_stop(nr->m);
     if (!world_run(&nr->w, STOP_LIMIT_US, node_ended, nr)) {
         run_fail(nr->r, "the node does not stop in time");
     }
-    if (world_node_up(&nr->w)) {
-        if (nr->w.state == NODE_FAILED && !node_trouble(nr, mark)) {
-            run_fail(nr->r, "the node failed while stopping: %s", node_failure(nr->w.node));
+    if (machine_up(nr->m)) {
+        if (nr->m->state == NODE_FAILED && !node_trouble(nr, mark)) {
+            run_fail(nr->r, "the node failed while stopping: %s", node_failure(nr->m->node));
         }
-        world_clear_node(&nr->w, nr->w.state == NODE_STOPPED);
+        machine_clear(nr->m, nr->m->state == NODE_STOPPED);
     }
 }
 
@@ -125,30 +124,30 @@ static void actors_rest(struct node_run *nr)
 
 struct node_mark node_mark(const struct node_run *nr)
 {
-    const struct sim_disk *d = nr->w.host->disk;
+    const struct sim_disk *d = nr->m->host->disk;
     return (struct node_mark){
-        .eio = d->stats.eio, .nospace = d->stats.nospace, .power = nr->w.power_losses};
+        .eio = d->stats.eio, .nospace = d->stats.nospace, .power = nr->m->power_losses};
 }
 
 void node_round_end(struct node_run *nr, const struct profile *p, const struct node_mark *mark)
 {
     node_faults_off(nr);
-    if (world_node_up(&nr->w)) {
-        sim_proc_die_in(nr->w.proc, 0);
+    if (machine_up(nr->m)) {
+        sim_proc_die_in(nr->m->proc, 0);
         world_run(&nr->w, 1000000, node_ended, nr);
     }
     actors_rest(nr); /* nothing of theirs may reach the node that is started now */
-    if (world_node_up(&nr->w) && nr->w.host->disk->stats.eio != mark->eio && !node_ended(nr)) {
+    if (machine_up(nr->m) && nr->m->host->disk->stats.eio != mark->eio && !node_ended(nr)) {
         /* A log directory may be offline until a restart: give it one. */
         node_stop_in_order(nr, mark);
     }
-    if (world_node_up(&nr->w) && node_ended(nr)) {
+    if (machine_up(nr->m) && node_ended(nr)) {
         if (!node_trouble(nr, mark)) {
-            run_fail(nr->r, "the node ended by itself: %s", node_failure(nr->w.node));
+            run_fail(nr->r, "the node ended by itself: %s", node_failure(nr->m->node));
         }
-        world_clear_node(&nr->w, false);
+        machine_clear(nr->m, false);
     }
-    if (!world_node_up(&nr->w)) {
+    if (!machine_up(nr->m)) {
         node_after_end(nr, mark);
     }
     node_bring_up(nr, p);
@@ -163,7 +162,7 @@ void node_finish(struct node_run *nr)
     struct profile calm = {0};
     struct node_mark mark = node_mark(nr);
     node_stop_in_order(nr, &mark);
-    RUN_CHECK(nr->r, nr->w.state == NODE_STOPPED);
+    RUN_CHECK(nr->r, nr->m->state == NODE_STOPPED);
     node_bring_up(nr, &calm);
     check_everything(nr);
     node_stop_in_order(nr, &mark);

@@ -69,7 +69,7 @@ bool actor_open(struct actor *a)
     if (sim_client_is_open(&a->c)) {
         return true;
     }
-    sim_client_open(&a->c, a->nr->w.host->ip, WORLD_PORT);
+    sim_client_open(&a->c, a->nr->m->host->ip, WORLD_PORT);
     return true;
 }
 

@@ -52,6 +52,7 @@ struct actor {
 struct node_run {
     struct run *r;
     struct world w;
+    struct machine *m; /* the one that there is, or that the checker asks at present */
     struct history h;
     struct topic topics[TOPICS_MAX];
     unsigned topics_n;

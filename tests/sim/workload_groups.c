@@ -35,11 +35,11 @@ static void up_again(struct groups_run *gr, const struct profile *p, struct node
 {
     struct node_run *nr = &gr->nr;
     node_faults_off(nr);
-    if (world_node_up(&nr->w)) {
+    if (machine_up(nr->m)) {
         if (!node_trouble(nr, mark)) {
-            run_fail(nr->r, "the node ended by itself: %s", node_failure(nr->w.node));
+            run_fail(nr->r, "the node ended by itself: %s", node_failure(nr->m->node));
         }
-        world_clear_node(&nr->w, false);
+        machine_clear(nr->m, false);
     }
     node_after_end(nr, mark);
     node_bring_up(nr, p);
@@ -51,8 +51,8 @@ static void stop(struct groups_run *gr, const struct node_mark *mark)
     gr->in_order = true;
     node_stop_in_order(&gr->nr, mark);
     struct io_stat st; /* on a full disk it ends without the mark, and not everything is flushed */
-    gr->in_order = gr->nr.w.state == NODE_STOPPED &&
-                   sim_disk_stat(gr->nr.w.host->disk, "/data/.kafka_cleanshutdown", &st) == 0;
+    gr->in_order = gr->nr.m->state == NODE_STOPPED &&
+                   sim_disk_stat(gr->nr.m->host->disk, "/data/.kafka_cleanshutdown", &st) == 0;
 }
 
 static bool one_more_acked(void *ctx)
@@ -74,12 +74,12 @@ static void blow(struct groups_run *gr, const struct profile *p, const struct no
             world_run(&nr->w, 1000000, one_more_acked, gr);
         }
         if (!node_ended(nr)) {
-            world_end_node(&nr->w, how);
+            machine_end(nr->m, how);
         }
         break;
     case 1:
         if (p->mid_call) {
-            world_end_node_in(&nr->w, run_between(r, 1, 500), how);
+            machine_end_in(nr->m, run_between(r, 1, 500), how);
         }
         break;
     case 2:
@@ -110,10 +110,10 @@ static void work(struct groups_run *gr, const struct profile *p, struct node_mar
         }
     }
     node_faults_off(nr);
-    sim_proc_die_in(nr->w.proc, 0);
+    sim_proc_die_in(nr->m->proc, 0);
     gr->gw.naughty = false;
     world_run(&nr->w, 1000000, node_ended, nr);
-    if (!node_ended(nr) && nr->w.host->disk->stats.eio != mark->eio) {
+    if (!node_ended(nr) && nr->m->host->disk->stats.eio != mark->eio) {
         stop(gr, mark); /* a log directory may be offline until a restart */
     }
     if (node_ended(nr)) {
@@ -139,7 +139,7 @@ static void settle(struct groups_run *gr)
         }
         if (node_ended(nr)) {
             run_fail(nr->r, "the node has ended although nothing is wrong: %s",
-                     world_node_up(&nr->w) ? node_failure(nr->w.node) : "it is gone");
+                     machine_up(nr->m) ? node_failure(nr->m->node) : "it is gone");
         }
     }
 }
@@ -178,14 +178,15 @@ static void set_up(struct groups_run *gr, struct profile *p)
              flushed ? "log.flush.interval.messages=1\n" : "");
     run_world(r, false);
     history_init(&nr->h, r);
-    world_init(&nr->w, r, gr->config, NODE_DISK_BYTES);
+    world_init_single(&nr->w, r, gr->config, NODE_DISK_BYTES);
+    nr->m = &nr->w.machines[0];
     *p = node_profile(nr);
     sim_client_init(&nr->checker, world_client(&nr->w), "checker");
     net_carrier_init(&gr->net, &nr->w);
     group_world_init(&gr->gw, r, &r->sim->clock, &net_carrier, &gr->net);
     gr->gw.model.flushed = flushed;
     gr->gw.finds = true;
-    gr->gw.host = nr->w.host->ip;
+    gr->gw.host = nr->m->host->ip;
     gr->gw.port = WORLD_PORT;
     gr->checker = group_world_checker(&gr->gw);
     nr->user = gr;

@@ -16,7 +16,7 @@
 void node_strike(struct node_run *nr, const struct profile *p)
 {
     struct run *r = nr->r;
-    struct sim_disk *d = nr->w.host->disk;
+    struct sim_disk *d = nr->m->host->disk;
     struct sim_net *net = &nr->w.sim->net;
     switch (run_below(r, 8)) {
     case 0:
@@ -62,8 +62,8 @@ void node_strike(struct node_run *nr, const struct profile *p)
     case 6:
         if (p->net) {
             bool there = run_chance(r, 50);
-            sim_net_block(net, there ? nr->w.client_host : nr->w.host,
-                          there ? nr->w.host : nr->w.client_host, run_chance(r, 50));
+            sim_net_block(net, there ? nr->w.client_host : nr->m->host,
+                          there ? nr->m->host : nr->w.client_host, run_chance(r, 50));
         }
         break;
     default:
@@ -107,7 +107,7 @@ static void work(struct node_run *nr, const struct profile *p, const struct node
 {
     struct run *r = nr->r;
     node_actors_start(nr);
-    for (uint64_t k = 1 + run_below(r, 6); k > 0 && world_node_up(&nr->w); k--) {
+    for (uint64_t k = 1 + run_below(r, 6); k > 0 && machine_up(nr->m); k--) {
         world_run(&nr->w, (int64_t)run_between(r, 10000, 3000000), node_ended, nr);
         if (!node_ended(nr)) {
             node_strike(nr, p);
@@ -115,10 +115,10 @@ static void work(struct node_run *nr, const struct profile *p, const struct node
     }
     bool power = p->power && run_chance(r, 60);
     if (!node_ended(nr) && p->mid_call && run_chance(r, 60)) {
-        world_end_node_in(&nr->w, run_between(r, 1, 500), power ? WORLD_POWER : WORLD_KILL);
+        machine_end_in(nr->m, run_between(r, 1, 500), power ? WORLD_POWER : WORLD_KILL);
         world_run(&nr->w, 5000000, node_ended, nr);
     } else if (!node_ended(nr) && run_chance(r, 60)) {
-        world_end_node(&nr->w, power ? WORLD_POWER : WORLD_KILL);
+        machine_end(nr->m, power ? WORLD_POWER : WORLD_KILL);
     } else if (!node_ended(nr) && run_chance(r, 40)) {
         node_stop_in_order(nr, mark);
     }
@@ -141,7 +141,8 @@ static void set_up(struct node_run *nr, struct profile *p)
     };
     run_world(r, false);
     history_init(&nr->h, r);
-    world_init(&nr->w, r, configs[run_below(r, ARRAY_LEN(configs))], NODE_DISK_BYTES);
+    world_init_single(&nr->w, r, configs[run_below(r, ARRAY_LEN(configs))], NODE_DISK_BYTES);
+    nr->m = &nr->w.machines[0];
     *p = node_profile(nr);
     sim_client_init(&nr->checker, world_client(&nr->w), "checker");
     actor_admin_new(nr);

@@ -34,16 +34,16 @@ static const char *const fault_names[FAULTS] = {"kill", "power", "write-eio", "f
 static bool settled(void *ctx)
 {
     struct node_run *nr = ctx;
-    return node_ended(nr) || nr->w.state == NODE_RUNNING;
+    return node_ended(nr) || nr->m->state == NODE_RUNNING;
 }
 
 static void set_fault(struct node_run *nr, enum fault fault, uint64_t at)
 {
-    struct sim_disk *d = nr->w.host->disk;
+    struct sim_disk *d = nr->m->host->disk;
     switch (fault) {
     case FAULT_KILL:
     case FAULT_POWER:
-        world_end_node_in(&nr->w, at, fault == FAULT_KILL ? WORLD_KILL : WORLD_POWER);
+        machine_end_in(nr->m, at, fault == FAULT_KILL ? WORLD_KILL : WORLD_POWER);
         break;
     case FAULT_WRITE_EIO:
         d->faults.write_eio_in = at;
@@ -61,7 +61,9 @@ static void set_up(struct node_run *nr)
     run_world(nr->r, false);
     nr->net = sim_net_no_faults();
     history_init(&nr->h, nr->r);
-    world_init(&nr->w, nr->r, "io.threads=1\nauto.create.topics.enable=false\n", NODE_DISK_BYTES);
+    world_init_single(&nr->w, nr->r, "io.threads=1\nauto.create.topics.enable=false\n",
+                      NODE_DISK_BYTES);
+    nr->m = &nr->w.machines[0];
     sim_client_init(&nr->checker, world_client(&nr->w), "checker");
     actor_admin_new(nr);
     actor_producer_new(nr, 0);
@@ -77,7 +79,7 @@ static void live(struct node_run *nr, enum fault fault, uint64_t at)
 {
     struct profile calm = {0};
     struct node_mark mark = node_mark(nr);
-    if (world_start_node(&nr->w)) {
+    if (machine_start(nr->m)) {
         set_fault(nr, fault, at);
         RUN_CHECK(nr->r, world_run(&nr->w, START_US, settled, nr));
     }
