@@ -17,6 +17,7 @@ enum {
     REGISTRATION_VERSION = 4,
     HEARTBEAT_VERSION = 2,
     BACKOFF_MIN_MS = 50,
+    LOOK_MS = 50,          /* between two requests while the active controller is looked for */
     UNFENCE_RETRY_MS = 20, /* between two heartbeats while the controller keeps us fenced */
     STOP_RETRY_MS = 20,    /* between two heartbeats that ask to be let go */
 };
@@ -47,6 +48,7 @@ struct lifecycle {
     bool again;              /* another request is wanted as soon as the present one is answered */
     bool warned_fenced;
     struct log_limit limit;
+    struct log_limit looking;
 };
 
 static void send_next(struct lifecycle *l);
@@ -61,12 +63,18 @@ static void set_due(struct lifecycle *l, int64_t in_ms)
     timer_set(l->shard, &l->due, shard_now_ms(l->shard) + in_ms);
 }
 
-/* After a failure: twice as long each time, up to the heartbeat's interval. */
+/* After a failure: twice as long each time, up to the heartbeat's interval. why NULL: another
+ * controller may take it. */
 static void retry_later(struct lifecycle *l, const char *what, const char *why)
 {
-    log_limited(l->node->log, &l->limit, LOG_WARN, "lifecycle",
-                "the controller did not take a %s, trying again reason=\"%s\" in_ms=%lld", what,
-                why, (long long)l->backoff_ms);
+    if (why) {
+        log_limited(l->node->log, &l->limit, LOG_WARN, "lifecycle",
+                    "the controller did not take a %s, trying again reason=\"%s\" in_ms=%lld", what,
+                    why, (long long)l->backoff_ms);
+    } else { /* a matter of the next election */
+        log_seldom(l->node->log, &l->looking, LOG_INFO, "lifecycle",
+                   "looking for the active controller, for a %s", what);
+    }
     set_due(l, l->backoff_ms);
     l->backoff_ms = 2 * l->backoff_ms;
     if (l->backoff_ms > settings(l)->broker_heartbeat_interval_ms) {
@@ -98,10 +106,12 @@ static void describe_error(int16_t code, struct errmsg *em)
     errmsg_set(em, 0, "error %d %s", (int)code, kafka_error_name(code));
 }
 
+/* Another controller is the active one, or will be in a moment: it is asked as soon as possible. */
 static bool not_controller(struct lifecycle *l, int16_t code)
 {
     if (code == KE_NOT_CONTROLLER || code == KE_NOT_LEADER_OR_FOLLOWER) {
         channel_not_controller(l->node->shards[0].channel);
+        l->backoff_ms = LOOK_MS;
         return true;
     }
     return false;
@@ -189,7 +199,7 @@ static void registration_refused(struct lifecycle *l, int16_t code)
 {
     struct errmsg why;
     describe_error(code, &why);
-    not_controller(l, code);
+    bool elsewhere = not_controller(l, code);
     if (code == KE_INCONSISTENT_CLUSTER_ID || code == KE_UNSUPPORTED_VERSION ||
         code == KE_INVALID_REGISTRATION) {
         l->state = LIFECYCLE_DONE;
@@ -207,7 +217,7 @@ static void registration_refused(struct lifecycle *l, int16_t code)
                   why.text);
         return;
     }
-    retry_later(l, "registration", why.text);
+    retry_later(l, "registration", elsewhere ? NULL : why.text);
 }
 
 static void on_registration(struct channel_call *call, int err, struct bytes body)
@@ -310,7 +320,7 @@ static void heartbeat_refused(struct lifecycle *l, int16_t code)
 {
     struct errmsg why;
     describe_error(code, &why);
-    not_controller(l, code);
+    bool elsewhere = not_controller(l, code);
     if (l->state != LIFECYCLE_STOPPING &&
         (code == KE_STALE_BROKER_EPOCH || code == KE_BROKER_ID_NOT_REGISTERED)) {
         log_warn(l->node->log, "lifecycle",
@@ -321,7 +331,7 @@ static void heartbeat_refused(struct lifecycle *l, int16_t code)
         l->register_until_ms = INT64_MAX;
         l->unfenced = false;
     }
-    retry_later(l, "heartbeat", why.text);
+    retry_later(l, "heartbeat", elsewhere ? NULL : why.text);
 }
 
 static void on_heartbeat(struct channel_call *call, int err, struct bytes body)

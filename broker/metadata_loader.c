@@ -59,6 +59,7 @@ struct metadata_loader {
     bool stopped;
     bool failed;
     struct log_limit limit;
+    struct log_limit looking;
 };
 
 static void next_fetch(struct metadata_loader *l);
@@ -150,9 +151,16 @@ static void retry_later(struct metadata_loader *l, const char *what, const char 
     if (l->stopped || l->failed) {
         return;
     }
-    log_limited(l->node->log, &l->limit, LOG_WARN, "metadata",
-                "no metadata from the controller, trying again step=%s reason=\"%s\" offset=%lld",
-                what, why, (long long)loader_next_offset(l->loader));
+    if (why) {
+        log_limited(
+            l->node->log, &l->limit, LOG_WARN, "metadata",
+            "no metadata from the controller, trying again step=%s reason=\"%s\" offset=%lld", what,
+            why, (long long)loader_next_offset(l->loader));
+    } else { /* a matter of the next election */
+        log_seldom(l->node->log, &l->looking, LOG_INFO, "metadata",
+                   "looking for the active controller step=%s offset=%lld", what,
+                   (long long)loader_next_offset(l->loader));
+    }
     timer_set(l->shard, &l->retry,
               shard_now_ms(l->shard) + l->node->config->v.controller_quorum_retry_backoff_ms);
 }
@@ -177,7 +185,7 @@ static void on_fetch_error(struct metadata_loader *l, const char *what, int16_t 
         channel_not_controller(l->node->shards[0].channel);
     }
     l->leader_epoch = -1;
-    retry_later(l, what, text);
+    retry_later(l, what, is_not_leader(code) ? NULL : text);
 }
 
 /* Encodes and sends; the answer comes to cb. */
@@ -242,6 +250,9 @@ static void take_partition(struct metadata_loader *l, const struct fetch_respons
 {
     if (p->error_code) {
         on_fetch_error(l, "fetch", p->error_code);
+        if (is_not_leader(p->error_code) && p->current_leader.leader_id >= 0) {
+            channel_leader(l->node->shards[0].channel, p->current_leader.leader_id);
+        }
         return;
     }
     l->leader_epoch = p->current_leader.leader_epoch;

@@ -109,11 +109,64 @@ static void on_fatal(void *user, const char *sentence)
     call_start(nc->shard, 0, &nc->fatal, fatal_run, fatal_done, n);
 }
 
+/* Which controller is the active one, on its way to a data shard. */
+struct leader_news {
+    struct call call;
+    struct node *node;
+    int32_t leader; /* as told */
+    bool out;
+};
+
+static void news_run(struct shard *sh, struct call *c)
+{
+    struct leader_news *news = c->user;
+    struct node_shard *ns = node_shard_of(sh);
+    if (ns->channel) {
+        channel_leader(ns->channel, news->leader);
+    }
+    call_finish(sh, c);
+}
+
+static void tell_leader(struct node *n, unsigned i);
+
+static void news_done(struct shard *sh, struct call *c)
+{
+    UNUSED(sh);
+    struct leader_news *news = c->user;
+    struct node *n = news->node;
+    news->out = false;
+    if (news->leader != n->priv->controller.leader) {
+        tell_leader(n, (unsigned)(news - n->priv->controller.news));
+    }
+}
+
+static void tell_leader(struct node *n, unsigned i)
+{
+    struct node_controller *nc = &n->priv->controller;
+    struct leader_news *news = &nc->news[i];
+    if (!news->out && nc->leader >= 0) {
+        news->node = n;
+        news->leader = nc->leader;
+        news->out = true;
+        call_start(nc->shard, i, &news->call, news_run, news_done, news);
+    }
+}
+
+static void on_leader(void *user, int32_t leader)
+{
+    struct node *n = user;
+    n->priv->controller.leader = leader;
+    for (unsigned i = 0; n->config->is_broker && i < n->data_shards; i++) {
+        tell_leader(n, i);
+    }
+}
+
 static void take_settings(const struct config *c, struct controller_config *cc)
 {
     const struct config_values *v = &c->v;
     cc->session_timeout_ms = v->broker_session_timeout_ms;
     cc->election_timeout_ms = v->controller_raft_election_timeout_ms;
+    cc->heartbeat_ms = v->controller_raft_heartbeat_interval_ms;
     cc->idle_interval_ms = v->metadata_max_idle_interval_ms;
     cc->snapshot_bytes = v->metadata_log_max_record_bytes_between_snapshots;
     cc->snapshot_interval_ms = v->metadata_log_max_snapshot_interval_ms;
@@ -175,6 +228,7 @@ static int start_controller(struct node *n, struct errmsg *em)
     config_check_init(&n->priv->validator, c);
     cc.validator = &n->priv->validator;
     cc.on_fatal = on_fatal;
+    cc.on_leader = on_leader;
     cc.user = n;
     cc.voters = voters;
     for (size_t i = 0; i < c->voters_n; i++) {
@@ -201,6 +255,8 @@ static void start_run(struct shard *sh, struct call *c)
     struct node_controller *nc = &n->priv->controller;
     nc->shard = sh;
     nc->retry = (struct timer){.cb = retry_cb, .user = n};
+    nc->leader = -1;
+    nc->news = mem_zalloc(n->data_shards * sizeof *nc->news);
     nc->limits = (struct conn_limits){
         .frame_bytes_max = (uint32_t)n->config->v.socket_request_max_bytes,
         .requests_max = (uint32_t)n->config->v.requests_per_connection_max,
@@ -265,7 +321,6 @@ static void stop_run(struct shard *sh, struct call *c)
     UNUSED(c);
     struct node *n = node_shard_of(sh)->node;
     close_listeners(&n->priv->controller);
-    conn_close_all(sh, false);
     controller_stop(n->controller, stopped_cb, n);
 }
 
@@ -291,23 +346,40 @@ void node_controller_close(struct node *n)
 
 /* ---- channels ---- */
 
-struct channel *node_channel_new(struct node_shard *ns)
+/* The controllers' addresses, without this node's unless it is wanted. */
+static size_t endpoints_of(const struct node *n, bool own, struct channel_endpoint *out)
 {
-    struct node *n = ns->node;
     const struct config *c = n->config;
-    if (c->is_controller && !n->priv->opt.socket_channel) {
-        return channel_local_new(ns->shard, n->controller_shard, "broker");
-    }
-    struct channel_endpoint endpoints[CONFIG_VOTERS_MAX];
+    size_t count = 0;
     for (size_t i = 0; i < c->voters_n; i++) {
-        endpoints[i] = (struct channel_endpoint){.id = c->voters[i].id, .port = c->voters[i].port};
-        snprintf(endpoints[i].host, sizeof endpoints[i].host, "%s", c->voters[i].host);
-        if (c->voters[i].id == n->id && c->voters[i].port == 0) {
+        if (c->is_controller && c->voters[i].id == n->id && !own) {
+            continue;
+        }
+        struct channel_endpoint *e = &out[count++];
+        *e = (struct channel_endpoint){.id = c->voters[i].id, .port = c->voters[i].port};
+        snprintf(e->host, sizeof e->host, "%s", c->voters[i].host);
+        if (c->is_controller && c->voters[i].id == n->id && e->port == 0) {
             for (size_t k = 0; k < c->listeners.n; k++) { /* ours, on a port the system chose */
-                endpoints[i].port =
-                    c->listeners.v[k].controller ? n->priv->controller.ports[k] : endpoints[i].port;
+                e->port = c->listeners.v[k].controller ? n->priv->controller.ports[k] : e->port;
             }
         }
     }
-    return channel_socket_new(ns->shard, endpoints, c->voters_n, "broker");
+    return count;
+}
+
+struct channel *node_channel_new(struct node_shard *ns)
+{
+    struct node *n = ns->node;
+    struct channel_endpoint endpoints[CONFIG_VOTERS_MAX];
+    if (!n->config->is_controller || n->priv->opt.socket_channel) {
+        size_t count = endpoints_of(n, true, endpoints);
+        return channel_socket_new(ns->shard, endpoints, count, "broker");
+    }
+    struct channel *local = channel_local_new(ns->shard, n->controller_shard, "broker");
+    size_t others = endpoints_of(n, false, endpoints);
+    if (others == 0) {
+        return local;
+    }
+    return channel_near_new(local, channel_socket_new(ns->shard, endpoints, others, "broker"),
+                            n->id, others);
 }

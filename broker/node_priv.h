@@ -23,7 +23,9 @@ struct node_controller {
     struct call call;    /* from main: start, then stop */
     int err;             /* of the start */
     struct errmsg em;
-    struct call fatal; /* to main */
+    int32_t leader;           /* the active controller; -1 unknown */
+    struct leader_news *news; /* one for each data shard */
+    struct call fatal;        /* to main */
     char fatal_text[512];
 };
 

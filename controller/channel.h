@@ -1,4 +1,4 @@
-/* How a broker reaches the active controller: proto requests, nothing else. Two carriers behind one
+/* How a broker reaches the active controller: proto requests, nothing else. Carriers behind one
  * vtable, with the same handlers at the other end:
  *
  * local   messages between the caller's shard and the controller's (one process)
@@ -6,6 +6,7 @@
  *         reconnect with backoff, the next voter when one does not answer. Fetch and FetchSnapshot
  *         (long poll), BrokerHeartbeat and BrokerRegistration (must not wait behind work), and all
  *         the rest have a connection each.
+ * near    local while the controller of this process is the active one, else socket to the others
  *
  * Order: calls of one group reach the controller in the order they were made; answers may come in
  * any order. Every call ends exactly once, by its callback, never inside channel_call, on the
@@ -56,6 +57,7 @@ struct channel_ops {
     void (*cancel)(struct channel *ch, struct channel_call *call);
     void (*not_controller)(struct channel *ch);
     void (*close)(struct channel *ch);
+    void (*leader)(struct channel *ch, int32_t id); /* may be NULL */
 };
 
 struct channel {
@@ -76,6 +78,10 @@ struct channel *channel_local_new(struct shard *sh, unsigned controller_shard,
 /* Copies the endpoints. Host names are resolved when connecting. */
 struct channel *channel_socket_new(struct shard *sh, const struct channel_endpoint *endpoints,
                                    size_t n, const char *client_id);
+
+/* Of both, which it owns from then on; own: the id of this process' controller. */
+struct channel *channel_near_new(struct channel *local, struct channel *others, int32_t own,
+                                 size_t others_n);
 
 /* The call must not be in flight. */
 static inline void channel_call(struct channel *ch, struct channel_call *call)
@@ -99,6 +105,13 @@ static inline void channel_cancel(struct channel_call *call)
 static inline void channel_not_controller(struct channel *ch)
 {
     ch->ops->not_controller(ch);
+}
+/* Somebody who knows says which controller is the active one. */
+static inline void channel_leader(struct channel *ch, int32_t id)
+{
+    if (ch->ops->leader) {
+        ch->ops->leader(ch, id);
+    }
 }
 /* Ends all calls with ERR_CANCELED (their callbacks run from a later turn, before the memory goes)
  * and frees the channel. */

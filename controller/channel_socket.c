@@ -8,17 +8,16 @@
  * The other end answers a connection's requests in order, so the groups keep apart what must not
  * wait for each other: long polls, signs of life, and the rest. All groups go to the same endpoint;
  * a refused, broken or silent connection, or the word that it is not the controller, moves all to
- * the next one. With a single endpoint there is nothing to move to.
+ * the next one, and the word who is moves them there. With a single endpoint there is nothing to
+ * move to.
  *
- * On close: sockets close at once; calls end with ERR_CANCELED from a task at the end of the turn;
- * a name that is being resolved then still holds the memory. */
-#include <stdio.h>
-
+ * On close: sockets close at once; calls end with ERR_CANCELED from a task at the end of the turn.
+ */
 #include "base/mem.h"
 #include "controller/channel.h"
 #include "proto/message.h"
 #include "proto_apis.h"
-#include "runtime/resolve.h"
+#include "runtime/dial.h"
 
 enum {
     GROUP_FETCH,
@@ -28,24 +27,19 @@ enum {
     BACKOFF_MS_MIN = 20,
     BACKOFF_MS_MAX = 1000,
     CONNECT_MS = 10000,
-    FRAME_MAX = 104857600, /* as socket.request.max.bytes */
-    RECV_BYTES = 65536,
+    CONNECT_SEVERAL_MS = 1000, /* when there are others to try */
+    FRAME_MAX = 104857600,     /* as socket.request.max.bytes */
 };
 
 struct channel_socket;
 
 struct channel_link {
     struct channel_socket *ch;
-    struct io_sock *sock;  /* NULL: none */
-    struct resolve *asked; /* a name is being resolved; NULL: no */
-    size_t endpoint;       /* that it goes to */
-    bool connected;
+    struct dial dial;
+    size_t endpoint;    /* that it goes to */
     struct list queued; /* struct channel_call, not sent yet */
     struct list sent;
-    struct buf out;
-    size_t out_at;
-    struct buf in;
-    struct timer timer; /* next try, or end of the present one */
+    struct timer timer; /* next try */
     int64_t backoff_ms;
 };
 
@@ -54,12 +48,13 @@ struct channel_socket {
     struct channel_endpoint *endpoints;
     size_t endpoints_n;
     size_t current;
+    size_t failed; /* endpoints that were no use, one after another */
     char *client_id;
     int32_t next_correlation;
     struct channel_link links[GROUPS];
     struct list ended; /* of the dying channel */
     struct task dying;
-    unsigned asked; /* names being resolved */
+    struct task moving; /* after the answers of this turn */
     bool closed;
 };
 
@@ -110,19 +105,22 @@ static void end_all(struct list *calls, int err)
     }
 }
 
-/* ---- the end of a connection ---- */
+/* ---- where to ---- */
 
-static void drop_sock(struct channel_link *l)
+/* Links that go elsewhere than to the present endpoint move there, those with answers to come when
+ * these have come. */
+static void follow(struct channel_socket *ch)
 {
-    if (l->sock) {
-        io_sock_close(l->sock);
-        l->sock = NULL;
+    for (int i = 0; i < GROUPS; i++) {
+        struct channel_link *l = &ch->links[i];
+        if (dial_is_open(&l->dial) && l->endpoint != ch->current && list_empty(&l->sent)) {
+            dial_close(&l->dial);
+            l->backoff_ms = BACKOFF_MS_MIN;
+            if (!list_empty(&l->queued)) {
+                connect_soon(l);
+            }
+        }
     }
-    l->connected = false;
-    buf_free(&l->out);
-    buf_free(&l->in);
-    l->out_at = 0;
-    timer_cancel(shard_of(l), &l->timer);
 }
 
 /* The link's endpoint did not serve: the next one is tried, unless another link has seen it
@@ -133,18 +131,31 @@ static void move_on(struct channel_link *l)
     struct channel_socket *ch = l->ch;
     if (l->endpoint == ch->current) {
         ch->current = (ch->current + 1) % ch->endpoints_n;
+        ch->failed++;
     }
 }
+
+/* ---- the end of a connection ---- */
 
 /* What was sent may or may not have taken effect: its callers decide. */
 static void broken(struct channel_link *l)
 {
-    drop_sock(l);
+    dial_close(&l->dial);
     move_on(l);
     if (!list_empty(&l->queued)) {
         connect_soon(l);
     }
     end_all(&l->sent, ERR_CLOSED);
+}
+
+static void on_down(struct dial *d, int err)
+{
+    struct channel_link *l = d->user;
+    if (err == ERR_NOTFOUND) {
+        log_warn(shard_of(l)->log, "channel", "a controller's host is not found host=%s",
+                 l->ch->endpoints[l->endpoint].host);
+    }
+    broken(l);
 }
 
 static void on_timeout(struct timer *t)
@@ -164,55 +175,23 @@ static void on_timeout(struct timer *t)
     call->cb(call, ERR_TIMEOUT, BYTES_NULL);
 }
 
-/* ---- bytes ---- */
+/* ---- frames ---- */
 
 static void send_queued(struct channel_link *l)
 {
+    struct buf frame = {0};
     while (!list_empty(&l->queued)) {
         struct channel_call *call = LIST_ENTRY(l->queued.next, struct channel_call, node);
-        size_t at = l->out.len;
-        buf_put_be32(&l->out, 0);
-        proto_put_request_header(&l->out, call->api_key, call->version, call->correlation_id,
+        buf_clear(&frame);
+        proto_put_request_header(&frame, call->api_key, call->version, call->correlation_id,
                                  bytes_str(l->ch->client_id));
-        buf_put(&l->out, call->body.data, call->body.len);
-        store_be32(l->out.data + at, (uint32_t)(l->out.len - at - 4));
+        buf_put(&frame, call->body.data, call->body.len);
         free_body(call);
         list_remove(&call->node);
         list_push_back(&l->sent, &call->node);
+        dial_send(&l->dial, buf_bytes(&frame));
     }
-}
-
-static int transmit(struct channel_link *l)
-{
-    while (l->out_at < l->out.len) {
-        struct iovec iov = {l->out.data + l->out_at, l->out.len - l->out_at};
-        int64_t n = io_sendv(l->sock, &iov, 1, false);
-        if (n == ERR_AGAIN) {
-            return 0;
-        }
-        if (n < 0) {
-            return (int)n;
-        }
-        l->out_at += (size_t)n;
-    }
-    buf_clear(&l->out);
-    l->out_at = 0;
-    return 0;
-}
-
-static int receive(struct channel_link *l)
-{
-    for (;;) {
-        buf_reserve(&l->in, RECV_BYTES);
-        int64_t n = io_recv(l->sock, l->in.data + l->in.len, RECV_BYTES);
-        if (n == ERR_AGAIN) {
-            return 0;
-        }
-        if (n <= 0) {
-            return n == 0 ? ERR_CLOSED : (int)n;
-        }
-        l->in.len += (size_t)n;
-    }
+    buf_free(&frame);
 }
 
 static struct channel_call *find_sent(struct channel_link *l, int32_t correlation)
@@ -226,13 +205,18 @@ static struct channel_call *find_sent(struct channel_link *l, int32_t correlatio
     return NULL; /* it was given up */
 }
 
-static void answer(struct channel_link *l, struct bytes frame)
+static void on_frame(struct dial *d, struct bytes frame)
 {
+    struct channel_link *l = d->user;
     int32_t correlation = frame.len >= 4 ? (int32_t)load_be32(frame.data) : -1;
     struct channel_call *call = find_sent(l, correlation);
     size_t at;
     if (call == NULL) {
         return;
+    }
+    l->ch->failed = 0;
+    if (l->endpoint != l->ch->current) {
+        shard_defer(shard_of(l), &l->ch->moving);
     }
     if (proto_skip_response_header(frame, call->api_key, call->version, &correlation, &at)) {
         end_call(call, ERR_CORRUPT, BYTES_NULL);
@@ -241,154 +225,51 @@ static void answer(struct channel_link *l, struct bytes frame)
     }
 }
 
-/* The answers that are whole. Callbacks run on a copy of the link's bytes, since they may do
- * anything to the link. */
-static int take_answers(struct channel_link *l)
-{
-    struct io_sock *sock = l->sock;
-    while (l->sock == sock && l->in.len >= 4) {
-        size_t len = load_be32(l->in.data);
-        if (len > FRAME_MAX) {
-            return ERR_CORRUPT;
-        }
-        if (l->in.len < 4 + len) {
-            return 0;
-        }
-        struct buf taken = l->in;
-        l->in = (struct buf){0};
-        if (taken.len > 4 + len) {
-            buf_put(&l->in, taken.data + 4 + len, taken.len - 4 - len);
-        }
-        answer(l, bytes_of(taken.data + 4, len));
-        buf_free(&taken);
-    }
-    return 0;
-}
-
-static void on_ready(struct io_sock *s, unsigned events, void *user)
-{
-    struct channel_link *l = user;
-    int err = io_sock_error(s);
-    if (err == 0 && !l->connected && (events & IO_WRITE)) {
-        l->connected = true;
-        l->backoff_ms = BACKOFF_MS_MIN;
-        timer_cancel(shard_of(l), &l->timer);
-    }
-    int end = err == 0 && l->connected ? receive(l) : err;
-    if (l->connected) { /* also what came before the end */
-        int bad = take_answers(l);
-        end = bad ? bad : end;
-    }
-    if (l->sock != s) {
-        return; /* a callback has closed it */
-    }
-    if (end) {
-        broken(l);
-        return;
-    }
-    pump(l);
-}
-
-/* Sends what there is, and waits for what is to come. */
+/* Sends what there is, unless it goes elsewhere from now on. */
 static void pump(struct channel_link *l)
 {
-    bool stale = l->endpoint != l->ch->current;
-    if (l->connected && stale && list_empty(&l->sent)) { /* all else goes elsewhere */
-        drop_sock(l);
-        connect_soon(l);
-        return;
+    if (l->dial.up && l->endpoint == l->ch->current) {
+        send_queued(l);
+    } else if (dial_is_open(&l->dial)) {
+        follow(l->ch);
     }
-    if (l->connected) {
-        if (!stale) {
-            send_queued(l);
-        }
-        if (transmit(l)) {
-            broken(l);
-            return;
-        }
-    }
-    bool write = !l->connected || l->out_at < l->out.len;
-    io_sock_arm(l->sock, IO_READ | (write ? IO_WRITE : 0), on_ready, l);
 }
 
 /* ---- connecting ---- */
 
-static void start_connect(struct channel_link *l, const char *ip)
+static void on_up(struct dial *d)
 {
-    uint16_t port = l->ch->endpoints[l->endpoint].port;
-    int err = io_connect(shard_of(l)->io, ip, port, &l->sock);
-    if (err) {
-        l->sock = NULL;
-        move_on(l);
-        connect_soon(l);
-        return;
-    }
-    timer_set(shard_of(l), &l->timer, shard_now_ms(shard_of(l)) + CONNECT_MS);
+    struct channel_link *l = d->user;
+    l->backoff_ms = BACKOFF_MS_MIN;
     pump(l);
 }
 
-static void free_channel(struct channel_socket *ch)
-{
-    mem_free(ch->endpoints);
-    mem_free(ch->client_id);
-    mem_free(ch);
-}
+static const struct dial_ops dial_ops = {.up = on_up, .frame = on_frame, .down = on_down};
 
-static void on_resolved(struct resolve *r, int err)
-{
-    struct channel_link *l = r->user;
-    struct channel_socket *ch = l->ch;
-    char ip[RESOLVE_IP_MAX];
-    snprintf(ip, sizeof ip, "%s", r->ip);
-    mem_free(r);
-    l->asked = NULL;
-    ch->asked--;
-    if (ch->closed) {
-        if (ch->asked == 0 && list_empty(&ch->dying.node)) {
-            free_channel(ch);
-        }
-    } else if (err) {
-        log_warn(ch->base.shard->log, "channel", "a controller's host is not found host=%s",
-                 ch->endpoints[l->endpoint].host);
-        move_on(l);
-        connect_soon(l);
-    } else {
-        start_connect(l, ip);
-    }
-}
-
-static void try_connect(struct channel_link *l)
-{
-    char ip[RESOLVE_IP_MAX];
-    l->endpoint = l->ch->current;
-    const char *host = l->ch->endpoints[l->endpoint].host;
-    if (resolve_now(host, ip)) {
-        start_connect(l, ip);
-        return;
-    }
-    l->asked = MEM_NEW(struct resolve);
-    l->ch->asked++;
-    resolve_start(shard_of(l)->io, l->asked, host, on_resolved, l);
-}
-
-/* The next try, or the present one has taken too long. */
 static void on_timer(struct timer *t)
 {
     struct channel_link *l = t->user;
-    if (l->sock) {
-        broken(l);
-    } else if (!list_empty(&l->queued)) {
-        try_connect(l);
+    struct channel_socket *ch = l->ch;
+    if (!dial_is_open(&l->dial) && !list_empty(&l->queued)) {
+        const struct channel_endpoint *e = &ch->endpoints[ch->current];
+        l->endpoint = ch->current;
+        dial_open(&l->dial, e->host, e->port,
+                  ch->endpoints_n > 1 ? CONNECT_SEVERAL_MS : CONNECT_MS);
     }
 }
 
+/* Not at once, even when all goes well: the controllers may be between two leaders. */
 static void connect_soon(struct channel_link *l)
 {
-    if (l->sock || l->asked || timer_is_set(&l->timer)) {
+    if (dial_is_open(&l->dial) || timer_is_set(&l->timer)) {
         return;
     }
     timer_set(shard_of(l), &l->timer, shard_now_ms(shard_of(l)) + l->backoff_ms);
-    l->backoff_ms = 2 * l->backoff_ms < BACKOFF_MS_MAX ? 2 * l->backoff_ms : BACKOFF_MS_MAX;
+    /* every endpoint once, then longer */
+    if (l->ch->failed >= l->ch->endpoints_n) {
+        l->ch->failed = 0;
+        l->backoff_ms = 2 * l->backoff_ms < BACKOFF_MS_MAX ? 2 * l->backoff_ms : BACKOFF_MS_MAX;
+    }
 }
 
 /* ---- the vtable ---- */
@@ -423,10 +304,9 @@ static void socket_call(struct channel *base, struct channel_call *call)
     call->timer = (struct timer){.cb = on_timeout, .user = call};
     timer_set(base->shard, &call->timer, shard_now_ms(base->shard) + call->timeout_ms);
     list_push_back(&l->queued, &call->node);
-    if (l->connected) {
-        /* not sent from here: a failure would end calls inside this one */
-        io_sock_arm(l->sock, IO_READ | IO_WRITE, on_ready, l);
-    } else if (l->sock == NULL && l->asked == NULL && !timer_is_set(&l->timer)) {
+    if (dial_is_open(&l->dial)) {
+        pump(l);
+    } else if (!timer_is_set(&l->timer)) {
         timer_set(base->shard, &l->timer, shard_now_ms(base->shard)); /* at once, next turn */
     }
 }
@@ -446,31 +326,39 @@ static void socket_not_controller(struct channel *base)
         return;
     }
     for (int i = 0; i < GROUPS; i++) {
-        seen = seen || (ch->links[i].connected && ch->links[i].endpoint == ch->current);
+        seen = seen || (ch->links[i].dial.up && ch->links[i].endpoint == ch->current);
     }
-    if (!seen) {
-        return; /* somebody else has said so already */
+    if (seen) { /* else somebody has said so already */
+        ch->current = (ch->current + 1) % ch->endpoints_n;
+        follow(ch);
     }
-    ch->current = (ch->current + 1) % ch->endpoints_n;
-    for (int i = 0; i < GROUPS; i++) {
-        struct channel_link *l = &ch->links[i];
-        if (l->sock && list_empty(&l->sent)) { /* others move when their answers have come */
-            drop_sock(l);
-            l->backoff_ms = BACKOFF_MS_MIN;
-            if (!list_empty(&l->queued)) {
-                connect_soon(l);
-            }
+}
+
+static void socket_leader(struct channel *base, int32_t id)
+{
+    struct channel_socket *ch = socket_of(base);
+    for (size_t i = 0; i < ch->endpoints_n; i++) {
+        if (ch->endpoints[i].id == id && i != ch->current) {
+            ch->current = i;
+            ch->failed = 0;
+            follow(ch);
         }
     }
+}
+
+/* The answers of an endpoint that is not the present one have come. */
+static void move(struct task *t)
+{
+    follow(t->user);
 }
 
 static void die(struct task *t)
 {
     struct channel_socket *ch = t->user;
     end_all(&ch->ended, ERR_CANCELED);
-    if (ch->asked == 0) {
-        free_channel(ch);
-    }
+    mem_free(ch->endpoints);
+    mem_free(ch->client_id);
+    mem_free(ch);
 }
 
 static void socket_close(struct channel *base)
@@ -478,9 +366,11 @@ static void socket_close(struct channel *base)
     struct channel_socket *ch = socket_of(base);
     ASSERT_ON_SHARD(base->shard);
     ch->closed = true;
+    list_remove(&ch->moving.node);
     for (int i = 0; i < GROUPS; i++) {
         struct channel_link *l = &ch->links[i];
-        drop_sock(l);
+        dial_close(&l->dial);
+        timer_cancel(base->shard, &l->timer);
         while (!list_empty(&l->sent)) {
             list_push_back(&ch->ended, list_pop_front(&l->sent));
         }
@@ -498,6 +388,7 @@ static const struct channel_ops socket_ops = {
     .call = socket_call,
     .cancel = socket_cancel,
     .not_controller = socket_not_controller,
+    .leader = socket_leader,
     .close = socket_close,
 };
 
@@ -514,11 +405,13 @@ struct channel *channel_socket_new(struct shard *sh, const struct channel_endpoi
     ch->client_id = mem_strdup(client_id);
     list_init(&ch->ended);
     task_init(&ch->dying, die, ch);
+    task_init(&ch->moving, move, ch);
     for (int i = 0; i < GROUPS; i++) {
         struct channel_link *l = &ch->links[i];
         l->ch = ch;
         l->backoff_ms = BACKOFF_MS_MIN;
         l->timer = (struct timer){.cb = on_timer, .user = l};
+        dial_init(&l->dial, sh, &dial_ops, l, FRAME_MAX);
         list_init(&l->queued);
         list_init(&l->sent);
     }

@@ -17,6 +17,7 @@ enum {
     NOTE_DURABLE_MS = 60000,
     RESERVE_BYTES = 4 << 20, /* of the metadata log's disk: some ten thousand records */
     STOP_POLL_MS = 1,        /* while a flush is under way */
+    STOP_MS_MIN = 1000,      /* for others to commit what waits, or to take over */
 };
 
 void controller_config_init(struct controller_config *cfg)
@@ -24,6 +25,7 @@ void controller_config_init(struct controller_config *cfg)
     *cfg = (struct controller_config){
         .session_timeout_ms = 9000,
         .election_timeout_ms = 300,
+        .heartbeat_ms = 50,
         .idle_interval_ms = 500,
         .snapshot_bytes = 20971520,
         .snapshot_interval_ms = 3600000,
@@ -101,15 +103,16 @@ static void decide_own(struct controller *c, struct decision *d)
     }
 }
 
-/* Brokers that are there get a whole session to be heard of, but for one in this process: it has
- * not registered with this run yet, so the registration there is an earlier process's. */
+/* Brokers that are there get a whole session to be heard of. Not so one in this process, if nobody
+ * else has led since it started: it cannot have registered yet, so the registration there is an
+ * earlier process's. */
 static void begin_sessions(struct controller *c)
 {
     int64_t now = shard_now_ms(c->shard);
     sessions_clear(&c->sessions);
     for (int32_t i = 0; i < c->newest->brokers_n; i++) {
         const struct image_broker *b = c->newest->brokers[i];
-        if (!b->fenced && b->id != c->cfg.node_id) {
+        if (!b->fenced && (b->id != c->cfg.node_id || c->followed)) {
             sessions_touch(&c->sessions, b->id, b->epoch, now);
         }
     }
@@ -178,7 +181,23 @@ static void on_leader(void *user, int32_t leader, int32_t epoch)
     if (leader != c->cfg.node_id) {
         log_info(c->log, "controller", "the quorum's leader has changed leader=%d epoch=%d",
                  (int)leader, (int)epoch);
+        c->followed = c->followed || leader >= 0;
     }
+    if (c->cfg.on_leader && !c->stopping) {
+        c->cfg.on_leader(c->cfg.user, leader);
+    }
+}
+
+static void on_send(void *user, const struct quorum_message *m)
+{
+    struct controller *c = user;
+    peers_send(c->peers, m);
+}
+
+static bool on_may_send(void *user, int32_t to)
+{
+    struct controller *c = user;
+    return peers_may_send(c->peers, to);
 }
 
 static void on_fatal(void *user, const char *sentence)
@@ -194,6 +213,8 @@ static const struct quorum_callbacks quorum_callbacks = {
     .lost = on_lost,
     .leader = on_leader,
     .fatal = on_fatal,
+    .send = on_send,
+    .may_send = on_may_send,
 };
 
 /* ---- by time ---- */
@@ -288,17 +309,19 @@ static void copy_config(struct controller *c, const struct controller_config *cf
 
 static int check_voters(const struct controller_config *cfg, struct errmsg *em)
 {
-    if (cfg->voters_n != 1) {
+    if (cfg->voters_n > QUORUM_VOTERS_MAX || cfg->voters_n % 2 == 0) {
         return errmsg_set(em, ERR_UNSUPPORTED,
-                          "controller.quorum.voters names %zu voters; this release serves one",
+                          "controller.quorum.voters names %zu voters; a quorum has 1, 3 or 5",
                           cfg->voters_n);
     }
-    if (cfg->voters[0].id != cfg->node_id) {
-        return errmsg_set(em, ERR_INVALID,
-                          "controller.quorum.voters names node %d, but this controller is node %d",
-                          (int)cfg->voters[0].id, (int)cfg->node_id);
+    for (size_t i = 0; i < cfg->voters_n; i++) {
+        if (cfg->voters[i].id == cfg->node_id) {
+            return 0;
+        }
     }
-    return 0;
+    return errmsg_set(em, ERR_INVALID,
+                      "controller.quorum.voters does not name this controller, node %d",
+                      (int)cfg->node_id);
 }
 
 /* A log that was begun with kraft.version 1 names its voters itself (docs/quorum.md, Voters). */
@@ -314,11 +337,12 @@ static int check_log_voters(const struct controller *c, struct errmsg *em)
                                     : proto_decode(&voters_record_msg, 0, voters, NULL, &a, &r);
     if (err) {
         errmsg_set(em, err, "the KRAFT_VOTERS record in %s does not decode", c->cfg.log_dir);
-    } else if (r.voters_n != 1 || r.voters[0].voter_id != c->cfg.node_id ||
+    } else if (c->cfg.voters_n != 1 || r.voters_n != 1 || r.voters[0].voter_id != c->cfg.node_id ||
                !uuid_eq(r.voters[0].voter_directory_id, c->cfg.directory_id)) {
         err = errmsg_set(em, ERR_UNSUPPORTED,
                          "the metadata log in %s names %d voters of its own (kraft.version 1); it "
-                         "is served only where this node and directory are the only one",
+                         "is served only where this node and directory are the only one, also in "
+                         "controller.quorum.voters",
                          c->cfg.log_dir, (int)r.voters_n);
     }
     arena_free(&a);
@@ -375,6 +399,43 @@ static void free_rest(struct controller *c)
     mem_free(c);
 }
 
+/* The quorum and its traffic, over the open log. */
+static int start_quorum(struct controller *c, struct errmsg *em)
+{
+    int32_t voters[QUORUM_VOTERS_MAX];
+    struct peers_config pc = {
+        .node_id = c->cfg.node_id,
+        .cluster_id = c->cfg.cluster_id,
+        .directory_id = c->cfg.directory_id,
+        .voters = c->cfg.voters,
+        .voters_n = c->cfg.voters_n,
+        .election_timeout_ms = c->cfg.election_timeout_ms,
+    };
+    struct quorum_config qc = {
+        .node_id = c->cfg.node_id,
+        .voters = voters,
+        .voters_n = c->cfg.voters_n,
+        .election_timeout_ms = c->cfg.election_timeout_ms,
+        .heartbeat_ms = c->cfg.heartbeat_ms,
+        .cb = &quorum_callbacks,
+        .user = c,
+    };
+    for (size_t i = 0; i < c->cfg.voters_n; i++) {
+        voters[i] = c->cfg.voters[i].id;
+    }
+    int err = peers_new(c->shard, &pc, c->mlog, &c->peers, em);
+    if (err) {
+        return err;
+    }
+    err = quorum_start(c->shard, c->mlog, &qc, &c->quorum, em);
+    if (err) {
+        peers_free(c->peers);
+        return err;
+    }
+    peers_start(c->peers, c->quorum);
+    return 0;
+}
+
 int controller_start(struct shard *sh, const struct controller_config *cfg, struct controller **out,
                      struct errmsg *em)
 {
@@ -395,16 +456,7 @@ int controller_start(struct shard *sh, const struct controller_config *cfg, stru
     if (err) {
         goto err_after_log;
     }
-    struct quorum_config qc = {
-        .node_id = cfg->node_id,
-        .voters = &c->cfg.node_id,
-        .voters_n = 1,
-        .election_timeout_ms = cfg->election_timeout_ms,
-        .heartbeat_ms = cfg->election_timeout_ms / 6 > 0 ? cfg->election_timeout_ms / 6 : 1,
-        .cb = &quorum_callbacks,
-        .user = c,
-    };
-    err = quorum_start(sh, c->mlog, &qc, &c->quorum, em);
+    err = start_quorum(c, em);
     if (err) {
         goto err_after_log;
     }
@@ -421,16 +473,35 @@ err_after_init:
 
 /* ---- stop ---- */
 
+/* May others still be waited for? What was appended is committed first, then leads somebody else.
+ */
+static bool wait_for_voters(struct controller *c)
+{
+    if (c->failed || shard_now_ms(c->shard) >= c->stop_until_ms) {
+        return false;
+    }
+    if (!list_empty(&c->waiting)) {
+        return true;
+    }
+    if (!c->handed_over) {
+        c->handed_over = true;
+        quorum_hand_over(c->quorum);
+    }
+    return c->cfg.voters_n > 1 && quorum_is_leader(c->quorum);
+}
+
 static void finish_stop(struct timer *t)
 {
     struct controller *c = t->user;
-    if (quorum_busy(c->quorum) || (!list_empty(&c->waiting) && !c->failed)) {
+    if (wait_for_voters(c) || quorum_busy(c->quorum)) {
         timer_set(c->shard, &c->tick, shard_now_ms(c->shard) + STOP_POLL_MS);
         return;
     }
     controller_refuse_all(&c->waiting, KE_NOT_CONTROLLER);
+    conn_close_all(c->shard, false);
     void (*cb)(void *user) = c->stopped_cb;
     void *user = c->stopped_user;
+    peers_free(c->peers);
     quorum_close(c->quorum);
     if (!c->failed && metadata_log_close_clean(c->mlog) != 0) {
         log_warn(c->log, "controller",
@@ -455,6 +526,11 @@ void controller_stop(struct controller *c, void (*cb)(void *user), void *user)
     quorum_resign(c->quorum);
     controller_refuse_all(&c->early, KE_NOT_CONTROLLER);
     controller_wake_polls(c, true);
+    c->stop_until_ms = INT64_MAX; /* a sole voter waits for its own disk only */
+    if (c->cfg.voters_n > 1) {
+        int64_t ms = 3 * c->cfg.election_timeout_ms;
+        c->stop_until_ms = shard_now_ms(c->shard) + (ms > STOP_MS_MIN ? ms : STOP_MS_MIN);
+    }
     c->tick.cb = finish_stop;
     timer_set(c->shard, &c->tick, shard_now_ms(c->shard));
 }
@@ -468,6 +544,7 @@ void controller_crash(struct controller *c)
         }
     }
     controller_snapshot_abandon(c);
+    peers_free(c->peers);
     quorum_close(c->quorum);
     metadata_log_close(c->mlog);
     free_rest(c);

@@ -1,7 +1,8 @@
 /* A controller node: one voter of the metadata quorum, on a shard of its own. It owns
  * `__cluster_metadata-0`, and while it leads it answers what only the active controller can:
  * registration and heartbeats of brokers, topics, partitions, configs, producer ids, Fetch and
- * FetchSnapshot of the log, DescribeQuorum, Envelope.
+ * FetchSnapshot of the log, DescribeQuorum, Envelope. While another voter leads it follows the log
+ * by raft (peers.h), keeps the committed image, and answers NOT_CONTROLLER.
  *
  * One request, whichever way it came (mailbox or CONTROLLER listener):
  *
@@ -16,8 +17,9 @@
  * Failure modes: a failed write or fsync of the metadata log ends the node (on_fatal): a voter that
  * cannot trust its disk must not vote. A contradiction found by the quorum's own checks, too.
  *
- * On close: controller_stop refuses new requests (NOT_CONTROLLER), answers parked ones, flushes and
- * closes the log, then calls back.
+ * On close: controller_stop refuses new requests (NOT_CONTROLLER), answers parked ones, hands the
+ * leadership to another voter, closes the shard's connections, flushes and closes the log, then
+ * calls back. It waits for other voters only for a bounded time.
  *
  * Shard: the controller's (shard index N when there are N data shards). */
 #ifndef CONTROLLER_CONTROLLER_H
@@ -58,6 +60,7 @@ struct controller_config {
     size_t endpoints_n;
     int64_t session_timeout_ms;         /* broker.session.timeout.ms */
     int64_t election_timeout_ms;        /* controller.raft.election.timeout.ms */
+    int64_t heartbeat_ms;               /* controller.raft.heartbeat.interval.ms */
     int64_t idle_interval_ms;           /* metadata.max.idle.interval.ms; 0: no NoOp records */
     int64_t snapshot_bytes;             /* metadata.log.max.record.bytes.between.snapshots */
     int64_t snapshot_interval_ms;       /* metadata.log.max.snapshot.interval.ms; 0: never */
@@ -72,6 +75,9 @@ struct controller_config {
     const struct config_validator *validator; /* kept, not copied */
     /* The node must end: called once, on the controller's shard. */
     void (*on_fatal)(void *user, const char *sentence);
+    /* Another controller is the active one from now on, or this node is (-1: nobody known). May be
+     * NULL. */
+    void (*on_leader)(void *user, int32_t leader_id);
     void *user;
 };
 

@@ -7,6 +7,7 @@
  *   controller_describe.c  ApiVersions, DescribeCluster, DescribeConfigs
  *   controller_snapshot.c  snapshots, a piece at a time
  *   controller_conn.c      the CONTROLLER listener's connections
+ *   peers.c                what the voters say to each other
  *
  * Life: start -> (leader, not serving yet) -> active <-> not leading -> stopping -> freed. */
 #ifndef CONTROLLER_CONTROLLER_PRIVATE_H
@@ -18,6 +19,7 @@
 #include "controller/controller.h"
 #include "controller/decide.h"
 #include "controller/loader.h"
+#include "controller/peers.h"
 #include "controller/quorum.h"
 #include "controller/sessions.h"
 
@@ -51,6 +53,7 @@ struct controller {
     struct uuid incarnation; /* of this run */
     struct metadata_log *mlog;
     struct quorum *quorum;
+    struct peers *peers;
     struct loader *loader; /* reads the committed log while this node is not active */
     struct image *committed;
     struct image *newest; /* while active: with all that was appended */
@@ -72,8 +75,11 @@ struct controller {
     struct snapshot_job *snapshot;
     struct log_limit limit;
     bool active;
-    bool failed; /* on_fatal was called */
+    bool followed; /* another voter has led while this node ran */
+    bool failed;   /* on_fatal was called */
     bool stopping;
+    bool handed_over;      /* stopping: another voter was asked to lead */
+    int64_t stop_until_ms; /* stopping: not longer for other voters' sake */
     void (*stopped_cb)(void *user);
     void *stopped_user;
 };

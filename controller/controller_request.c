@@ -8,6 +8,7 @@
  * itself, and its whole response frame is what the envelope's answer holds. */
 #include "base/mem.h"
 #include "controller/controller_private.h"
+#include "controller/peers_codec.h"
 #include "proto_apis.h"
 #include "proto_errors.h"
 #include "proto_messages.h"
@@ -453,12 +454,23 @@ static void run_envelope(struct controller_request *r)
     begin(r);
 }
 
+/* What another voter says is answered at once. */
+static void answer_peer(struct controller_request *r, struct bytes frame)
+{
+    peers_handle(r->c->peers, frame, &r->frame);
+    reply(r, 0);
+}
+
 static void submit(struct controller_request *r, struct bytes frame)
 {
     uint8_t *copy = arena_alloc(&r->arena, frame.len + 1);
     memcpy(copy, frame.data, frame.len);
     frame.data = copy;
     int err = proto_read_request_header(frame, &r->hdr);
+    if (peer_is_api(r->hdr.api_key)) {
+        answer_peer(r, frame);
+        return;
+    }
     if (r->hdr.api_key == API_API_VERSIONS &&
         (err == ERR_UNSUPPORTED || (err == 0 && !is_served(&r->hdr)))) {
         r->api = find_api(API_API_VERSIONS);

@@ -2,8 +2,7 @@
  * docs/quorum.md tell the story; the rules that the calls obey come from decisions/0002-libraft.md.
  *
  * One step: raft_step, then in this order: term and vote durable; entries written; messages handed
- * over; timer; then the owner is told (from deliver, when no step is under way). */
-#include <stdarg.h>
+ * over; timer; then the owner is told (from quorum_deliver, when no step is under way). */
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -13,25 +12,6 @@ _Static_assert(RAFT_VERSION_NUMBER == 2201, "memory rules of another release: se
 _Static_assert(sizeof(struct raft) == 992, "built with another layout than the packaged library");
 
 static void step(struct quorum *q, struct raft_event *e);
-
-/* ---- failing ---- */
-
-void quorum_fail(struct quorum *q, const char *fmt, ...)
-{
-    if (q->failed) {
-        return;
-    }
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(q->why, sizeof q->why, fmt, ap);
-    va_end(ap);
-    q->failed = true;
-    q->tell_fatal = true;
-    timer_cancel(q->shard, &q->timer);
-    if (q->started) {
-        shard_defer(q->shard, &q->task);
-    }
-}
 
 /* ---- small things ---- */
 
@@ -70,44 +50,9 @@ static bool make_configuration(const struct quorum *q, struct raft_configuration
     return true;
 }
 
-bool quorum_is_leader(const struct quorum *q)
-{
-    return !q->failed && q->own_index > 0;
-}
-
-bool quorum_may_serve(const struct quorum *q)
-{
-    return quorum_is_leader(q) && q->commit >= q->own_index && !q->resigned;
-}
-
 int32_t quorum_epoch(const struct quorum *q)
 {
     return (int32_t)raft_current_term(&q->raft);
-}
-
-int32_t quorum_leader_id(const struct quorum *q)
-{
-    return q->leader_id;
-}
-
-int64_t quorum_next_offset(const struct quorum *q)
-{
-    return metadata_log_end_offset(q->log);
-}
-
-int64_t quorum_high_watermark(const struct quorum *q)
-{
-    return q->high_watermark;
-}
-
-void quorum_resign(struct quorum *q)
-{
-    q->resigned = true;
-}
-
-bool quorum_busy(const struct quorum *q)
-{
-    return metadata_log_flushing(q->log);
 }
 
 static int64_t now(struct quorum *q)
@@ -115,33 +60,6 @@ static int64_t now(struct quorum *q)
     int64_t t = io_now_ms(q->io);
     q->last_time_ms = t > q->last_time_ms ? t : q->last_time_ms;
     return q->last_time_ms;
-}
-
-/* ---- telling the owner ---- */
-
-static void deliver(struct task *t)
-{
-    struct quorum *q = t->user;
-    if (q->tell_lost) {
-        q->tell_lost = false;
-        q->cb->lost(q->user);
-    }
-    if (q->tell_leader && !q->closed) {
-        q->tell_leader = false;
-        q->cb->leader(q->user, q->leader_id, quorum_epoch(q));
-    }
-    if (q->tell_commit && !q->closed && !q->failed) {
-        q->tell_commit = false;
-        q->cb->committed(q->user, q->high_watermark);
-    }
-    if (!q->closed && !q->serving && quorum_may_serve(q)) {
-        q->serving = true;
-        q->cb->leading(q->user, quorum_epoch(q));
-    }
-    if (q->tell_fatal && !q->closed) {
-        q->tell_fatal = false;
-        q->cb->fatal(q->user, q->why);
-    }
 }
 
 /* ---- term and vote ---- */
@@ -489,7 +407,7 @@ int quorum_start(struct shard *sh, struct metadata_log *log, const struct quorum
     q->leader_id = -1;
     q->timer.cb = on_timer;
     q->timer.user = q;
-    task_init(&q->task, deliver, q);
+    task_init(&q->task, quorum_deliver, q);
     ASSERT(voter_slot(q, q->node_id) >= 0);
     int err = quorum_state_prepare(q->io, log, q->voters, q->voters_n, q->node_id, &q->state, em);
     if (err) {
@@ -576,6 +494,16 @@ int quorum_append(struct quorum *q, const struct bytes *records, size_t n, int64
     }
     *end = metadata_log_end_offset(q->log);
     return 0;
+}
+
+void quorum_hand_over(struct quorum *q)
+{
+    struct raft_event e = {.type = RAFT_TRANSFER};
+    if (q->failed || q->closed || q->voters_n == 1 || raft_state(&q->raft) != RAFT_LEADER) {
+        return;
+    }
+    e.transfer.server_id = 0; /* libraft chooses; nobody may be there to take over */
+    (void)try_step(q, &e);
 }
 
 /* ---- snapshots ---- */

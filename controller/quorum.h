@@ -36,6 +36,8 @@ struct quorum_callbacks {
     /* To another voter; the message and all it points to are only good during the call. Lost
      * messages are fine. NULL with one voter. */
     void (*send)(void *user, const struct quorum_message *m);
+    /* Would entries for this voter leave now? Not asked with one voter. */
+    bool (*may_send)(void *user, int32_t to);
 };
 
 struct quorum_config {
@@ -58,6 +60,10 @@ void quorum_close(struct quorum *q);
 bool quorum_busy(const struct quorum *q);
 /* Accepts no more appends; what was appended still commits. For an orderly stop. */
 void quorum_resign(struct quorum *q);
+
+/* A leader asks the voter that is nearest to its own log to take over at once. No harm otherwise.
+ */
+void quorum_hand_over(struct quorum *q);
 
 bool quorum_is_leader(const struct quorum *q); /* libraft's state; may not serve yet */
 bool quorum_may_serve(const struct quorum *q); /* leader that has committed in its own epoch */

@@ -1,4 +1,5 @@
-/* The inside of a voter, for quorum.c (all calls of libraft), quorum_entries.c (batches) and
+/* The inside of a voter, for quorum.c (all calls of libraft), quorum_owner.c (facts and
+ * callbacks), quorum_entries.c (batches) and
  * quorum_send.c (messages that go out) only. */
 #ifndef CONTROLLER_QUORUM_PRIVATE_H
 #define CONTROLLER_QUORUM_PRIVATE_H
@@ -75,6 +76,9 @@ void quorum_fail(struct quorum *q, const char *fmt, ...) __attribute__((format(p
 
 /* Term of an entry; 0 if it is not known here. */
 uint64_t quorum_term_of(const struct quorum *q, uint64_t index);
+
+/* quorum_owner.c: the callbacks that are due. */
+void quorum_deliver(struct task *t);
 
 /* quorum_entries.c */
 void quorum_put_leader_change(struct quorum *q, int32_t epoch, struct buf *out);

@@ -3,36 +3,43 @@
 #include "base/mem.h"
 #include "controller/quorum_private.h"
 
-static bool fill_entries(struct quorum *q, const struct raft_append_entries *p,
-                         struct quorum_entry *out, struct buf *bytes)
+enum { CHUNK_BYTES = 1 << 20 }; /* of payload in one message, but at least one entry */
+
+/* The entries from first on, at most n and so many that they fit into one message. Returns how
+ * many; 0: the log cannot be read. */
+static uint32_t gather(struct quorum *q, uint64_t first, uint32_t n, struct quorum_entry *out,
+                       struct buf *bytes)
 {
-    size_t *sizes = mem_alloc(p->n_entries * sizeof *sizes);
-    uint64_t first = p->prev_log_index + 1;
-    unsigned skip = first == 1; /* the configuration is not in the log */
-    int err = 0;
-    for (unsigned i = 0; i < p->n_entries; i++) {
-        out[i].term = quorum_term_of(q, first + i);
-        out[i].type = first + i == 1 ? RAFT_CHANGE : RAFT_COMMAND;
+    uint32_t count = 0;
+    size_t at = 0;
+    buf_clear(bytes);
+    while (count < n && (count == 0 || bytes->len < CHUNK_BYTES)) {
+        uint64_t index = first + count;
+        out[count].term = quorum_term_of(q, index);
+        out[count].type = index == 1 ? RAFT_CHANGE : RAFT_COMMAND;
+        size_t size = q->configuration.len;
+        if (index == 1) { /* the configuration is not in the log */
+            buf_put(bytes, q->configuration.data, q->configuration.len);
+        } else if (metadata_log_read_entries(q->log, index, 1, bytes, &size) != 0) {
+            return 0;
+        }
+        out[count++].batch.len = size;
     }
-    if (skip) {
-        out[0].batch = buf_bytes(&q->configuration);
+    for (uint32_t i = 0; i < count; i++) {
+        out[i].batch.data = bytes->data + at;
+        at += out[i].batch.len;
     }
-    if (err == 0 && p->n_entries > skip) {
-        err = metadata_log_read_entries(q->log, first + skip, p->n_entries - skip, bytes, sizes);
-    }
-    const uint8_t *at = bytes->data;
-    for (unsigned i = skip; err == 0 && i < p->n_entries; i++) {
-        out[i].batch = bytes_of(at, sizes[i - skip]);
-        at += sizes[i - skip];
-    }
-    mem_free(sizes);
-    return err == 0;
+    return count;
 }
 
+/* What libraft wants sent at once may be several messages, one behind the other. */
 static void send_append(struct quorum *q, const struct raft_append_entries *p,
                         struct quorum_message *m)
 {
-    struct quorum_entry *entries = mem_zalloc(p->n_entries * sizeof *entries);
+    /* nobody who is not there costs a reading of the log: without entries it is a heartbeat */
+    bool all = p->n_entries > 0 && q->cb->may_send(q->user, m->to);
+    uint32_t left = all ? p->n_entries : 0;
+    struct quorum_entry *entries = mem_zalloc((left ? left : 1) * sizeof *entries);
     struct buf bytes = {0};
     m->type = QUORUM_APPEND;
     m->version = p->version;
@@ -40,13 +47,22 @@ static void send_append(struct quorum *q, const struct raft_append_entries *p,
     m->index = p->prev_log_index;
     m->index_term = p->prev_log_term;
     m->commit = p->leader_commit;
-    m->entries_n = p->n_entries;
     m->entries = entries;
-    if (p->n_entries == 0 || fill_entries(q, p, entries, &bytes)) {
+    if (left == 0) {
         q->cb->send(q->user, m);
-    } else {
-        quorum_fail(q, "the metadata log in %s cannot be read from entry %llu on",
-                    metadata_log_path(q->log), (unsigned long long)p->prev_log_index + 1);
+    }
+    while (left > 0) {
+        uint32_t n = gather(q, m->index + 1, left, entries, &bytes);
+        if (n == 0) {
+            quorum_fail(q, "the metadata log in %s cannot be read from entry %llu on",
+                        metadata_log_path(q->log), (unsigned long long)m->index + 1);
+            break;
+        }
+        m->entries_n = n;
+        q->cb->send(q->user, m);
+        left -= n;
+        m->index += n;
+        m->index_term = entries[n - 1].term;
     }
     buf_free(&bytes);
     mem_free(entries);

@@ -53,8 +53,13 @@ static void fake_close(struct channel *ch)
     UNUSED(ch);
 }
 
-static const struct channel_ops fake_ops = {"fake", fake_call, fake_cancel, fake_not_controller,
-                                            fake_close};
+static const struct channel_ops fake_ops = {
+    .name = "fake",
+    .call = fake_call,
+    .cancel = fake_cancel,
+    .not_controller = fake_not_controller,
+    .close = fake_close,
+};
 
 static void fake_on_msg(struct shard *sh, struct msg *m);
 

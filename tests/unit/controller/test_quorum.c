@@ -76,6 +76,13 @@ static void on_fatal(void *user, const char *sentence)
 
 static void net_send(void *user, const struct quorum_message *m);
 
+static bool net_may_send(void *user, int32_t to)
+{
+    UNUSED(user);
+    UNUSED(to);
+    return true;
+}
+
 static const struct quorum_callbacks callbacks = {
     .committed = on_committed,
     .leading = on_leading,
@@ -83,6 +90,7 @@ static const struct quorum_callbacks callbacks = {
     .leader = on_leader,
     .fatal = on_fatal,
     .send = net_send,
+    .may_send = net_may_send,
 };
 
 static void world_start_process(struct world *w)

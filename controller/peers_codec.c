@@ -1,0 +1,208 @@
+#include "controller/peers_codec.h"
+
+#include "base/assert.h"
+#include "proto/cursor.h"
+
+enum {
+    FLAG_DISRUPT = 1,
+    FLAG_PRE_VOTE = 2,
+    FLAG_GRANTED = 4,
+    FLAGS_ALL = 7,
+    HEADER_BYTES = 10, /* key, version, correlation id, a null client id */
+};
+
+void peer_put_header(struct buf *out, int16_t api_key, int32_t correlation_id)
+{
+    buf_put_be16(out, (uint16_t)api_key);
+    buf_put_be16(out, PEER_VERSION);
+    buf_put_be32(out, (uint32_t)correlation_id);
+    buf_put_be16(out, 0xffff); /* no client id */
+}
+
+int peer_take_header(struct bytes frame, int32_t *correlation_id, struct bytes *body)
+{
+    struct cursor c = cursor_of(frame);
+    cursor_be16(&c);
+    int16_t version = (int16_t)cursor_be16(&c);
+    *correlation_id = (int32_t)cursor_be32(&c);
+    if (c.err) {
+        return c.err;
+    }
+    if (version != PEER_VERSION) {
+        return ERR_UNSUPPORTED;
+    }
+    int16_t client = (int16_t)cursor_be16(&c);
+    if (client > 0) {
+        cursor_take(&c, (size_t)client);
+    }
+    *body = bytes_of(frame.data + frame.len - cursor_left(&c), cursor_left(&c));
+    return c.err;
+}
+
+/* ---- messages ---- */
+
+void peer_put_message(struct buf *out, const struct peer_names *names,
+                      const struct quorum_message *m)
+{
+    static const struct quorum_message greeting = {.snapshot = {-1, -1}};
+    struct arena a = {0};
+    m = m ? m : &greeting;
+    struct voter_message w;
+    proto_msg_init(&voter_message_msg, &w);
+    w.cluster_id = names->cluster_id;
+    w.from_id = names->from;
+    w.from_directory_id = names->from_directory;
+    w.to_id = names->to;
+    w.voters = (int32_t *)(uintptr_t)names->voters;
+    w.voters_n = (int32_t)names->voters_n;
+    w.type = (int8_t)m->type;
+    w.raft_version = (int8_t)m->version;
+    w.flags = (int8_t)((m->disrupt_leader ? FLAG_DISRUPT : 0) | (m->pre_vote ? FLAG_PRE_VOTE : 0) |
+                       (m->granted ? FLAG_GRANTED : 0));
+    w.term = (int64_t)m->term;
+    w.sender_term = (int64_t)m->sender_term;
+    w.request_term = (int64_t)m->request_term;
+    w.index = (int64_t)m->index;
+    w.index_term = (int64_t)m->index_term;
+    w.commit = (int64_t)m->commit;
+    w.rejected = (int64_t)m->rejected;
+    w.features = m->features;
+    w.capacity = m->capacity;
+    w.snapshot_end_offset = m->snapshot.offset;
+    w.snapshot_epoch = m->snapshot.epoch;
+    w.entries = proto_array(&a, &voter_message_voter_entry_desc, m->entries_n);
+    w.entries_n = (int32_t)m->entries_n;
+    for (uint32_t i = 0; i < m->entries_n; i++) {
+        w.entries[i].term = (int64_t)m->entries[i].term;
+        w.entries[i].type = (int8_t)m->entries[i].type;
+        w.entries[i].batch = m->entries[i].batch;
+    }
+    int err = proto_encode(&voter_message_msg, PEER_VERSION, &w, out, NULL);
+    ASSERT(err == 0);
+    arena_free(&a);
+}
+
+static int odd(struct errmsg *em, const char *what)
+{
+    return errmsg_set(em, ERR_INVALID, "a voter's message has %s", what);
+}
+
+static int check_numbers(const struct voter_message *w, struct errmsg *em)
+{
+    const int64_t numbers[] = {w->term,       w->sender_term, w->request_term, w->index,
+                               w->index_term, w->commit,      w->rejected};
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        if (numbers[i] < 0 || numbers[i] >= INT64_MAX / 4) {
+            return odd(em, "a number that is negative or beyond what can be");
+        }
+    }
+    if (w->type < 0 || w->type > QUORUM_TIMEOUT_NOW) {
+        return odd(em, "an unknown type");
+    }
+    if (w->raft_version < 0 || w->flags & ~FLAGS_ALL) {
+        return odd(em, "an unknown version or flag");
+    }
+    if (w->entries_n > 0 && w->type != QUORUM_APPEND) {
+        return odd(em, "entries, which only an append may have");
+    }
+    if (w->entries_n > PEER_ENTRIES_MAX) {
+        return odd(em, "more entries than one may have");
+    }
+    if (w->type == QUORUM_SNAPSHOT && (w->snapshot_end_offset < 1 || w->snapshot_epoch < 0)) {
+        return odd(em, "no snapshot that could be asked for");
+    }
+    return 0;
+}
+
+static void copy_numbers(const struct voter_message *w, struct quorum_message *out)
+{
+    *out = (struct quorum_message){
+        .type = (enum quorum_message_type)w->type,
+        .version = (uint8_t)w->raft_version,
+        .from = w->from_id,
+        .to = w->to_id,
+        .term = (uint64_t)w->term,
+        .sender_term = (uint64_t)w->sender_term,
+        .request_term = (uint64_t)w->request_term,
+        .index = (uint64_t)w->index,
+        .index_term = (uint64_t)w->index_term,
+        .commit = (uint64_t)w->commit,
+        .rejected = (uint64_t)w->rejected,
+        .disrupt_leader = w->flags & FLAG_DISRUPT,
+        .pre_vote = w->flags & FLAG_PRE_VOTE,
+        .granted = w->flags & FLAG_GRANTED,
+        .features = w->features,
+        .capacity = w->capacity,
+        .snapshot = {w->snapshot_end_offset, w->snapshot_epoch},
+    };
+}
+
+int peer_take_message(struct bytes body, struct arena *a, struct peer_names *names,
+                      struct quorum_message *out, struct errmsg *em)
+{
+    struct voter_message w;
+    size_t used = 0;
+    int err = proto_decode(&voter_message_msg, PEER_VERSION, body, &used, a, &w);
+    if (err == 0 && used != body.len) {
+        err = ERR_CORRUPT;
+    }
+    if (err) {
+        return errmsg_set(em, err, "a voter's message does not decode: %s", err_text(err));
+    }
+    *names = (struct peer_names){
+        .cluster_id = w.cluster_id,
+        .from = w.from_id,
+        .from_directory = w.from_directory_id,
+        .to = w.to_id,
+        .voters = w.voters,
+        .voters_n = (size_t)w.voters_n,
+    };
+    err = check_numbers(&w, em);
+    if (err) {
+        return err;
+    }
+    copy_numbers(&w, out);
+    struct quorum_entry *entries = ARENA_ARRAY(a, struct quorum_entry, (size_t)w.entries_n + 1);
+    for (int32_t i = 0; i < w.entries_n; i++) {
+        if (w.entries[i].term < 0 || w.entries[i].type < 0) {
+            return odd(em, "an entry of a negative term or type");
+        }
+        entries[i] = (struct quorum_entry){(uint64_t)w.entries[i].term, (uint8_t)w.entries[i].type,
+                                           w.entries[i].batch};
+    }
+    out->entries = entries;
+    out->entries_n = (uint32_t)w.entries_n;
+    return 0;
+}
+
+/* ---- answers ---- */
+
+void peer_put_answer(struct buf *out, int32_t correlation_id, int16_t code, const char *sentence)
+{
+    struct voter_answer w;
+    proto_msg_init(&voter_answer_msg, &w);
+    w.error_code = code;
+    w.error_message = sentence ? bytes_str(sentence) : BYTES_NULL;
+    buf_put_be32(out, (uint32_t)correlation_id);
+    int err = proto_encode(&voter_answer_msg, PEER_VERSION, &w, out, NULL);
+    ASSERT(err == 0);
+}
+
+int peer_take_answer(struct bytes frame, int32_t *correlation_id, int16_t *code,
+                     struct bytes *sentence)
+{
+    if (frame.len < 4) {
+        return ERR_TRUNCATED;
+    }
+    *correlation_id = (int32_t)load_be32(frame.data);
+    /* not more than these two fields: the other end may be of a newer release */
+    struct cursor c = cursor_of(bytes_of(frame.data + 4, frame.len - 4));
+    *code = (int16_t)cursor_be16(&c);
+    uint32_t n = cursor_uvarint(&c);
+    *sentence = BYTES_NULL;
+    if (c.err == 0 && n > 0) {
+        const uint8_t *p = cursor_take(&c, n - 1);
+        *sentence = p ? bytes_of(p, n - 1) : BYTES_NULL;
+    }
+    return c.err;
+}

@@ -1,0 +1,66 @@
+/* What voters say to each other, as bytes: requests and answers in Kafka's framing under private
+ * API keys, which ApiVersions never names. Bodies are proto/schema/records/Voter*.msg.
+ *
+ *     PEER_API_MESSAGE   one message of raft (VoterMessage); its answer only says that it was taken
+ *                        or why not (VoterAnswer): raft's own answers are messages of the other
+ *                        direction
+ *     PEER_API_SNAPSHOT  a piece of a snapshot's file (VoterSnapshotFetch, VoterSnapshotPiece)
+ *
+ * Every request names the cluster, the sender with its directory, the receiver and the voters, so
+ * that nobody has to remember what a connection said before. An answer of any version begins with
+ * an error code and a sentence: so a peer of another release can be told that it is one.
+ *
+ * Failure modes of reading: ERR_UNSUPPORTED for another version, ERR_TRUNCATED and ERR_CORRUPT for
+ * bytes that are no message of ours, ERR_INVALID with a sentence for a message that says what
+ * cannot be (a type, a flag, a negative number, entries where none belong). Pure. */
+#ifndef CONTROLLER_PEERS_CODEC_H
+#define CONTROLLER_PEERS_CODEC_H
+
+#include "base/arena.h"
+#include "base/uuid.h"
+#include "controller/quorum.h"
+#include "proto/message.h"
+#include "proto_messages.h"
+
+enum {
+    PEER_API_MESSAGE = 10000,
+    PEER_API_SNAPSHOT = 10001,
+    PEER_API_END,
+    PEER_VERSION = 0,
+    PEER_ENTRIES_MAX = 4096, /* of one message: quorum_send.c sends fewer */
+};
+
+static inline bool peer_is_api(int16_t key)
+{
+    return key >= PEER_API_MESSAGE && key < PEER_API_END;
+}
+
+/* Who speaks to whom, as every request says it. */
+struct peer_names {
+    struct bytes cluster_id;
+    int32_t from;
+    struct uuid from_directory;
+    int32_t to;
+    const int32_t *voters;
+    size_t voters_n;
+};
+
+/* A request frame without its length: header 1 of Kafka, then the body. */
+void peer_put_header(struct buf *out, int16_t api_key, int32_t correlation_id);
+/* m NULL: a greeting, which says nothing but the names. */
+void peer_put_message(struct buf *out, const struct peer_names *names,
+                      const struct quorum_message *m);
+/* Reads a body of PEER_API_MESSAGE; what it points to is in the arena or the body. A greeting has
+ * type 0. */
+int peer_take_message(struct bytes body, struct arena *a, struct peer_names *names,
+                      struct quorum_message *out, struct errmsg *em);
+/* The header in front of a request's body; ERR_UNSUPPORTED for another version. */
+int peer_take_header(struct bytes frame, int32_t *correlation_id, struct bytes *body);
+
+/* Answers, frames without a length. */
+void peer_put_answer(struct buf *out, int32_t correlation_id, int16_t code, const char *sentence);
+/* The front of any answer. */
+int peer_take_answer(struct bytes frame, int32_t *correlation_id, int16_t *code,
+                     struct bytes *sentence);
+
+#endif

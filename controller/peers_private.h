@@ -1,0 +1,59 @@
+/* The inside of the voters' traffic, for peers*.c only. */
+#ifndef CONTROLLER_PEERS_PRIVATE_H
+#define CONTROLLER_PEERS_PRIVATE_H
+
+#include "base/assert.h"
+#include "controller/peers.h"
+#include "controller/peers_codec.h"
+#include "runtime/dial.h"
+
+/* Another voter. */
+struct peer {
+    struct peers *all;
+    int32_t id;
+    const char *host;
+    uint16_t port;
+    struct uuid directory; /* zero: it has never spoken to this node */
+    struct dial dial;
+    struct timer timer; /* closed: the next try; open: is it silent? */
+    int64_t tried_ms;   /* monotonic */
+    int64_t backoff_ms;
+    int32_t correlation;    /* of the next request */
+    uint32_t unanswered;    /* requests */
+    int64_t silent_ms;      /* since when nothing came while something was awaited */
+    struct buf pending;     /* frames with their lengths, until there is a connection */
+    int64_t pending_ms;     /* of the oldest of them */
+    uint64_t dropped;       /* messages, for want of room */
+    bool was_lost;          /* said so in the log */
+    struct log_limit lost;  /* no connection */
+    struct log_limit here;  /* refused here */
+    struct log_limit there; /* refused there */
+};
+
+struct peers {
+    struct shard *shard;
+    const struct logger *log;
+    struct peers_config cfg;
+    struct metadata_log *mlog;
+    struct quorum *quorum; /* NULL before the start */
+    int32_t voters[QUORUM_VOTERS_MAX];
+    struct peer v[QUORUM_VOTERS_MAX];
+    size_t n;                 /* without this node */
+    struct log_limit unknown; /* refused: nobody we know */
+};
+
+struct peer *peers_find(struct peers *p, int32_t id);
+/* Sends a request's frame if there is a connection and room; false: dropped. */
+bool peer_transmit(struct peer *peer, struct bytes frame);
+void peer_names_of(const struct peers *p, const struct peer *to, struct peer_names *out);
+
+/* Kafka's code for why a request of this sender is not taken, with a sentence; 0: it is. */
+int16_t peers_admit(struct peers *p, const struct peer_names *names, struct errmsg *em);
+
+/* peers_directories.c */
+int peers_load_directories(struct peers *p, struct errmsg *em);
+/* Durable when it returns 0. */
+int peers_learn_directory(struct peers *p, struct peer *peer, struct uuid directory,
+                          struct errmsg *em);
+
+#endif

@@ -1,0 +1,89 @@
+/* What the owner of a voter sees: facts about it, and its callbacks, which are made when no step is
+ * under way. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "controller/quorum_private.h"
+
+/* ---- failing ---- */
+
+void quorum_fail(struct quorum *q, const char *fmt, ...)
+{
+    if (q->failed) {
+        return;
+    }
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(q->why, sizeof q->why, fmt, ap);
+    va_end(ap);
+    q->failed = true;
+    q->tell_fatal = true;
+    timer_cancel(q->shard, &q->timer);
+    if (q->started) {
+        shard_defer(q->shard, &q->task);
+    }
+}
+
+/* ---- facts ---- */
+
+bool quorum_is_leader(const struct quorum *q)
+{
+    return !q->failed && q->own_index > 0;
+}
+
+bool quorum_may_serve(const struct quorum *q)
+{
+    return quorum_is_leader(q) && q->commit >= q->own_index && !q->resigned;
+}
+
+int32_t quorum_leader_id(const struct quorum *q)
+{
+    return q->leader_id;
+}
+
+int64_t quorum_next_offset(const struct quorum *q)
+{
+    return metadata_log_end_offset(q->log);
+}
+
+int64_t quorum_high_watermark(const struct quorum *q)
+{
+    return q->high_watermark;
+}
+
+void quorum_resign(struct quorum *q)
+{
+    q->resigned = true;
+}
+
+bool quorum_busy(const struct quorum *q)
+{
+    return metadata_log_flushing(q->log);
+}
+
+/* ---- telling the owner ---- */
+
+void quorum_deliver(struct task *t)
+{
+    struct quorum *q = t->user;
+    if (q->tell_lost) {
+        q->tell_lost = false;
+        q->cb->lost(q->user);
+    }
+    if (q->tell_leader && !q->closed) {
+        q->tell_leader = false;
+        q->cb->leader(q->user, q->leader_id, quorum_epoch(q));
+    }
+    if (q->tell_commit && !q->closed && !q->failed) {
+        q->tell_commit = false;
+        q->cb->committed(q->user, q->high_watermark);
+    }
+    if (!q->closed && !q->serving && quorum_may_serve(q)) {
+        q->serving = true;
+        q->cb->leading(q->user, quorum_epoch(q));
+    }
+    if (q->tell_fatal && !q->closed) {
+        q->tell_fatal = false;
+        q->cb->fatal(q->user, q->why);
+    }
+}
