@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds Millrace with the sanitizers, and runs tests.
 #
-#   tests/run.sh                 what CI runs: the suites that are whole so far, tidy unit sim compat tools fuzz
+#   tests/run.sh                 what CI runs: the suites that are whole so far, tidy unit sim compat tools cluster fuzz
 #   tests/run.sh NAME...         some of: tidy unit sim compat tools cluster fuzz bench
 #   tests/run.sh --list          the names, a line each
 #
@@ -24,7 +24,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 names=(tidy unit sim compat tools cluster fuzz bench)
-default=(tidy unit sim compat tools fuzz)
+default=(tidy unit sim compat tools cluster fuzz)
 
 case ${1:-} in
   --help | -h) sed -n '2,23s/^# \{0,1\}//p' "$0"; exit ;;

@@ -1,0 +1,44 @@
+"""Roles in separate and in combined processes; brokers with topics of factor 1; what a node that does not belong gets."""
+import shutil
+
+from cluster import Cluster, millrace
+from history import Writer, check_records
+
+
+def test_one_controller_and_three_brokers(tmp_path):
+    with Cluster(tmp_path, controllers=1, brokers=3, factor=1) as c:
+        c.create_topic('t', 6, 1)
+        leaders = {x['leaderId'] for x in c.partitions('t').values()}
+        assert leaders == {11, 12, 13}
+        w = Writer(c, 't', 6)
+        w.wait_more(50)
+        c.node(12).restart()
+        w.wait_more(50)
+        c.node(13).kill()
+        c.wait_unfenced({11, 12})
+        c.node(13).start()
+        w.wait_more(50)
+        c.node(1).restart()
+        w.wait_more(50)
+        c.wait_unfenced({11, 12, 13})
+        check_records(c, w.stop())
+
+
+def test_a_node_that_does_not_belong(tmp_path):
+    with Cluster(tmp_path, controllers=1, brokers=2, factor=1) as c:
+        n = c.node(12)
+        n.stop()
+        shutil.rmtree(n.data)
+        n.format(millrace('storage', 'random-uuid')[1].strip())
+        assert 'INCONSISTENT_CLUSTER_ID' in n.refused()
+        n.write_properties(**{'initial.broker.registration.timeout.ms': 1500, 'node.id': 11})  # node 11 lives
+        shutil.rmtree(n.data)
+        n.format()
+        assert 'DUPLICATE_BROKER_REGISTRATION' in n.refused()
+        n.write_properties()
+        assert 'belongs to node 11, but node.id is 12' in n.refused()
+        c.wait_unfenced({11})
+        shutil.rmtree(n.data)
+        n.format()
+        n.start()  # a new disk is let in
+        c.wait_unfenced({11, 12})
