@@ -60,7 +60,9 @@ struct plog_open_args {
 
 /* Opens what is there, with recovery if !clean or if the end does not look right. ERR_NOTFOUND: no
  * such directory. ERR_OFFLINE, ERR_IO, ERR_CORRUPT (a checkpoint of the partition cannot be read),
- * each with a sentence. A directory without any segment gets an empty one. */
+ * each with a sentence. A directory without any segment gets an empty one. A log that ends before
+ * a->recovery_point (it was cut, and then the checkpoint was not replaced) has a lower one now: the
+ * caller replaces the checkpoint before the first append, as after plog_truncate_to. */
 int plog_open(struct log_store *st, const struct plog_open_args *a, struct plog **out,
               struct errmsg *em);
 /* Makes the directory, partition.metadata and an empty segment at a->log_start. ERR_EXISTS. */

@@ -184,6 +184,7 @@ static void open_part(struct sw *w)
     if (entry_of(w, p) != NULL) {
         w->result = plog_open(&w->store, &a, &p->log, &w->em);
         if (w->result == 0) {
+            w->points_stale |= plog_recovery_point(p->log) < a.recovery_point;
             mend_topic_id(w, p);
         }
     } else if (p->must_exist || p->required > 0) {
@@ -295,6 +296,7 @@ bool sw_start(struct sw *w, uint64_t die_in)
     io_sim_make(w->proc, 0, &w->io, NULL);
     sim_proc_die_in(w->proc, die_in);
     w->offline = false;
+    w->points_stale = false;
     w->trouble = trouble(w);
     w->em.text[0] = 0;
     bool clean = w->clean;
@@ -316,6 +318,9 @@ bool sw_start(struct sw *w, uint64_t die_in)
         if (!sw_within(w, check_part) || start_failed(w)) {
             return false;
         }
+    }
+    if (w->points_stale && (!sw_within(w, sw_checkpoint) || start_failed(w))) {
+        return false; /* appending before it is replaced would risk what log.h says */
     }
     log_dir_forget_start(w->dir);
     w->after_power_loss = w->disk_lost_bytes = false;

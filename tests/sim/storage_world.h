@@ -61,6 +61,7 @@ struct sw {
     unsigned parts_n;
     int64_t tick_at_ms;
     bool offline;         /* the log directory failed */
+    bool points_stale;    /* a log ends before its recovery point in the checkpoint */
     bool disk_lost_bytes; /* an fsync failed: the cache may forget what was not flushed */
     bool clean;           /* the last stop was orderly and whole */
     bool after_power_loss;
