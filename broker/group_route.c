@@ -68,6 +68,17 @@ const struct image_topic *group_topic(const struct request *r)
 
 /* ---- one event for one group ---- */
 
+/* What need not hurry goes along with what comes next: a shard with patient connections wakes by
+ * itself every so often. */
+static void dispatch(struct shard *from, unsigned to, struct group_request *g)
+{
+    if (g->patient) {
+        shard_post_within(from, to, &g->m, 2 * from->io->patience_us);
+    } else {
+        shard_send(from, to, &g->m);
+    }
+}
+
 static void finish(struct group_request *g)
 {
     g->r->lent--;
@@ -82,7 +93,7 @@ static void go_back(struct node_shard *home, struct group_request *g, int16_t co
     if (g->r->ns == home) {
         finish(g);
     } else {
-        shard_send(home->shard, g->r->ns->index, &g->m);
+        dispatch(home->shard, g->r->ns->index, g);
     }
 }
 
@@ -134,6 +145,7 @@ void group_request_start(struct group_request *g, struct request *r, enum group_
     g->done = done;
     g->user = user;
     g->returning = false;
+    g->patient = r->cr->patient;
     g->code = KE_NONE;
     g->image_offset = r->image->offset;
     r->lent++;
@@ -157,7 +169,7 @@ void group_request_start(struct group_request *g, struct request *r, enum group_
     if (home == r->ns->index) {
         ask_here(r->ns, g);
     } else {
-        shard_send(r->ns->shard, home, &g->m);
+        dispatch(r->ns->shard, home, g);
     }
 }
 

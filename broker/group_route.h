@@ -43,6 +43,7 @@ struct group_request { /* in r's arena */
     int64_t image_offset;
     int16_t code;
     bool returning;
+    bool patient; /* conn_req.patient */
 };
 
 /* request and response: structs of the API's schema (response at its defaults); request may be one

@@ -35,6 +35,7 @@ struct request_pool *request_pool_new(struct node_shard *ns)
 {
     struct request_pool *p = MEM_NEW(struct request_pool);
     p->ns = ns;
+    ns->shard->io->patience_us = (int64_t)ns->node->config->v.io_patience_ms * 1000;
     list_init(&p->free);
     list_init(&p->live);
     list_init(&p->never);
@@ -349,6 +350,12 @@ static uint8_t overlaps(struct bytes frame)
     }
 }
 
+/* A member has its session timeout, tens of heartbeats long: a few milliseconds are nothing. */
+static bool patient(struct bytes frame)
+{
+    return frame.len >= 2 && load_be16(frame.data) == API_HEARTBEAT;
+}
+
 static void on_open(struct conn *c)
 {
     c->session = MEM_NEW(struct session);
@@ -363,6 +370,7 @@ static void on_close(struct conn *c)
 
 const struct conn_ops request_conn_ops = {
     .overlaps = overlaps,
+    .patient = patient,
     .on_request = on_request,
     .on_cancel = on_cancel,
     .on_open = on_open,

@@ -417,8 +417,11 @@ static void watch(struct conn_priv *c)
 {
     bool read = conn_may_read(c);
     bool begun = read && (c->cur != NULL || c->hdr_have > 0);
+    bool patient = read && !begun && !c->blocked && c->patient_run == CONN_PATIENT_AFTER;
     int64_t timeout_ms = c->base.limits->body_timeout_ms;
-    io_sock_arm(c->sock, (read ? IO_READ : 0u) | (c->blocked ? IO_WRITE : 0u), sock_ready, c);
+    io_sock_arm(c->sock,
+                (read ? IO_READ : 0u) | (c->blocked ? IO_WRITE : 0u) | (patient ? IO_PATIENT : 0u),
+                sock_ready, c);
     if (!begun) {
         list_remove(&c->begun);
     } else if (list_empty(&c->begun) && timeout_ms > 0) {

@@ -13,6 +13,10 @@
  * body_timeout_ms is closed; idle_ms without a request closes; a peer that does not read its
  * answers stops being read. An idle connection holds no buffers.
  *
+ * Patience: a connection that has brought nothing but patient requests (patient()) for a while, a
+ * run of CONN_PATIENT_AFTER, is watched patiently (IO_PATIENT). The first other request on it may
+ * so be late once; it ends the run.
+ *
  * The budget is charged for frames (with the room they grow into: a frame's buffer grows with the
  * bytes that arrive, so a lying length costs nothing), for bytes read ahead and for answers in
  * memory until they are sent. While it is used up, a peer that has not read its answers for
@@ -34,6 +38,8 @@
 struct conn;
 struct conn_req;
 
+enum { CONN_PATIENT_AFTER = 8 };
+
 /* A piece of an answer: memory that the reply owns, or a range of a file with a lease. release runs
  * on the connection's shard and must not call back into conn.h. */
 struct chunk {
@@ -54,6 +60,8 @@ struct conn_ops {
     /* The class of a frame: it may start while unanswered ones of the same class run. 0, and NULL:
      * it runs alone. */
     uint8_t (*overlaps)(struct bytes frame);
+    /* Nobody waits closely for the answer to this frame. NULL: somebody always does. */
+    bool (*patient)(struct bytes frame);
     /* A whole request whose turn has come. frame stays valid until the reply. Answer exactly once
      * with conn_reply, or conn_close(req->conn) to close the connection without an answer (the
      * request is then still answered to be freed). */
@@ -78,6 +86,7 @@ struct conn_req {
     struct shard *shard;
     struct bytes frame;  /* without its length prefix */
     int64_t received_us; /* io_now_us when the frame was whole */
+    bool patient;        /* it came after a run of patient ones and is one: no need to hurry */
     void *user;          /* the owner's parked state */
     /* conn.c's */
     struct list out; /* chunks of the answer */

@@ -81,6 +81,7 @@ struct conn_priv {
     uint32_t reqs_n;         /* in reqs */
     uint32_t running;        /* started and not answered; all of one class */
     uint8_t running_overlap; /* which */
+    uint8_t patient_run;     /* patient requests in a row, up to CONN_PATIENT_AFTER */
     uint8_t hdr[4];
     uint8_t hdr_have;
     bool big;        /* the last frame was: read the header alone, then the body in its place */

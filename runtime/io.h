@@ -26,6 +26,12 @@
  * - Files: an fsync in flight when its file is closed still completes; the descriptor goes after
  * it. The file of a cold send must stay open until the op completes.
  *
+ * Patience. An arm of IO_READ | IO_PATIENT says that nobody waits closely for what comes on this
+ * socket (heartbeats). Its callback may then be up to patience_us late: while something comes on
+ * patient sockets all the time, it is handed out together every patience_us instead of ending the
+ * wait each time; what comes after a time of quiet comes at once. Sockets armed without it are
+ * served as ever beside that. With patience_us 0, and together with IO_WRITE, it means nothing.
+ *
  * Errors are the negative codes of base/err.h. Who frees: sockets by io_sock_close, files by
  * io_file_close; struct io_op is the caller's and must stay in place until its callback. */
 #ifndef RUNTIME_IO_H
@@ -46,8 +52,9 @@ struct io_op;
 enum {
     IO_READ = 1,
     IO_WRITE = 2,
-    IO_HUP = 4
-}; /* IO_HUP comes by itself with the others when the peer is gone */
+    IO_HUP = 4, /* comes by itself with the others when the peer is gone */
+    IO_PATIENT = 8,
+};
 
 typedef void io_sock_cb(struct io_sock *s, unsigned events, void *user);
 /* result: 0 or a count, or ERR_x. */
@@ -148,6 +155,7 @@ struct io_ops {
 
 struct io {
     const struct io_ops *ops;
+    int64_t patience_us; /* see above; the owner sets it before sockets are there */
 };
 struct io_sock {
     struct io *io;

@@ -1,7 +1,7 @@
 /* The io_uring backend: one ring per shard thread is the event loop. Bytes move by plain
  * non-blocking calls (io_posix.c); the ring carries the waiting and what would stall.
  *
- *   io_sock_arm     one-shot POLL_ADD
+ *   io_sock_arm     one-shot POLL_ADD; for patient ones a POLL_ADD on the set of all (io_patient.h)
  *   io_fsync_start  FSYNC with DATASYNC (the kernel's io-wq threads do it)
  *   io_send_cold    SPLICE file -> pipe (io-wq), then splice(2) pipe -> socket in line
  *   io_work         the worker pool; a finished job wakes the loop
@@ -39,6 +39,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "runtime/io_backends.h"
+#include "runtime/io_patient.h"
 #include "runtime/io_posix.h"
 #include "runtime/pool.h"
 
@@ -51,7 +52,7 @@ enum {
 };
 
 /* The low bits of user_data: what completed. */
-enum { TAG_POLL, TAG_FSYNC, TAG_COLD, TAG_WAKE, TAG_NONE, TAG_MASK = 7 };
+enum { TAG_POLL, TAG_FSYNC, TAG_COLD, TAG_WAKE, TAG_PATIENT, TAG_NONE, TAG_MASK = 7 };
 
 struct uring_sock {
     struct posix_sock p;
@@ -59,6 +60,7 @@ struct uring_sock {
     unsigned polled;  /* events of the live poll; 0: none lives */
     uint16_t gen;     /* of the live poll */
     unsigned flights; /* submissions whose completion is still to come */
+    bool patient;     /* in the patient set: no poll lives */
     bool closed;
     io_sock_cb *cb;
     void *user;
@@ -85,7 +87,9 @@ struct uring {
     struct pool_port port;
     unsigned ops;     /* fsyncs, cold sends and jobs in flight */
     unsigned zombies; /* closed sockets that still wait for completions */
+    struct patient_set patient;
     bool ring_open, wake_armed;
+    bool patient_watched; /* a poll lies on the patient set */
     struct uring_pipe pipes[COLD_MAX];
     struct list cold_waiting;
 };
@@ -210,21 +214,56 @@ static void add_poll(struct uring *u, struct uring_sock *s)
     set_data(sqe, s, s->gen, TAG_POLL);
 }
 
+static void leave_patient(struct uring *u, struct uring_sock *s)
+{
+    patient_remove(&u->patient, &s->p);
+    s->patient = false;
+}
+
 static void uring_arm(struct io_sock *sock, unsigned events, io_sock_cb *cb, void *user)
 {
     struct uring_sock *s = sock_of(sock);
     struct uring *u = uring_of(sock->io);
+    bool patient = patient_wanted(sock->io, events);
+    events &= ~(unsigned)IO_PATIENT;
     ASSERT(!s->closed && (events & ~(unsigned)(IO_READ | IO_WRITE)) == 0);
     s->want = events;
     s->cb = cb;
     s->user = user;
-    if (events == 0 || (s->polled & events) == events) {
+    /* a poll that lives is left to fire: only then a socket becomes patient */
+    if (events == 0 || (s->polled & events) == events || (patient && s->patient)) {
         return;
     }
     if (s->polled != 0) {
         cancel_poll(u, s);
     }
+    if (s->patient) {
+        leave_patient(u, s);
+    } else if (patient && patient_add(&u->patient, &s->p)) {
+        s->patient = true;
+        return;
+    }
     add_poll(u, s);
+}
+
+static bool on_patient(struct posix_sock *p, unsigned events)
+{
+    struct uring_sock *s = sock_of(&p->base);
+    s->patient = s->want != 0;
+    if (s->patient) {
+        s->want = 0;
+        s->cb(&p->base, events, s->user);
+        return true; /* by now it may be closed */
+    }
+    return false;
+}
+
+static void watch_patient(struct uring *u)
+{
+    struct io_uring_sqe *sqe = get_sqe(u);
+    io_uring_prep_poll_add(sqe, u->patient.fd, POLLIN);
+    set_data(sqe, NULL, 0, TAG_PATIENT);
+    u->patient_watched = true;
 }
 
 static void on_poll(struct uring *u, struct uring_sock *s, uint16_t gen, int res)
@@ -259,6 +298,9 @@ static void uring_sock_close(struct io_sock *sock)
     struct uring_sock *s = sock_of(sock);
     struct uring *u = uring_of(sock->io);
     ASSERT(!s->closed);
+    if (s->patient) {
+        leave_patient(u, s);
+    }
     if (s->flights == 0 && s->cold == NULL) {
         sock_free(s);
         return;
@@ -487,6 +529,10 @@ static void handle_cqe(struct uring *u, uint64_t data, int res, unsigned flags)
             u->wake_armed = false;
         }
         break;
+    case TAG_PATIENT:
+        u->patient_watched = false;
+        patient_stirs(&u->patient);
+        break;
     default:
         break;
     }
@@ -518,7 +564,10 @@ static void uring_turn(struct io *io, int64_t timeout_us)
     if (cold_stuck(u) && (timeout_us < 0 || timeout_us > 10000)) {
         timeout_us = 10000; /* no descriptors for a pipe: try again soon */
     }
-    wait_events(u, timeout_us);
+    if (patient_rests(&u->patient) && !u->patient_watched) {
+        watch_patient(u);
+    }
+    wait_events(u, patient_wait(&u->patient, timeout_us));
     for (unsigned i = 0; i < TURN_CQES_MAX && io_uring_peek_cqe(&u->ring, &cqe) == 0; i++) {
         uint64_t data = cqe->user_data;
         int res = cqe->res;
@@ -526,6 +575,7 @@ static void uring_turn(struct io *io, int64_t timeout_us)
         io_uring_cqe_seen(&u->ring, cqe);
         handle_cqe(u, data, res, flags);
     }
+    patient_turn(&u->patient, io->patience_us, on_patient);
     finish_jobs(u);
 }
 
@@ -562,6 +612,7 @@ static void uring_destroy(struct io *io)
         ring_exit(&u->ring);
         pool_port_free(&u->port);
     }
+    patient_free(&u->patient);
     for (int i = 0; i < COLD_MAX; i++) {
         pipe_close(&u->pipes[i]);
     }
@@ -631,6 +682,7 @@ int uring_create(struct io **out, struct errmsg *em)
     const char *how;
     int r;
     u->base.ops = &uring_ops;
+    patient_init(&u->patient);
     list_init(&u->cold_waiting);
     for (int i = 0; i < COLD_MAX; i++) {
         u->pipes[i].rd = u->pipes[i].wr = -1;

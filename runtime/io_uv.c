@@ -7,6 +7,8 @@
  * Sockets whose wanted events differ from the registered ones are put on a list and brought in
  * line just before the loop waits. So a connection that arms the same events again from its
  * callback, the usual case, costs no call at all; what is not wanted any more is never called back.
+ * Patient sockets lie in a set of their own (io_patient.h), of which libuv knows the descriptor
+ * only.
  *
  * On close. The uv handle ends asynchronously, and a worker may be using the descriptor: the socket
  * is shut down at once, descriptor and memory go when both are through. */
@@ -22,6 +24,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "runtime/io_backends.h"
+#include "runtime/io_patient.h"
 #include "runtime/io_posix.h"
 #include "runtime/pool.h"
 
@@ -31,6 +34,7 @@ struct uv_sock {
     struct list dirty; /* in uv_io.dirty while want and active may differ */
     unsigned want;     /* events the owner waits for; 0: disarmed */
     unsigned active;   /* events that libuv polls */
+    bool patient;      /* in the patient set: libuv polls nothing */
     bool closed;       /* io_sock_close was called */
     bool handle_gone;  /* libuv is through with it */
     io_sock_cb *cb;
@@ -47,6 +51,9 @@ struct uv_io {
     uv_loop_t loop;
     uv_async_t async;
     uv_timer_t timer;
+    struct patient_set patient;
+    uv_poll_t patient_poll; /* of the set; once it is made */
+    bool patient_polled, patient_made;
     struct pool_port port;
     struct list dirty;
     unsigned ops;     /* jobs in flight */
@@ -156,31 +163,82 @@ static void sync_polls(struct uv_io *u)
     while ((n = list_pop_front(&u->dirty)) != NULL) {
         struct uv_sock *s = LIST_ENTRY(n, struct uv_sock, dirty);
         int r = 0;
-        if (s->want == s->active) {
+        unsigned want = s->patient ? 0 : s->want;
+        if (want == s->active) {
             continue;
         }
-        if (s->want == 0) {
+        if (want == 0) {
             r = uv_poll_stop(&s->poll);
         } else {
             int events =
-                ((s->want & IO_READ) ? UV_READABLE : 0) | ((s->want & IO_WRITE) ? UV_WRITABLE : 0);
+                ((want & IO_READ) ? UV_READABLE : 0) | ((want & IO_WRITE) ? UV_WRITABLE : 0);
             r = uv_poll_start(&s->poll, events, on_poll);
         }
         ASSERT(r == 0); /* it fails only on a closed handle or bad events */
-        s->active = s->want;
+        s->active = want;
     }
+}
+
+static void leave_patient(struct uv_io *u, struct uv_sock *s)
+{
+    patient_remove(&u->patient, &s->p);
+    s->patient = false;
 }
 
 static void uvio_arm(struct io_sock *sock, unsigned events, io_sock_cb *cb, void *user)
 {
     struct uv_sock *s = sock_of(sock);
+    struct uv_io *u = uv_of(sock->io);
+    bool patient = patient_wanted(sock->io, events);
+    events &= ~(unsigned)IO_PATIENT;
     ASSERT(!s->closed && (events & ~(unsigned)(IO_READ | IO_WRITE)) == 0);
     s->want = events;
     s->cb = cb;
     s->user = user;
-    if (s->want != s->active) {
-        mark_dirty(uv_of(sock->io), s);
+    if (patient && !s->patient) {
+        s->patient = patient_add(&u->patient, &s->p);
+    } else if (!patient && s->patient && events != 0) {
+        leave_patient(u, s);
     }
+    if ((s->patient ? 0 : s->want) != s->active) {
+        mark_dirty(u, s);
+    }
+}
+
+static bool on_patient(struct posix_sock *p, unsigned events)
+{
+    struct uv_sock *s = sock_of(&p->base);
+    s->patient = s->want != 0;
+    if (s->patient) {
+        s->want = 0;
+        s->cb(&p->base, events, s->user);
+        return true; /* by now it may be closed */
+    }
+    return false;
+}
+
+static void on_patient_poll(uv_poll_t *poll, int status, int events)
+{
+    struct uv_io *u = poll->data;
+    UNUSED(status);
+    UNUSED(events);
+    uv_poll_stop(poll);
+    u->patient_polled = false;
+    patient_stirs(&u->patient);
+}
+
+/* The set is at rest: libuv watches it until something comes. */
+static void watch_patient(struct uv_io *u)
+{
+    if (!u->patient_made) {
+        int r = uv_poll_init(&u->loop, &u->patient_poll, u->patient.fd);
+        ASSERT(r == 0);
+        u->patient_poll.data = u;
+        u->patient_made = true;
+    }
+    int r = uv_poll_start(&u->patient_poll, UV_READABLE, on_patient_poll);
+    ASSERT(r == 0);
+    u->patient_polled = true;
 }
 
 static void sock_maybe_free(struct uv_sock *s)
@@ -205,6 +263,9 @@ static void uvio_sock_close(struct io_sock *sock)
     ASSERT(!s->closed);
     s->closed = true;
     uv_of(sock->io)->zombies++;
+    if (s->patient) {
+        leave_patient(uv_of(sock->io), s);
+    }
     list_remove(&s->dirty);
     uv_close((uv_handle_t *)&s->poll, on_handle_gone);
     (void)shutdown(s->p.fd, SHUT_RDWR);
@@ -306,6 +367,10 @@ static void uvio_turn(struct io *io, int64_t timeout_us)
 {
     struct uv_io *u = uv_of(io);
     sync_polls(u);
+    if (patient_rests(&u->patient) && !u->patient_polled) {
+        watch_patient(u);
+    }
+    timeout_us = patient_wait(&u->patient, timeout_us);
     if (timeout_us > 0) {
         uv_update_time(&u->loop); /* the timer counts from the loop's idea of now */
         int r = uv_timer_start(&u->timer, on_timer, (uint64_t)(timeout_us + 999) / 1000, 0);
@@ -315,6 +380,7 @@ static void uvio_turn(struct io *io, int64_t timeout_us)
     if (timeout_us > 0) {
         uv_timer_stop(&u->timer);
     }
+    patient_turn(&u->patient, io->patience_us, on_patient);
     finish_jobs(u);
 }
 
@@ -329,10 +395,14 @@ static void uvio_destroy(struct io *io)
     }
     uv_close((uv_handle_t *)&u->async, NULL);
     uv_close((uv_handle_t *)&u->timer, NULL);
+    if (u->patient_made) {
+        uv_close((uv_handle_t *)&u->patient_poll, NULL);
+    }
     while (uv_run(&u->loop, UV_RUN_NOWAIT) != 0) {
     }
     int r = uv_loop_close(&u->loop);
     ASSERT(r == 0); /* else a socket was left open */
+    patient_free(&u->patient);
     pool_port_free(&u->port);
     mem_free(u);
 }
@@ -370,6 +440,7 @@ int uv_create(struct io **out, struct errmsg *em)
     }
     (void)uv_timer_init(&u->loop, &u->timer);
     u->base.ops = &uvio_ops;
+    patient_init(&u->patient);
     list_init(&u->dirty);
     posix_block_sigpipe();
     pool_port_open(&u->port, wake_from_pool, &u->base);

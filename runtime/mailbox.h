@@ -38,6 +38,17 @@ bool mailbox_put(struct mailbox *m, void *p); /* false: full */
 void *mailbox_take(struct mailbox *m);        /* NULL: empty */
 bool mailbox_empty(struct mailbox *m);        /* asked by the consumer */
 
+/* The producer: where it puts the next one, and whether the consumer has taken all before `at`. */
+static inline uint32_t mailbox_tail(const struct mailbox *m)
+{
+    return atomic_load_explicit(&m->tail, memory_order_relaxed);
+}
+static inline bool mailbox_taken(const struct mailbox *m, uint32_t at)
+{
+    uint32_t head = atomic_load_explicit(&m->head, memory_order_acquire);
+    return (int32_t)(head - at) >= 0;
+}
+
 /* The receiver: before its last look at the rings, and after the wait. */
 static inline void sleep_flag_set(struct sleep_flag *f, bool sleeping)
 {

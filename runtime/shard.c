@@ -26,14 +26,20 @@ struct outbox {
     struct mailbox *ring;
     struct list overflow; /* what did not fit, oldest first */
     uint32_t overflow_n;
-    bool sent;   /* something was put in this turn: wake the peer before waiting */
-    bool posted; /* something lies there for which it was not woken */
+    bool sent; /* something was put in this turn: wake the peer before waiting */
+    /* something lies there for which the peer was not woken */
+    bool posted;
+    uint32_t mark;     /* it has all been taken when the peer is here, ... */
+    int64_t due_us;    /* ... and is woken at this time; 0: both are still to be set */
+    int64_t within_us; /* the least that was asked for */
 };
 
 struct shard_priv {
     struct outbox *out;  /* by peer; the own one has only its overflow list */
     uint32_t overflow_n; /* over all peers */
-    int64_t post_due_us; /* when peers are woken for what was posted; 0: nothing was */
+    bool posted;         /* there is something posted to some peer */
+    bool post_new;       /* in this turn */
+    int64_t post_due_us; /* the earliest due_us; 0: none */
     struct sleep_flag sleep;
     _Atomic bool interrupted; /* shard_interrupt was called */
     pthread_t thread;
@@ -96,16 +102,15 @@ void shard_send(struct shard *from, unsigned to, struct msg *m)
     }
 }
 
-void shard_post(struct shard *from, unsigned to, struct msg *m)
+void shard_post_within(struct shard *from, unsigned to, struct msg *m, int64_t within_us)
 {
     struct shard_priv *p = priv_of(from);
+    struct outbox *o = &p->out[to];
     if (!put(from, to, m)) {
         return;
     }
-    p->out[to].posted = true;
-    if (p->post_due_us == 0) {
-        p->post_due_us = io_now_us(from->io) + SHARD_POST_MS * 1000;
-    }
+    o->within_us = o->posted && o->within_us < within_us ? o->within_us : within_us;
+    o->posted = p->posted = p->post_new = true;
 }
 
 bool shard_congested(const struct shard *from, unsigned to)
@@ -138,16 +143,53 @@ static void flush_overflow(struct shard *sh)
     }
 }
 
+/* What was posted to one peer: nothing more to do if the peer has taken it, a wake-up if it has not
+ * for too long. The clock runs from the first that lies there; when that has been taken, anew for
+ * those behind it, so that a peer that comes by often enough is never woken. */
+static void review_posted(struct outbox *o, int64_t now_us)
+{
+    if (o->due_us == 0 || mailbox_taken(o->ring, o->mark)) {
+        o->mark = mailbox_tail(o->ring);
+        o->posted = !mailbox_taken(o->ring, o->mark);
+        o->due_us = o->posted ? now_us + o->within_us : 0;
+    } else if (now_us >= o->due_us) {
+        o->sent = true;
+    }
+}
+
+static void review_posts(struct shard *sh)
+{
+    struct shard_priv *p = priv_of(sh);
+    int64_t now_us;
+    if (!p->posted) {
+        return;
+    }
+    now_us = io_now_us(sh->io);
+    p->posted = p->post_new = false;
+    p->post_due_us = 0;
+    for (unsigned to = 0; to < sh->group->count; to++) {
+        struct outbox *o = &p->out[to];
+        if (o->posted && !o->sent) {
+            review_posted(o, now_us);
+        }
+        if (o->posted && !o->sent) { /* what is sent takes along what was posted */
+            p->posted = true;
+            p->post_due_us =
+                p->post_due_us != 0 && p->post_due_us < o->due_us ? p->post_due_us : o->due_us;
+        }
+    }
+}
+
 static void wake_peers(struct shard *sh)
 {
     struct shard_priv *p = priv_of(sh);
-    bool due = p->post_due_us != 0 && io_now_us(sh->io) >= p->post_due_us;
-    p->post_due_us = due ? 0 : p->post_due_us;
+    review_posts(sh);
     for (unsigned to = 0; to < sh->group->count; to++) {
         struct outbox *o = &p->out[to];
-        if (o->sent || (due && o->posted)) {
+        if (o->sent) {
             struct shard *peer = &sh->group->shards[to];
             o->sent = o->posted = false;
+            o->due_us = 0;
             if (sleep_flag_take(&priv_of(peer)->sleep)) {
                 io_wake(peer->io);
             }
@@ -270,7 +312,7 @@ void shard_turn(struct shard *sh, int64_t max_wait_us)
 int64_t shard_next_deadline_us(struct shard *sh)
 {
     int64_t next = sh->heap_count > 0 ? sh->heap[0]->deadline_ms * 1000 : INT64_MAX;
-    if (!list_empty(&sh->tasks) || has_mail(sh)) {
+    if (!list_empty(&sh->tasks) || has_mail(sh) || priv_of(sh)->post_new) {
         return 0;
     }
     if (priv_of(sh)->overflow_n > 0) {

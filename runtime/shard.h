@@ -117,10 +117,15 @@ void shard_group_free(struct shard_group *g);
 void shard_interrupt(struct shard *sh);
 
 void shard_send(struct shard *from, unsigned to, struct msg *m);
-/* As shard_send, for what nobody waits for: a receiver that sleeps is not woken for it. It gets the
- * message when it wakes for another reason, and after SHARD_POST_MS at the latest. */
+/* As shard_send, for what nobody waits for closely: a receiver that sleeps is not woken for it. It
+ * gets the message when it wakes for another reason, else after within_us or little more (at most
+ * twice that, when messages follow each other). shard_post: nobody waits for it at all. */
 #define SHARD_POST_MS 20
-void shard_post(struct shard *from, unsigned to, struct msg *m);
+void shard_post_within(struct shard *from, unsigned to, struct msg *m, int64_t within_us);
+static inline void shard_post(struct shard *from, unsigned to, struct msg *m)
+{
+    shard_post_within(from, to, m, SHARD_POST_MS * INT64_C(1000));
+}
 bool shard_congested(const struct shard *from, unsigned to);
 
 void timer_set(struct shard *sh, struct timer *t, int64_t deadline_ms); /* moves it if it was set */

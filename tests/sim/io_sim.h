@@ -76,6 +76,7 @@ struct io_sim {
     struct list batch; /* the same, being worked off by a turn */
     struct list ops;   /* struct sim_op in flight */
     struct list socks; /* struct sim_sock */
+    int64_t look_us;   /* what comes on patient sockets before that waits until then */
     bool woken;
 };
 

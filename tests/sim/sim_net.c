@@ -67,9 +67,34 @@ static unsigned sock_events(const struct sim_sock *s)
     return events;
 }
 
+/* What comes on a patient socket after a time without is handed out at once, and all that comes in
+ * the next patience_us at the end of that time. */
+static void push_patient(struct sim_sock *s)
+{
+    struct sim_clock *clock = &net_of(s->io)->sim->clock;
+    if (clock->now_us >= s->io->look_us) {
+        s->io->look_us = clock->now_us + s->io->io.patience_us;
+        io_sim_push(s->io, &s->ready);
+    } else if (!sim_event_is_set(&s->late)) {
+        sim_clock_at(clock, &s->late, s->io->look_us);
+    }
+}
+
+void sim_sock_late(struct sim_event *ev)
+{
+    struct sim_sock *s = ev->user;
+    s->io->look_us = ev->at_us + s->io->io.patience_us;
+    io_sim_push(s->io, &s->ready);
+}
+
 void sim_sock_poll(struct sim_sock *s)
 {
-    if (s != NULL && s->armed != 0 && (sock_events(s) & s->armed) != 0) {
+    if (s == NULL || s->armed == 0 || (sock_events(s) & s->armed) == 0) {
+        return;
+    }
+    if (s->patient) {
+        push_patient(s);
+    } else {
         io_sim_push(s->io, &s->ready);
     }
 }
@@ -90,7 +115,10 @@ void sim_sock_fire(struct sim_ready *r)
 void sim_net_arm(struct io_sock *sock, unsigned events, io_sock_cb *cb, void *user)
 {
     struct sim_sock *s = sock_of(sock);
+    s->patient = events == (IO_READ | IO_PATIENT) && s->io->io.patience_us > 0;
+    events &= ~(unsigned)IO_PATIENT;
     ASSERT((events & ~(unsigned)(IO_READ | IO_WRITE)) == 0);
+    sim_clock_cancel(&net_of(s->io)->sim->clock, &s->late);
     s->armed = events;
     s->cb = cb;
     s->user = user;
@@ -292,6 +320,7 @@ void sim_ep_close(struct sim_ep *ep, bool silent)
 
 static void sock_free(struct sim_sock *s)
 {
+    sim_clock_cancel(&net_of(s->io)->sim->clock, &s->late);
     list_remove(&s->ready.node);
     list_remove(&s->node);
     mem_free(s);

@@ -64,6 +64,8 @@ struct sim_sock {
     struct sim_ready ready;
     struct sim_ep *ep; /* NULL: a listener */
     unsigned armed;
+    bool patient;
+    struct sim_event late; /* hands out what came while the patient sockets rested */
     io_sock_cb *cb;
     void *user;
     /* listener */
@@ -96,6 +98,8 @@ static inline int64_t delay(struct sim_net *net)
     return f->delay_us_min + (int64_t)prng_below(&net->rng, f->delay_us_max - f->delay_us_min + 1u);
 }
 void sim_sock_poll(struct sim_sock *s); /* has something become ready that it waits for? */
+void sim_sock_late(struct sim_event *ev);
+void sim_sock_late(struct sim_event *ev);
 void sim_stream_init(struct sim_conn *c, int side);
 /* What was put into the stream goes on its way, or its end does. */
 void sim_stream_segment(struct sim_net *net, struct sim_stream *st, bool fin);

@@ -43,6 +43,7 @@ static struct sim_sock *sock_new(struct io_sim *io)
     s->base.io = &io->io;
     s->io = io;
     list_init(&s->ready.node);
+    sim_event_init(&s->late, sim_sock_late, s);
     list_init(&s->lnode);
     list_init(&s->backlog);
     list_push_back(&io->socks, &s->node);

@@ -63,6 +63,7 @@ struct rig {
     unsigned lines;
     struct conn *conns[RIG_CONNS_MAX]; /* by order of opening; NULL once closed */
     unsigned opened, closed, started, canceled;
+    unsigned unhurried;               /* requests that came with `patient` */
     unsigned released;                /* chunks made by rig_chunk_* that were released */
     struct list parked;               /* struct parked, in the order they were started */
     void (*serve)(struct conn_req *); /* instead of parking */
@@ -99,6 +100,11 @@ static inline uint8_t rig_overlaps(struct bytes frame) /* two classes: O and P *
     return first == 'O' || first == 'P' ? first : 0;
 }
 
+static inline bool rig_patient(struct bytes frame)
+{
+    return frame.len > 0 && frame.data[0] == 'H';
+}
+
 static inline void rig_on_request(struct conn_req *req)
 {
     struct rig *r = rig_of(req->shard);
@@ -106,6 +112,7 @@ static inline void rig_on_request(struct conn_req *req)
     assert_false(r->in_close);
     assert_true(req->received_us <= io_now_us(r->sh->io));
     r->started++;
+    r->unhurried += req->patient;
     if (r->serve != NULL) {
         r->serve(req);
         return;
@@ -146,6 +153,7 @@ static inline void rig_on_close(struct conn *c)
 
 static const struct conn_ops rig_conn_ops = {
     .overlaps = rig_overlaps,
+    .patient = rig_patient,
     .on_request = rig_on_request,
     .on_cancel = rig_on_cancel,
     .on_open = rig_on_open,

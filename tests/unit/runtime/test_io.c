@@ -1,5 +1,6 @@
-/* Every backend against the one contract (io_cases.h). */
+/* Every backend against the one contract (io_cases.h, io_cases_patient.h). */
 #include "io_cases.h"
+#include "io_cases_patient.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -103,12 +104,12 @@ int main(void)
         return 1;
     }
     if (io_probe(IO_BACKEND_URING, &chosen, &why) == 0) {
-        failed += io_cases_run(&uring);
+        failed += io_cases_run(&uring) + io_patient_cases_run(&uring);
     } else {
         printf("io_uring is left out: %s\n", why.text);
     }
-    failed += io_cases_run(&uv);
-    failed += io_cases_run(&sim);
+    failed += io_cases_run(&uv) + io_patient_cases_run(&uv);
+    failed += io_cases_run(&sim) + io_patient_cases_run(&sim);
     failed += cmocka_run_group_tests_name("posix", posix, NULL, NULL);
     snprintf(command, sizeof command, "rm -rf %s", dir);
     failed += system(command) != 0;

@@ -44,6 +44,25 @@ static void it_is_bounded_and_in_order(void **state)
     free(m);
 }
 
+static void the_producer_sees_what_was_taken(void **state)
+{
+    struct mailbox *m = mailbox_new();
+    UNUSED(state);
+    assert_true(mailbox_taken(m, mailbox_tail(m)));
+    for (uintptr_t i = 1; i <= 3 * MAILBOX_SLOTS; i++) {
+        uint32_t before = mailbox_tail(m);
+        assert_true(mailbox_put(m, (void *)i));
+        assert_true(mailbox_put(m, (void *)i));
+        assert_true(mailbox_taken(m, before));
+        assert_non_null(mailbox_take(m));
+        assert_true(mailbox_taken(m, before + 1));
+        assert_false(mailbox_taken(m, mailbox_tail(m)));
+        assert_non_null(mailbox_take(m));
+        assert_true(mailbox_taken(m, mailbox_tail(m)));
+    }
+    free(m);
+}
+
 enum { STREAM = 200000 };
 
 /* What is handed over: plain memory, written by one thread, read and freed by the other. */
@@ -118,6 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_bounded_and_in_order),
+        cmocka_unit_test(the_producer_sees_what_was_taken),
         cmocka_unit_test(nothing_is_lost_between_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
