@@ -48,7 +48,7 @@ export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 
 run_tidy() { tests/tidy/tidy.py; }
 run_unit() { ctest --test-dir "$build" --output-on-failure -j "$(nproc)" -L unit; }
-run_sim() { tests/sim.sh --seeds "${SIM_SEEDS:-1-300}"; }
+run_sim() { if [ -n "${SIM_SEEDS:-}" ]; then tests/sim.sh --seeds "$SIM_SEEDS"; else tests/sim.sh --ci; fi; }
 run_compat() { /usr/bin/python3 -m pytest -q tests/compat -p no:cacheprovider; }
 run_tools() { /usr/bin/python3 -m pytest -q tests/tools -p no:cacheprovider; }
 run_cluster() { /usr/bin/python3 -m pytest -q tests/cluster -p no:cacheprovider; }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the simulator: production code on a simulated clock, disk and network, one run for each seed and scenario.
 #
-#   tests/sim.sh --seeds 1-300                        what CI runs
+#   tests/sim.sh --ci                                 what CI runs: every scenario, as many seeds as the table below says
 #   tests/sim.sh --seeds 1-10000                      the long run
 #   tests/sim.sh --seeds 1-10000 --scenario coordinator    one scenario only: this one in minutes
 #   tests/sim.sh --seeds 7-7 --scenario node --verbose       one run again, told in full
@@ -24,6 +24,20 @@ if [ "$1" = --mutants ]; then
   passed=0 failed=0
   for m in $("$sim" --list-mutants); do
     if "$sim" --seeds 1-2000 --mutant "$m"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+  done
+  echo "$passed passed, $failed failed"
+  [ "$failed" = 0 ]
+  exit
+fi
+if [ "$1" = --ci ]; then
+  declare -A seeds=([storage]=300 [node]=300 [sweep]=300 [groups]=300 [coordinator]=300 [cluster]=20)
+  passed=0 failed=0 log=$(mktemp)
+  trap 'rm -f "$log"' EXIT
+  for s in storage node sweep groups coordinator cluster; do
+    echo "scenario $s"
+    "$sim" --seeds "1-${seeds[$s]}" --scenario "$s" | tee "$log" || true
+    read -r p _ f _ < <(tail -n 1 "$log")
+    passed=$((passed + p)) failed=$((failed + f))
   done
   echo "$passed passed, $failed failed"
   [ "$failed" = 0 ]

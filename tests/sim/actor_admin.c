@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "sim/node_run.h"
 
-enum { CALL_US = 10000000 };
+enum { CALL_US = 10000000, CONFIGS_MAX = 6 };
 
 struct admin_actor {
     struct actor a;
@@ -19,6 +19,13 @@ struct admin_actor {
 static struct admin_actor *of(struct actor *a)
 {
     return CONTAINER_OF(a, struct admin_actor, a);
+}
+
+/* The end of a step. In a cluster a request that was not answered may be done much later. */
+static void finish(struct admin_actor *ad, int err)
+{
+    ad->topic->doubt = ad->topic->doubt || (err != 0 && ad->a.nr->many);
+    actor_done(&ad->a);
 }
 
 /* ---- topics ---- */
@@ -47,7 +54,7 @@ static void on_create(struct sim_call *call, int err, struct bytes body)
         }
         arena_free(&arena);
     }
-    actor_done(&ad->a);
+    finish(ad, err);
 }
 
 static void create(struct admin_actor *ad, struct topic *t)
@@ -55,12 +62,13 @@ static void create(struct admin_actor *ad, struct topic *t)
     struct node_run *nr = ad->a.nr;
     struct create_topics_request req;
     struct create_topics_request_creatable_topic topic;
-    struct create_topics_request_creatable_topic_config configs[4];
+    struct create_topics_request_creatable_topic_config configs[CONFIGS_MAX];
     char segment[16];
+    char min_isr[16];
     int n = 0;
     proto_msg_init(&create_topics_request_msg, &req);
     proto_init(&create_topics_request_creatable_topic_desc, &topic);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < CONFIGS_MAX; i++) {
         proto_init(&create_topics_request_creatable_topic_config_desc, &configs[i]);
     }
     snprintf(segment, sizeof(segment), "%d", t->segment);
@@ -74,14 +82,21 @@ static void create(struct admin_actor *ad, struct topic *t)
     }
     topic.name = bytes_str(t->name);
     topic.num_partitions = t->parts_n;
-    topic.replication_factor = 1;
+    if (t->factor > 1) {
+        snprintf(min_isr, sizeof(min_isr), "%d", t->min_isr);
+        configs[n].name = bytes_str("min.insync.replicas");
+        configs[n++].value = bytes_str(min_isr);
+        configs[n].name = bytes_str("unclean.leader.election.enable");
+        configs[n++].value = bytes_str(t->unclean ? "true" : "false");
+    }
+    topic.replication_factor = t->factor;
     topic.configs = configs;
     topic.configs_n = n;
     req.topics = &topic;
     req.topics_n = 1;
     req.timeout_ms = 5000;
     ad->topic = t;
-    sim_client_call(&ad->a.c, API_CREATE_TOPICS, (int16_t)(2 + run_below(nr->r, 6)), &req, CALL_US,
+    sim_client_call(ad->a.c, API_CREATE_TOPICS, (int16_t)(2 + run_below(nr->r, 6)), &req, CALL_US,
                     on_create, ad);
 }
 
@@ -92,6 +107,15 @@ static void watch_partition(struct node_run *nr, struct topic *t, int32_t i)
     t->part[i] = history_part(&nr->h, name, t->flushed);
 }
 
+static void copies(struct node_run *nr, struct topic *t)
+{
+    bool all = run_chance(nr->r, 80);
+    t->factor = (int16_t)(all ? nr->factor_max : 1 + (int)run_below(nr->r, nr->factor_max));
+    bool most = run_chance(nr->r, 70);
+    t->min_isr = 1 + (most ? t->factor / 2 : (int32_t)run_below(nr->r, (uint64_t)t->factor));
+    t->unclean = run_chance(nr->r, 10);
+}
+
 static struct topic *topic_new(struct node_run *nr)
 {
     struct topic *t = &nr->topics[nr->topics_n];
@@ -100,6 +124,11 @@ static struct topic *topic_new(struct node_run *nr)
     t->parts_n = t->parts_asked = 1 + (int32_t)run_below(nr->r, TOPIC_PARTS_MAX);
     t->flushed = run_chance(nr->r, 50);
     t->segment = (int32_t)run_between(nr->r, 25000, 200000);
+    t->factor = 1;
+    t->min_isr = 1;
+    if (nr->factor_max > 1) {
+        copies(nr, t);
+    }
     for (int32_t i = 0; i < t->parts_n; i++) {
         watch_partition(nr, t, i);
     }
@@ -124,7 +153,7 @@ static void on_delete(struct sim_call *call, int err, struct bytes body)
         }
         arena_free(&arena);
     }
-    actor_done(&ad->a);
+    finish(ad, err);
 }
 
 static void delete_topic(struct admin_actor *ad, struct topic *t)
@@ -147,7 +176,7 @@ static void delete_topic(struct admin_actor *ad, struct topic *t)
     req.timeout_ms = 5000;
     t->state = TOPIC_DELETING;
     ad->topic = t;
-    sim_client_call(&ad->a.c, API_DELETE_TOPICS, version, &req, CALL_US, on_delete, ad);
+    sim_client_call(ad->a.c, API_DELETE_TOPICS, version, &req, CALL_US, on_delete, ad);
 }
 
 /* ---- more partitions, other settings ---- */
@@ -169,7 +198,7 @@ static void on_create_partitions(struct sim_call *call, int err, struct bytes bo
         }
         arena_free(&arena);
     }
-    actor_done(&ad->a);
+    finish(ad, err);
 }
 
 static void create_partitions(struct admin_actor *ad, struct topic *t)
@@ -190,7 +219,7 @@ static void create_partitions(struct admin_actor *ad, struct topic *t)
     req.topics_n = 1;
     req.timeout_ms = 5000;
     ad->topic = t;
-    sim_client_call(&ad->a.c, API_CREATE_PARTITIONS, (int16_t)run_below(nr->r, 4), &req, CALL_US,
+    sim_client_call(ad->a.c, API_CREATE_PARTITIONS, (int16_t)run_below(nr->r, 4), &req, CALL_US,
                     on_create_partitions, ad);
 }
 
@@ -211,7 +240,7 @@ static void on_alter(struct sim_call *call, int err, struct bytes body)
         }
         arena_free(&arena);
     }
-    actor_done(&ad->a);
+    finish(ad, err);
 }
 
 /* One setting takes ever higher values, so that what it is tells which of them were taken. */
@@ -236,7 +265,7 @@ static void alter(struct admin_actor *ad, struct topic *t)
     req.resources = &res;
     req.resources_n = 1;
     ad->topic = t;
-    sim_client_call(&ad->a.c, API_INCREMENTAL_ALTER_CONFIGS, (int16_t)run_below(nr->r, 2), &req,
+    sim_client_call(ad->a.c, API_INCREMENTAL_ALTER_CONFIGS, (int16_t)run_below(nr->r, 2), &req,
                     CALL_US, on_alter, ad);
 }
 
@@ -255,12 +284,14 @@ static void on_delete_records(struct sim_call *call, int err, struct bytes body)
             &resp.topics[0].partitions[0];
         if (p->error_code == 0) {
             history_delete_done(&nr->h, ad->topic->part[ad->partition], p->low_watermark);
-        } else if (p->error_code != KE_OFFSET_OUT_OF_RANGE && !node_run_retriable(p->error_code)) {
+        } else if (node_run_retriable(p->error_code)) {
+            actor_forget(&ad->a, ad->topic->part[ad->partition]);
+        } else if (p->error_code != KE_OFFSET_OUT_OF_RANGE) {
             run_fail(nr->r, "%s: DeleteRecords is answered %d", ad->topic->name, p->error_code);
         }
         arena_free(&arena);
     }
-    actor_done(&ad->a);
+    finish(ad, err);
 }
 
 static void delete_records(struct admin_actor *ad, struct topic *t)
@@ -274,6 +305,10 @@ static void delete_records(struct admin_actor *ad, struct topic *t)
     proto_init(&delete_records_request_delete_records_partition_desc, &p);
     ad->topic = t;
     ad->partition = (int32_t)run_below(nr->r, (uint64_t)t->parts_n);
+    if (actor_leader(&ad->a, t->part[ad->partition]) == NULL) {
+        actor_learn(&ad->a);
+        return;
+    }
     const struct hist_part *hp = &nr->h.parts[t->part[ad->partition]];
     ad->before = hp->start + (int64_t)run_below(nr->r, (uint64_t)(hp->end - hp->start) + 1);
     req.topics = &topic;
@@ -285,7 +320,7 @@ static void delete_records(struct admin_actor *ad, struct topic *t)
     p.partition_index = ad->partition;
     p.offset = ad->before;
     history_delete_asked(&nr->h, t->part[ad->partition], ad->before);
-    sim_client_call(&ad->a.c, API_DELETE_RECORDS, (int16_t)run_below(nr->r, 3), &req, CALL_US,
+    sim_client_call(ad->a.c, API_DELETE_RECORDS, (int16_t)run_below(nr->r, 3), &req, CALL_US,
                     on_delete_records, ad);
 }
 
@@ -332,6 +367,7 @@ struct actor *actor_admin_new(struct node_run *nr)
 {
     struct admin_actor *ad = MEM_NEW(struct admin_actor);
     ad->a.step = admin_step;
+    ad->a.learned = actor_done;
     actor_init(nr, &ad->a, "admin", 1500000);
     return &ad->a;
 }
@@ -351,33 +387,33 @@ static void noise_step(struct actor *a)
     uint8_t junk[64];
     struct metadata_request req;
     proto_msg_init(&metadata_request_msg, &req);
-    sim_client_close(&a->c);
+    actor_hang_up(a);
     actor_open(a);
     for (size_t i = 0; i < sizeof(junk); i++) {
         junk[i] = (uint8_t)prng_next(&nr->r->rng);
     }
     switch (run_below(nr->r, 4)) {
     case 0: /* no frame at all */
-        sim_client_raw(&a->c, junk, (size_t)run_between(nr->r, 1, sizeof(junk)));
+        sim_client_raw(a->c, junk, (size_t)run_between(nr->r, 1, sizeof(junk)));
         break;
     case 1: /* a frame that ends early */
         store_be32(junk, (uint32_t)run_between(nr->r, 1, 100000));
-        sim_client_raw(&a->c, junk, (size_t)run_between(nr->r, 1, sizeof(junk)));
+        sim_client_raw(a->c, junk, (size_t)run_between(nr->r, 1, sizeof(junk)));
         break;
     case 2: /* a known request with garbage behind its header */
         store_be32(junk, sizeof(junk) - 4);
         store_be16(junk + 4, (uint16_t)run_below(nr->r, 75));
         store_be16(junk + 6, (uint16_t)run_below(nr->r, 14));
         store_be16(junk + 12, 0);
-        sim_client_raw(&a->c, junk, sizeof(junk));
+        sim_client_raw(a->c, junk, sizeof(junk));
         break;
     default: /* asks and does not read */
         req.topics_n = -1;
         req.topics = NULL;
         for (int i = 0; i < 20; i++) {
-            sim_client_call(&a->c, API_METADATA, 9, &req, 3000000, ignore, NULL);
+            sim_client_call(a->c, API_METADATA, 9, &req, 3000000, ignore, NULL);
         }
-        a->c.reading = false;
+        a->c->reading = false;
     }
     actor_done(a);
 }

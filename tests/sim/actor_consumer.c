@@ -11,13 +11,15 @@ enum { CALL_US = 8000000 };
 struct consumer_actor {
     struct actor a;
     char id[16];
-    int64_t at[HISTORY_PARTS_MAX]; /* next offset to read */
-    int64_t hw[HISTORY_PARTS_MAX]; /* the last high watermark that was told */
+    int64_t at[HISTORY_PARTS_MAX];   /* next offset to read */
+    int64_t hw[HISTORY_PARTS_MAX];   /* the last high watermark that was told */
+    int64_t seen[HISTORY_PARTS_MAX]; /* offsets below were read */
     uint64_t losses;
     struct topic *topic; /* of the call in flight */
     int32_t partition;
     int64_t from;
-    int64_t start; /* as it was known when the call was made */
+    int64_t start;   /* as it was known when the call was made */
+    bool epoch_sent; /* the leader's, so that one that leads no more says so */
 };
 
 static struct consumer_actor *of(struct actor *a)
@@ -45,9 +47,20 @@ static void read_batch(struct consumer_actor *c, uint32_t part, struct bytes bat
         }
         history_seen(&nr->h, part, rec.offset, rec.value, c->start);
         c->at[part]++;
+        c->seen[part] = c->at[part] > c->seen[part] ? c->at[part] : c->seen[part];
     }
     RUN_CHECK(nr->r, more == 0);
     record_reader_close(&rd);
+}
+
+/* What was read before stands in every later leader's log. */
+static void check_range(struct consumer_actor *c, uint32_t part)
+{
+    const struct hist_part *hp = &c->a.nr->h.parts[part];
+    if (c->epoch_sent && !hp->may_lose && c->from >= hp->start_max && c->from <= c->seen[part]) {
+        run_fail(c->a.nr->r, "%s: offset %lld is out of range, offsets up to %lld were read",
+                 hp->name, (long long)c->from, (long long)c->seen[part]);
+    }
 }
 
 static void read_partition(struct consumer_actor *c, const struct fetch_response_partition_data *d)
@@ -56,6 +69,7 @@ static void read_partition(struct consumer_actor *c, const struct fetch_response
     uint32_t part = c->topic->part[c->partition];
     RUN_CHECK(nr->r, d->partition_index == c->partition);
     if (d->error_code == KE_OFFSET_OUT_OF_RANGE) {
+        check_range(c, part);
         c->at[part] = -1; /* ask where it starts */
         return;
     }
@@ -64,9 +78,10 @@ static void read_partition(struct consumer_actor *c, const struct fetch_response
             run_fail(nr->r, "%s: Fetch at %lld is answered %d", nr->h.parts[part].name,
                      (long long)c->from, d->error_code);
         }
+        actor_forget(&c->a, part);
         return;
     }
-    if (d->high_watermark < c->hw[part]) {
+    if (!nr->many && d->high_watermark < c->hw[part]) { /* a new leader's may be behind */
         run_fail(nr->r, "%s: the high watermark went back from %lld to %lld",
                  nr->h.parts[part].name, (long long)c->hw[part], (long long)d->high_watermark);
     }
@@ -101,6 +116,8 @@ static void on_fetch(struct sim_call *call, int err, struct bytes body)
             run_fail(nr->r, "Fetch is answered %d", resp.error_code);
         }
         arena_free(&arena);
+    } else if (err != 0) {
+        actor_forget(&c->a, c->topic->part[c->partition]);
     }
     actor_done(&c->a);
 }
@@ -133,9 +150,12 @@ static void fetch(struct consumer_actor *c)
     topic.partitions_n = 1;
     p.partition = c->partition;
     p.fetch_offset = c->from = c->at[c->topic->part[c->partition]];
-    c->start = nr->h.parts[c->topic->part[c->partition]].start;
+    uint32_t part = c->topic->part[c->partition];
+    c->start = nr->many ? 0 : nr->h.parts[part].start; /* a new leader's may be behind */
+    c->epoch_sent = nr->many && version >= 9 && run_chance(nr->r, 70);
+    p.current_leader_epoch = c->epoch_sent ? c->a.epoch[part] : -1;
     p.partition_max_bytes = (int32_t)run_between(nr->r, 1, 100000);
-    sim_client_call(&c->a.c, API_FETCH, version, &req, CALL_US, on_fetch, c);
+    sim_client_call(c->a.c, API_FETCH, version, &req, CALL_US, on_fetch, c);
 }
 
 static void on_offset(struct sim_call *call, int err, struct bytes body)
@@ -154,8 +174,12 @@ static void on_offset(struct sim_call *call, int err, struct bytes body)
             c->at[c->topic->part[c->partition]] = p->offset;
         } else if (!node_run_retriable(p->error_code)) {
             run_fail(nr->r, "%s: ListOffsets is answered %d", c->topic->name, p->error_code);
+        } else {
+            actor_forget(&c->a, c->topic->part[c->partition]);
         }
         arena_free(&arena);
+    } else if (err != 0) {
+        actor_forget(&c->a, c->topic->part[c->partition]);
     }
     actor_done(&c->a);
 }
@@ -177,7 +201,7 @@ static void ask_start(struct consumer_actor *c)
     topic.partitions_n = 1;
     p.partition_index = c->partition;
     p.timestamp = -2;
-    sim_client_call(&c->a.c, API_LIST_OFFSETS, (int16_t)(1 + run_below(nr->r, 10)), &req, CALL_US,
+    sim_client_call(c->a.c, API_LIST_OFFSETS, (int16_t)(1 + run_below(nr->r, 10)), &req, CALL_US,
                     on_offset, c);
 }
 
@@ -194,12 +218,15 @@ static void consumer_step(struct actor *a)
         for (int i = 0; i < HISTORY_PARTS_MAX; i++) {
             c->at[i] = -1;
             c->hw[i] = 0;
+            c->seen[i] = 0;
         }
         c->losses = nr->losses;
     }
     actor_open(a);
     c->partition = (int32_t)run_below(nr->r, (uint64_t)c->topic->parts_n);
-    if (c->at[c->topic->part[c->partition]] < 0 || run_chance(nr->r, 2)) {
+    if (actor_leader(a, c->topic->part[c->partition]) == NULL) {
+        actor_learn(a);
+    } else if (c->at[c->topic->part[c->partition]] < 0 || run_chance(nr->r, 2)) {
         ask_start(c);
     } else {
         fetch(c);
@@ -214,6 +241,7 @@ struct actor *actor_consumer_new(struct node_run *nr, unsigned index)
         c->at[i] = run_chance(nr->r, 50) ? 0 : -1;
     }
     c->a.step = consumer_step;
+    c->a.learned = actor_done;
     actor_init(nr, &c->a, c->id, 1 + (int64_t)run_between(nr->r, 1000, 100000));
     return &c->a;
 }

@@ -55,16 +55,10 @@ static void step_over(struct producer_actor *p)
     }
 }
 
-/* The order of plain records holds within a connection. */
-static void connected_anew(struct producer_actor *p)
-{
-    if (!p->idempotent) {
-        p->stream = ++p->a.nr->streams;
-    }
-}
-
+/* stream: the order of plain records holds within a connection, that of others by their producer
+ * id. */
 static void batch_make(struct producer_actor *p, struct topic *t, int32_t partition,
-                       struct buf *out, uint64_t *first, uint32_t *n)
+                       uint32_t stream, struct buf *out, uint64_t *first, uint32_t *n)
 {
     struct node_run *nr = p->a.nr;
     static const enum codec codecs[] = {CODEC_NONE, CODEC_NONE,   CODEC_NONE, CODEC_GZIP,
@@ -85,7 +79,7 @@ static void batch_make(struct producer_actor *p, struct topic *t, int32_t partit
         /* A batch larger than a segment would be refused. */
         uint64_t most = (uint64_t)t->segment / *n - 200;
         size_t size = (size_t)run_between(nr->r, 16, run_chance(nr->r, 5) ? most : 300);
-        uint64_t number = history_send(&nr->h, part, p->stream, &value, size);
+        uint64_t number = history_send(&nr->h, part, stream, &value, size);
         *first = i == 0 ? number : *first;
         batch_builder_add(&b, sim_host_wall_ms(nr->w.client_host), BYTES_NULL, buf_bytes(&value),
                           NULL, 0);
@@ -118,7 +112,8 @@ static void judge(struct sent *s, int16_t code, int64_t base)
         q->sending = false;
     }
     if (code == 0) {
-        if (base >= 0 && s->topic->state <= TOPIC_EXISTS) {
+        if (base >= 0 && s->topic->state <= TOPIC_EXISTS &&
+            node_run_promised(nr, s->topic, p->acks)) {
             history_acked(&nr->h, part, s->first, s->n, base);
         }
         if (mine) {
@@ -127,6 +122,7 @@ static void judge(struct sent *s, int16_t code, int64_t base)
         }
         return;
     }
+    actor_forget(&p->a, part);
     if (node_run_retriable(code)) {
         if (mine && s->topic->state > TOPIC_EXISTS) {
             buf_clear(&q->batch);
@@ -159,8 +155,11 @@ static void on_answer(struct sim_call *call, int err, struct bytes body)
         judge(s, resp.responses[0].partition_responses[0].error_code,
               resp.responses[0].partition_responses[0].base_offset);
         arena_free(&arena);
-    } else if (p->idempotent) {
-        p->pending[s->topic->part[s->partition]].sending = false;
+    } else {
+        actor_forget(&p->a, s->topic->part[s->partition]);
+        if (p->idempotent) {
+            p->pending[s->topic->part[s->partition]].sending = false;
+        }
     }
     mem_free(s);
     step_over(p);
@@ -168,8 +167,8 @@ static void on_answer(struct sim_call *call, int err, struct bytes body)
 
 /* ---- sending ---- */
 
-static void send_batch(struct producer_actor *p, struct topic *t, int32_t partition,
-                       struct bytes batch, uint64_t first, uint32_t n)
+static void send_batch(struct producer_actor *p, struct sim_client *to, struct topic *t,
+                       int32_t partition, struct bytes batch, uint64_t first, uint32_t n)
 {
     struct node_run *nr = p->a.nr;
     struct produce_request req;
@@ -193,27 +192,29 @@ static void send_batch(struct producer_actor *p, struct topic *t, int32_t partit
     data.index = partition;
     data.records = batch;
     if (p->acks == 0) {
-        sim_client_send(&p->a.c, API_PRODUCE, version, &req);
+        sim_client_send(to, API_PRODUCE, version, &req);
         return;
     }
     struct sent *s = MEM_NEW(struct sent);
     *s = (struct sent){.p = p, .topic = t, .partition = partition, .first = first, .n = n};
     s->pid = p->pid;
     p->in_flight++;
-    sim_client_call(&p->a.c, API_PRODUCE, version, &req, CALL_US, on_answer, s);
+    sim_client_call(to, API_PRODUCE, version, &req, CALL_US, on_answer, s);
 }
 
-static void send_plain(struct producer_actor *p, struct topic *t, int32_t partition)
+static void send_plain(struct producer_actor *p, struct actor_link *to, struct topic *t,
+                       int32_t partition)
 {
     struct buf batch = {0};
     uint64_t first = 0;
     uint32_t n;
-    batch_make(p, t, partition, &batch, &first, &n);
-    send_batch(p, t, partition, buf_bytes(&batch), first, n);
+    batch_make(p, t, partition, to->stream, &batch, &first, &n);
+    send_batch(p, &to->c, t, partition, buf_bytes(&batch), first, n);
     buf_free(&batch);
 }
 
-static void send_idempotent(struct producer_actor *p, struct topic *t, int32_t partition)
+static void send_idempotent(struct producer_actor *p, struct actor_link *to, struct topic *t,
+                            int32_t partition)
 {
     struct pending *q = &p->pending[t->part[partition]];
     if (q->sending) {
@@ -222,10 +223,10 @@ static void send_idempotent(struct producer_actor *p, struct topic *t, int32_t p
     if (q->batch.len == 0) {
         q->topic = t;
         q->partition = partition;
-        batch_make(p, t, partition, &q->batch, &q->first, &q->n);
+        batch_make(p, t, partition, p->stream, &q->batch, &q->first, &q->n);
     }
     q->sending = true;
-    send_batch(p, q->topic, q->partition, buf_bytes(&q->batch), q->first, q->n);
+    send_batch(p, &to->c, q->topic, q->partition, buf_bytes(&q->batch), q->first, q->n);
 }
 
 static void on_producer_id(struct sim_call *call, int err, struct bytes body)
@@ -263,8 +264,29 @@ static void ask_producer_id(struct producer_actor *p)
     req.transactional_id = BYTES_NULL;
     req.transaction_timeout_ms = 60000;
     p->in_flight++;
-    sim_client_call(&p->a.c, API_INIT_PRODUCER_ID, (int16_t)run_below(p->a.nr->r, 6), &req, CALL_US,
+    sim_client_call(p->a.c, API_INIT_PRODUCER_ID, (int16_t)run_below(p->a.nr->r, 6), &req, CALL_US,
                     on_producer_id, p);
+}
+
+static void on_learned(struct actor *a)
+{
+    of(a)->in_flight--;
+    step_over(of(a));
+}
+
+/* One batch. False: nobody knows yet to whom. */
+static bool send_one(struct producer_actor *p, struct topic *t, int32_t partition)
+{
+    struct actor_link *to = actor_leader(&p->a, t->part[partition]);
+    if (to == NULL) {
+        return false;
+    }
+    if (p->idempotent) {
+        send_idempotent(p, to, t, partition);
+    } else {
+        send_plain(p, to, t, partition);
+    }
+    return true;
 }
 
 static void producer_step(struct actor *a)
@@ -272,32 +294,28 @@ static void producer_step(struct actor *a)
     struct producer_actor *p = of(a);
     struct node_run *nr = a->nr;
     if (run_chance(nr->r, 3)) {
-        sim_client_close(&a->c); /* in the middle of whatever the node was doing with acks=0 */
+        actor_hang_up(a); /* in the middle of whatever the node was doing with acks=0 */
     }
-    bool fresh = !sim_client_is_open(&a->c);
     actor_open(a);
-    if (fresh) {
-        connected_anew(p);
-    }
     if (p->idempotent && !p->has_pid) {
         ask_producer_id(p);
         return;
     }
     unsigned n = 1 + (unsigned)run_below(nr->r, p->in_flight_max);
-    for (unsigned i = 0; i < n; i++) {
+    bool lost = false;
+    for (unsigned i = 0; i < n && !lost; i++) {
         struct topic *t = node_run_topic(nr);
         if (t == NULL) {
             break;
         }
-        int32_t partition = (int32_t)run_below(nr->r, (uint64_t)t->parts_n);
-        if (p->idempotent) {
-            send_idempotent(p, t, partition);
-        } else {
-            send_plain(p, t, partition);
-        }
+        lost = !send_one(p, t, (int32_t)run_below(nr->r, (uint64_t)t->parts_n));
     }
     if (p->in_flight > 0 && run_chance(nr->r, 2)) {
-        sim_client_close(&a->c); /* hangs up while requests are under way */
+        actor_hang_up(a); /* hangs up while requests are under way */
+    }
+    if (lost) {
+        p->in_flight++;
+        actor_learn(a);
     }
     step_over(p);
 }
@@ -319,6 +337,7 @@ struct actor *actor_producer_new(struct node_run *nr, unsigned index)
     p->in_flight_max = 1 + (unsigned)run_below(nr->r, IN_FLIGHT_MAX);
     p->stream = ++nr->streams;
     p->a.step = producer_step;
+    p->a.learned = on_learned;
     p->a.stop = producer_stop;
     actor_init(nr, &p->a, p->id, 1 + (int64_t)run_between(nr->r, 1000, 200000));
     return &p->a;

@@ -109,7 +109,7 @@ void node_actors_start(struct node_run *nr)
     }
 }
 
-static void actors_rest(struct node_run *nr)
+void node_actors_rest(struct node_run *nr)
 {
     nr->working = false;
     for (unsigned i = 0; i < nr->actors_n; i++) {
@@ -136,7 +136,7 @@ void node_round_end(struct node_run *nr, const struct profile *p, const struct n
         sim_proc_die_in(nr->m->proc, 0);
         world_run(&nr->w, 1000000, node_ended, nr);
     }
-    actors_rest(nr); /* nothing of theirs may reach the node that is started now */
+    node_actors_rest(nr); /* nothing of theirs may reach the node that is started now */
     if (machine_up(nr->m) && nr->m->host->disk->stats.eio != mark->eio && !node_ended(nr)) {
         /* A log directory may be offline until a restart: give it one. */
         node_stop_in_order(nr, mark);

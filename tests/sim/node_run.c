@@ -1,6 +1,8 @@
 /* See node_run.h: actors and what they share. */
 #include "sim/node_run.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 
 bool node_run_retriable(int16_t code)
@@ -23,6 +25,8 @@ bool node_run_retriable(int16_t code)
     case KE_NETWORK_EXCEPTION:
     case KE_UNKNOWN_LEADER_EPOCH:
     case KE_OFFSET_NOT_AVAILABLE:
+    case KE_FENCED_LEADER_EPOCH:
+    case KE_NOT_COORDINATOR:
         return true;
     default:
         return false;
@@ -52,7 +56,12 @@ void actor_init(struct node_run *nr, struct actor *a, const char *id, int64_t pa
     ASSERT(nr->actors_n < ACTORS_MAX);
     a->nr = nr;
     a->pause_us_max = pause_us_max;
-    sim_client_init(&a->c, world_client(&nr->w), id);
+    struct io *io = world_client(&nr->w);
+    for (unsigned i = 0; i < nr->w.machines_n; i++) {
+        sim_client_init(&a->links[i].c, io, id);
+    }
+    a->c = &a->links[0].c;
+    memset(a->leader, -1, sizeof(a->leader));
     sim_event_init(&a->wake, actor_wake, a);
     nr->actors[nr->actors_n++] = a;
 }
@@ -64,19 +73,10 @@ void actor_done(struct actor *a)
     actor_later(a, a->pause_us_max);
 }
 
-bool actor_open(struct actor *a)
-{
-    if (sim_client_is_open(&a->c)) {
-        return true;
-    }
-    sim_client_open(&a->c, a->nr->m->host->ip, WORLD_PORT);
-    return true;
-}
-
 void actor_free(struct actor *a)
 {
     sim_clock_cancel(&a->nr->w.sim->clock, &a->wake);
-    sim_client_close(&a->c);
+    actor_hang_up(a);
     if (a->stop != NULL) {
         a->stop(a);
     }

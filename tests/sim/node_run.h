@@ -1,6 +1,6 @@
-/* Scenarios `node` and `sweep`, what their parts share: the world, the topics that clients know,
- * the history, and actors (scripted clients that do one thing after another while the scenario lets
- * them). */
+/* Scenarios `node`, `sweep` and `cluster`, what their parts share: the world, the topics that
+ * clients know, the history, and actors (scripted clients that do one thing after another while the
+ * scenario lets them). */
 #ifndef SIM_NODE_RUN_H
 #define SIM_NODE_RUN_H
 
@@ -25,23 +25,37 @@ enum topic_state {
 struct topic {
     char name[16];
     enum topic_state state;
-    struct uuid id;                 /* once known */
-    int32_t parts_n;                /* that are sure to be there */
-    int32_t parts_asked;            /* and that may be */
-    int32_t setting;                /* of SETTING_NAME, less SETTING_BASE: acknowledged; 0: none */
-    int32_t setting_asked;          /* the last one */
-    bool flushed;                   /* flush.messages=1 */
-    int32_t segment;                /* internal.segment.bytes */
+    struct uuid id;        /* once known */
+    int32_t parts_n;       /* that are sure to be there */
+    int32_t parts_asked;   /* and that may be */
+    int32_t setting;       /* of SETTING_NAME, less SETTING_BASE: acknowledged; 0: none */
+    int32_t setting_asked; /* the last one */
+    bool flushed;          /* flush.messages=1 */
+    int32_t segment;       /* internal.segment.bytes */
+    int16_t factor;        /* copies of each partition */
+    int32_t min_isr;       /* min.insync.replicas */
+    bool unclean;          /* unclean.leader.election.enable */
+    bool doubt; /* of several nodes: a call went unanswered and may be done at any time */
     uint32_t part[TOPIC_PARTS_MAX]; /* in the history */
 };
 
 struct node_run;
 
+/* A connection to one machine. */
+struct actor_link {
+    struct sim_client c;
+    uint32_t stream; /* what is sent over it is in order; anew for each connection */
+};
+
 /* An actor does one step at a time: its step function is called when it is time, and starts
  * something that ends with actor_done. */
 struct actor {
     struct node_run *nr;
-    struct sim_client c;
+    struct actor_link links[WORLD_MACHINES_MAX]; /* by machine */
+    struct sim_client *c;                        /* the one that actor_open chose last */
+    int8_t leader[HISTORY_PARTS_MAX];            /* its machine, as Metadata said; -1: not known */
+    int32_t epoch[HISTORY_PARTS_MAX];            /* the leader's */
+    void (*learned)(struct actor *a);
     struct sim_event wake;
     bool busy; /* in a step */
     int64_t pause_us_max;
@@ -53,6 +67,10 @@ struct node_run {
     struct run *r;
     struct world w;
     struct machine *m; /* the one that there is, or that the checker asks at present */
+    struct machine *brokers[WORLD_MACHINES_MAX]; /* where clients may ask */
+    unsigned brokers_n;
+    bool many;          /* a cluster: clients follow Metadata to the leaders */
+    uint8_t factor_max; /* of topics; 0: one copy */
     struct history h;
     struct topic topics[TOPICS_MAX];
     unsigned topics_n;
@@ -67,6 +85,8 @@ struct node_run {
     /* May be NULL: the node is down, before it is started again. lost: what was not flushed may be
      * gone. */
     void (*on_end)(struct node_run *nr, bool lost, bool power);
+    /* May be NULL: sets m to the machine that leads the partition. */
+    void (*locate)(struct node_run *nr, const struct topic *t, int32_t partition);
     void *user;
 };
 
@@ -100,10 +120,16 @@ bool node_run_retriable(int16_t code);
 /* ---- actors ---- */
 
 void actor_init(struct node_run *nr, struct actor *a, const char *id, int64_t pause_us_max);
-/* Connected, or trying: calls may be made. False: it waits before the next try; the step is over.
- */
-bool actor_open(struct actor *a);
-void actor_done(struct actor *a); /* the step is over */
+/* a->c is connected to some broker, or trying: calls may be made. */
+void actor_open(struct actor *a);
+/* The same to the partition's leader. NULL: it is not known (actor_learn). */
+struct actor_link *actor_leader(struct actor *a, uint32_t part);
+/* It was not the leader, or does not answer. */
+void actor_forget(struct actor *a, uint32_t part);
+/* Asks a broker for Metadata; learned() is called once it is answered or given up. */
+void actor_learn(struct actor *a);
+void actor_hang_up(struct actor *a); /* all its connections */
+void actor_done(struct actor *a);    /* the step is over */
 void actor_free(struct actor *a);
 bool actors_idle(void *nr);
 
@@ -112,6 +138,12 @@ struct actor *actor_consumer_new(struct node_run *nr, unsigned index);
 struct actor *actor_admin_new(struct node_run *nr);
 struct actor *actor_noise_new(struct node_run *nr);
 
+/* The topic's replicas may differ after the loss of one that leads: an answer to acks=1 promises
+ * nothing. */
+static inline bool node_run_promised(const struct node_run *nr, const struct topic *t, int16_t acks)
+{
+    return !nr->many || acks == -1 || t->factor == 1;
+}
 /* A topic that clients may use, by chance; NULL: none yet. */
 struct topic *node_run_topic(struct node_run *nr);
 /* Ids are needed from some versions on. */
@@ -135,6 +167,7 @@ void node_bring_up(struct node_run *nr, const struct profile *p);
 void node_stop_in_order(struct node_run *nr, const struct node_mark *mark);
 bool node_ended(void *nr); /* it is gone, or has stopped by itself */
 void node_actors_start(struct node_run *nr);
+void node_actors_rest(struct node_run *nr); /* waits until their calls have ended */
 struct node_mark node_mark(const struct node_run *nr);
 /* Down by itself, or by the world: what that means for what clients know since mark. */
 void node_after_end(struct node_run *nr, const struct node_mark *mark);

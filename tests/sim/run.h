@@ -55,6 +55,7 @@ extern const struct scenario scenario_node;
 extern const struct scenario scenario_sweep;
 extern const struct scenario scenario_groups;
 extern const struct scenario scenario_coordinator;
+extern const struct scenario scenario_cluster;
 
 /* Ends the run: a property does not hold. */
 _Noreturn void run_fail(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

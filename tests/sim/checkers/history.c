@@ -90,6 +90,38 @@ static void reserve(struct hist_part *p, int64_t offset)
     }
 }
 
+/* Nothing is known any more from this offset on. */
+static void forget(struct history *h, uint32_t part, int64_t from)
+{
+    struct hist_part *p = &h->parts[part];
+    for (int64_t i = from; i < p->end; i++) {
+        if (p->at[i] != 0) {
+            h->records[p->at[i] - 1].offset = -1;
+            h->records[p->at[i] - 1].lost = true;
+            h->lost++;
+        }
+        p->at[i] = 0;
+    }
+    p->end = p->end < from ? p->end : from;
+}
+
+/* In a cluster losses show while clients work. */
+static void forgive(struct history *h, uint32_t part, int64_t offset, uint64_t number)
+{
+    struct hist_part *p = &h->parts[part];
+    int64_t was = h->records[number].offset;
+    if (!h->many || !p->may_lose) {
+        return;
+    }
+    if (was >= p->durable && was != offset) {
+        forget(h, part, was);
+    }
+    if (offset >= p->durable && offset < p->end && p->at[offset] != 0 &&
+        p->at[offset] != number + 1) {
+        forget(h, part, offset);
+    }
+}
+
 /* The record stands at the offset, says an answer or a look. */
 static void know(struct history *h, uint32_t part, int64_t offset, uint64_t number, const char *how)
 {
@@ -100,6 +132,7 @@ static void know(struct history *h, uint32_t part, int64_t offset, uint64_t numb
                  (unsigned long long)number, h->parts[rec->part].name, how, (long long)offset);
     }
     reserve(p, offset);
+    forgive(h, part, offset, number);
     if (p->at[offset] != 0 && p->at[offset] != number + 1) {
         run_fail(h->r, "%s: offset %lld held record %llu, now record %llu was %s there", p->name,
                  (long long)offset, (unsigned long long)(p->at[offset] - 1),
@@ -148,11 +181,12 @@ void history_delete_asked(struct history *h, uint32_t part, int64_t before)
 void history_delete_done(struct history *h, uint32_t part, int64_t low_watermark)
 {
     struct hist_part *p = &h->parts[part];
-    if (low_watermark < p->start || low_watermark > p->start_max) {
+    bool back = low_watermark < p->start && !h->many;
+    if (back || low_watermark > p->start_max) {
         run_fail(h->r, "%s: DeleteRecords answers %lld, the log started at %lld, asked for %lld",
                  p->name, (long long)low_watermark, (long long)p->start, (long long)p->start_max);
     }
-    p->start = low_watermark;
+    p->start = low_watermark > p->start ? low_watermark : p->start;
     p->end = p->end > low_watermark ? p->end : low_watermark;
 }
 
@@ -174,6 +208,11 @@ void history_may_lose(struct history *h, bool power_loss)
     }
 }
 
+void history_part_may_lose(struct history *h, uint32_t part)
+{
+    h->parts[part].may_lose = true;
+}
+
 void history_end_told(struct history *h, uint32_t part, int64_t end)
 {
     struct hist_part *p = &h->parts[part];
@@ -188,7 +227,7 @@ void history_end_told(struct history *h, uint32_t part, int64_t end)
 void history_scan_begin(struct history *h, uint32_t part, int64_t start)
 {
     struct hist_part *p = &h->parts[part];
-    if (start > p->start_max || (start < p->start && !p->may_unstart)) {
+    if (start > p->start_max || (start < p->start && !p->may_unstart && !h->many)) {
         run_fail(h->r, "%s: the log starts at %lld; it did at %lld, at most %lld was asked for",
                  p->name, (long long)start, (long long)p->start, (long long)p->start_max);
     }
@@ -229,15 +268,7 @@ void history_scan_record(struct history *h, uint32_t part, int64_t offset, struc
     reserve(p, offset);
     uint64_t before = p->at[offset];
     if (p->may_lose && before != 0 && before != number + 1 && offset >= p->durable) {
-        for (int64_t i = offset; i < p->end; i++) {
-            if (p->at[i] != 0) {
-                h->records[p->at[i] - 1].offset = -1;
-                h->records[p->at[i] - 1].lost = true;
-                h->lost++;
-            }
-            p->at[i] = 0;
-        }
-        p->end = offset;
+        forget(h, part, offset);
     }
     know(h, part, offset, number, "found");
     check_order(h, part, offset, number);
@@ -256,14 +287,7 @@ void history_scan_end(struct history *h, uint32_t part, int64_t end)
                  (long long)end, (long long)required,
                  p->may_lose ? "acknowledged as flushed" : "acknowledged or read");
     }
-    for (int64_t i = end; i < p->end; i++) {
-        if (p->at[i] != 0) {
-            h->records[p->at[i] - 1].offset = -1;
-            h->records[p->at[i] - 1].lost = true;
-            p->at[i] = 0;
-            h->lost++;
-        }
-    }
+    forget(h, part, end);
     p->end = end;
     p->durable = p->durable < end ? p->durable : end;
     if (p->on_platters) {

@@ -12,7 +12,9 @@
  *   - records of one stream (a connection's, or an idempotent producer's) stand in the order in
  *     which they were sent;
  *   - a log starts no later than clients asked for, and ends no earlier than they know;
- *   - nothing is read that was never sent. */
+ *   - nothing is read that was never sent.
+ * In a cluster the start of a log may go back with a new leader, and no record is known by an
+ * answer to acks=1: those answers do not come here. */
 #ifndef SIM_HISTORY_H
 #define SIM_HISTORY_H
 
@@ -49,6 +51,7 @@ struct hist_part {
 
 struct history {
     struct run *r;
+    bool many; /* of a cluster: nodes fall and return while clients work */
     struct hist_record *records;
     uint64_t n;
     uint64_t cap;
@@ -82,6 +85,9 @@ void history_killed(struct history *h);
 /* Power was lost (what is there then is on the platters), or a disk error made the cache
  * unreliable. */
 void history_may_lose(struct history *h, bool power_loss);
+/* The same of one partition: more copies than may be were lost at once. In a cluster it shows at
+ * any time from now on, until the next scan. */
+void history_part_may_lose(struct history *h, uint32_t part);
 /* The high watermark, or the end offset, as a client was told: offsets below exist. */
 void history_end_told(struct history *h, uint32_t part, int64_t end);
 

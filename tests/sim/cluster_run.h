@@ -1,0 +1,129 @@
+/* Scenario `cluster`, what its files share: several machines, each with a node that is a broker, a
+ * controller or both, and the clients of scenario `node`, which follow Metadata to the leaders.
+ *
+ * What may be lost. A record that was acknowledged with acks=all has min.insync.replicas copies at
+ * least. While fewer machines than that have lost what was not flushed (power, a failing disk)
+ * since everything was last in sync, nothing may be lost at all; from then on, what these held of
+ * the partition may be. Topics with unclean.leader.election.enable may lose at any time. */
+#ifndef SIM_CLUSTER_RUN_H
+#define SIM_CLUSTER_RUN_H
+
+#include "controller/controller.h"
+#include "controller/image.h"
+#include "sim/node_run.h"
+
+enum {
+    CLUSTER_PARTS_MAX = 40, /* partitions that are watched, internal ones too */
+    CLUSTER_LEADERS_MAX = 32,
+    CLUSTER_ELECTION_MS = 300,
+    CLUSTER_VOTERS = 3, /* most; */
+    CLUSTER_FACTOR = 1, /* most copies of a partition */
+};
+
+/* What the scenario knows of a machine. */
+struct cluster_member {
+    bool broker;
+    bool controller;
+    bool down;        /* the scenario has noticed that it is */
+    bool stopping;    /* in order, as it was told */
+    int64_t up_at_us; /* when a machine that is down is started again */
+    uint64_t eio;     /* of its disk, and power losses, at its start */
+    uint64_t nospace;
+    uint64_t power;
+};
+
+/* One partition as the nodes' memory shows it. */
+struct watched_part {
+    struct uuid topic;
+    int32_t index;
+    uint32_t replicas; /* machines that have been one in this round, by bit */
+    int32_t min_isr;
+    bool may_lose;
+    int64_t committed; /* the highest high watermark of a leader */
+    struct {
+        int32_t epoch;
+        unsigned machine;           /* + 1; 0: none */
+    } leaders[CLUSTER_LEADERS_MAX]; /* the newest that were seen, by epoch modulo the size */
+    uint32_t *crcs;                 /* of the committed batch that begins at the offset */
+    size_t crcs_cap;
+    int64_t read[WORLD_MACHINES_MAX]; /* how far each machine's copy was compared */
+    uint64_t starts[WORLD_MACHINES_MAX];
+};
+
+struct cluster_watch {
+    struct watched_part parts[CLUSTER_PARTS_MAX];
+    unsigned parts_n;
+    uint8_t *epochs; /* machine + 1 that led the quorum, by epoch */
+    size_t epochs_cap;
+    uint64_t *images; /* digest of the image at an offset */
+    size_t images_cap;
+    /* Offset of the image that was looked at last: the broker's, the controller's. */
+    int64_t image_seen[WORLD_MACHINES_MAX][2];
+    struct buf buf;
+};
+
+struct cluster_profile {
+    bool kill;
+    bool power;
+    bool mid_call;
+    bool pause;
+    bool cuts;
+    bool resets;
+    bool eio;
+    bool full;
+    bool slow;
+    bool clocks;
+    bool stops;
+};
+
+struct cluster_run {
+    struct node_run nr;
+    struct cluster_profile p;
+    struct cluster_member members[WORLD_MACHINES_MAX];
+    unsigned controllers_n;
+    int32_t min_isr; /* min.insync.replicas of the configuration */
+    uint32_t lost;   /* machines that may have lost what was not flushed, in this round, by bit */
+    bool healing;    /* nothing is to happen to a node any more */
+    bool rested;     /* clients do not write */
+    struct sim_event tick;
+    int64_t look_us; /* when the nodes' memory is looked at next */
+    struct cluster_watch watch;
+};
+
+static inline struct cluster_run *cluster_of(struct node_run *nr)
+{
+    return nr->user;
+}
+
+/* cluster_shape.c: how many machines, and what each is; the world with formatted disks. */
+void cluster_make(struct cluster_run *cr);
+
+/* cluster_life.c */
+void cluster_start_all(struct cluster_run *cr);
+/* Lets time pass: nodes that are due are started, those that have ended are taken away, memory is
+ * looked at. */
+void cluster_run_for(struct cluster_run *cr, int64_t us);
+void cluster_faults_off(struct cluster_run *cr);
+/* Until all nodes run and everything is in sync again; fails the run if that takes too long. */
+void cluster_heal(struct cluster_run *cr);
+/* The whole cluster in order: brokers, then controllers. */
+void cluster_stop_all(struct cluster_run *cr);
+/* What the loss of machines allows partitions to lose. */
+void cluster_judge_losses(struct cluster_run *cr);
+
+/* cluster_watch.c */
+void cluster_look(struct cluster_run *cr);
+/* The controller that leads, of the highest epoch; NULL: none. */
+struct machine *cluster_active(struct cluster_run *cr);
+struct machine *cluster_leader(struct cluster_run *cr, const struct topic *t, int32_t partition);
+/* Everything is as it should be when nothing is wrong. False: why says what is not. */
+bool cluster_in_sync(struct cluster_run *cr, char *why, size_t n);
+/* All copies are equal from end to end; clients rest. */
+void cluster_compare(struct cluster_run *cr);
+void cluster_watch_new_round(struct cluster_run *cr);
+void cluster_watch_free(struct cluster_run *cr);
+
+/* workload_cluster.c */
+unsigned cluster_index_of(const struct cluster_run *cr, int32_t node_id);
+
+#endif
