@@ -85,6 +85,9 @@ static bool enqueue(struct partition_manager *pm, struct append_item *it)
         it->leader = p->leader;
         it->leader_epoch = p->leader_epoch;
     }
+    if (code == KE_NONE && !list_empty(&p->uncertain)) {
+        code = KE_NOT_LEADER_OR_FOLLOWER; /* for as long as it takes to write a small file */
+    }
     if (code == KE_NONE && it->owner->acks == -1 && p->isr_n < least_isr(p)) {
         code = KE_NOT_ENOUGH_REPLICAS;
     }

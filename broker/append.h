@@ -21,6 +21,7 @@ struct append_item {
     struct list node; /* home: in the partition's queue, ack_wait or flush_wait */
     struct append_msg *owner;
     struct partition *part; /* home */
+    bool timed;             /* home: its message's deadline runs */
     /* in */
     struct uuid topic_id;
     int32_t index;
@@ -49,7 +50,7 @@ struct append_msg {
     /* home */
     bool returning;
     uint32_t pending;
-    struct timer timer;
+    struct timer timer; /* one deadline for all items */
 };
 
 /* items, n, acks, origin, timeout_ms, done, user are set by the caller. done may run inside the
@@ -58,8 +59,10 @@ void append_send(struct node_shard *ns, unsigned home, struct append_msg *a);
 void append_on_msg(struct node_shard *ns, struct msg *m); /* MSG_APPEND */
 /* partition.c: an item has got its result. */
 void append_item_done(struct append_item *it);
-/* partition.c: an appended item has to wait for its acknowledgement. False: its message's deadline
- * runs already. */
-bool append_start_timeout(struct append_item *it);
+/* partition.c: the item failed with this code. append_item_done is still to be called. */
+void append_item_refuse(struct append_item *it, int16_t code);
+/* partition.c: an appended item has to wait for its acknowledgement: its message's deadline runs
+ * from the first such item on. */
+void append_start_timeout(struct append_item *it);
 
 #endif

@@ -3,17 +3,22 @@
 #include "broker/api/errors.h"
 #include "broker/partition.h"
 #include "broker/partition_manager.h"
+#include "broker/replica/isr.h"
 #include "proto/record_batch.h"
+
+static void give_back(struct fetch_item *it)
+{
+    file_lease_release(&it->range.lease);
+    it->range = (struct plog_range){0};
+    it->data = NULL;
+    it->len = 0;
+}
 
 void fetch_leg_drop(struct node_shard *home, struct fetch_leg *leg)
 {
     ASSERT_ON_SHARD(home->shard);
     for (uint32_t i = 0; i < leg->n; i++) {
-        struct fetch_item *it = leg->items[i];
-        file_lease_release(&it->range.lease);
-        it->range = (struct plog_range){0};
-        it->data = NULL;
-        it->len = 0;
+        give_back(leg->items[i]);
     }
     arena_reset(&leg->arena);
 }
@@ -32,12 +37,18 @@ uint32_t fetch_item_first_batch(const struct fetch_item *it)
     return BATCH_LOG_OVERHEAD + load_be32(head + BATCH_AT_LENGTH);
 }
 
-static void clear(struct fetch_item *it)
+static void clear_offsets(struct fetch_item *it)
 {
-    it->error = KE_NONE;
     it->high_watermark = -1;
     it->last_stable_offset = -1;
     it->log_start_offset = -1;
+    it->log_end = -1;
+}
+
+static void clear(struct fetch_item *it)
+{
+    it->error = KE_NONE;
+    clear_offsets(it);
     it->diverging_epoch = -1;
     it->diverging_end_offset = -1;
     it->leader = -1;
@@ -126,27 +137,86 @@ static int read_records(struct partition *p, struct fetch_leg *leg, struct fetch
     return copy_small(leg, it);
 }
 
+/* A follower must be one of the replicas. If it says an epoch, which is ours, it knows of a change
+ * that we do not know yet, or the other way round: it tries again. */
+int16_t fetch_check(const struct partition *p, const struct fetch_leg *leg,
+                    const struct fetch_item *it)
+{
+    if (leg->any_replica) {
+        return partition_check_replica(p, it->current_leader_epoch);
+    }
+    int16_t code = partition_check_leader(p, it->current_leader_epoch);
+    if (code == KE_NONE && leg->replica_id >= 0 &&
+        (p->isr == NULL || isr_follower(p->isr, leg->replica_id) == NULL)) {
+        code = it->current_leader_epoch >= 0 ? KE_UNKNOWN_LEADER_EPOCH : KE_NOT_LEADER_OR_FOLLOWER;
+    }
+    return code;
+}
+
+static int64_t upper_limit(struct partition *p, const struct fetch_leg *leg, int64_t lso)
+{
+    if (leg->replica_id >= 0) {
+        return plog_end_offset(p->log);
+    }
+    return leg->read_committed ? lso : plog_high_watermark(p->log);
+}
+
 /* Returns 0 or ERR_x; on an error nothing of the item stands. */
 static int read_item(struct partition *p, struct fetch_leg *leg, struct fetch_item *it,
                      uint32_t max, bool min_one)
 {
-    int64_t hw = plog_high_watermark(p->log);
     int64_t lso;
     int err = plog_last_stable_offset(p->log, &lso);
     if (err) {
         return err;
     }
+    it->log_end = plog_end_offset(p->log);
     bool diverging = diverges(p, it, &err);
     if (!err && !diverging) {
-        err = read_records(p, leg, it, max, min_one, leg->read_committed ? lso : hw);
+        err = read_records(p, leg, it, max, min_one, upper_limit(p, leg, lso));
     }
     if (err) {
         return err;
     }
-    it->high_watermark = hw;
+    it->high_watermark = plog_high_watermark(p->log);
     it->last_stable_offset = lso;
     it->log_start_offset = plog_start_offset(p->log);
     return 0;
+}
+
+/* What a follower has got by this fetch: the high watermark may move, and is told at once. */
+static int16_t note_follower(struct partition *p, const struct fetch_leg *leg,
+                             struct fetch_item *it)
+{
+    if (!leg->first_read || it->diverging_epoch >= 0) {
+        return KE_NONE;
+    }
+    struct isr_follower *f = isr_follower(p->isr, leg->replica_id);
+    if (!partition_fetched(p, f, leg->replica_epoch, it->fetch_offset, it->follower_start)) {
+        return KE_NOT_LEADER_OR_FOLLOWER;
+    }
+    it->high_watermark = plog_high_watermark(p->log);
+    return KE_NONE;
+}
+
+/* One item that may be read; sets its error. */
+static void read_one(struct partition *p, struct fetch_leg *leg, struct fetch_item *it,
+                     uint32_t max, bool min_one)
+{
+    int err = read_item(p, leg, it, max, min_one);
+    if (err) {
+        if (!it->negative_max) {
+            partition_note_error(p, err, "read");
+        }
+        it->error = wire_error(err);
+        it->len = 0;
+    } else if (leg->replica_id >= 0) {
+        it->error = note_follower(p, leg, it);
+        if (it->error) {
+            give_back(it);
+            clear_offsets(it);
+        }
+    }
 }
 
 void fetch_leg_read(struct node_shard *home, struct fetch_leg *leg)
@@ -158,29 +228,15 @@ void fetch_leg_read(struct node_shard *home, struct fetch_leg *leg)
         struct fetch_item *it = leg->items[i];
         clear(it);
         struct partition *p = partition_find(home->partitions, it->topic_id, it->index);
-        it->error = partition_check_leader(p, it->current_leader_epoch);
+        it->error = fetch_check(p, leg, it);
         if (p && it->error) {
             it->leader = p->leader;
             it->leader_epoch = p->leader_epoch;
         }
-        if (it->error == KE_NONE && leg->replica_id >= 0) {
-            /* No replica of ours pulls from here yet. Kafka's code for another broker. */
-            it->error =
-                it->current_leader_epoch >= 0 ? KE_UNKNOWN_LEADER_EPOCH : KE_NOT_LEADER_OR_FOLLOWER;
-        }
         if (it->error) {
             continue;
         }
-        uint32_t max = it->max_bytes < left ? it->max_bytes : left;
-        int err = read_item(p, leg, it, max, min_one);
-        if (err) {
-            if (!it->negative_max) {
-                partition_note_error(p, err, "read");
-            }
-            it->error = wire_error(err);
-            it->len = 0;
-            continue;
-        }
+        read_one(p, leg, it, it->max_bytes < left ? it->max_bytes : left, min_one);
         left -= it->len < left ? it->len : left;
         min_one = min_one && it->len == 0;
     }

@@ -6,6 +6,9 @@
 
 #include "broker/fetch_wait.h"
 
+/* May this leg's asker read of the partition? A wire code. p may be NULL. */
+int16_t fetch_check(const struct partition *p, const struct fetch_leg *leg,
+                    const struct fetch_item *it);
 /* Reads every item anew; what an earlier reading left (leases, bytes) is given back first. */
 void fetch_leg_read(struct node_shard *home, struct fetch_leg *leg);
 /* Gives back what the last reading left. */

@@ -52,6 +52,9 @@ void fetch_send_woken(struct node_shard *ns, struct list *woken)
 static int64_t visible_end(struct partition *p, const struct fetch_leg *leg)
 {
     int64_t lso;
+    if (leg->replica_id >= 0) {
+        return plog_end_offset(p->log);
+    }
     if (!leg->read_committed) {
         return plog_high_watermark(p->log);
     }
@@ -66,17 +69,20 @@ static bool watch_all(struct node_shard *home, struct fetch_leg *leg)
         struct fetch_item *it = leg->items[i];
         struct partition *p = partition_find(home->partitions, it->topic_id, it->index);
         struct fetch_watch *w = &leg->watches[i];
-        if (partition_check_leader(p, it->current_leader_epoch) != KE_NONE) {
+        if (fetch_check(p, leg, it) != KE_NONE) {
             return true;
         }
         *w = (struct fetch_watch){.leg = leg, .part = p};
         list_init(&w->node);
-        w->end_seen = leg->read_committed ? it->last_stable_offset : it->high_watermark;
+        w->end_seen = leg->replica_id >= 0  ? it->log_end
+                      : leg->read_committed ? it->last_stable_offset
+                                            : it->high_watermark;
         if (visible_end(p, leg) != w->end_seen) {
             return true;
         }
         w->bytes_seen = p->bytes;
-        w->exact = !leg->read_committed && w->end_seen == plog_end_offset(p->log);
+        w->exact = (leg->replica_id >= 0 || !leg->read_committed) &&
+                   w->end_seen == plog_end_offset(p->log);
         list_push_back(&p->watches, &w->node);
     }
     return false;
@@ -200,6 +206,7 @@ static void send_leg(struct fetch_job *j, struct fetch_leg *leg, enum fetch_leg_
     leg->parked = false;
     leg->woken = false;
     leg->recalled = false;
+    leg->first_read = op == FETCH_READ && !j->read_once;
     leg->image_offset = image_version(j->ns);
     j->out++;
     if (leg->home == j->ns->index) {
@@ -319,6 +326,7 @@ static void job_read(struct fetch_job *j)
         send_leg(j, &j->legs[i], FETCH_READ);
     }
     j->starting = false;
+    j->read_once = true;
     if (j->out == 0) {
         job_judge(j);
     }
@@ -384,7 +392,9 @@ static void make_legs(struct fetch_job *j)
                 .home = homes[i],
                 .maker = j->ns->index,
                 .read_committed = j->read_committed,
+                .any_replica = j->any_replica,
                 .replica_id = j->replica_id,
+                .replica_epoch = j->replica_epoch,
                 .max_bytes = j->max_bytes,
                 .zerocopy_min = (uint32_t)n->config->v.fetch_zerocopy_min_bytes,
                 .items = ARENA_ARRAY(j->arena, struct fetch_item *, counts[homes[i]]),

@@ -17,6 +17,10 @@
  * Small reads are bytes in the leg's arena; large ones (fetch.zerocopy.min.bytes) are file ranges
  * with a lease, which fetch_item_take_lease passes to the chunk that sends them.
  *
+ * A follower's fetch (replica_id >= 0) reads up to the log end; the first reading tells the leader
+ * how far it is (partition_fetched), which may move the high watermark. It is woken by appends. A
+ * consumer reads up to the high watermark or the last stable offset.
+ *
  * On cancel: what is parked is recalled; done is called when every leg is home.
  * Shard: job and legs at rest: the connection's; a leg away: the home's. */
 #ifndef BROKER_FETCH_WAIT_H
@@ -39,6 +43,7 @@ struct fetch_item {
     int32_t current_leader_epoch; /* -1 unknown */
     int32_t last_fetched_epoch;   /* -1 unknown */
     int64_t fetch_offset;
+    int64_t follower_start; /* log start offset of the follower that asks; -1 unknown */
     uint32_t max_bytes;
     bool negative_max; /* Kafka fails where there would be something to read */
     void *user;        /* the asker's */
@@ -47,6 +52,7 @@ struct fetch_item {
     int64_t high_watermark; /* -1 on error, like the next two */
     int64_t last_stable_offset;
     int64_t log_start_offset;
+    int64_t log_end;         /* at the reading: a follower may see that far */
     int32_t diverging_epoch; /* -1: the asker's log does not diverge */
     int64_t diverging_end_offset;
     int32_t leader; /* with NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH; -1 unknown */
@@ -64,7 +70,7 @@ struct fetch_watch {
     struct list node; /* in the partition's watches */
     struct fetch_leg *leg;
     struct partition *part;
-    int64_t end_seen;    /* high watermark (or last stable offset) at registration */
+    int64_t end_seen;    /* end of what this reader may see, at registration */
     uint64_t bytes_seen; /* partition's byte counter that belongs to it */
     bool exact;          /* the counter can be trusted: count bytes; else wake on any change */
 };
@@ -81,7 +87,10 @@ struct fetch_leg {
     int64_t image_offset;
     enum fetch_leg_op op;
     bool read_committed;
+    bool any_replica;
+    bool first_read; /* a follower's progress counts as of when it asked */
     int32_t replica_id;
+    int64_t replica_epoch;
     uint32_t max_bytes;
     uint32_t zerocopy_min;
     uint32_t n;
@@ -110,7 +119,9 @@ struct fetch_job {
     int64_t min_bytes;
     int64_t max_wait_ms;
     bool read_committed;
-    int32_t replica_id;
+    bool any_replica;                  /* a consumer that may read from followers (KIP-392) */
+    int32_t replica_id;                /* -1: a consumer */
+    int64_t replica_epoch;             /* its broker epoch; -1 unknown */
     void (*done)(struct fetch_job *j); /* exactly once; may run inside fetch_job_start */
     void *user;
     bool canceled; /* done has nobody to answer to */
@@ -119,6 +130,7 @@ struct fetch_job {
     uint32_t legs_n;
     uint32_t out; /* messages that are away */
     enum { JOB_READING, JOB_WATCHING, JOB_RECALLING, JOB_DONE } state;
+    bool read_once;
     bool last; /* the next read is the answer, enough or not */
     bool starting;
     struct timer timer;

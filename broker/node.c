@@ -20,6 +20,7 @@
 #include "broker/node_priv.h"
 #include "broker/partition_manager.h"
 #include "broker/producer_ids.h"
+#include "broker/replica/alter.h"
 #include "broker/request.h"
 #include "controller/channel.h"
 #include "controller/image.h"
@@ -334,6 +335,7 @@ static int shard_start(struct shard *sh, void *user)
     if (n->config->is_broker) {
         uint32_t slots = (uint32_t)n->config->v.max_incremental_fetch_session_cache_slots;
         ns->partitions = partition_manager_new(ns);
+        ns->alter = isr_alter_new(ns);
         ns->groups = group_host_new(ns);
         ns->sessions = fetch_sessions_new(
             ns->index, n->data_shards, (slots + n->data_shards - 1) / n->data_shards,
@@ -383,6 +385,7 @@ static void shard_stop(struct shard *sh, void *user)
     }
     conn_close_all(sh, false);
     request_pool_free(ns->requests);
+    isr_alter_free(ns->alter);
     if (ns->channel) {
         auto_create_free(ns);
         channel_close(ns->channel);

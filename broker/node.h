@@ -44,6 +44,7 @@ struct producer_ids;      /* broker/producer_ids.h */
 struct request_pool;      /* broker/request.h */
 struct alter;             /* broker/replica/alter.h */
 struct fetchers;          /* broker/replica/fetcher.h */
+struct checkpoints;       /* broker/checkpoints.h */
 
 enum node_state {
     NODE_NEW,
@@ -103,6 +104,8 @@ struct node {
     struct lifecycle *lifecycle;       /* main */
     struct dir_assign *dir_assign;     /* main */
     struct producer_ids *producer_ids; /* main */
+    struct checkpoints *checkpoints;   /* main; NULL before and after */
+    struct uuid incarnation;           /* of this run; set before the first image */
     char cluster_id[128];              /* as in meta.properties */
     int32_t id;                        /* node.id */
     bool inline_shards;

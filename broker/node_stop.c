@@ -18,6 +18,7 @@
 #include "broker/node_priv.h"
 #include "broker/partition_manager.h"
 #include "broker/producer_ids.h"
+#include "broker/replica/alter.h"
 #include "broker/request.h"
 #include "controller/channel.h"
 #include "storage/log_dir.h"
@@ -62,6 +63,8 @@ static void stop_controller(struct node *n)
 static void close_channel_run(struct shard *sh, struct call *c)
 {
     struct node_shard *ns = node_shard_of(sh);
+    isr_alter_free(ns->alter);
+    ns->alter = NULL;
     if (ns->channel) {
         auto_create_free(ns);
         channel_close(ns->channel);

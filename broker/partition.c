@@ -4,6 +4,7 @@
 #include "broker/fetch_wait.h"
 #include "broker/group_host.h"
 #include "broker/partition_manager.h"
+#include "broker/replica/fetcher.h"
 #include "controller/image.h"
 #include "proto_errors.h"
 
@@ -133,12 +134,15 @@ static void flushed_cb(struct plog_flush *f, int err)
         p->flushing = true;
         plog_flush_start(p->log, &p->flush, flushed_cb, p);
     }
+    if (p->follow) {
+        fetchers_look(p->pm->ns->fetchers, p);
+    }
     partition_advance(p);
 }
 
 /* flush.messages: so many records may be in the log and not on the disk; the one that reaches the
  * number waits for the flush. One flush is in flight, what comes meanwhile shares the next. */
-static void flush_if_wanted(struct partition *p)
+void partition_flush_if_wanted(struct partition *p)
 {
     int64_t most = p->topic->config.log.flush_messages;
     int64_t end = plog_end_offset(p->log);
@@ -236,7 +240,7 @@ static void append_front(struct partition *p)
     struct plog_append_args args = {.origin = origin, .leader_epoch = p->leader_epoch};
     bool appended = plog_append(p->log, b, n, &args) > 0;
     if (appended) {
-        flush_if_wanted(p);
+        partition_flush_if_wanted(p);
     }
     bool no_space = false;
     for (unsigned i = 0; i < n; i++) {

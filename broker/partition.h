@@ -79,6 +79,8 @@ struct partition {
 
     struct isr *isr;               /* while it leads and has other replicas; NULL else */
     struct replica_follow *follow; /* while it follows: replica/fetcher.c's; NULL else */
+    struct list uncertain; /* in the fetchers' lists: cut, and a crash would not know of it yet; no
+                              append until then */
 };
 
 void partition_key(struct uuid topic_id, int32_t index, uint8_t out[PARTITION_KEY]);
@@ -89,6 +91,9 @@ void partition_set_state(struct partition *p, const struct image_partition *ip, 
 void partition_append_queue(struct partition *p);
 /* High watermark and everybody who waits for it; call it after whatever may move it. */
 void partition_advance(struct partition *p);
+/* Something was appended: flush.messages. While flush_wanted is set a follower does not fetch on.
+ */
+void partition_flush_if_wanted(struct partition *p);
 /* Everything that waits is answered: the partition is going away, or its log went offline. code is
  * a wire code for appends; fetches are woken and see for themselves. */
 void partition_release_waiters(struct partition *p, int16_t code);
@@ -97,6 +102,8 @@ void partition_release_waiters(struct partition *p, int16_t code);
 void partition_open(struct partition *p, const struct image_partition *ip);
 void partition_reopen_cb(struct timer *t); /* those that found no space; user: the manager */
 
+/* partition_manager.c: follows the leader that the state names, if it is another broker. */
+void partition_look_at_leader(struct partition *p);
 /* partition_manager.c: frees one that nothing refers to any more. */
 void partition_free(struct partition *p);
 

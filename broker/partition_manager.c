@@ -9,6 +9,7 @@
 #include "broker/dir_assign.h"
 #include "broker/fetch_wait.h"
 #include "broker/group_host.h"
+#include "broker/replica/fetcher.h"
 #include "controller/image.h"
 #include "proto_errors.h"
 #include "storage/log_dir.h"
@@ -95,6 +96,7 @@ void partition_manager_dir_failed(struct partition_manager *pm, unsigned dir)
         struct partition *p = LIST_ENTRY(at, struct partition, all);
         if (p->log && plog_dir_index(p->log) == dir && !p->offline) {
             p->offline = true;
+            partition_look_at_leader(p);
             partition_release_waiters(p, KE_KAFKA_STORAGE_ERROR);
         }
     }
@@ -176,15 +178,17 @@ struct partition_manager *partition_manager_new(struct node_shard *ns)
     struct log_store_options opt = {.file_limit = node_file_limit(ns->node)};
     struct log_store_hooks hooks = {.dir_failed = dir_failed_hook, .due = due_hook, .user = pm};
     log_store_init(&pm->store, ns->shard->io, ns->node->log, &opt, &hooks);
+    ns->fetchers = fetchers_new(ns);
     return pm;
 }
 
 /* Nobody finds it any more. */
 static void detach(struct partition *p)
 {
-    ASSERT(p->group == NULL);
+    ASSERT(p->group == NULL && p->follow == NULL);
     ASSERT(list_empty(&p->queue) && list_empty(&p->ack_wait) && list_empty(&p->flush_wait) &&
            list_empty(&p->watches));
+    list_remove(&p->uncertain);
     list_remove(&p->dirty);
     list_remove(&p->all);
     map_remove(&p->pm->by_key, bytes_of(p->key, PARTITION_KEY));
@@ -208,6 +212,8 @@ void partition_manager_free(struct partition_manager *pm)
     timer_cancel(pm->ns->shard, &pm->tick);
     timer_cancel(pm->ns->shard, &pm->retention);
     timer_cancel(pm->ns->shard, &pm->reopen);
+    fetchers_free(pm->ns->fetchers);
+    pm->ns->fetchers = NULL;
     while (!list_empty(&pm->all)) {
         struct partition *p = LIST_ENTRY(pm->all.next, struct partition, all);
         if (p->log) {
@@ -256,6 +262,7 @@ static struct partition *add_partition(struct partition_manager *pm, const struc
     p->flush_wanted = -1;
     list_init(&p->queue);
     list_init(&p->dirty);
+    list_init(&p->uncertain);
     list_init(&p->ack_wait);
     list_init(&p->flush_wait);
     list_init(&p->watches);
@@ -265,11 +272,23 @@ static struct partition *add_partition(struct partition_manager *pm, const struc
     return p;
 }
 
+void partition_look_at_leader(struct partition *p)
+{
+    struct fetchers *fs = p->pm->ns->fetchers;
+    if (p->offline || p->is_leader || p->leader < 0) {
+        fetchers_unfollow(fs, p);
+    } else {
+        fetchers_follow(fs, p);
+    }
+}
+
 /* The broker has no replica of it any more: the files go after file.delete.delay.ms. */
 static void remove_partition(struct partition *p)
 {
     struct partition_manager *pm = p->pm;
     p->is_leader = false;
+    p->leader = -1;
+    partition_look_at_leader(p);
     partition_release_waiters(p, KE_UNKNOWN_TOPIC_OR_PARTITION);
     if (p->log) {
         pm->per_dir[plog_dir_index(p->log)]--;
@@ -314,6 +333,7 @@ static void apply_partition(struct partition_manager *pm, const struct image *im
         p = add_partition(pm, img, t, ip);
     }
     partition_set_state(p, ip, pm->ns->node->id);
+    partition_look_at_leader(p);
     group_host_look(p);
 }
 
@@ -399,6 +419,7 @@ void partition_manager_apply(struct partition_manager *pm, const struct image_de
     for (uint32_t i = 0; i < d->topics_n; i++) {
         apply_topic(pm, d->image, &d->topics[i]);
     }
+    fetchers_apply(pm->ns->fetchers, d);
     if (!pm->started) {
         pm->started = true;
         timer_set(pm->ns->shard, &pm->retention,
@@ -449,6 +470,7 @@ void partition_manager_stop(struct partition_manager *pm)
     ASSERT_ON_SHARD(pm->ns->shard);
     append_task(&pm->append_task);
     pm->stopping = true;
+    fetchers_stop(pm->ns->fetchers);
     timer_cancel(pm->ns->shard, &pm->tick); /* nothing new begins: what is under way ends */
     timer_cancel(pm->ns->shard, &pm->retention);
     timer_cancel(pm->ns->shard, &pm->reopen);
@@ -461,7 +483,7 @@ void partition_manager_stop(struct partition_manager *pm)
 
 bool partition_manager_busy(const struct partition_manager *pm)
 {
-    return log_store_busy(&pm->store) || !list_empty(&pm->woken);
+    return log_store_busy(&pm->store) || !list_empty(&pm->woken) || fetchers_busy(pm->ns->fetchers);
 }
 
 /* A partition without a log: its files are as they were, still to be recovered or not. */

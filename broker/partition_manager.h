@@ -34,12 +34,14 @@ struct partition_manager {
     struct list all;           /* the same, for rounds; a round moves them from front to back */
     struct topic_table topics; /* settings, also of topics without a partition here */
     struct list dirty;         /* partitions with a queue */
+    struct list led;           /* partitions with followers */
     struct task append_task;   /* end of turn: append the queues */
     struct list woken;         /* fetch_leg: go home at the end of the turn */
     struct task woken_task;
     struct timer tick; /* log_store_tick */
     struct timer retention;
     struct timer reopen;        /* logs that found no space */
+    struct timer isr_look;      /* half of replica.lag.time.max.ms, while led is not empty */
     uint32_t retention_left;    /* partitions left in the present round */
     struct plog_batch *scratch; /* batches of one append */
     unsigned scratch_cap;

@@ -21,7 +21,11 @@
 #include "proto_errors.h"
 #include "proto_messages.h"
 
-enum { ISOLATION_MAX = 1, DIVERGING_FROM = 12 };
+enum {
+    ISOLATION_MAX = 1,
+    FOLLOWERS_FROM = 11, /* the version that may be answered by a follower */
+    DIVERGING_FROM = 12,
+};
 
 struct fetch {
     struct request *r;
@@ -438,7 +442,9 @@ static void start_job(struct fetch *f)
     struct request *r = f->r;
     const struct fetch_request *q = f->q;
     const struct config *c = request_node(r)->config;
-    int64_t max = q->max_bytes < c->v.fetch_max_bytes ? q->max_bytes : c->v.fetch_max_bytes;
+    int32_t replica_id = r->hdr.version >= 15 ? q->replica_state.replica_id : q->replica_id;
+    int64_t max =
+        replica_id < 0 && q->max_bytes > c->v.fetch_max_bytes ? c->v.fetch_max_bytes : q->max_bytes;
     max = max > 0 ? max : 0;
     f->job = (struct fetch_job){
         .ns = r->ns,
@@ -449,7 +455,9 @@ static void start_job(struct fetch *f)
         .min_bytes = q->min_bytes < max ? q->min_bytes : max,
         .max_wait_ms = q->max_wait_ms,
         .read_committed = q->isolation_level == 1,
-        .replica_id = r->hdr.version >= 15 ? q->replica_state.replica_id : q->replica_id,
+        .any_replica = replica_id < 0 && r->hdr.version >= FOLLOWERS_FROM,
+        .replica_id = replica_id,
+        .replica_epoch = r->hdr.version >= 15 ? q->replica_state.replica_epoch : -1,
         .done = job_done,
         .user = f,
     };
@@ -461,6 +469,7 @@ static void start_job(struct fetch *f)
             .current_leader_epoch = p->current_leader_epoch < 0 ? -1 : p->current_leader_epoch,
             .last_fetched_epoch = p->last_fetched_epoch,
             .fetch_offset = p->fetch_offset,
+            .follower_start = p->log_start_offset,
             .max_bytes = p->max_bytes > 0 ? (uint32_t)p->max_bytes : 0,
             .negative_max = p->max_bytes < 0 || (i == 0 && q->max_bytes < 0),
         };

@@ -2,7 +2,7 @@
  * watermark may stand, and who belongs into the in-sync set. Pure: no I/O, no clock, no memory but
  * its own. docs/replication.md has the rules.
  *
- *     isr_lead -> isr_fetched ... isr_tick ... -> isr_proposal: a set for AlterPartition
+ *     isr_lead -> isr_fetched ... -> isr_propose: a set for AlterPartition, sent until answered
  *       -> isr_answered (or isr_set by the metadata, whichever is newer) -> ...
  *
  * After every call that may move it the owner asks isr_high_watermark.
@@ -18,19 +18,22 @@
 #include <stdint.h>
 
 enum { ISR_OFFSET_UNKNOWN = -1, ISR_EPOCH_UNKNOWN = -1 };
+#define ISR_NEVER (INT64_MIN / 2) /* before every time */
 
 struct isr_follower {
     int32_t id;
-    bool in_isr;          /* as committed by the controller */
-    bool proposed;        /* in the pending set */
-    bool may_join;        /* unfenced and not leaving, in the leader's image */
-    int64_t image_epoch;  /* its broker epoch in the image; ISR_EPOCH_UNKNOWN: not registered */
-    int64_t fetch_epoch;  /* that it fetches with; ISR_EPOCH_UNKNOWN: an old version */
-    int64_t end;          /* log end offset; ISR_OFFSET_UNKNOWN */
-    int64_t start;        /* log start offset; ISR_OFFSET_UNKNOWN */
-    int64_t caught_up_ms; /* it had all of the log then */
-    int64_t fetched_ms;   /* of its newest fetch */
-    int64_t leader_end;   /* the leader's end at its newest fetch */
+    bool in_isr;            /* as committed by the controller */
+    bool proposed;          /* in the pending set */
+    bool alive;             /* registered and unfenced, in the leader's image */
+    bool leaving;           /* in its controlled shutdown */
+    int64_t image_epoch;    /* its broker epoch in the image; ISR_EPOCH_UNKNOWN: not registered */
+    int64_t fetch_epoch;    /* that it fetches with; ISR_EPOCH_UNKNOWN: it did not say */
+    int64_t proposed_epoch; /* fetch_epoch when it was proposed */
+    int64_t end;            /* log end offset; ISR_OFFSET_UNKNOWN: no fetch yet */
+    int64_t start;          /* log start offset; ISR_OFFSET_UNKNOWN */
+    int64_t caught_up_ms;   /* it had all of the log then; ISR_NEVER */
+    int64_t fetched_ms;     /* of its newest fetch; ISR_NEVER */
+    int64_t leader_end;     /* the leader's end at its newest fetch */
 };
 
 /* What the metadata, or the controller's answer, says of the partition. */
@@ -41,7 +44,6 @@ struct isr_state {
     uint32_t replicas_n;
     const int32_t *isr; /* with the leader */
     uint32_t isr_n;
-    bool recovering; /* after an unclean election: the set may not grow until that is cleared */
 };
 
 struct isr {
@@ -50,8 +52,8 @@ struct isr {
     int32_t partition_epoch;
     int64_t epoch_start; /* the leader's end when its epoch began */
     uint32_t isr_n;      /* committed, with the leader */
-    bool recovering;
-    bool pending; /* a proposal is out */
+    bool pending;        /* a proposal is out */
+    uint32_t proposal;   /* number of the newest one */
     struct isr_follower *followers;
     uint32_t n;
 };
@@ -59,17 +61,21 @@ struct isr {
 void isr_init(struct isr *s, int32_t self);
 void isr_free(struct isr *s);
 
-/* This replica leads, in a new epoch: followers are unknown, with lag_ms from now on to show up. */
+/* This replica leads, in a new epoch: nothing is known of the followers. Those in the ISR have
+ * lag_ms from now on to show up; the others hold nobody up before their first fetch. */
 void isr_lead(struct isr *s, const struct isr_state *st, int64_t end, int64_t now_ms);
-/* Newer metadata within the epoch: ISR and replicas; false: it is not newer, nothing changed. A
- * pending proposal ends with it. */
+/* Metadata within the epoch: ISR and replicas. True: it is newer than what is known, and a pending
+ * proposal ends with it. That of the newest answer tells the replicas; what is older, nothing. */
 bool isr_set(struct isr *s, const struct isr_state *st, int64_t now_ms);
-/* What the image says of a follower's broker. */
-void isr_set_broker(struct isr *s, int32_t id, int64_t broker_epoch, bool may_join);
+/* What the image says of a follower's broker. No harm if it is none. image_epoch
+ * ISR_EPOCH_UNKNOWN: not registered. */
+void isr_set_broker(struct isr *s, int32_t id, int64_t image_epoch, bool fenced, bool leaving);
 
-/* A follower's fetch from `offset` was read, while the leader's log ended at end. False: it is no
- * replica. */
-bool isr_fetched(struct isr *s, int32_t id, int64_t broker_epoch, int64_t offset, int64_t log_start,
+struct isr_follower *isr_follower(const struct isr *s, int32_t id); /* NULL: it is no replica */
+/* A fetch with this broker epoch comes from before the follower's present registration. */
+bool isr_is_stale(const struct isr_follower *f, int64_t broker_epoch);
+/* A follower's fetch from `offset` was read, while the leader's log ended at `end`. */
+void isr_fetched(struct isr_follower *f, int64_t broker_epoch, int64_t offset, int64_t log_start,
                  int64_t end, int64_t now_ms);
 
 /* Where the high watermark may stand, from `hw` on; `own` is how far the leader's own log counts.
@@ -78,21 +84,29 @@ int64_t isr_high_watermark(const struct isr *s, int64_t hw, int64_t own, uint32_
                            int64_t now_ms, int64_t lag_ms);
 /* Least log start over all living replicas: what DeleteRecords waits for. */
 int64_t isr_low_watermark(const struct isr *s, int64_t own);
+/* Some replica is not in the ISR (as committed). */
+static inline bool isr_is_short(const struct isr *s)
+{
+    return s->isr_n <= s->n;
+}
 
 /* A member of the new set, for AlterPartition. */
 struct isr_member {
     int32_t id;
     int64_t broker_epoch;
 };
-/* The set that should be proposed now, if it differs from the committed one and none is pending:
- * out has room for n + 1, *n gets the number; the proposal is then pending. Members that lag more
- * than lag_ms go, those that may join come. self_epoch: the leader's own broker epoch. */
-bool isr_propose(struct isr *s, int64_t hw, int64_t end, int64_t self_epoch, int64_t now_ms,
-                 int64_t lag_ms, struct isr_member *out, uint32_t *n);
-/* The pending proposal again, for a resend. */
-void isr_pending_members(const struct isr *s, int64_t self_epoch, struct isr_member *out,
-                         uint32_t *n);
-/* The proposal was refused for good: the committed set is what counts. */
+/* Proposes a set, if the one that should be differs from the committed one and no proposal is
+ * pending: members that lag more than lag_ms go, those that may join come. The proposal is then
+ * pending. end: of the leader's log. */
+bool isr_propose(struct isr *s, int64_t hw, int64_t end, int64_t now_ms, int64_t lag_ms);
+/* The pending proposal, as often as it is sent: out has room for n + 1, the number is returned.
+ * Each member has the epoch that it fetched with when it was proposed: what came back since then is
+ * another. self_epoch: the leader's own. */
+uint32_t isr_pending_members(const struct isr *s, int64_t self_epoch, struct isr_member *out);
+/* The controller's answer to it; false: it tells of an older state, the proposal stays pending. */
+bool isr_answered(struct isr *s, int32_t leader_epoch, int32_t partition_epoch, const int32_t *isr,
+                  uint32_t isr_n);
+/* The controller did not do it and never will: the committed set is what counts. */
 void isr_refused(struct isr *s);
 
 #endif

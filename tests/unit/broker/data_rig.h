@@ -17,6 +17,8 @@
 #include "broker/messages.h"
 #include "broker/partition.h"
 #include "broker/partition_manager.h"
+#include "broker/replica/alter.h"
+#include "broker/replica/isr.h"
 #include "controller/loader.h"
 #include "proto/message.h"
 #include "proto/record_batch.h"
@@ -178,6 +180,7 @@ static void rig_open(struct rig *r, unsigned shards, const char *const *override
     }
     for (unsigned i = 0; i < shards; i++) {
         r->ns[i].partitions = partition_manager_new(&r->ns[i]);
+        r->ns[i].alter = isr_alter_new(&r->ns[i]);
     }
 }
 
@@ -239,6 +242,7 @@ static void rig_shut(struct rig *r)
         partition_manager_close_clean(r->ns[i].partitions, &failed);
         group_host_free(r->ns[i].groups);
         partition_manager_free(r->ns[i].partitions);
+        isr_alter_free(r->ns[i].alter);
         image_put(r->ns[i].image);
     }
     log_dir_close(r->dirs[0], false, -1);
@@ -397,6 +401,17 @@ static struct partition *rig_partition(struct rig *r, uint8_t n, int32_t partiti
 {
     unsigned home = node_home_shard(&r->node, rig_topic_id(n), partition);
     return partition_find(r->ns[home].partitions, rig_topic_id(n), partition);
+}
+
+/* A follower's fetch has come from this offset; -1: it has everything. */
+static inline bool rig_follower(struct rig *r, uint8_t n, int32_t partition, int32_t id,
+                                int64_t broker_epoch, int64_t offset)
+{
+    struct partition *p = rig_partition(r, n, partition);
+    struct isr_follower *f = isr_follower(p->isr, id);
+    assert_non_null(f);
+    return partition_fetched(p, f, broker_epoch, offset < 0 ? plog_end_offset(p->log) : offset,
+                             plog_start_offset(p->log));
 }
 
 /* ---- batches ---- */

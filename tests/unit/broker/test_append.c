@@ -211,6 +211,8 @@ static void times_out_and_stays_in_the_log(void **state)
     struct partition *p = rig_partition(&r, 1, 0);
     assert_int_equal(plog_end_offset(p->log), 2);
     assert_int_equal(plog_high_watermark(p->log), 1);
+    assert_true(rig_follower(&r, 1, 0, RIG_NODE + 1, -1, -1));
+    assert_int_equal(plog_high_watermark(p->log), 1); /* ours is not flushed */
     rig_run(&r, 1000);
     assert_int_equal(plog_high_watermark(p->log), 2);
     rig_shut(&r);

@@ -440,6 +440,7 @@ static void a_write_that_times_out(void **state)
     assert_string_equal(value(&r, "k"), "none");
     group_rig_ask(&r, &q, 0, GROUP_HEARTBEAT, "g", NULL);
     assert_int_equal(group_rig_answer(&r, &q), KE_COORDINATOR_LOAD_IN_PROGRESS);
+    assert_true(rig_follower(&r, GROUP_RIG_TOPIC, 0, 2, -1, -1));
     group_rig_load(&r, 2);
     assert_string_equal(value(&r, "k"), "1");
     rig_shut(&r);

@@ -1,0 +1,244 @@
+#include "broker/replica/isr.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+void isr_init(struct isr *s, int32_t self)
+{
+    *s = (struct isr){.self = self, .leader_epoch = -1, .partition_epoch = -1};
+}
+
+void isr_free(struct isr *s)
+{
+    mem_free(s->followers);
+    s->followers = NULL;
+    s->n = 0;
+}
+
+static bool is_in(const int32_t *ids, uint32_t n, int32_t id)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (ids[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct isr_follower *isr_follower(const struct isr *s, int32_t id)
+{
+    for (uint32_t i = 0; i < s->n; i++) {
+        if (s->followers[i].id == id) {
+            return &s->followers[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- the metadata's word ---- */
+
+static struct isr_follower unknown_follower(int32_t id)
+{
+    return (struct isr_follower){
+        .id = id,
+        .image_epoch = ISR_EPOCH_UNKNOWN,
+        .fetch_epoch = ISR_EPOCH_UNKNOWN,
+        .proposed_epoch = ISR_EPOCH_UNKNOWN,
+        .end = ISR_OFFSET_UNKNOWN,
+        .start = ISR_OFFSET_UNKNOWN,
+        .caught_up_ms = ISR_NEVER,
+        .fetched_ms = ISR_NEVER,
+        .leader_end = ISR_OFFSET_UNKNOWN,
+    };
+}
+
+/* Takes the committed set; a proposal is over. */
+static void commit_isr(struct isr *s, const int32_t *isr, uint32_t isr_n)
+{
+    s->isr_n = isr_n;
+    s->pending = false;
+    for (uint32_t i = 0; i < s->n; i++) {
+        s->followers[i].in_isr = is_in(isr, isr_n, s->followers[i].id);
+        s->followers[i].proposed = false;
+    }
+}
+
+/* Those that stay keep what is known of them, but not into another leader epoch. */
+static void take_replicas(struct isr *s, const struct isr_state *st, bool keep)
+{
+    struct isr_follower *v = mem_zalloc((st->replicas_n + 1) * sizeof *v);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < st->replicas_n; i++) {
+        if (st->replicas[i] == s->self) {
+            continue;
+        }
+        const struct isr_follower *old = keep ? isr_follower(s, st->replicas[i]) : NULL;
+        v[n++] = old ? *old : unknown_follower(st->replicas[i]);
+    }
+    mem_free(s->followers);
+    s->followers = v;
+    s->n = n;
+}
+
+void isr_lead(struct isr *s, const struct isr_state *st, int64_t end, int64_t now_ms)
+{
+    s->leader_epoch = st->leader_epoch;
+    s->partition_epoch = st->partition_epoch;
+    s->epoch_start = end;
+    take_replicas(s, st, false);
+    commit_isr(s, st->isr, st->isr_n);
+    for (uint32_t i = 0; i < s->n; i++) {
+        struct isr_follower *f = &s->followers[i];
+        f->caught_up_ms = f->in_isr ? now_ms : ISR_NEVER;
+    }
+}
+
+bool isr_set(struct isr *s, const struct isr_state *st, int64_t now_ms)
+{
+    ASSERT(st->leader_epoch == s->leader_epoch);
+    if (st->partition_epoch < s->partition_epoch) {
+        return false;
+    }
+    bool newer = st->partition_epoch > s->partition_epoch;
+    s->partition_epoch = st->partition_epoch;
+    take_replicas(s, st, true);
+    if (!newer) { /* an answer told the ISR before, but not the replicas */
+        return false;
+    }
+    commit_isr(s, st->isr, st->isr_n);
+    for (uint32_t i = 0; i < s->n; i++) {
+        struct isr_follower *f = &s->followers[i];
+        if (f->in_isr && f->caught_up_ms == ISR_NEVER) {
+            f->caught_up_ms = now_ms; /* the controller knows more of it than we do */
+        }
+    }
+    return true;
+}
+
+void isr_set_broker(struct isr *s, int32_t id, int64_t image_epoch, bool fenced, bool leaving)
+{
+    struct isr_follower *f = isr_follower(s, id);
+    if (f) {
+        f->image_epoch = image_epoch;
+        f->alive = image_epoch != ISR_EPOCH_UNKNOWN && !fenced;
+        f->leaving = leaving;
+    }
+}
+
+/* ---- fetches ---- */
+
+bool isr_is_stale(const struct isr_follower *f, int64_t broker_epoch)
+{
+    return broker_epoch != ISR_EPOCH_UNKNOWN && f->alive && broker_epoch < f->image_epoch;
+}
+
+void isr_fetched(struct isr_follower *f, int64_t broker_epoch, int64_t offset, int64_t log_start,
+                 int64_t end, int64_t now_ms)
+{
+    int64_t as_of = offset >= end ? now_ms : offset >= f->leader_end ? f->fetched_ms : ISR_NEVER;
+    f->caught_up_ms = as_of > f->caught_up_ms ? as_of : f->caught_up_ms;
+    f->end = offset;
+    f->start = log_start;
+    f->fetch_epoch = broker_epoch;
+    f->fetched_ms = now_ms;
+    f->leader_end = end > f->leader_end ? end : f->leader_end;
+}
+
+/* ---- what follows ---- */
+
+static bool is_caught_up(const struct isr_follower *f, int64_t end, int64_t now_ms, int64_t lag_ms)
+{
+    return f->end == end || now_ms - f->caught_up_ms <= lag_ms;
+}
+
+/* A fetch without an epoch (of an old version) is taken at its word, as Kafka does. */
+static bool may_join(const struct isr_follower *f)
+{
+    return f->end != ISR_OFFSET_UNKNOWN && f->alive && !f->leaving &&
+           (f->fetch_epoch == ISR_EPOCH_UNKNOWN || f->fetch_epoch == f->image_epoch);
+}
+
+int64_t isr_high_watermark(const struct isr *s, int64_t hw, int64_t own, uint32_t min_isr,
+                           int64_t now_ms, int64_t lag_ms)
+{
+    if (s->isr_n < min_isr) {
+        return hw;
+    }
+    int64_t least = own;
+    for (uint32_t i = 0; i < s->n; i++) {
+        const struct isr_follower *f = &s->followers[i];
+        if (f->end < least &&
+            (f->in_isr || f->proposed || (may_join(f) && now_ms - f->caught_up_ms <= lag_ms))) {
+            least = f->end;
+        }
+    }
+    return least > hw ? least : hw;
+}
+
+int64_t isr_low_watermark(const struct isr *s, int64_t own)
+{
+    for (uint32_t i = 0; i < s->n; i++) {
+        const struct isr_follower *f = &s->followers[i];
+        own = f->alive && f->start < own ? f->start : own;
+    }
+    return own;
+}
+
+/* ---- proposals ---- */
+
+bool isr_propose(struct isr *s, int64_t hw, int64_t end, int64_t now_ms, int64_t lag_ms)
+{
+    bool differs = false;
+    if (s->pending) {
+        return false;
+    }
+    for (uint32_t i = 0; i < s->n; i++) {
+        struct isr_follower *f = &s->followers[i];
+        f->proposed = f->in_isr ? is_caught_up(f, end, now_ms, lag_ms)
+                                : may_join(f) && f->end >= hw && f->end >= s->epoch_start;
+        f->proposed_epoch = f->fetch_epoch;
+        differs = differs || f->proposed != f->in_isr;
+    }
+    if (!differs) { /* nothing is pending: nobody may look proposed */
+        for (uint32_t i = 0; i < s->n; i++) {
+            s->followers[i].proposed = false;
+        }
+        return false;
+    }
+    s->pending = true;
+    s->proposal++;
+    return true;
+}
+
+uint32_t isr_pending_members(const struct isr *s, int64_t self_epoch, struct isr_member *out)
+{
+    uint32_t n = 0;
+    ASSERT(s->pending);
+    out[n++] = (struct isr_member){s->self, self_epoch};
+    for (uint32_t i = 0; i < s->n; i++) {
+        const struct isr_follower *f = &s->followers[i];
+        if (f->proposed) {
+            out[n++] = (struct isr_member){f->id, f->proposed_epoch};
+        }
+    }
+    return n;
+}
+
+bool isr_answered(struct isr *s, int32_t leader_epoch, int32_t partition_epoch, const int32_t *isr,
+                  uint32_t isr_n)
+{
+    if (leader_epoch != s->leader_epoch || partition_epoch < s->partition_epoch) {
+        return false;
+    }
+    s->partition_epoch = partition_epoch;
+    commit_isr(s, isr, isr_n);
+    return true;
+}
+
+void isr_refused(struct isr *s)
+{
+    s->pending = false;
+    for (uint32_t i = 0; i < s->n; i++) {
+        s->followers[i].proposed = false;
+    }
+}
