@@ -37,7 +37,7 @@ static void timeout_cb(struct timer *t)
     struct append_msg *a = t->user;
     for (uint32_t i = 0; i < a->n; i++) {
         struct append_item *it = &a->items[i];
-        if (!list_empty(&it->node) && it->part->isr_n > 1) {
+        if (!list_empty(&it->node) && it->timed) {
             list_remove(&it->node);
             it->error = KE_REQUEST_TIMED_OUT;
             if (a->pending == 1) {
@@ -49,30 +49,22 @@ static void timeout_cb(struct timer *t)
     }
 }
 
-bool append_start_timeout(struct append_item *it)
+void append_start_timeout(struct append_item *it)
 {
     struct append_msg *a = it->owner;
-    if (timer_is_set(&a->timer)) {
-        return false;
+    it->timed = true;
+    if (!timer_is_set(&a->timer)) {
+        struct shard *sh = home_of(it)->shard;
+        timer_set(sh, &a->timer, shard_now_ms(sh) + (a->timeout_ms > 0 ? a->timeout_ms : 0));
     }
-    struct shard *sh = home_of(it)->shard;
-    timer_set(sh, &a->timer, shard_now_ms(sh) + (a->timeout_ms > 0 ? a->timeout_ms : 0));
-    return true;
 }
 
-static void refuse(struct append_item *it, int16_t code)
+void append_item_refuse(struct append_item *it, int16_t code)
 {
     it->error = code;
     it->batch.base_offset = -1;
     it->batch.append_time_ms = -1;
     it->log_start = -1;
-}
-
-/* More than there are replicas cannot be meant. */
-static uint32_t least_isr(const struct partition *p)
-{
-    uint32_t wanted = (uint32_t)p->topic->config.min_insync_replicas;
-    return wanted < p->replicas_n ? wanted : p->replicas_n;
 }
 
 /* Queues the item; false: it is refused. */
@@ -88,11 +80,11 @@ static bool enqueue(struct partition_manager *pm, struct append_item *it)
     if (code == KE_NONE && !list_empty(&p->uncertain)) {
         code = KE_NOT_LEADER_OR_FOLLOWER; /* for as long as it takes to write a small file */
     }
-    if (code == KE_NONE && it->owner->acks == -1 && p->isr_n < least_isr(p)) {
+    if (code == KE_NONE && it->owner->acks == -1 && p->isr_n < partition_min_isr(p)) {
         code = KE_NOT_ENOUGH_REPLICAS;
     }
     if (code || it->refused) {
-        refuse(it, code ? code : it->refused);
+        append_item_refuse(it, code ? code : it->refused);
         it->log_start = code ? -1 : plog_start_offset(p->log);
         return false;
     }
@@ -108,6 +100,7 @@ static void start(struct node_shard *ns, struct append_msg *a)
     for (uint32_t i = 0; i < a->n; i++) {
         struct append_item *it = &a->items[i];
         it->owner = a;
+        it->timed = false;
         it->leader = -1;
         it->leader_epoch = -1;
         list_init(&it->node);

@@ -30,7 +30,9 @@ struct file {
 struct checkpoints {
     struct node *n;
     struct timer timers[KINDS];
-    unsigned due; /* bits of kinds */
+    unsigned due;        /* bits of kinds */
+    struct list waiting; /* checkpoint_wait: for the next round */
+    struct list served;  /* of the present one */
     bool running;
     bool stopping;
     void (*stopped)(struct node *n);
@@ -90,17 +92,41 @@ static uint64_t fill(struct offset_table *t, const struct checkpoint_rows *shard
 
 static void begin_round(struct checkpoints *c);
 
+/* Those directories whose file has the recovery points of the round. */
+static uint64_t dirs_written(const struct checkpoints *c)
+{
+    uint64_t bits = 0;
+    for (unsigned d = 0; d < c->n->log_dirs_n; d++) {
+        if (c->n->log_dirs[d] && c->files[d * KINDS + RECOVERY].written &&
+            !(c->n->failed_dirs & (UINT64_C(1) << d))) {
+            bits |= UINT64_C(1) << d;
+        }
+    }
+    return bits;
+}
+
+static void tell_served(struct checkpoints *c)
+{
+    uint64_t written = dirs_written(c);
+    struct list *at;
+    while ((at = list_pop_front(&c->served)) != NULL) {
+        struct checkpoint_wait *w = LIST_ENTRY(at, struct checkpoint_wait, node);
+        w->done(w, written);
+    }
+}
+
 static void round_over(struct checkpoints *c)
 {
     for (unsigned i = 0; i < c->n->data_shards; i++) {
         checkpoint_rows_free(&c->shards[i].rows);
     }
     c->running = false;
+    tell_served(c);
     if (c->stopping) {
         if (c->stopped) {
             c->stopped(c->n);
         }
-    } else if (c->due) {
+    } else if (c->due || !list_empty(&c->waiting)) {
         begin_round(c);
     }
 }
@@ -187,7 +213,12 @@ static void rows_done(struct shard *sh, struct call *call)
 
 static void begin_round(struct checkpoints *c)
 {
+    struct list *at;
     c->running = true;
+    while ((at = list_pop_front(&c->waiting)) != NULL) {
+        c->due |= 1u << RECOVERY;
+        list_push_back(&c->served, at);
+    }
     c->out = c->n->data_shards;
     for (unsigned i = 0; i < c->n->data_shards; i++) {
         c->shards[i].c = c;
@@ -217,10 +248,21 @@ static void tick_cb(struct timer *t)
     }
 }
 
+void checkpoints_recovery_points(struct checkpoints *c, struct checkpoint_wait *w)
+{
+    list_push_back(&c->waiting, &w->node);
+    if (!c->running) {
+        begin_round(c);
+    }
+}
+
 struct checkpoints *checkpoints_new(struct node *n)
 {
     struct checkpoints *c = MEM_NEW(struct checkpoints);
     c->n = n;
+    n->checkpoints = c;
+    list_init(&c->waiting);
+    list_init(&c->served);
     c->shards = mem_zalloc(n->data_shards * sizeof *c->shards);
     c->files = mem_zalloc(n->log_dirs_n * KINDS * sizeof *c->files);
     for (unsigned i = 0; i < n->log_dirs_n * KINDS; i++) {
@@ -288,6 +330,7 @@ void checkpoints_free(struct checkpoints *c)
     for (enum kind k = 0; k < KINDS; k++) {
         timer_cancel(main_shard(c), &c->timers[k]);
     }
+    c->n->checkpoints = NULL;
     mem_free(c->shards);
     mem_free(c->files);
     mem_free(c);

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/list.h"
+
 struct checkpoints;
 struct node;
 
@@ -35,6 +37,14 @@ void checkpoint_rows_free(struct checkpoint_rows *r);
 
 struct checkpoints *checkpoints_new(struct node *n);
 void checkpoints_start(struct checkpoints *c); /* the timers */
+/* Who must know that the recovery points as they are now are on the disk: a log that was cut takes
+ * no appends before (storage/log.h). done runs once, never inside the call; written has the bits of
+ * the directories for which it is so. */
+struct checkpoint_wait {
+    struct list node;
+    void (*done)(struct checkpoint_wait *w, uint64_t written);
+};
+void checkpoints_recovery_points(struct checkpoints *c, struct checkpoint_wait *w);
 /* Stops the timers; done runs when no write is under way any more (maybe inside). */
 void checkpoints_stop(struct checkpoints *c, void (*done)(struct node *n));
 /* Gathers and writes all of them, blocking, for the clean stop. failed: bits of directories to pass

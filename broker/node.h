@@ -42,7 +42,7 @@ struct group_host;        /* broker/group_host.h */
 struct fetch_sessions;    /* broker/fetch_session.h */
 struct producer_ids;      /* broker/producer_ids.h */
 struct request_pool;      /* broker/request.h */
-struct alter;             /* broker/replica/alter.h */
+struct isr_alter;         /* broker/replica/alter.h */
 struct fetchers;          /* broker/replica/fetcher.h */
 struct checkpoints;       /* broker/checkpoints.h */
 
@@ -78,7 +78,7 @@ struct node_shard {
     struct fetch_sessions *sessions;      /* whose id carries this shard */
     struct channel *channel;              /* this shard's way to the controller */
     struct request_pool *requests;
-    struct alter *alter;             /* in-sync sets of the leaders here, for the controller */
+    struct isr_alter *alter;         /* in-sync sets of the leaders here, for the controller */
     struct fetchers *fetchers;       /* of the followers here */
     struct auto_create *auto_create; /* topics asked for by Metadata; made when needed */
     struct list lent_requests;       /* of a shard that ended at once; request.c's */

@@ -1,10 +1,14 @@
 #include "broker/partition.h"
 
+#include "base/mem.h"
 #include "broker/append.h"
+#include "broker/config.h"
 #include "broker/fetch_wait.h"
 #include "broker/group_host.h"
 #include "broker/partition_manager.h"
+#include "broker/replica/alter.h"
 #include "broker/replica/fetcher.h"
+#include "broker/replica/isr.h"
 #include "controller/image.h"
 #include "proto_errors.h"
 
@@ -16,7 +20,7 @@ void partition_key(struct uuid topic_id, int32_t index, uint8_t out[PARTITION_KE
     store_be32(out + sizeof topic_id.b, (uint32_t)index);
 }
 
-int16_t partition_check_leader(const struct partition *p, int32_t epoch)
+int16_t partition_check_replica(const struct partition *p, int32_t epoch)
 {
     if (p == NULL) {
         return KE_NOT_LEADER_OR_FOLLOWER;
@@ -30,27 +34,138 @@ int16_t partition_check_leader(const struct partition *p, int32_t epoch)
     if (epoch > p->leader_epoch) {
         return KE_UNKNOWN_LEADER_EPOCH;
     }
-    return p->is_leader ? KE_NONE : KE_NOT_LEADER_OR_FOLLOWER;
+    return KE_NONE;
+}
+
+int16_t partition_check_leader(const struct partition *p, int32_t epoch)
+{
+    int16_t code = partition_check_replica(p, epoch);
+    return code == KE_NONE && !p->is_leader ? KE_NOT_LEADER_OR_FOLLOWER : code;
+}
+
+/* ---- the in-sync set ---- */
+
+static int64_t now_of(const struct partition *p)
+{
+    return shard_now_ms(p->pm->ns->shard);
+}
+
+static int64_t lag_max(const struct partition *p)
+{
+    return p->pm->ns->node->config->v.replica_lag_time_max_ms;
+}
+
+uint32_t partition_min_isr(const struct partition *p)
+{
+    uint32_t wanted = (uint32_t)p->topic->config.min_insync_replicas;
+    return wanted < p->replicas_n ? wanted : p->replicas_n;
+}
+
+void partition_forget_isr(struct partition *p)
+{
+    if (p->isr) {
+        isr_alter_cancel(p->pm->ns->alter, p);
+        list_remove(&p->led);
+        isr_free(p->isr);
+        mem_free(p->isr);
+        p->isr = NULL;
+    }
+}
+
+void partition_set_broker(struct partition *p, int32_t id, const struct image_broker *b)
+{
+    isr_set_broker(p->isr, id, b ? b->epoch : ISR_EPOCH_UNKNOWN, b && b->fenced,
+                   b && b->in_controlled_shutdown);
+}
+
+static void set_isr(struct partition *p, const struct image_partition *ip, const struct image *img,
+                    bool new_epoch)
+{
+    struct isr_state st = {.leader_epoch = ip->leader_epoch,
+                           .partition_epoch = ip->partition_epoch,
+                           .replicas = ip->replicas,
+                           .replicas_n = ip->replicas_n,
+                           .isr = ip->isr,
+                           .isr_n = ip->isr_n};
+    if (p->isr == NULL) {
+        p->isr = MEM_NEW(struct isr);
+        isr_init(p->isr, p->pm->ns->node->id);
+        list_push_back(&p->pm->led, &p->led);
+        new_epoch = true;
+    }
+    if (new_epoch) {
+        isr_alter_cancel(p->pm->ns->alter, p);
+        isr_lead(p->isr, &st, plog_end_offset(p->log), now_of(p));
+    } else if (isr_set(p->isr, &st, now_of(p))) {
+        isr_alter_cancel(p->pm->ns->alter, p);
+    }
+    for (uint32_t i = 0; i < p->isr->n; i++) {
+        int32_t id = p->isr->followers[i].id;
+        partition_set_broker(p, id, image_broker(img, id));
+    }
+}
+
+void partition_look_at_isr(struct partition *p)
+{
+    if (p->offline) {
+        return;
+    }
+    if (isr_propose(p->isr, plog_high_watermark(p->log), plog_end_offset(p->log), now_of(p),
+                    lag_max(p))) {
+        isr_alter_propose(p->pm->ns->alter, p);
+    }
+}
+
+bool partition_fetched(struct partition *p, struct isr_follower *f, int64_t broker_epoch,
+                       int64_t offset, int64_t log_start)
+{
+    if (isr_is_stale(f, broker_epoch)) {
+        return false;
+    }
+    bool moved = offset != f->end || log_start != f->start;
+    isr_fetched(f, broker_epoch, offset, log_start, plog_end_offset(p->log), now_of(p));
+    if (moved) {
+        partition_advance(p);
+    }
+    if (isr_is_short(p->isr)) {
+        partition_look_at_isr(p);
+    }
+    return true;
 }
 
 /* ---- replica state ---- */
 
-void partition_set_state(struct partition *p, const struct image_partition *ip, int32_t node_id)
+/* The leader hears of a new epoch: its log notes it, before anything is appended in it. */
+static bool begin_epoch(struct partition *p)
+{
+    int err = plog_begin_epoch(p->log, p->leader_epoch);
+    if (err) {
+        partition_note_error(p, err, "note the leader epoch");
+    }
+    return err == 0;
+}
+
+void partition_set_state(struct partition *p, const struct image_partition *ip,
+                         const struct image *img)
 {
     bool was_leader = p->is_leader;
-    int32_t epoch_before = p->leader_epoch;
+    bool new_epoch = p->leader_epoch != ip->leader_epoch;
+    if (was_leader && !new_epoch && ip->partition_epoch < p->partition_epoch) {
+        return; /* the controller's answer was here before */
+    }
     p->leader = ip->leader;
     p->leader_epoch = ip->leader_epoch;
     p->partition_epoch = ip->partition_epoch;
     p->isr_n = ip->isr_n;
     p->replicas_n = ip->replicas_n;
-    p->is_leader = ip->leader == node_id;
-    if (p->is_leader && !p->offline && (!was_leader || epoch_before != p->leader_epoch)) {
-        int err = plog_begin_epoch(p->log, p->leader_epoch);
-        if (err) {
-            partition_note_error(p, err, "note the leader epoch");
-            return;
-        }
+    p->is_leader = ip->leader == p->pm->ns->node->id;
+    if (p->is_leader && !p->offline && (!was_leader || new_epoch) && !begin_epoch(p)) {
+        return;
+    }
+    if (p->is_leader && !p->offline && p->replicas_n > 1) {
+        set_isr(p, ip, img, !was_leader || new_epoch);
+    } else {
+        partition_forget_isr(p);
     }
     if (was_leader && !p->is_leader) {
         partition_release_waiters(p, KE_NOT_LEADER_OR_FOLLOWER);
@@ -59,7 +174,7 @@ void partition_set_state(struct partition *p, const struct image_partition *ip, 
     if (p->is_leader) {
         partition_advance(p);
     }
-    if (epoch_before != p->leader_epoch) {
+    if (new_epoch) {
         fetch_watch_wake_all(p);
     }
 }
@@ -69,12 +184,14 @@ void partition_set_state(struct partition *p, const struct image_partition *ip, 
 static int64_t high_watermark_now(const struct partition *p)
 {
     int64_t own = plog_end_offset(p->log);
+    int64_t floor = plog_high_watermark(p->log);
     if (p->flush_wanted >= 0) {
         int64_t flushed = plog_flushed_offset(p->log);
-        int64_t floor = plog_high_watermark(p->log);
         own = flushed < floor ? floor : flushed < own ? flushed : own;
     }
-    return own;
+    return p->isr
+               ? isr_high_watermark(p->isr, floor, own, partition_min_isr(p), now_of(p), lag_max(p))
+               : own;
 }
 
 static void answer_up_to(struct list *waiting, int64_t offset)
@@ -257,19 +374,37 @@ static void append_front(struct partition *p)
  * for other replicas: a flush of our own takes its time, as Kafka's does inside the append. */
 static void start_timeouts(struct partition *p)
 {
-    if (p->isr_n <= 1) {
+    if (p->isr == NULL) {
         return;
     }
     for (struct list *at = p->ack_wait.prev; at != &p->ack_wait; at = at->prev) {
         struct append_item *it = LIST_ENTRY(at, struct append_item, node);
-        if (!append_start_timeout(it)) {
-            return;
+        if (it->timed) {
+            return; /* and so are all before it */
+        }
+        append_start_timeout(it);
+    }
+}
+
+/* The ISR may have shrunk since they were queued. */
+static void refuse_too_few(struct partition *p)
+{
+    if (p->isr == NULL || p->isr_n >= partition_min_isr(p)) {
+        return;
+    }
+    list_for_each_safe (at, &p->queue) {
+        struct append_item *it = LIST_ENTRY(at, struct append_item, node);
+        if (it->owner->acks == -1) {
+            list_remove(&it->node);
+            append_item_refuse(it, KE_NOT_ENOUGH_REPLICAS);
+            append_item_done(it);
         }
     }
 }
 
 void partition_append_queue(struct partition *p)
 {
+    refuse_too_few(p);
     while (!list_empty(&p->queue)) {
         append_front(p);
     }
@@ -284,10 +419,7 @@ void partition_release_waiters(struct partition *p, int16_t code)
         struct list *at;
         while ((at = list_pop_front(queues[i])) != NULL) {
             struct append_item *it = LIST_ENTRY(at, struct append_item, node);
-            it->error = code;
-            it->batch.base_offset = -1;
-            it->batch.append_time_ms = -1;
-            it->log_start = -1;
+            append_item_refuse(it, code);
             it->leader = p->leader;
             it->leader_epoch = p->leader_epoch;
             append_item_done(it);

@@ -8,9 +8,10 @@
  *       -> acks=1 are answered
  *       -> high watermark moves -> acks=-1 are answered, parked fetches are woken
  *
- * The high watermark is the least log end offset in the ISR; the leader's own counts as far as it
- * is flushed when the topic wants that. Followers' offsets come with their fetches
- * (partition_follower_fetched, a later issue: `followers` is empty until then).
+ * The high watermark is the least log end offset in the ISR (replica/isr.h); the leader's own
+ * counts as far as it is flushed when the topic wants that. Followers' offsets come with their
+ * fetches (partition_fetched). A partition without other replicas has isr NULL and asks nothing of
+ * that.
  *
  * Failure modes: a log that cannot be opened or whose directory went offline leaves the partition
  * without log; every question to it is answered with ERR_OFFLINE (KAFKA_STORAGE_ERROR). A full disk
@@ -30,7 +31,10 @@ struct append_item;
 struct fetch_watch;
 struct group_coord;
 struct image_partition;
-struct isr;            /* broker/replica/isr.h */
+struct image;
+struct image_broker;
+struct isr; /* broker/replica/isr.h */
+struct isr_follower;
 struct replica_follow; /* broker/replica/fetcher.h */
 struct partition_manager;
 
@@ -60,7 +64,7 @@ struct partition {
     int32_t leader; /* -1: none */
     int32_t leader_epoch;
     int32_t partition_epoch;
-    uint32_t isr_n;
+    uint32_t isr_n; /* as committed, by the image or by the controller's answer */
     uint32_t replicas_n;
     bool is_leader; /* of this broker, and so are the following */
 
@@ -77,7 +81,10 @@ struct partition {
     struct list watches;       /* fetch_watch: parked fetches */
     struct group_coord *group; /* the coordinator that lives in it, or NULL; group_host.c's */
 
-    struct isr *isr;               /* while it leads and has other replicas; NULL else */
+    struct isr *isr;     /* while it leads and has other replicas; NULL else */
+    struct list led;     /* in pm->led while isr is there */
+    struct list alter;   /* in a list of replica/alter.c's while a proposal is to be answered */
+    uint32_t alter_sent; /* number of the proposal that is under way there */
     struct replica_follow *follow; /* while it follows: replica/fetcher.c's; NULL else */
     struct list uncertain; /* in the fetchers' lists: cut, and a crash would not know of it yet; no
                               append until then */
@@ -85,10 +92,22 @@ struct partition {
 
 void partition_key(struct uuid topic_id, int32_t index, uint8_t out[PARTITION_KEY]);
 
-/* Takes what the image says about leader and ISR. */
-void partition_set_state(struct partition *p, const struct image_partition *ip, int32_t node_id);
+/* Takes what the image says about leader, ISR and replicas. What is not newer than the controller's
+ * answer to a proposal changes nothing. */
+void partition_set_state(struct partition *p, const struct image_partition *ip,
+                         const struct image *img);
+/* The registration of a broker changed; b NULL: it is gone. */
+void partition_set_broker(struct partition *p, int32_t id, const struct image_broker *b);
 /* Appends the queue of this turn. */
 void partition_append_queue(struct partition *p);
+/* A follower's fetch from `offset` was read; f is of p->isr. False: it comes from before the
+ * follower's present registration, and counts for nothing. */
+bool partition_fetched(struct partition *p, struct isr_follower *f, int64_t broker_epoch,
+                       int64_t offset, int64_t log_start);
+/* Looks at the in-sync set: who lags goes, who has caught up comes (replica.lag.time.max.ms). */
+void partition_look_at_isr(struct partition *p);
+/* The least ISR that acks=-1 is taken with: min.insync.replicas, at most the replicas there are. */
+uint32_t partition_min_isr(const struct partition *p);
 /* High watermark and everybody who waits for it; call it after whatever may move it. */
 void partition_advance(struct partition *p);
 /* Something was appended: flush.messages. While flush_wanted is set a follower does not fetch on.
@@ -97,6 +116,9 @@ void partition_flush_if_wanted(struct partition *p);
 /* Everything that waits is answered: the partition is going away, or its log went offline. code is
  * a wire code for appends; fetches are woken and see for themselves. */
 void partition_release_waiters(struct partition *p, int16_t code);
+
+/* It does not lead any more, or has no log: what is known of followers goes. */
+void partition_forget_isr(struct partition *p);
 
 /* partition_open.c: opens or makes the log. On failure the partition is offline. */
 void partition_open(struct partition *p, const struct image_partition *ip);
@@ -116,6 +138,8 @@ void partition_note_error(struct partition *p, int err, const char *what);
  * broker has no such replica (NOT_LEADER_OR_FOLLOWER: the image named us a moment ago, or never
  * did). */
 int16_t partition_check_leader(const struct partition *p, int32_t epoch);
+/* The same of a question that any replica may answer. */
+int16_t partition_check_replica(const struct partition *p, int32_t epoch);
 
 static inline int64_t partition_high_watermark(const struct partition *p)
 {

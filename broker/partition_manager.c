@@ -10,6 +10,7 @@
 #include "broker/fetch_wait.h"
 #include "broker/group_host.h"
 #include "broker/replica/fetcher.h"
+#include "broker/replica/isr.h"
 #include "controller/image.h"
 #include "proto_errors.h"
 #include "storage/log_dir.h"
@@ -96,6 +97,7 @@ void partition_manager_dir_failed(struct partition_manager *pm, unsigned dir)
         struct partition *p = LIST_ENTRY(at, struct partition, all);
         if (p->log && plog_dir_index(p->log) == dir && !p->offline) {
             p->offline = true;
+            partition_forget_isr(p);
             partition_look_at_leader(p);
             partition_release_waiters(p, KE_KAFKA_STORAGE_ERROR);
         }
@@ -157,6 +159,29 @@ static void retention_cb(struct timer *t)
               pm->retention_left ? now : now + config_of(pm)->v.log_retention_check_interval_ms);
 }
 
+static void start_isr_look(struct partition_manager *pm)
+{
+    int64_t period = config_of(pm)->v.replica_lag_time_max_ms / 2;
+    if (!list_empty(&pm->led)) {
+        timer_set(pm->ns->shard, &pm->isr_look,
+                  shard_now_ms(pm->ns->shard) + (period > 0 ? period : 1));
+    }
+}
+
+/* All of them in one go: a look is a few comparisons. */
+static void isr_look_cb(struct timer *t)
+{
+    struct partition_manager *pm = t->user;
+    list_for_each (at, &pm->led) {
+        struct partition *p = LIST_ENTRY(at, struct partition, led);
+        partition_look_at_isr(p);
+        if (isr_is_short(p->isr)) {
+            partition_advance(p); /* who was waited for may not be any more */
+        }
+    }
+    start_isr_look(pm);
+}
+
 /* ---- life ---- */
 
 struct partition_manager *partition_manager_new(struct node_shard *ns)
@@ -166,6 +191,7 @@ struct partition_manager *partition_manager_new(struct node_shard *ns)
     pm->ns = ns;
     list_init(&pm->all);
     list_init(&pm->dirty);
+    list_init(&pm->led);
     list_init(&pm->woken);
     task_init(&pm->append_task, append_task, pm);
     task_init(&pm->woken_task, woken_task, pm);
@@ -173,6 +199,7 @@ struct partition_manager *partition_manager_new(struct node_shard *ns)
     pm->tick = (struct timer){.cb = tick_cb, .user = pm};
     pm->retention = (struct timer){.cb = retention_cb, .user = pm};
     pm->reopen = (struct timer){.cb = partition_reopen_cb, .user = pm};
+    pm->isr_look = (struct timer){.cb = isr_look_cb, .user = pm};
     pm->topics.config = c;
     pm->topics.node_id = ns->node->id;
     struct log_store_options opt = {.file_limit = node_file_limit(ns->node)};
@@ -186,6 +213,7 @@ struct partition_manager *partition_manager_new(struct node_shard *ns)
 static void detach(struct partition *p)
 {
     ASSERT(p->group == NULL && p->follow == NULL);
+    partition_forget_isr(p);
     ASSERT(list_empty(&p->queue) && list_empty(&p->ack_wait) && list_empty(&p->flush_wait) &&
            list_empty(&p->watches));
     list_remove(&p->uncertain);
@@ -212,6 +240,7 @@ void partition_manager_free(struct partition_manager *pm)
     timer_cancel(pm->ns->shard, &pm->tick);
     timer_cancel(pm->ns->shard, &pm->retention);
     timer_cancel(pm->ns->shard, &pm->reopen);
+    timer_cancel(pm->ns->shard, &pm->isr_look);
     fetchers_free(pm->ns->fetchers);
     pm->ns->fetchers = NULL;
     while (!list_empty(&pm->all)) {
@@ -266,6 +295,8 @@ static struct partition *add_partition(struct partition_manager *pm, const struc
     list_init(&p->ack_wait);
     list_init(&p->flush_wait);
     list_init(&p->watches);
+    list_init(&p->led);
+    list_init(&p->alter);
     list_push_back(&pm->all, &p->all);
     map_put(&pm->by_key, bytes_of(p->key, PARTITION_KEY), p);
     partition_open(p, ip);
@@ -282,14 +313,14 @@ void partition_look_at_leader(struct partition *p)
     }
 }
 
-/* The broker has no replica of it any more: the files go after file.delete.delay.ms. */
-static void remove_partition(struct partition *p)
+/* The broker has no replica of it any more: the files go after file.delete.delay.ms. Who waits gets
+ * the code. */
+static void remove_partition(struct partition *p, int16_t code)
 {
     struct partition_manager *pm = p->pm;
     p->is_leader = false;
-    p->leader = -1;
-    partition_look_at_leader(p);
-    partition_release_waiters(p, KE_UNKNOWN_TOPIC_OR_PARTITION);
+    fetchers_unfollow(pm->ns->fetchers, p);
+    partition_release_waiters(p, code);
     if (p->log) {
         pm->per_dir[plog_dir_index(p->log)]--;
         int err = plog_delete(p->log);
@@ -324,15 +355,17 @@ static void apply_partition(struct partition_manager *pm, const struct image *im
 {
     struct partition *p = partition_find(pm, t->id, ip->index);
     if (!is_replica(ip, pm->ns->node->id)) {
-        if (p) {
-            remove_partition(p);
+        if (p) { /* others have it */
+            p->leader = ip->leader;
+            p->leader_epoch = ip->leader_epoch;
+            remove_partition(p, KE_NOT_LEADER_OR_FOLLOWER);
         }
         return;
     }
     if (p == NULL) {
         p = add_partition(pm, img, t, ip);
     }
-    partition_set_state(p, ip, pm->ns->node->id);
+    partition_set_state(p, ip, img);
     partition_look_at_leader(p);
     group_host_look(p);
 }
@@ -354,7 +387,7 @@ static void apply_topic(struct partition_manager *pm, const struct image *img,
         } else if (after == NULL && before) {
             struct partition *p = partition_find(pm, t->id, (int32_t)i);
             if (p) {
-                remove_partition(p);
+                remove_partition(p, KE_UNKNOWN_TOPIC_OR_PARTITION);
             }
         }
     }
@@ -409,6 +442,17 @@ static void apply_configs(struct partition_manager *pm, const struct image_delta
     }
 }
 
+/* Who is fenced, leaves or came back with another epoch: the leaders here must know. */
+static void apply_brokers(struct partition_manager *pm, const struct image_delta *d)
+{
+    for (uint32_t i = 0; i < d->brokers_n; i++) {
+        const struct image_broker_change *c = &d->brokers[i];
+        list_for_each (at, &pm->led) {
+            partition_set_broker(LIST_ENTRY(at, struct partition, led), c->id, c->after);
+        }
+    }
+}
+
 void partition_manager_apply(struct partition_manager *pm, const struct image_delta *d)
 {
     ASSERT_ON_SHARD(pm->ns->shard);
@@ -416,10 +460,14 @@ void partition_manager_apply(struct partition_manager *pm, const struct image_de
         return;
     }
     apply_configs(pm, d);
+    apply_brokers(pm, d);
     for (uint32_t i = 0; i < d->topics_n; i++) {
         apply_topic(pm, d->image, &d->topics[i]);
     }
     fetchers_apply(pm->ns->fetchers, d);
+    if (!timer_is_set(&pm->isr_look)) {
+        start_isr_look(pm);
+    }
     if (!pm->started) {
         pm->started = true;
         timer_set(pm->ns->shard, &pm->retention,
@@ -474,9 +522,11 @@ void partition_manager_stop(struct partition_manager *pm)
     timer_cancel(pm->ns->shard, &pm->tick); /* nothing new begins: what is under way ends */
     timer_cancel(pm->ns->shard, &pm->retention);
     timer_cancel(pm->ns->shard, &pm->reopen);
+    timer_cancel(pm->ns->shard, &pm->isr_look);
     list_for_each (at, &pm->all) {
         struct partition *p = LIST_ENTRY(at, struct partition, all);
         p->is_leader = false;
+        partition_forget_isr(p);
         partition_release_waiters(p, KE_NOT_LEADER_OR_FOLLOWER);
     }
 }

@@ -230,7 +230,7 @@ void partition_reopen_cb(struct timer *t)
             log_info(pm->ns->node->log, "partition", "the disk has space again partition=%s",
                      plog_name(p->log));
             p->is_leader = false; /* the log has yet to hear its epoch */
-            partition_set_state(p, ip, pm->ns->node->id);
+            partition_set_state(p, ip, img);
             partition_look_at_leader(p);
             group_host_look(p);
         }

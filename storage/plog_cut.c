@@ -330,6 +330,17 @@ static int delete_from(struct plog *log, uint32_t least, const char *reason)
     return rc;
 }
 
+/* Nothing is cut, but an epoch in which this replica led and appended nothing goes: its leader has
+ * another history from here on, and would name the place where it parts again and again. */
+static int forget_begun(struct plog *log)
+{
+    int rc = plog_need_epochs(log);
+    if (rc == 0 && epoch_cache_truncate_end(log->epochs, log->end)) {
+        log->epochs_dirty = true;
+    }
+    return rc;
+}
+
 int plog_truncate_to(struct plog *log, int64_t offset)
 {
     struct batch_place place = {0};
@@ -340,7 +351,7 @@ int plog_truncate_to(struct plog *log, int64_t offset)
         return ERR_RANGE;
     }
     if (offset >= log->end) {
-        return 0;
+        return forget_begun(log);
     }
     if (offset < log->segs[0]->base) {
         return plog_truncate_fully(log, offset);

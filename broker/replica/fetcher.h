@@ -4,38 +4,52 @@
  *     fetchers_follow(partition, leader) -> next Fetch has it -> answer: for each partition append,
  *       cut or wait (follower.h), high watermark, start offset -> next Fetch at once
  *
- * A Fetch waits at the leader for replica.fetch.wait.max.ms or replica.fetch.min.bytes; one
- * partition more or less is a change of the session. A broken connection ends the session and
- * delays by replica.fetch.backoff.ms. The leader's address comes from the image, by
- * inter.broker.listener.name; a new address of the same broker makes a new connection.
+ * A Fetch waits at the leader for replica.fetch.wait.max.ms or replica.fetch.min.bytes. It names
+ * only what changed since the one before: the leader's session (KIP-227) has the rest, and moves a
+ * partition that had records behind the others, so that none starves. The leader's address comes
+ * from the image, by inter.broker.listener.name; a new address of the same broker makes a new
+ * connection.
  *
- * Throttle: partitions of follower.replication.throttled.replicas wait when this broker has passed
- * follower.replication.throttled.rate.
+ * A partition is held back, which takes it out of the session, while it waits (follower.h), while
+ * its newest records have to be flushed (flush.messages: the leader takes a fetch from an offset
+ * for an acknowledgement of all below it), and after a truncation below the recovery point until
+ * recovery-point-offset-checkpoint is replaced (checkpoints.h).
  *
- * Failure modes: a log that refuses (no space, offline) is left out until it may go on; an answer
- * that does not hold together closes the connection with one rate-limited line.
+ * Failure modes: a broken connection, an answer that does not decode or an error of the whole ends
+ * the session; the next Fetch is a full one, soon at first and after replica.fetch.backoff.ms in
+ * the long run. A partition's records that do not hold together are not appended, with one
+ * rate-limited line. A full disk is tried again every second; a log that is offline is out until
+ * the metadata changes.
+ *
+ * Files: fetcher.c the partitions and who leads them, fetcher_send.c requests and sessions,
+ * fetcher_take.c answers, fetcher_reset.c offsets out of range and checkpoints after truncations.
  *
  * Shard: its own. */
 #ifndef BROKER_REPLICA_FETCHER_H
 #define BROKER_REPLICA_FETCHER_H
 
 #include "broker/node.h"
-#include "broker/replica/follower.h"
 
 struct fetchers;
 struct partition;
 struct image_delta;
 
 struct fetchers *fetchers_new(struct node_shard *ns);
-void fetchers_free(struct fetchers *fs);
-/* The partition follows p->leader in p->leader_epoch from now on (again, for a new epoch). */
+void fetchers_free(struct fetchers *fs); /* NULL is fine; nothing follows any more */
+/* The partition follows p->leader in p->leader_epoch from now on (again, for a new epoch). No harm
+ * if it does so already; one that had failed tries again. */
 void fetchers_follow(struct fetchers *fs, struct partition *p);
 /* It leads, is going away, or has no leader. No harm if it does not follow. Answers that are under
  * way for it are dropped. */
 void fetchers_unfollow(struct fetchers *fs, struct partition *p);
-/* After each image: addresses of leaders, throttles. */
+/* What held p back may be over (its flush has ended). No harm if it does not follow. */
+void fetchers_look(struct fetchers *fs, struct partition *p);
+/* With each image: addresses of leaders, our broker epoch. Looked at at the end of the turn, when
+ * the image is the shard's. */
 void fetchers_apply(struct fetchers *fs, const struct image_delta *d);
 /* No more fetches (the node stops). */
 void fetchers_stop(struct fetchers *fs);
+/* Something of it is under way on another shard. */
+bool fetchers_busy(const struct fetchers *fs);
 
 #endif
