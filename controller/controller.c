@@ -207,6 +207,20 @@ static void on_fatal(void *user, const char *sentence)
     controller_fail(c, sentence);
 }
 
+static void on_installed(void *user, struct metadata_snapshot_id id)
+{
+    struct controller *c = user;
+    struct errmsg em = {{0}};
+    controller_snapshot_abandon(c);
+    if (controller_load(c, &em)) {
+        controller_fail(c, em.text);
+        return;
+    }
+    c->committed_offset = id.offset;
+    c->snapshot_ms = shard_now_ms(c->shard);
+    c->snapshot_size = metadata_log_size(c->mlog);
+}
+
 static const struct quorum_callbacks quorum_callbacks = {
     .committed = on_committed,
     .leading = on_leading,
@@ -215,6 +229,7 @@ static const struct quorum_callbacks quorum_callbacks = {
     .fatal = on_fatal,
     .send = on_send,
     .may_send = on_may_send,
+    .installed = on_installed,
 };
 
 /* ---- by time ---- */

@@ -54,10 +54,10 @@ static void finish(struct controller *c)
     struct errmsg em = {{0}};
     int err = metadata_snapshot_finish(j->writer, &em);
     if (err == 0) {
-        quorum_snapshot_taken(c->quorum, j->id, j->index);
         log_info(c->log, "controller", "snapshot taken offset=%lld epoch=%d",
                  (long long)j->id.offset, (int)j->id.epoch);
         err = metadata_log_retain(c->mlog, io_wall_ms(c->io), &em);
+        quorum_snapshot_taken(c->quorum, j->id, j->index); /* it must know what is left */
     }
     end_job(c);
     if (err) {

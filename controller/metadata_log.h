@@ -122,6 +122,20 @@ int metadata_snapshot_put(struct metadata_snapshot_writer *w, struct bytes recor
  * is gone afterwards, whatever it returns. */
 int metadata_snapshot_finish(struct metadata_snapshot_writer *w, struct errmsg *em);
 void metadata_snapshot_abandon(struct metadata_snapshot_writer *w); /* NULL is allowed */
+/* A snapshot that comes from another voter (metadata_install.c): its file in pieces, then a check
+ * that it is whole; then it takes the place of the log, which is empty behind it afterwards, all
+ * durable. Each blocks. */
+struct metadata_incoming;
+int metadata_incoming_begin(struct metadata_log *log, struct metadata_snapshot_id id,
+                            uint64_t index, struct metadata_incoming **out, struct errmsg *em);
+int metadata_incoming_put(struct metadata_incoming *in, struct bytes piece, struct errmsg *em);
+uint64_t metadata_incoming_size(const struct metadata_incoming *in); /* so far */
+struct metadata_snapshot_id metadata_incoming_id(const struct metadata_incoming *in);
+int metadata_incoming_check(struct metadata_incoming *in, struct errmsg *em);
+void metadata_incoming_abandon(struct metadata_incoming *in); /* NULL is allowed */
+/* in is gone afterwards, whatever it returns; an error is the end of the owner. */
+int metadata_log_install(struct metadata_incoming *in, struct errmsg *em);
+
 /* Deletes segments and older snapshots that retention allows; never what the newest snapshot does
  * not cover, never the newest snapshot. */
 int metadata_log_retain(struct metadata_log *log, int64_t wall_ms, struct errmsg *em);

@@ -15,11 +15,12 @@ struct opening {
     struct mlog_anchor *anchors;
     size_t anchors_n;
     /* the scan */
-    int64_t expected; /* next offset */
-    uint64_t index;   /* of the last entry seen; 0 before the known part */
-    int64_t known;    /* offset from which on entries are counted */
-    int32_t epoch;    /* of the last batch */
-    char why[160];    /* what ended it early */
+    int64_t expected;             /* next offset */
+    uint64_t index;               /* of the last entry seen; 0 before the known part */
+    int64_t known;                /* offset from which on entries are counted */
+    int32_t epoch;                /* of the last batch */
+    char why[160];                /* what ended it early */
+    struct mlog_snapshot install; /* index 0: none was interrupted */
 };
 
 /* ---- the folder ---- */
@@ -43,15 +44,6 @@ static bool ends_with(const char *s, const char *suffix)
     return n >= k && strcmp(s + n - k, suffix) == 0;
 }
 
-static void add_snapshot(struct metadata_log *log, int64_t offset, int32_t epoch)
-{
-    if (log->snapshots_n == log->snapshots_cap) {
-        log->snapshots_cap = log->snapshots_cap ? log->snapshots_cap * 2 : 8;
-        log->snapshots = mem_realloc(log->snapshots, log->snapshots_cap * sizeof *log->snapshots);
-    }
-    log->snapshots[log->snapshots_n++] = (struct mlog_snapshot){.id = {offset, epoch}};
-}
-
 static void each_name(void *ctx, const struct io_dirent *e)
 {
     struct opening *o = ctx;
@@ -65,7 +57,10 @@ static void each_name(void *ctx, const struct io_dirent *e)
         mlog_segment_add(o->log, offset);
     } else if (n == 42 && ends_with(name, ".checkpoint") && name[20] == '-' &&
                digits(name, 20, &offset) && digits(name + 21, 10, &epoch)) {
-        add_snapshot(o->log, offset, (int32_t)epoch);
+        mlog_add_snapshot(o->log, &(struct mlog_snapshot){.id = {offset, (int32_t)epoch}});
+    } else if (ends_with(name, ".install")) {
+        struct mlog_snapshot s;
+        o->install = mlog_install_parse(name, &s) ? s : o->install;
     }
 }
 
@@ -123,6 +118,16 @@ static int read_folder(struct opening *o)
         const char *name = (const char *)o->stale.data + at;
         io_unlink(log->io, mlog_path(log, path, "%s", name));
         at += strlen(name) + 1;
+    }
+    if (o->install.index > 0) {
+        log_info(log->lg, "controller",
+                 "the installation of a metadata snapshot from another voter is finished now "
+                 "offset=%lld",
+                 (long long)o->install.id.offset);
+        err = mlog_finish_install(log, &o->install, o->em);
+        if (err) {
+            return err;
+        }
     }
     if (log->segs_n > 1) {
         qsort(log->segs, log->segs_n, sizeof *log->segs, by_base);

@@ -143,6 +143,14 @@ int mlog_read_anchors(struct metadata_log *log, struct mlog_anchor **out, size_t
 int mlog_write_anchors(struct metadata_log *log, const struct mlog_snapshot *extra,
                        struct errmsg *em);
 
+/* metadata_install.c: the name of a snapshot whose installation a crash has interrupted, and the
+ * rest of that installation. */
+bool mlog_install_parse(const char *name, struct mlog_snapshot *out);
+int mlog_finish_install(struct metadata_log *log, struct mlog_snapshot *s, struct errmsg *em);
+
+/* metadata_snapshot.c */
+void mlog_add_snapshot(struct metadata_log *log, const struct mlog_snapshot *s);
+int mlog_check_snapshot_file(struct metadata_log *log, const char *name, struct errmsg *em);
 /* metadata_snapshot.c: checks a snapshot's batches from header to footer; notes its voters. */
 int mlog_check_snapshot(struct metadata_log *log, const struct mlog_snapshot *s, struct errmsg *em);
 

@@ -114,13 +114,11 @@ static int check_batches(struct metadata_log *log, struct bytes rest, struct err
     return got == 0 && rest.len == 0 ? 0 : ERR_CORRUPT;
 }
 
-int mlog_check_snapshot(struct metadata_log *log, const struct mlog_snapshot *s, struct errmsg *em)
+int mlog_check_snapshot_file(struct metadata_log *log, const char *name, struct errmsg *em)
 {
-    char name[64];
     char path[MLOG_PATH_MAX];
     struct buf b = {0};
     bool footer = false;
-    snapshot_name(s->id, name);
     int err = io_read_file(log->io, mlog_path(log, path, "%s", name), (size_t)1 << 32, &b);
     if (err) {
         buf_free(&b);
@@ -133,6 +131,13 @@ int mlog_check_snapshot(struct metadata_log *log, const struct mlog_snapshot *s,
                           name, err ? "a batch is broken" : "its footer is missing");
     }
     return 0;
+}
+
+int mlog_check_snapshot(struct metadata_log *log, const struct mlog_snapshot *s, struct errmsg *em)
+{
+    char name[64];
+    snapshot_name(s->id, name);
+    return mlog_check_snapshot_file(log, name, em);
 }
 
 /* ---- writing ---- */
@@ -273,6 +278,15 @@ static int put_footer(struct metadata_snapshot_writer *w, struct errmsg *em)
     return err ? err : io_fsync(w->file);
 }
 
+void mlog_add_snapshot(struct metadata_log *log, const struct mlog_snapshot *s)
+{
+    if (log->snapshots_n == log->snapshots_cap) {
+        log->snapshots_cap = log->snapshots_cap ? log->snapshots_cap * 2 : 8;
+        log->snapshots = mem_realloc(log->snapshots, log->snapshots_cap * sizeof *log->snapshots);
+    }
+    log->snapshots[log->snapshots_n++] = *s;
+}
+
 int metadata_snapshot_finish(struct metadata_snapshot_writer *w, struct errmsg *em)
 {
     struct metadata_log *log = w->log;
@@ -294,12 +308,8 @@ int metadata_snapshot_finish(struct metadata_snapshot_writer *w, struct errmsg *
         writer_free(w);
         return mlog_fail(log, em, err, "rename", name);
     }
-    if (log->snapshots_n == log->snapshots_cap) {
-        log->snapshots_cap = log->snapshots_cap ? log->snapshots_cap * 2 : 8;
-        log->snapshots = mem_realloc(log->snapshots, log->snapshots_cap * sizeof *log->snapshots);
-    }
     w->snapshot.modified_ms = io_wall_ms(log->io);
-    log->snapshots[log->snapshots_n++] = w->snapshot;
+    mlog_add_snapshot(log, &w->snapshot);
     writer_free(w);
     return 0;
 }
@@ -337,6 +347,10 @@ static int drop_oldest(struct metadata_log *log, struct errmsg *em)
     }
     if (err) {
         return err;
+    }
+    if (log->segs[0].base > log->known_offset) { /* entries whose index was known have gone */
+        log->known_offset = log->segs[0].base;
+        log->first_index = log->segs[0].base_index;
     }
     err = io_unlink(log->io, mlog_path(log, path, "%s", name));
     return err ? mlog_fail(log, em, err, "delete", name) : 0;

@@ -66,6 +66,7 @@ static void on_timer(struct timer *t)
                    (int)peer->id, peer->host, peer->port);
         dial_close(&peer->dial);
         peer->unanswered = 0;
+        peers_transfer_lost(peer);
         try_connect(peer);
     } else if (peer->unanswered > 0) {
         timer_set(p->shard, &peer->timer, peer->silent_ms + silent_limit(p));
@@ -117,11 +118,16 @@ static void on_frame(struct dial *d, struct bytes frame)
     struct bytes sentence;
     peer->silent_ms = now(p);
     peer->unanswered -= peer->unanswered > 0;
-    if (peer_take_answer(frame, &correlation, &code, &sentence) != 0) {
+    int err = peer_take_answer(frame, &correlation, &code, &sentence);
+    if (err == 0 && peers_transfer_answer(peer, correlation, code, frame)) {
+        return;
+    }
+    if (err) {
         log_seldom(p->log, &peer->there, LOG_WARN, "controller",
                    "a voter's answer is none voter=%d address=%s:%u", (int)peer->id, peer->host,
                    peer->port);
         dial_close(d);
+        peers_transfer_lost(peer);
         timer_set(p->shard, &peer->timer, now(p) + BACKOFF_MS_MAX);
     } else if (code != 0) {
         log_seldom(p->log, &peer->there, LOG_WARN, "controller",
@@ -137,6 +143,7 @@ static void on_down(struct dial *d, int err)
     struct peers *p = peer->all;
     peer->unanswered = 0;
     peer->was_lost = true;
+    peers_transfer_lost(peer);
     log_seldom(p->log, &peer->lost, LOG_WARN, "controller",
                "no connection to a voter, trying again voter=%d address=%s:%u error=\"%s\"",
                (int)peer->id, peer->host, peer->port, err_text(err));
@@ -330,6 +337,18 @@ int16_t peers_admit(struct peers *p, const struct peer_names *names, struct errm
     return code;
 }
 
+static void take_message(struct peers *p, struct peer *from, const struct quorum_message *m)
+{
+    if ((int)m->type == 0) {
+        return; /* a greeting */
+    }
+    if (m->type == QUORUM_SNAPSHOT && quorum_wants_snapshot(p->quorum, m)) {
+        peers_transfer_begin(p, from, m);
+    } else {
+        quorum_receive(p->quorum, m);
+    }
+}
+
 static int16_t receive_message(struct peers *p, struct bytes body, struct errmsg *em)
 {
     struct arena a = {.limit = ARENA_MAX};
@@ -343,9 +362,7 @@ static int16_t receive_message(struct peers *p, struct bytes body, struct errmsg
         code = peers_admit(p, &names, em);
         if (code == KE_NONE && p->quorum) {
             connect_now(peers_find(p, names.from));
-            if ((int)m.type != 0) {
-                quorum_receive(p->quorum, &m);
-            }
+            take_message(p, peers_find(p, names.from), &m);
         }
     }
     arena_free(&a);
@@ -368,6 +385,10 @@ void peers_handle(struct peers *p, struct bytes frame, struct buf *response)
         log_seldom(p->log, &p->unknown, LOG_WARN, "controller",
                    "a voter's message is refused: %s error=%s", em.text, kafka_error_name(code));
         peer_put_answer(response, correlation, code, em.text);
+        return;
+    }
+    if (load_be16(frame.data) == PEER_API_SNAPSHOT) {
+        peers_give_piece(p, body, correlation, response);
         return;
     }
     code = receive_message(p, body, &em);
@@ -422,6 +443,7 @@ void peers_free(struct peers *p)
     if (p == NULL) {
         return;
     }
+    peers_transfer_abandon(p);
     for (size_t i = 0; i < p->n; i++) {
         timer_cancel(p->shard, &p->v[i].timer);
         dial_close(&p->v[i].dial);

@@ -175,6 +175,87 @@ int peer_take_message(struct bytes body, struct arena *a, struct peer_names *nam
     return 0;
 }
 
+/* ---- pieces of snapshots ---- */
+
+void peer_put_wanted(struct buf *out, const struct peer_names *names,
+                     const struct peer_piece_wanted *wanted)
+{
+    struct voter_snapshot_fetch w;
+    proto_msg_init(&voter_snapshot_fetch_msg, &w);
+    w.cluster_id = names->cluster_id;
+    w.from_id = names->from;
+    w.from_directory_id = names->from_directory;
+    w.to_id = names->to;
+    w.voters = (int32_t *)(uintptr_t)names->voters;
+    w.voters_n = (int32_t)names->voters_n;
+    w.end_offset = wanted->id.offset;
+    w.epoch = wanted->id.epoch;
+    w.position = wanted->position;
+    w.max_bytes = wanted->max_bytes;
+    int err = proto_encode(&voter_snapshot_fetch_msg, PEER_VERSION, &w, out, NULL);
+    ASSERT(err == 0);
+}
+
+int peer_take_wanted(struct bytes body, struct arena *a, struct peer_names *names,
+                     struct peer_piece_wanted *out, struct errmsg *em)
+{
+    struct voter_snapshot_fetch w;
+    size_t used = 0;
+    int err = proto_decode(&voter_snapshot_fetch_msg, PEER_VERSION, body, &used, a, &w);
+    if (err == 0 && used != body.len) {
+        err = ERR_CORRUPT;
+    }
+    if (err) {
+        return errmsg_set(em, err, "a voter's message does not decode: %s", err_text(err));
+    }
+    if (w.end_offset < 0 || w.epoch < 0 || w.position < 0 || w.max_bytes < 1) {
+        return odd(em, "a number that is negative or beyond what can be");
+    }
+    *names = (struct peer_names){
+        .cluster_id = w.cluster_id,
+        .from = w.from_id,
+        .from_directory = w.from_directory_id,
+        .to = w.to_id,
+        .voters = w.voters,
+        .voters_n = (size_t)w.voters_n,
+    };
+    *out = (struct peer_piece_wanted){
+        .id = {w.end_offset, w.epoch}, .position = w.position, .max_bytes = w.max_bytes};
+    return 0;
+}
+
+void peer_put_piece(struct buf *out, int32_t correlation_id, const struct peer_piece *piece)
+{
+    struct voter_snapshot_piece w;
+    proto_msg_init(&voter_snapshot_piece_msg, &w);
+    w.size = piece->size;
+    w.position = piece->position;
+    w.data = piece->data;
+    buf_put_be32(out, (uint32_t)correlation_id);
+    int err = proto_encode(&voter_snapshot_piece_msg, PEER_VERSION, &w, out, NULL);
+    ASSERT(err == 0);
+}
+
+int peer_take_piece(struct bytes frame, struct arena *a, struct peer_piece *out)
+{
+    struct voter_snapshot_piece w;
+    size_t used = 0;
+    if (frame.len < 4) {
+        return ERR_TRUNCATED;
+    }
+    int err = proto_decode(&voter_snapshot_piece_msg, PEER_VERSION,
+                           bytes_of(frame.data + 4, frame.len - 4), &used, a, &w);
+    if (err) {
+        return err;
+    }
+    if (used != frame.len - 4 || w.position < 0 || w.size < 1 || w.data.len == 0 ||
+        w.position > w.size || (int64_t)w.data.len > w.size - w.position) {
+        return ERR_CORRUPT;
+    }
+    *out = (struct peer_piece){w.position, w.size, w.data};
+    return 0;
+}
+
 /* ---- answers ---- */
 
 void peer_put_answer(struct buf *out, int32_t correlation_id, int16_t code, const char *sentence)

@@ -54,11 +54,31 @@ void peer_put_message(struct buf *out, const struct peer_names *names,
  * type 0. */
 int peer_take_message(struct bytes body, struct arena *a, struct peer_names *names,
                       struct quorum_message *out, struct errmsg *em);
+/* A body of PEER_API_SNAPSHOT: max_bytes from position on. */
+struct peer_piece_wanted {
+    struct metadata_snapshot_id id;
+    int64_t position;
+    int32_t max_bytes;
+};
+void peer_put_wanted(struct buf *out, const struct peer_names *names,
+                     const struct peer_piece_wanted *w);
+int peer_take_wanted(struct bytes body, struct arena *a, struct peer_names *names,
+                     struct peer_piece_wanted *out, struct errmsg *em);
+
 /* The header in front of a request's body; ERR_UNSUPPORTED for another version. */
 int peer_take_header(struct bytes frame, int32_t *correlation_id, struct bytes *body);
 
 /* Answers, frames without a length. */
 void peer_put_answer(struct buf *out, int32_t correlation_id, int16_t code, const char *sentence);
+/* The answer with a piece: part of a file of size bytes. */
+struct peer_piece {
+    int64_t position;
+    int64_t size;
+    struct bytes data;
+};
+void peer_put_piece(struct buf *out, int32_t correlation_id, const struct peer_piece *piece);
+/* Of an answer without an error: the rest of it. ERR_CORRUPT if the numbers do not fit. */
+int peer_take_piece(struct bytes frame, struct arena *a, struct peer_piece *out);
 /* The front of any answer. */
 int peer_take_answer(struct bytes frame, int32_t *correlation_id, int16_t *code,
                      struct bytes *sentence);

@@ -30,6 +30,17 @@ struct peer {
     struct log_limit there; /* refused there */
 };
 
+/* The snapshot that is being moved here (peers_snapshot.c). */
+struct peers_transfer {
+    struct peer *from; /* NULL: none */
+    struct quorum_message m;
+    struct metadata_incoming *in;
+    int64_t size;        /* of the file; -1 not known yet */
+    int32_t correlation; /* of the request under way */
+    bool waiting;        /* for its answer */
+    struct timer timer;  /* the next request, when the last one came to nothing */
+};
+
 struct peers {
     struct shard *shard;
     const struct logger *log;
@@ -40,6 +51,7 @@ struct peers {
     struct peer v[QUORUM_VOTERS_MAX];
     size_t n;                 /* without this node */
     struct log_limit unknown; /* refused: nobody we know */
+    struct peers_transfer transfer;
 };
 
 struct peer *peers_find(struct peers *p, int32_t id);
@@ -49,6 +61,17 @@ void peer_names_of(const struct peers *p, const struct peer *to, struct peer_nam
 
 /* Kafka's code for why a request of this sender is not taken, with a sentence; 0: it is. */
 int16_t peers_admit(struct peers *p, const struct peer_names *names, struct errmsg *em);
+
+/* peers_snapshot.c: the leader offers its snapshot, which this voter lacks. */
+void peers_transfer_begin(struct peers *p, struct peer *from, const struct quorum_message *m);
+/* True: the answer is the transfer's. */
+bool peers_transfer_answer(struct peer *from, int32_t correlation, int16_t code,
+                           struct bytes frame);
+void peers_transfer_lost(struct peer *from); /* the connection */
+void peers_transfer_abandon(struct peers *p);
+/* Answers a request for a piece. */
+void peers_give_piece(struct peers *p, struct bytes body, int32_t correlation,
+                      struct buf *response);
 
 /* peers_directories.c */
 int peers_load_directories(struct peers *p, struct errmsg *em);

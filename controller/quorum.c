@@ -11,6 +11,8 @@
 _Static_assert(RAFT_VERSION_NUMBER == 2201, "memory rules of another release: see the decision");
 _Static_assert(sizeof(struct raft) == 992, "built with another layout than the packaged library");
 
+enum { SNAPSHOT_AGAIN_MS = 5000 }; /* it is offered again; a transfer under way goes on */
+
 static void step(struct quorum *q, struct raft_event *e);
 
 /* ---- small things ---- */
@@ -248,8 +250,11 @@ static void state_changed(struct quorum *q)
 
 /* ---- the step ---- */
 
-static uint64_t request_term_of(const struct raft_event *e)
+static uint64_t request_term_of(const struct quorum *q, const struct raft_event *e)
 {
+    if (e->type == RAFT_PERSISTED_ENTRIES || e->type == RAFT_PERSISTED_SNAPSHOT) {
+        return raft_current_term(&q->raft); /* libraft answers what matches the present leader's */
+    }
     if (e->type != RAFT_RECEIVE) {
         return 0;
     }
@@ -282,10 +287,34 @@ static void on_timer(struct timer *t)
     step(q, &e);
 }
 
+/* The snapshot of an update, whose file is here already, takes the place of the log. */
+static void install(struct quorum *q, const struct raft_update *u)
+{
+    struct metadata_incoming *in = q->incoming;
+    struct raft_event e = {.type = RAFT_PERSISTED_SNAPSHOT};
+    struct errmsg em;
+    q->incoming = NULL;
+    raft_free(u->snapshot.chunk.base);
+    CHECK(q, in != NULL && u->snapshot.last && u->snapshot.metadata.index > q->commit);
+    struct metadata_snapshot_id id = metadata_incoming_id(in);
+    if (metadata_log_install(in, &em) != 0) {
+        quorum_fail(q, "%s", em.text);
+        return;
+    }
+    log_info(q->shard->log, "controller", "the leader's snapshot is installed offset=%lld epoch=%d",
+             (long long)id.offset, (int)id.epoch);
+    q->commit = u->snapshot.metadata.index;
+    q->high_watermark = id.offset;
+    q->cb->installed(q->user, id);
+    e.persisted_snapshot.metadata = u->snapshot.metadata; /* libraft takes the configuration */
+    e.persisted_snapshot.last = true;
+    step(q, &e);
+}
+
 /* A result that is no success of an event other than SUBMIT leaves libraft half-changed. */
 static void handle_update(struct quorum *q, const struct raft_event *e, const struct raft_update *u)
 {
-    uint64_t request_term = request_term_of(e);
+    uint64_t request_term = request_term_of(q, e);
     q->step_is_append = e->type == RAFT_RECEIVE && e->receive.message->type == RAFT_APPEND_ENTRIES;
     if ((u->flags & (RAFT_UPDATE_CURRENT_TERM)) || (u->flags & (RAFT_UPDATE_VOTED_FOR))) {
         if (!persist_vote(q)) {
@@ -300,10 +329,6 @@ static void handle_update(struct quorum *q, const struct raft_event *e, const st
             raft_free(batch);
         }
     }
-    if (!q->failed && (u->flags & (RAFT_UPDATE_SNAPSHOT))) {
-        quorum_fail(q,
-                    "a snapshot of the metadata came from another voter, which is not served yet");
-    }
     if (!q->failed && (u->flags & (RAFT_UPDATE_MESSAGES))) {
         for (unsigned i = 0; i < u->messages.n && !q->failed; i++) {
             quorum_send(q, &u->messages.batch[i], raft_current_term(&q->raft), request_term);
@@ -312,6 +337,9 @@ static void handle_update(struct quorum *q, const struct raft_event *e, const st
     arm(q);
     if (!q->failed && (u->flags & (RAFT_UPDATE_STATE))) {
         state_changed(q);
+    }
+    if (!q->failed && (u->flags & (RAFT_UPDATE_SNAPSHOT))) {
+        install(q, u);
     }
     if (!q->failed) {
         note_leader(q);
@@ -425,7 +453,7 @@ int quorum_start(struct shard *sh, struct metadata_log *log, const struct quorum
     raft_seed(&q->raft, seed);
     raft_set_election_timeout(&q->raft, (unsigned)cfg->election_timeout_ms);
     raft_set_heartbeat_timeout(&q->raft, (unsigned)cfg->heartbeat_ms);
-    raft_set_install_snapshot_timeout(&q->raft, 30000);
+    raft_set_install_snapshot_timeout(&q->raft, SNAPSHOT_AGAIN_MS);
     raft_set_pre_vote(&q->raft, true);
     raft_set_max_inflight_entries(&q->raft, QUORUM_INFLIGHT_MAX);
     start_event(q);
@@ -510,7 +538,8 @@ void quorum_hand_over(struct quorum *q)
 
 void quorum_committed_at(const struct quorum *q, struct metadata_snapshot_id *id, uint64_t *index)
 {
-    *index = q->commit;
+    /* a majority may have what is not durable here yet: not to be relied on */
+    *index = q->commit <= q->raft.last_stored ? q->commit : 0;
     id->offset = q->high_watermark;
     id->epoch = (int32_t)quorum_term_of(q, q->commit);
 }
@@ -525,7 +554,10 @@ void quorum_snapshot_taken(struct quorum *q, struct metadata_snapshot_id id, uin
     e.snapshot.metadata.term = id.epoch < 1 ? 1 : (raft_term)id.epoch;
     e.snapshot.metadata.configuration = c; /* libraft takes it */
     e.snapshot.metadata.configuration_index = 1;
-    e.snapshot.trailing = q->voters_n == 1 ? 0 : QUORUM_TRAILING;
+    uint64_t there = index + 1 - metadata_log_first_index(q->log); /* retention may have cut */
+    e.snapshot.trailing = q->voters_n == 1          ? 0
+                          : there < QUORUM_TRAILING ? (unsigned)there
+                                                    : QUORUM_TRAILING;
     step(q, &e);
 }
 
@@ -633,30 +665,7 @@ static void receive_append_result(struct quorum *q, const struct quorum_message 
             return;
         }
     }
-    r->type = RAFT_APPEND_ENTRIES_RESULT;
-    r->append_entries_result = (struct raft_append_entries_result){
-        .version = m->version,
-        .term = m->term,
-        .rejected = m->rejected,
-        .last_log_index = m->index,
-        .features = m->features,
-        .capacity = m->capacity,
-    };
-    feed(q, r);
-}
-
-static void receive_vote(struct quorum *q, const struct quorum_message *m, struct raft_message *r)
-{
-    r->type = RAFT_REQUEST_VOTE;
-    r->request_vote = (struct raft_request_vote){
-        .version = m->version,
-        .term = m->term,
-        .candidate_id = to_raft(m->from),
-        .last_log_index = m->index,
-        .last_log_term = m->index_term,
-        .disrupt_leader = m->disrupt_leader,
-        .pre_vote = m->pre_vote,
-    };
+    quorum_fill(m, r);
     feed(q, r);
 }
 
@@ -679,16 +688,55 @@ static void receive_vote_result(struct quorum *q, const struct quorum_message *m
     if (m->granted && !m->pre_vote && m->term == own) {
         q->votes |= UINT64_C(1) << voter_slot(q, m->from);
     }
-    r->type = RAFT_REQUEST_VOTE_RESULT;
-    r->request_vote_result = (struct raft_request_vote_result){
+    quorum_fill(m, r);
+    feed(q, r);
+}
+
+bool quorum_wants_snapshot(const struct quorum *q, const struct quorum_message *m)
+{
+    uint64_t term = quorum_term_of(q, m->index);
+    return !q->failed && !q->closed && m->term >= raft_current_term(&q->raft) &&
+           m->index > q->commit && (term == 0 || term < m->index_term);
+}
+
+/* libraft installs, or answers that it has it all or that the term is over. */
+static void receive_snapshot(struct quorum *q, const struct quorum_message *m,
+                             struct raft_message *r)
+{
+    struct raft_install_snapshot *p = &r->install_snapshot;
+    if (q->incoming == NULL && quorum_wants_snapshot(q, m)) {
+        drop(q, m, "its snapshot is not here");
+        return;
+    }
+    r->type = RAFT_INSTALL_SNAPSHOT;
+    *p = (struct raft_install_snapshot){
         .version = m->version,
         .term = m->term,
-        .vote_granted = m->granted,
-        .pre_vote = m->pre_vote,
-        .features = m->features,
-        .capacity = m->capacity,
+        .last_index = m->index,
+        .last_term = m->index_term,
+        .conf_index = 1,
+        .data = {.base = raft_malloc(1), .len = 1},
     };
+    if (p->data.base == NULL || !make_configuration(q, &p->conf)) {
+        raft_free(p->data.base);
+        return; /* no memory now: it will be sent again */
+    }
     feed(q, r);
+}
+
+void quorum_receive_snapshot(struct quorum *q, const struct quorum_message *m,
+                             struct metadata_incoming *in)
+{
+    struct metadata_snapshot_id id = metadata_incoming_id(in);
+    ASSERT(m->type == QUORUM_SNAPSHOT && m->snapshot.offset == id.offset);
+    if (quorum_wants_snapshot(q, m)) {
+        q->incoming = in;
+        in = NULL;
+    }
+    quorum_receive(q, m);
+    metadata_incoming_abandon(in);
+    metadata_incoming_abandon(q->incoming); /* it was not used */
+    q->incoming = NULL;
 }
 
 void quorum_receive(struct quorum *q, const struct quorum_message *m)
@@ -716,20 +764,17 @@ void quorum_receive(struct quorum *q, const struct quorum_message *m)
         receive_append_result(q, m, &r);
         break;
     case QUORUM_VOTE:
-        receive_vote(q, m, &r);
+    case QUORUM_TIMEOUT_NOW:
+        quorum_fill(m, &r);
+        feed(q, &r);
         break;
     case QUORUM_VOTE_RESULT:
         receive_vote_result(q, m, &r);
         break;
-    case QUORUM_TIMEOUT_NOW:
-        r.type = RAFT_TIMEOUT_NOW;
-        r.timeout_now = (struct raft_timeout_now){.version = m->version,
-                                                  .term = m->term,
-                                                  .last_log_index = m->index,
-                                                  .last_log_term = m->index_term};
-        feed(q, &r);
+    case QUORUM_SNAPSHOT:
+        receive_snapshot(q, m, &r);
         break;
-    default: /* QUORUM_SNAPSHOT comes with its transport */
+    default:
         drop(q, m, "its type is not served");
     }
 }

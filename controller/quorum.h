@@ -38,6 +38,10 @@ struct quorum_callbacks {
     void (*send)(void *user, const struct quorum_message *m);
     /* Would entries for this voter leave now? Not asked with one voter. */
     bool (*may_send)(void *user, int32_t to);
+    /* The leader's snapshot has taken the place of this node's log (from inside
+     * quorum_receive_snapshot): a snapshot that the owner is taking is to be given up, and what it
+     * knows is to be read anew from the newest one, all of which is committed. */
+    void (*installed)(void *user, struct metadata_snapshot_id id);
 };
 
 struct quorum_config {
@@ -78,7 +82,7 @@ int64_t quorum_high_watermark(const struct quorum *q);
 int quorum_append(struct quorum *q, const struct bytes *records, size_t n, int64_t time_ms,
                   int64_t *end, struct errmsg *em);
 
-/* Where a snapshot may be taken: all below offset is committed. */
+/* Where a snapshot may be taken: all below offset is committed. index 0: not now. */
 void quorum_committed_at(const struct quorum *q, struct metadata_snapshot_id *id, uint64_t *index);
 /* The snapshot is durable (metadata_snapshot_finish). */
 void quorum_snapshot_taken(struct quorum *q, struct metadata_snapshot_id id, uint64_t index);
@@ -128,5 +132,11 @@ struct quorum_message {
  * counts and that `from` is the voter of the connection). Wrong contents are dropped with a
  * rate-limited line. */
 void quorum_receive(struct quorum *q, const struct quorum_message *m);
+/* A QUORUM_SNAPSHOT that this voter lacks: the transport moves the snapshot's file first. False: it
+ * goes to quorum_receive like any message. */
+bool quorum_wants_snapshot(const struct quorum *q, const struct quorum_message *m);
+/* The same message, with its file, whole and checked; taken, used or not. */
+void quorum_receive_snapshot(struct quorum *q, const struct quorum_message *m,
+                             struct metadata_incoming *in);
 
 #endif

@@ -50,7 +50,8 @@ struct quorum {
     bool resigned;
     bool serving; /* the owner was told `leading` */
     bool step_is_append;
-    struct buf configuration; /* entry 1, encoded */
+    struct buf configuration;           /* entry 1, encoded */
+    struct metadata_incoming *incoming; /* during quorum_receive_snapshot: not used yet */
     /* to be told */
     bool tell_commit;
     bool tell_lost;
@@ -94,5 +95,7 @@ bool quorum_offsets_follow(struct quorum *q, const struct quorum_message *m, uin
  * of the message that is answered. */
 void quorum_send(struct quorum *q, const struct raft_message *r, uint64_t term,
                  uint64_t request_term);
+/* A received message without entries or snapshot, for libraft. */
+void quorum_fill(const struct quorum_message *m, struct raft_message *r);
 
 #endif

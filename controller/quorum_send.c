@@ -1,5 +1,5 @@
-/* Messages that libraft wants sent, as the owner's transport carries them. Entries get their
- * payload from the log here: libraft keeps none. */
+/* Messages between libraft's form and the one that the owner's transport carries. Those that
+ * libraft wants sent get the payload of their entries from the log here: libraft keeps none. */
 #include "base/mem.h"
 #include "controller/quorum_private.h"
 
@@ -127,6 +127,9 @@ void quorum_send(struct quorum *q, const struct raft_message *r, uint64_t term,
         m.index = r->install_snapshot.last_index;
         m.index_term = r->install_snapshot.last_term;
         m.snapshot = metadata_log_newest_snapshot(q->log);
+        if (m.index != metadata_log_snapshot_index(q->log)) {
+            return; /* another one is the newest by now, and will be sent */
+        }
         break;
     case RAFT_TIMEOUT_NOW:
         m.type = QUORUM_TIMEOUT_NOW;
@@ -139,4 +142,57 @@ void quorum_send(struct quorum *q, const struct raft_message *r, uint64_t term,
         return;
     }
     q->cb->send(q->user, &m);
+}
+
+void quorum_fill(const struct quorum_message *m, struct raft_message *r)
+{
+    switch (m->type) {
+    case QUORUM_APPEND_RESULT:
+        r->type = RAFT_APPEND_ENTRIES_RESULT;
+        r->append_entries_result = (struct raft_append_entries_result){
+            .version = m->version,
+            .term = m->term,
+            .rejected = m->rejected,
+            .last_log_index = m->index,
+            .features = m->features,
+            .capacity = m->capacity,
+        };
+        return;
+    case QUORUM_VOTE:
+        r->type = RAFT_REQUEST_VOTE;
+        r->request_vote = (struct raft_request_vote){
+            .version = m->version,
+            .term = m->term,
+            .candidate_id = (raft_id)m->from + 1,
+            .last_log_index = m->index,
+            .last_log_term = m->index_term,
+            .disrupt_leader = m->disrupt_leader,
+            .pre_vote = m->pre_vote,
+        };
+        return;
+    case QUORUM_VOTE_RESULT:
+        r->type = RAFT_REQUEST_VOTE_RESULT;
+        r->request_vote_result = (struct raft_request_vote_result){
+            .version = m->version,
+            .term = m->term,
+            .vote_granted = m->granted,
+            .pre_vote = m->pre_vote,
+            .features = m->features,
+            .capacity = m->capacity,
+        };
+        return;
+    case QUORUM_TIMEOUT_NOW:
+        r->type = RAFT_TIMEOUT_NOW;
+        r->timeout_now = (struct raft_timeout_now){
+            .version = m->version,
+            .term = m->term,
+            .last_log_index = m->index,
+            .last_log_term = m->index_term,
+        };
+        return;
+    case QUORUM_APPEND: /* with their payload and conditions: quorum.c */
+    case QUORUM_SNAPSHOT:
+        break;
+    }
+    UNREACHABLE();
 }

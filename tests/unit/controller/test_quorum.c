@@ -34,6 +34,7 @@ struct voter {
     int64_t committed;
     int32_t leading; /* epoch told by `leading`; 0 none or lost */
     int lost;
+    int installed; /* snapshots of the leader */
     int fatal;
     char why[600];
     struct net *net;
@@ -74,6 +75,14 @@ static void on_fatal(void *user, const char *sentence)
     snprintf(v->why, sizeof v->why, "%s", sentence);
 }
 
+static void on_installed(void *user, struct metadata_snapshot_id id)
+{
+    struct voter *v = user;
+    assert_true(id.offset > v->committed);
+    v->committed = id.offset;
+    v->installed++;
+}
+
 static void net_send(void *user, const struct quorum_message *m);
 
 static bool net_may_send(void *user, int32_t to)
@@ -91,6 +100,7 @@ static const struct quorum_callbacks callbacks = {
     .fatal = on_fatal,
     .send = net_send,
     .may_send = net_may_send,
+    .installed = on_installed,
 };
 
 static void world_start_process(struct world *w)
@@ -544,6 +554,7 @@ struct trio {
     struct buf agreed;      /* what was committed, from offset 0 */
     int64_t agreed_end;
     uint64_t commits;
+    uint64_t installs;
 };
 
 /* Everything that a voter calls committed is the same everywhere, for ever. */
@@ -554,6 +565,19 @@ static void check_committed(struct trio *t, struct voter *v)
         return;
     }
     int64_t upto = v->committed;
+    int64_t from = metadata_log_start_offset(v->log);
+    size_t skip = 0; /* what is agreed below the log's start */
+    struct bytes known = buf_bytes(&t->agreed);
+    struct batch_header kh;
+    while (skip < known.len &&
+           batch_header_read(bytes_of(known.data + skip, known.len - skip), &kh) == 0 &&
+           kh.base_offset < from) {
+        skip += batch_size(&kh);
+    }
+    buf_put(&b, known.data, skip);
+    if (from > t->agreed_end) {
+        fail_msg("voter %d has a snapshot of what was never committed", v->id);
+    }
     while (true) {
         struct bytes rest = buf_bytes(&b);
         struct bytes batch;
@@ -581,7 +605,48 @@ static void check_committed(struct trio *t, struct voter *v)
     buf_free(&b);
 }
 
-static void trio_turn(struct trio *t, bool faults)
+/* The file of a snapshot moves from voter to voter in no time, if its owner has it still. */
+static void deliver_snapshot(struct trio *t, const struct quorum_message *m)
+{
+    struct voter *from = &t->v[m->from];
+    struct voter *to = &t->v[m->to];
+    struct metadata_incoming *in;
+    struct buf file = {0};
+    struct errmsg em;
+    if (!quorum_wants_snapshot(to->q, m)) {
+        quorum_receive(to->q, m);
+        return;
+    }
+    if (!t->up[m->from] ||
+        metadata_log_snapshot_read(from->log, m->snapshot, 0, 1 << 20, &file) != 0) {
+        return;
+    }
+    assert_int_equal(0, metadata_incoming_begin(to->log, m->snapshot, m->index, &in, &em));
+    assert_int_equal(0, metadata_incoming_put(in, buf_bytes(&file), &em));
+    assert_int_equal(0, metadata_incoming_check(in, &em));
+    int before = to->installed;
+    quorum_receive_snapshot(to->q, m, in);
+    t->installs += (uint64_t)(to->installed - before);
+    buf_free(&file);
+}
+
+static void take_snapshot(struct trio *t, struct voter *v)
+{
+    struct metadata_snapshot_id id;
+    struct metadata_snapshot_writer *sw;
+    uint64_t index;
+    struct errmsg em;
+    quorum_committed_at(v->q, &id, &index);
+    if (index < 2 || id.offset <= metadata_log_newest_snapshot(v->log).offset) {
+        return;
+    }
+    check_committed(t, v);
+    assert_int_equal(0, metadata_snapshot_begin(v->log, id, index, 1, 2, &sw, &em));
+    assert_int_equal(0, metadata_snapshot_finish(sw, &em));
+    quorum_snapshot_taken(v->q, id, index);
+}
+
+static void trio_deliver(struct trio *t)
 {
     t->net.turn++;
     for (size_t i = 0; i < t->net.n;) {
@@ -592,11 +657,18 @@ static void trio_turn(struct trio *t, bool faults)
         }
         struct flight now = *f;
         t->net.v[i] = t->net.v[--t->net.n]; /* this also reorders */
-        if (t->up[now.m.to]) {
+        if (t->up[now.m.to] && now.m.type == QUORUM_SNAPSHOT) {
+            deliver_snapshot(t, &now.m);
+        } else if (t->up[now.m.to]) {
             quorum_receive(t->v[now.m.to].q, &now.m);
         }
         flight_free(&now);
     }
+}
+
+static void trio_turn(struct trio *t, bool faults)
+{
+    trio_deliver(t);
     for (int32_t id = 1; id <= 3; id++) {
         struct voter *v = &t->v[id];
         if (!t->up[id]) {
@@ -620,6 +692,9 @@ static void trio_turn(struct trio *t, bool faults)
         }
         if (prng_below(&t->rng, 20) == 0) {
             check_committed(t, v);
+        }
+        if (prng_below(&t->rng, 150) == 0) {
+            take_snapshot(t, v);
         }
         if (faults && prng_below(&t->rng, 400) == 0) {
             check_committed(t, v);
@@ -697,6 +772,60 @@ static void three_voters_agree(void **state)
     each_seed(12, trio_seed);
 }
 
+/* What is appended is acknowledged when it is durable, not with the next heartbeat. */
+static void quick_run(void *arg)
+{
+    struct trio *t = arg;
+    struct voter *leader = NULL;
+    int64_t end;
+    t->net.delay_max = 1;
+    for (int32_t id = 1; id <= 3; id++) {
+        t->v[id].net = &t->net;
+        start_voter(&t->v[id], t->w, id, 3);
+        t->up[id] = true;
+    }
+    for (int i = 0; leader == NULL || leader->committed < quorum_next_offset(leader->q); i++) {
+        assert_true(i < 2000);
+        trio_deliver(t);
+        for (int32_t id = 1; id <= 3; id++) {
+            turn(&t->v[id]);
+            leader = t->v[id].leading ? &t->v[id] : leader;
+        }
+    }
+    for (int i = 0; i < 20; i++) {
+        int64_t from = shard_now_ms(leader->shard);
+        assert_int_equal(0, append(leader, i, &end));
+        while (leader->committed < end) {
+            trio_deliver(t);
+            for (int32_t id = 1; id <= 3; id++) {
+                turn(&t->v[id]);
+            }
+        }
+        if (shard_now_ms(leader->shard) - from > 25) { /* heartbeats come every 50 ms */
+            fail_msg("a commit took %lld ms", (long long)(shard_now_ms(leader->shard) - from));
+        }
+    }
+    for (int32_t id = 1; id <= 3; id++) {
+        close_voter(&t->v[id], true);
+    }
+}
+
+static void a_commit_does_not_wait_for_a_heartbeat(void **state)
+{
+    UNUSED(state);
+    struct world w = world_new(4);
+    struct trio *t = MEM_NEW(struct trio);
+    t->w = &w;
+    prng_seed(&t->rng, 1);
+    prng_seed(&t->net.rng, 1);
+    assert_true(sim_proc_run(w.proc, quick_run, t));
+    for (size_t i = 0; i < t->net.n; i++) {
+        flight_free(&t->net.v[i]);
+    }
+    mem_free(t);
+    world_free(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -705,6 +834,7 @@ int main(void)
         cmocka_unit_test(failing_disk_ends_the_voter),
         cmocka_unit_test(what_was_told_committed_survives_kills_and_power_losses),
         cmocka_unit_test(three_voters_agree),
+        cmocka_unit_test(a_commit_does_not_wait_for_a_heartbeat),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
