@@ -110,9 +110,11 @@ void partition_look_at_isr(struct partition *p)
     if (p->offline) {
         return;
     }
-    if (isr_propose(p->isr, plog_high_watermark(p->log), plog_end_offset(p->log), now_of(p),
-                    lag_max(p))) {
+    if (isr_propose_shrink(p->isr, plog_end_offset(p->log), now_of(p), lag_max(p))) {
         isr_alter_propose(p->pm->ns->alter, p);
+    }
+    if (isr_is_short(p->isr)) {
+        partition_advance(p); /* who was waited for may not be any more */
     }
 }
 
@@ -127,8 +129,8 @@ bool partition_fetched(struct partition *p, struct isr_follower *f, int64_t brok
     if (moved) {
         partition_advance(p);
     }
-    if (isr_is_short(p->isr)) {
-        partition_look_at_isr(p);
+    if (!f->in_isr && isr_propose_join(p->isr, f, plog_high_watermark(p->log))) {
+        isr_alter_propose(p->pm->ns->alter, p);
     }
     return true;
 }

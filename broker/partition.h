@@ -104,7 +104,7 @@ void partition_append_queue(struct partition *p);
  * follower's present registration, and counts for nothing. */
 bool partition_fetched(struct partition *p, struct isr_follower *f, int64_t broker_epoch,
                        int64_t offset, int64_t log_start);
-/* Looks at the in-sync set: who lags goes, who has caught up comes (replica.lag.time.max.ms). */
+/* Now and then: who lags goes out of the in-sync set (replica.lag.time.max.ms). */
 void partition_look_at_isr(struct partition *p);
 /* The least ISR that acks=-1 is taken with: min.insync.replicas, at most the replicas there are. */
 uint32_t partition_min_isr(const struct partition *p);

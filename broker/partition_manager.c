@@ -10,7 +10,6 @@
 #include "broker/fetch_wait.h"
 #include "broker/group_host.h"
 #include "broker/replica/fetcher.h"
-#include "broker/replica/isr.h"
 #include "controller/image.h"
 #include "proto_errors.h"
 #include "storage/log_dir.h"
@@ -173,11 +172,7 @@ static void isr_look_cb(struct timer *t)
 {
     struct partition_manager *pm = t->user;
     list_for_each (at, &pm->led) {
-        struct partition *p = LIST_ENTRY(at, struct partition, led);
-        partition_look_at_isr(p);
-        if (isr_is_short(p->isr)) {
-            partition_advance(p); /* who was waited for may not be any more */
-        }
+        partition_look_at_isr(LIST_ENTRY(at, struct partition, led));
     }
     start_isr_look(pm);
 }

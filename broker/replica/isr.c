@@ -186,27 +186,45 @@ int64_t isr_low_watermark(const struct isr *s, int64_t own)
 
 /* ---- proposals ---- */
 
-bool isr_propose(struct isr *s, int64_t hw, int64_t end, int64_t now_ms, int64_t lag_ms)
+/* The committed set, and what is to be changed of it has been noted in `proposed`. */
+static void begin_proposal(struct isr *s)
 {
-    bool differs = false;
-    if (s->pending) {
+    s->pending = true;
+    s->proposal++;
+    for (uint32_t i = 0; i < s->n; i++) {
+        s->followers[i].proposed_epoch = s->followers[i].fetch_epoch;
+    }
+}
+
+bool isr_propose_join(struct isr *s, struct isr_follower *joiner, int64_t hw)
+{
+    if (s->pending || joiner->in_isr || !may_join(joiner) || joiner->end < hw ||
+        joiner->end < s->epoch_start) {
+        return false;
+    }
+    for (uint32_t i = 0; i < s->n; i++) {
+        s->followers[i].proposed = s->followers[i].in_isr;
+    }
+    joiner->proposed = true;
+    begin_proposal(s);
+    return true;
+}
+
+bool isr_propose_shrink(struct isr *s, int64_t end, int64_t now_ms, int64_t lag_ms)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < s->n && !s->pending; i++) {
+        const struct isr_follower *f = &s->followers[i];
+        any = any || (f->in_isr && !is_caught_up(f, end, now_ms, lag_ms));
+    }
+    if (!any) {
         return false;
     }
     for (uint32_t i = 0; i < s->n; i++) {
         struct isr_follower *f = &s->followers[i];
-        f->proposed = f->in_isr ? is_caught_up(f, end, now_ms, lag_ms)
-                                : may_join(f) && f->end >= hw && f->end >= s->epoch_start;
-        f->proposed_epoch = f->fetch_epoch;
-        differs = differs || f->proposed != f->in_isr;
+        f->proposed = f->in_isr && is_caught_up(f, end, now_ms, lag_ms);
     }
-    if (!differs) { /* nothing is pending: nobody may look proposed */
-        for (uint32_t i = 0; i < s->n; i++) {
-            s->followers[i].proposed = false;
-        }
-        return false;
-    }
-    s->pending = true;
-    s->proposal++;
+    begin_proposal(s);
     return true;
 }
 

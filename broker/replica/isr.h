@@ -2,7 +2,7 @@
  * watermark may stand, and who belongs into the in-sync set. Pure: no I/O, no clock, no memory but
  * its own. docs/replication.md has the rules.
  *
- *     isr_lead -> isr_fetched ... -> isr_propose: a set for AlterPartition, sent until answered
+ *     isr_lead -> isr_fetched ... -> isr_propose_x: a set for AlterPartition, sent until answered
  *       -> isr_answered (or isr_set by the metadata, whichever is newer) -> ...
  *
  * After every call that may move it the owner asks isr_high_watermark.
@@ -95,10 +95,13 @@ struct isr_member {
     int32_t id;
     int64_t broker_epoch;
 };
-/* Proposes a set, if the one that should be differs from the committed one and no proposal is
- * pending: members that lag more than lag_ms go, those that may join come. The proposal is then
- * pending. end: of the leader's log. */
-bool isr_propose(struct isr *s, int64_t hw, int64_t end, int64_t now_ms, int64_t lag_ms);
+/* Proposals: true, one is pending now; never a second one.
+ *
+ * The follower whose fetch was just read comes in, if it may. Only then: one that does not fetch
+ * any more would come and go for ever. */
+bool isr_propose_join(struct isr *s, struct isr_follower *joiner, int64_t hw);
+/* Members that lag more than lag_ms go; end: of the leader's log. */
+bool isr_propose_shrink(struct isr *s, int64_t end, int64_t now_ms, int64_t lag_ms);
 /* The pending proposal, as often as it is sent: out has room for n + 1, the number is returned.
  * Each member has the epoch that it fetched with when it was proposed: what came back since then is
  * another. self_epoch: the leader's own. */

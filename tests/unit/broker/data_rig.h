@@ -403,6 +403,42 @@ static struct partition *rig_partition(struct rig *r, uint8_t n, int32_t partiti
     return partition_find(r->ns[home].partitions, rig_topic_id(n), partition);
 }
 
+/* A broker registers, or its registration changes; published with what follows. */
+static inline void rig_broker(struct rig *r, int32_t id, int64_t epoch, bool fenced)
+{
+    struct register_broker_record b;
+    proto_msg_init(&register_broker_record_msg, &b);
+    b.broker_id = id;
+    b.broker_epoch = epoch;
+    b.fenced = fenced;
+    rig_record(r, &register_broker_record_msg, 3, &b);
+}
+
+/* Topic n, "topicN", of one partition with these replicas, the first of which leads. */
+static inline void rig_replicated(struct rig *r, uint8_t n, const int32_t *replicas, int32_t count)
+{
+    struct topic_record t;
+    struct partition_record p;
+    struct uuid dirs[8] = {uuid_reserved(0)};
+    char name[16];
+    snprintf(name, sizeof name, "topic%u", n);
+    proto_msg_init(&topic_record_msg, &t);
+    t.name = bytes_str(name);
+    t.topic_id = rig_topic_id(n);
+    rig_record(r, &topic_record_msg, 0, &t);
+    proto_msg_init(&partition_record_msg, &p);
+    p.partition_id = 0;
+    p.topic_id = t.topic_id;
+    p.replicas = p.isr = (int32_t *)(uintptr_t)replicas;
+    p.replicas_n = p.isr_n = p.directories_n = count;
+    p.leader = replicas[0];
+    p.leader_epoch = 0;
+    p.partition_epoch = 0;
+    p.directories = dirs;
+    rig_record(r, &partition_record_msg, 1, &p);
+    rig_publish(r);
+}
+
 /* A follower's fetch has come from this offset; -1: it has everything. */
 static inline bool rig_follower(struct rig *r, uint8_t n, int32_t partition, int32_t id,
                                 int64_t broker_epoch, int64_t offset)

@@ -129,7 +129,7 @@ static void test_pending_members_count(void **unused)
     lead(&s, two, 2, 100);
     fetch(&s, 2, 200, 200, 1);
     fetch(&s, 3, 200, 200, 1);
-    assert_true(isr_propose(&s, 200, 200, 1, LAG));
+    assert_true(isr_propose_join(&s, isr_follower(&s, 3), 200));
     fetch(&s, 2, 300, 300, 2);
     isr_set_broker(&s, 3, 30, true, true); /* no matter what becomes of it meanwhile */
     assert_int_equal(200, hw(&s, 200, 300, 100 * LAG));
@@ -145,7 +145,7 @@ static void test_shrinking_members_count(void **unused)
     fetch(&s, 2, 200, 200, LAG);
     fetch(&s, 3, 150, 200, LAG);
     fetch(&s, 2, 200, 200, 2 * LAG);
-    assert_true(isr_propose(&s, 150, 200, 2 * LAG, LAG));
+    assert_true(isr_propose_shrink(&s, 200, 2 * LAG, LAG));
     PENDING(&s, {1, SELF_EPOCH}, {2, 20});
     assert_int_equal(150, hw(&s, 150, 200, 2 * LAG));
     assert_true(isr_answered(&s, 5, 8, ALL, 2));
@@ -160,8 +160,8 @@ static void test_a_new_epoch_gives_time(void **unused)
     (void)unused;
     struct isr s;
     lead(&s, ALL, 3, 100);
-    assert_false(isr_propose(&s, 100, 100, LAG, LAG));
-    assert_true(isr_propose(&s, 100, 100, LAG + 1, LAG));
+    assert_false(isr_propose_shrink(&s, 100, LAG, LAG));
+    assert_true(isr_propose_shrink(&s, 100, LAG + 1, LAG));
     PENDING(&s, {1, SELF_EPOCH});
     isr_free(&s);
 }
@@ -178,7 +178,7 @@ static void test_caught_up(void **unused)
     fetch(&s, 3, 109, 130, 900);
     assert_int_equal(500, isr_follower(&s, 2)->caught_up_ms);
     assert_int_equal(0, isr_follower(&s, 3)->caught_up_ms);
-    assert_true(isr_propose(&s, 100, 130, 500 + LAG, LAG));
+    assert_true(isr_propose_shrink(&s, 130, 500 + LAG, LAG));
     PENDING(&s, {1, SELF_EPOCH}, {2, 20});
     isr_free(&s);
 }
@@ -191,8 +191,8 @@ static void test_at_the_end_is_in_sync(void **unused)
     lead(&s, ALL, 3, 100);
     fetch(&s, 2, 100, 100, 1);
     fetch(&s, 3, 100, 100, 1);
-    assert_false(isr_propose(&s, 100, 100, 100 * LAG, LAG));
-    assert_true(isr_propose(&s, 100, 101, 100 * LAG, LAG));
+    assert_false(isr_propose_shrink(&s, 100, 100 * LAG, LAG));
+    assert_true(isr_propose_shrink(&s, 101, 100 * LAG, LAG));
     isr_free(&s);
 }
 
@@ -206,9 +206,9 @@ static void test_joins_at_the_high_watermark(void **unused)
     lead(&s, two, 2, 100);
     fetch(&s, 2, 200, 200, 1);
     fetch(&s, 3, 149, 200, 1);
-    assert_false(isr_propose(&s, 150, 200, 1, LAG));
+    assert_false(isr_propose_join(&s, isr_follower(&s, 3), 150));
     fetch(&s, 3, 150, 200, 2);
-    assert_true(isr_propose(&s, 150, 200, 2, LAG));
+    assert_true(isr_propose_join(&s, isr_follower(&s, 3), 150));
     PENDING(&s, {1, SELF_EPOCH}, {2, 20}, {3, 30});
     isr_free(&s);
 }
@@ -222,9 +222,9 @@ static void test_joins_at_the_start_of_the_epoch(void **unused)
     struct isr s;
     lead(&s, two, 2, 100);
     fetch(&s, 3, 99, 100, 1);
-    assert_false(isr_propose(&s, 40, 100, 1, LAG));
+    assert_false(isr_propose_join(&s, isr_follower(&s, 3), 40));
     fetch(&s, 3, 100, 100, 1);
-    assert_true(isr_propose(&s, 40, 100, 1, LAG));
+    assert_true(isr_propose_join(&s, isr_follower(&s, 3), 40));
     isr_free(&s);
 }
 
@@ -234,20 +234,21 @@ static void test_who_may_not_join(void **unused)
     static const int32_t two[] = {1, 2};
     struct isr s;
     lead(&s, two, 2, 100);
-    assert_false(isr_propose(&s, -1, 0, 1, LAG)); /* before its first fetch, wherever that is */
+    assert_false(isr_propose_join(&s, isr_follower(&s, 3),
+                                  -1)); /* before its first fetch, wherever that is */
     fetch(&s, 3, 100, 100, 1);
     isr_set_broker(&s, 3, 30, true, false); /* fenced */
-    assert_false(isr_propose(&s, 100, 100, 1, LAG));
+    assert_false(isr_propose_join(&s, isr_follower(&s, 3), 100));
     isr_set_broker(&s, 3, 30, false, true); /* about to leave */
-    assert_false(isr_propose(&s, 100, 100, 1, LAG));
+    assert_false(isr_propose_join(&s, isr_follower(&s, 3), 100));
     isr_set_broker(&s, 3, ISR_EPOCH_UNKNOWN, false, false); /* not registered */
-    assert_false(isr_propose(&s, 100, 100, 1, LAG));
+    assert_false(isr_propose_join(&s, isr_follower(&s, 3), 100));
     isr_set_broker(&s, 3, 31, false, false); /* registered anew: this fetch was the old one's */
-    assert_false(isr_propose(&s, 100, 100, 1, LAG));
+    assert_false(isr_propose_join(&s, isr_follower(&s, 3), 100));
     isr_set_broker(&s, 3, 29, false, false); /* our image is behind */
-    assert_false(isr_propose(&s, 100, 100, 1, LAG));
+    assert_false(isr_propose_join(&s, isr_follower(&s, 3), 100));
     isr_fetched(isr_follower(&s, 3), ISR_EPOCH_UNKNOWN, 100, 0, 100, 2); /* it does not say */
-    assert_true(isr_propose(&s, 100, 100, 2, LAG));
+    assert_true(isr_propose_join(&s, isr_follower(&s, 3), 100));
     PENDING(&s, {1, SELF_EPOCH}, {2, ISR_EPOCH_UNKNOWN}, {3, ISR_EPOCH_UNKNOWN});
     isr_free(&s);
 }
@@ -280,13 +281,13 @@ static void test_one_at_a_time(void **unused)
     lead(&s, two, 2, 100);
     fetch(&s, 2, 100, 100, 1);
     fetch(&s, 3, 100, 100, 1);
-    assert_true(isr_propose(&s, 100, 100, 1, LAG));
+    assert_true(isr_propose_join(&s, isr_follower(&s, 3), 100));
     uint32_t number = s.proposal;
-    assert_false(isr_propose(&s, 100, 200, 9 * LAG, LAG)); /* 2 lags by now */
+    assert_false(isr_propose_shrink(&s, 200, 9 * LAG, LAG)); /* 2 lags by now */
     assert_int_equal(number, s.proposal);
     assert_true(isr_answered(&s, 5, 8, ALL, 3));
     assert_int_equal(3, s.isr_n);
-    assert_true(isr_propose(&s, 100, 200, 9 * LAG, LAG));
+    assert_true(isr_propose_shrink(&s, 200, 9 * LAG, LAG));
     assert_int_not_equal(number, s.proposal);
     PENDING(&s, {1, SELF_EPOCH});
     isr_free(&s);
@@ -302,7 +303,7 @@ static void test_resends_the_proposed_epoch(void **unused)
     lead(&s, two, 2, 100);
     fetch(&s, 2, 100, 100, 1);
     fetch(&s, 3, 100, 100, 1);
-    assert_true(isr_propose(&s, 100, 100, 1, LAG));
+    assert_true(isr_propose_join(&s, isr_follower(&s, 3), 100));
     isr_set_broker(&s, 3, 35, false, false);
     isr_fetched(isr_follower(&s, 3), 35, 60, 0, 100, 2); /* without its tail */
     PENDING(&s, {1, SELF_EPOCH}, {2, 20}, {3, 30});
@@ -317,7 +318,7 @@ static void test_refused(void **unused)
     lead(&s, two, 2, 100);
     fetch(&s, 2, 200, 200, 1);
     fetch(&s, 3, 100, 200, 1);
-    assert_true(isr_propose(&s, 100, 200, 1, LAG));
+    assert_true(isr_propose_join(&s, isr_follower(&s, 3), 100));
     assert_int_equal(100, hw(&s, 100, 200, 2));
     isr_refused(&s);
     assert_false(s.pending);
@@ -333,7 +334,7 @@ static void test_newer_metadata_ends_a_proposal(void **unused)
     lead(&s, two, 2, 100);
     fetch(&s, 2, 200, 200, 1);
     fetch(&s, 3, 200, 200, 1);
-    assert_true(isr_propose(&s, 200, 200, 1, LAG));
+    assert_true(isr_propose_join(&s, isr_follower(&s, 3), 200));
     struct isr_state st = state(8, two, 2);
     assert_true(isr_set(&s, &st, 3));
     assert_false(s.pending);
@@ -355,12 +356,12 @@ static void test_old_metadata_changes_nothing(void **unused)
     lead(&s, two, 2, 100);
     fetch(&s, 2, 200, 200, 1);
     fetch(&s, 3, 200, 200, 1);
-    assert_true(isr_propose(&s, 200, 200, 1, LAG));
+    assert_true(isr_propose_join(&s, isr_follower(&s, 3), 200));
     assert_true(isr_answered(&s, 5, 9, ALL, 3));
     struct isr_state st = state(8, two, 2);
     assert_false(isr_set(&s, &st, 3));
     assert_int_equal(3, s.isr_n);
-    assert_true(isr_propose(&s, 200, 300, 9 * LAG, LAG));
+    assert_true(isr_propose_shrink(&s, 300, 9 * LAG, LAG));
     /* The image of the answer itself: the replicas are new (a move was completed by it), the
      * proposal that was made since then stays. */
     st = state(9, ALL, 3);
@@ -394,8 +395,8 @@ static void test_replicas_come_and_go(void **unused)
     st.replicas = replicas;
     assert_true(isr_set(&s, &st, 50));
     fetch(&s, 2, 200, 200, 51);
-    assert_false(isr_propose(&s, 200, 200, 50 + LAG, LAG));
-    assert_true(isr_propose(&s, 200, 200, 51 + LAG, LAG));
+    assert_false(isr_propose_shrink(&s, 200, 50 + LAG, LAG));
+    assert_true(isr_propose_shrink(&s, 200, 51 + LAG, LAG));
     PENDING(&s, {1, SELF_EPOCH}, {2, 20});
     isr_free(&s);
 }
