@@ -16,6 +16,7 @@
 #   tests/compat/franz.sh                 franz-go's own tests        (needs Go)
 #   tests/compat/clients.sh               sarama, kafka-go, kafkajs ... (needs Go, npm, Rust, Python)
 #   tests/compat/mixed_groups.sh          librdkafka and Java share groups (needs Java and Maven)
+#   CLUSTER_TESTS= tests/run.sh cluster   all tests of real clusters
 #   tests/oracle/open_dir.sh              Kafka opens our directory   (needs Java and Maven)
 #   tests/oracle/open_groups.sh           Kafka opens our groups      (needs Java and Maven)
 #   tests/compat/differential.sh          the same requests to Millrace and Kafka
@@ -27,7 +28,7 @@ names=(tidy unit sim compat tools cluster fuzz bench)
 default=(tidy unit sim compat tools cluster fuzz)
 
 case ${1:-} in
-  --help | -h) sed -n '2,23s/^# \{0,1\}//p' "$0"; exit ;;
+  --help | -h) sed -n '2,24s/^# \{0,1\}//p' "$0"; exit ;;
   --list) printf '%s\n' "${names[@]}"; exit ;;
 esac
 for n in "$@"; do
@@ -51,7 +52,7 @@ run_unit() { ctest --test-dir "$build" --output-on-failure -j "$(nproc)" -L unit
 run_sim() { if [ -n "${SIM_SEEDS:-}" ]; then tests/sim.sh --seeds "$SIM_SEEDS"; else tests/sim.sh --ci; fi; }
 run_compat() { /usr/bin/python3 -m pytest -q tests/compat -p no:cacheprovider; }
 run_tools() { /usr/bin/python3 -m pytest -q tests/tools -p no:cacheprovider; }
-run_cluster() { /usr/bin/python3 -m pytest -q tests/cluster -p no:cacheprovider; }
+run_cluster() { /usr/bin/python3 -m pytest -q tests/cluster -p no:cacheprovider -m "${CLUSTER_TESTS-not slow}"; }
 run_fuzz() { tests/fuzz/run.sh --runs "${FUZZ_RUNS:-200000}" --seed 1; }
 run_bench() { tests/bench/run.sh; }
 

@@ -1,4 +1,5 @@
 """A quorum of controllers: the active one is killed, stopped, paused; clients and brokers go on with the next."""
+import pytest
 from cluster import Cluster, ask, wait
 from history import Writer, check_records
 
@@ -34,6 +35,7 @@ def wait_voters(c, leader):
     wait(lambda: ends() and len(set(ends())) == 1 and -1 not in ends(), lambda: 'voters stand at %s' % ends())
 
 
+@pytest.mark.slow
 def test_without_a_majority_nothing_is_decided(tmp_path):
     with Cluster(tmp_path, controllers=3, brokers=1, factor=1) as c:
         old = c.wait_active()

@@ -1,10 +1,12 @@
 """Roles in separate and in combined processes; brokers with topics of factor 1; what a node that does not belong gets."""
 import shutil
 
+import pytest
 from cluster import Cluster, millrace
 from history import Writer, check_records
 
 
+@pytest.mark.slow
 def test_one_controller_and_three_brokers(tmp_path):
     with Cluster(tmp_path, controllers=1, brokers=3, factor=1) as c:
         c.create_topic('t', 6, 1)

@@ -1,0 +1,188 @@
+"""Topics of factor 3 under a load of acks=all, while brokers are killed, paused, stopped. At the end: every acknowledged record is there, where it
+was acknowledged, once and in order; the replicas' files are equal to the byte."""
+import pytest
+from cluster import Cluster, wait
+from history import Writer, check_records, check_replicas, log_bytes
+
+TOPIC, PARTITIONS = 't', 3
+
+
+def spread(c):
+    """Partition p is led by broker 11 + p."""
+    c.create_topic(TOPIC, PARTITIONS, 3, assignments=[[11, 12, 13], [12, 13, 11], [13, 11, 12]])
+    return Writer(c, TOPIC, PARTITIONS)
+
+
+def finish(c, w):
+    check_records(c, w.stop())
+    check_replicas(c, TOPIC, PARTITIONS)
+
+
+def test_a_leader_is_killed(tmp_path):
+    with Cluster(tmp_path, controllers=3, brokers=3) as c:
+        w = spread(c)
+        w.wait_more(100)
+        for victim in (11, 12):
+            n, p = c.node(victim), victim - 11
+            n.kill()
+            c.wait_partition(TOPIC, p, not_leader=victim, isr={11, 12, 13} - {victim})
+            w.wait_more(100)
+            n.start()
+            c.wait_in_sync(TOPIC)
+        w.wait_more(100)
+        finish(c, w)
+
+
+@pytest.mark.slow
+def test_a_leader_is_paused(tmp_path):
+    """Longer than its session. When it goes on it still thinks that it leads, and must not harm anybody."""
+    with Cluster(tmp_path, controllers=1, brokers=3, settings={'broker.session.timeout.ms': 3000}) as c:
+        w = spread(c)
+        w.wait_more(100)
+        n = c.node(12)
+        n.pause()
+        c.wait_partition(TOPIC, 1, not_leader=12, isr={11, 13})
+        w.wait_more(100)
+        n.resume()
+        c.wait_in_sync(TOPIC)
+        w.wait_more(100)
+        finish(c, w)
+
+
+@pytest.mark.slow
+def test_all_brokers_are_killed_at_once(tmp_path):
+    """The page cache outlives a killed process, so nothing that was acknowledged may be gone."""
+    with Cluster(tmp_path, controllers=1, brokers=3) as c:
+        w = spread(c)
+        w.wait_more(300)
+        for n in c.brokers:
+            n.signal(9)
+        for n in c.brokers:
+            n.kill()
+        for n in c.brokers:
+            n.launch()
+        for n in c.brokers:
+            n.wait_ready()
+        c.wait_in_sync(TOPIC)
+        w.wait_more(100)
+        finish(c, w)
+
+
+def test_too_few_in_sync(tmp_path):
+    from confluent_kafka import KafkaError, Producer
+    with Cluster(tmp_path, controllers=1, brokers=3) as c:
+        c.create_topic(TOPIC, 1, 3, assignments=[[11, 12, 13]], configs={'min.insync.replicas': 2})
+        got = []
+
+        def send(acks, value, retries=1000):
+            p = Producer({'bootstrap.servers': c.node(11).servers, 'acks': acks, 'retries': retries, 'message.timeout.ms': 60000})
+            p.produce(TOPIC, value, on_delivery=lambda err, m: got.append(err.code() if err else m.offset()))
+            p.flush(60)
+            return got.pop()
+        assert send('all', b'three') == 0
+        c.node(12).kill()
+        c.wait_partition(TOPIC, 0, leader=11, isr={11, 13})
+        assert send('all', b'two') == 1
+        c.node(13).kill()
+        c.wait_unfenced({11})
+        c.wait_partition(TOPIC, 0, leader=11, isr={11})
+        assert send('all', b'one', 0) == KafkaError.NOT_ENOUGH_REPLICAS
+        assert send('1', b'alone') == 2  # acks=1 does not ask for others
+        # nothing is shown beyond what min.insync.replicas members have: the last record waits
+        c.node(12).start()
+        c.wait_partition(TOPIC, 0, leader=11, isr={11, 12})
+        assert send('all', b'again') == 3
+        c.node(13).start()
+        check_replicas(c, TOPIC, 1)
+
+
+@pytest.mark.slow
+def test_a_disk_is_lost(tmp_path):
+    """A broker comes back on an empty disk: it is let in, out of the ISR, and copies everything."""
+    import shutil
+    with Cluster(tmp_path, controllers=1, brokers=3) as c:
+        w = spread(c)
+        w.wait_more(200)
+        n = c.node(13)
+        n.kill()
+        c.wait_partition(TOPIC, 2, not_leader=13)
+        shutil.rmtree(n.data)
+        n.format()
+        n.start()
+        c.wait_in_sync(TOPIC)
+        assert all(log_bytes(n, TOPIC, p) for p in range(PARTITIONS))
+        finish(c, w)
+
+
+@pytest.mark.slow
+def test_every_node_restarts_under_load(tmp_path):
+    with Cluster(tmp_path, controllers=3, brokers=3) as c:
+        w = spread(c)
+        w.wait_more(100)
+        for n in c.nodes:
+            n.stop()
+            w.wait_more(50)
+            n.start()
+            if n.is_broker:
+                c.wait_in_sync(TOPIC)
+            else:
+                c.wait_active()
+        w.wait_more(100)
+        finish(c, w)
+
+
+@pytest.mark.parametrize('end', ['kill', pytest.param('stop', marks=pytest.mark.slow)])
+def test_combined_nodes(tmp_path, end):
+    with Cluster(tmp_path, combined=3) as c:
+        c.create_topic(TOPIC, 3, 3, assignments=[[1, 2, 3], [2, 3, 1], [3, 1, 2]])
+        w = Writer(c, TOPIC, 3)
+        w.wait_more(100)
+        for n in c.nodes:
+            getattr(n, end)()
+            c.wait_partition(TOPIC, n.id - 1, not_leader=n.id, isr={1, 2, 3} - {n.id})
+            w.wait_more(50)
+            n.start()
+            c.wait_in_sync(TOPIC)
+        finish(c, w)
+
+
+@pytest.mark.slow
+def test_other_clients_follow_the_leader(tmp_path):
+    """kafka-python and kcat, which know one broker at first, go on when it dies."""
+    import subprocess
+    from kafka import KafkaConsumer, KafkaProducer
+    with Cluster(tmp_path, controllers=1, brokers=3) as c:
+        c.create_topic(TOPIC, 1, 3, assignments=[[11, 12, 13]])
+        python = KafkaProducer(bootstrap_servers=c.servers, acks='all', retries=100, max_in_flight_requests_per_connection=1)
+        kcat = subprocess.Popen(['kcat', '-P', '-b', c.servers, '-t', TOPIC, '-X', 'linger.ms=0', '-X', 'acks=all', '-X', 'enable.idempotence=true'],
+                                stdin=subprocess.PIPE)
+        sent = []
+
+        def both(n):
+            for _ in range(n):
+                i = len(sent)
+                sent.append(i)
+                python.send(TOPIC, b'python %d' % i).get(60)
+                kcat.stdin.write(b'kcat %d\n' % i)
+                kcat.stdin.flush()
+        both(20)
+        c.node(11).kill()
+        both(20)
+        kcat.stdin.close()
+        assert kcat.wait(60) == 0
+        reader = KafkaConsumer(TOPIC, bootstrap_servers=c.servers, auto_offset_reset='earliest', enable_auto_commit=False)
+        got = []
+
+        def all_of(kind):
+            return [int(v.split()[1]) for v in got if v.startswith(kind)]
+
+        def read():
+            got.extend(m.value for ms in reader.poll(200).values() for m in ms)
+            return set(all_of(b'kcat')) == set(sent) and set(all_of(b'python')) == set(sent)
+        wait(read, lambda: 'read %d of %d' % (len(got), 2 * len(sent)))
+        assert all_of(b'kcat') == sent  # idempotent: once, in order
+        assert sorted(set(all_of(b'python')), key=all_of(b'python').index) == sent
+        reader.close()
+        python.close()
+        c.node(11).start()
+        check_replicas(c, TOPIC, 1)
