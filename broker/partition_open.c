@@ -19,6 +19,7 @@
 #include "broker/dir_assign.h"
 #include "broker/group_host.h"
 #include "broker/partition_manager.h"
+#include "broker/replica/fetcher.h"
 #include "controller/image.h"
 #include "storage/log_dir.h"
 
@@ -209,6 +210,9 @@ void partition_open(struct partition *p, const struct image_partition *ip)
     mem_free(p->unopened);
     p->unopened = NULL;
     p->offline = pm->store.dir_offline[plog_dir_index(p->log)];
+    if (plog_recovery_point(p->log) < a.recovery_point) {
+        fetchers_was_cut(pm->ns->fetchers, p);
+    }
     pm->per_dir[plog_dir_index(p->log)]++;
     report_dir(p, ip);
 }

@@ -44,6 +44,9 @@ void fetchers_follow(struct fetchers *fs, struct partition *p);
 void fetchers_unfollow(struct fetchers *fs, struct partition *p);
 /* What held p back may be over (its flush has ended). No harm if it does not follow. */
 void fetchers_look(struct fetchers *fs, struct partition *p);
+/* p's log ends below the recovery point that the checkpoint has (it was cut, or opened so after a
+ * crash): no append to it until the checkpoint is replaced, which is asked for now. */
+void fetchers_was_cut(struct fetchers *fs, struct partition *p);
 /* With each image: addresses of leaders, our broker epoch. Looked at at the end of the turn, when
  * the image is the shard's. */
 void fetchers_apply(struct fetchers *fs, const struct image_delta *d);

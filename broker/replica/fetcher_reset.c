@@ -303,14 +303,18 @@ static void ask_again_cb(struct timer *t)
     ask_checkpoint(t->user);
 }
 
+void fetchers_was_cut(struct fetchers *fs, struct partition *p)
+{
+    list_remove(&p->uncertain); /* what was asked for before may not see this cut */
+    list_push_back(&fs->uncertain, &p->uncertain);
+    ask_checkpoint(fs);
+}
+
 void follow_was_cut(struct replica_follow *fl, int64_t recovery_point)
 {
     struct partition *p = fl->part;
-    struct fetchers *fs = fl->fetcher->fs;
     if (recovery_point > plog_end_offset(p->log) || !list_empty(&p->uncertain)) {
-        list_remove(&p->uncertain); /* what was asked for before may not see this cut */
-        list_push_back(&fs->uncertain, &p->uncertain);
-        ask_checkpoint(fs);
+        fetchers_was_cut(fl->fetcher->fs, p);
     }
     fetch_watch_wake_all(p);
     follow_changed(fl);

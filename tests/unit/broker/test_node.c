@@ -705,6 +705,55 @@ static void put_file(const struct host *h, const char *name, const char *text)
     fclose(f);
 }
 
+/* The first line that begins with `row ` in one of the node's files: the number behind it. */
+static int64_t number_in(const struct host *h, const char *name, const char *row)
+{
+    char path[128];
+    char line[256];
+    long long v = -1;
+    snprintf(path, sizeof path, "%s/%s", h->dir, name);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    while (v < 0 && fgets(line, sizeof line, f)) {
+        if (strncmp(line, row, strlen(row)) == 0) {
+            v = atoll(line + strlen(row));
+        }
+    }
+    fclose(f);
+    return v;
+}
+
+/* A crash between the cut of a log and its new checkpoint: what is appended now lies below the old
+ * recovery point, and would not be looked at after the next crash. */
+static void replaces_a_recovery_point_behind_the_log(void **state)
+{
+    UNUSED(state);
+    struct host h;
+    struct client c;
+    char mark[128];
+    host_init(&h);
+    start(&h, NULL, false);
+    wait_for(&h, NODE_RUNNING);
+    client_open(&c, &h);
+    create_topic(&c, "cut");
+    write_some(&c, "cut", "v", 0, 2);
+    client_close(&c);
+    stop(&h);
+    snprintf(mark, sizeof mark, "%s/.kafka_cleanshutdown", h.dir);
+    assert_int_equal(unlink(mark), 0);
+    put_file(&h, "recovery-point-offset-checkpoint", "0\n3\ncut 0 1000\ncut 1 1000\ncut 2 2\n");
+    start(&h, NULL, false);
+    wait_for(&h, NODE_RUNNING);
+    client_open(&c, &h);
+    write_some(&c, "cut", "v", 2, 3);
+    assert_int_equal(number_in(&h, "recovery-point-offset-checkpoint", "cut 0 "), 2);
+    assert_int_equal(number_in(&h, "recovery-point-offset-checkpoint", "cut 1 "), 2);
+    read_all(&c, "cut", "v", 3);
+    client_close(&c);
+    stop(&h);
+    host_remove(&h);
+}
+
 struct port_holder {
     struct host *h;
     int fd;
@@ -810,6 +859,7 @@ int main(void)
         cmocka_unit_test(refuses_another_nodes_directory),
         cmocka_unit_test(refuses_a_foreign_directory),
         cmocka_unit_test(stops_while_starting),
+        cmocka_unit_test(replaces_a_recovery_point_behind_the_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
