@@ -281,6 +281,8 @@ static void on_tick(struct timer *t)
         if (c->cfg.idle_interval_ms > 0 && now - c->appended_ms >= c->cfg.idle_interval_ms) {
             append_own(c, decide_noop);
         }
+    } else {
+        controller_register(c);
     }
     if (now - c->noted_ms >= NOTE_DURABLE_MS) {
         c->noted_ms = now;
@@ -405,6 +407,7 @@ static void init(struct controller *c, struct shard *sh, const struct controller
 /* All but the quorum and the log. */
 static void free_rest(struct controller *c)
 {
+    controller_register_end(c);
     timer_cancel(c->shard, &c->tick);
     controller_image_lost(c);
     image_put(c->committed);

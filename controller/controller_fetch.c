@@ -1,6 +1,5 @@
-/* Fetch and FetchSnapshot of `__cluster_metadata-0`, by brokers and other observers, and what
- * DescribeQuorum says about them. Only what is committed is served; a Fetch at the end waits for
- * the next commit or its max wait. */
+/* Fetch and FetchSnapshot of `__cluster_metadata-0`, by brokers and other observers. Only what is
+ * committed is served; a Fetch at the end waits for the next commit or its max wait. */
 #include "base/mem.h"
 #include "controller/controller_private.h"
 #include "proto_errors.h"
@@ -12,7 +11,6 @@ enum {
     OBSERVER_GONE_MS = 300000,
     TOPIC_IDS_FROM = 13,
     REPLICA_STATE_FROM = 15,
-    NODES_FROM = 2, /* of DescribeQuorum */
 };
 
 static const char topic_name[] = "__cluster_metadata";
@@ -361,101 +359,4 @@ void controller_fetch_snapshot(struct controller_request *r)
     }
     controller_answer(r);
     buf_free(&data);
-}
-
-/* ---- DescribeQuorum ---- */
-
-#define QUORUM_PART struct describe_quorum_response_partition_data
-#define REPLICA     struct describe_quorum_response_replica_state
-
-static void describe_partition(struct controller_request *r, QUORUM_PART *out)
-{
-    const struct controller *c = r->c;
-    int64_t wall_ms = io_wall_ms(c->io);
-    struct bytes ignored;
-    out->leader_id = quorum_leader_id(c->quorum);
-    out->leader_epoch = quorum_epoch(c->quorum);
-    out->high_watermark = c->committed_offset;
-    out->current_voters = proto_array(&r->arena, &describe_quorum_response_replica_state_desc, 1);
-    out->current_voters_n = 1;
-    REPLICA *voter = &out->current_voters[0];
-    voter->replica_id = c->cfg.node_id;
-    if (metadata_log_kraft_version(c->mlog, &ignored) > 0) {
-        voter->replica_directory_id = c->cfg.directory_id;
-    }
-    voter->log_end_offset = metadata_log_end_offset(c->mlog);
-    voter->last_fetch_timestamp = wall_ms;
-    voter->last_caught_up_timestamp = wall_ms;
-    out->observers =
-        proto_array(&r->arena, &describe_quorum_response_replica_state_desc, c->observers_n);
-    for (size_t i = 0; i < c->observers_n; i++) {
-        REPLICA *o = &out->observers[out->observers_n++];
-        o->replica_id = c->observers[i].id;
-        o->replica_directory_id = c->observers[i].directory_id;
-        o->log_end_offset = c->observers[i].end_offset;
-        o->last_fetch_timestamp = c->observers[i].fetched_ms;
-        o->last_caught_up_timestamp = c->observers[i].caught_up_ms;
-    }
-}
-
-static void describe_nodes(struct controller_request *r, struct describe_quorum_response *resp)
-{
-    const struct controller *c = r->c;
-    resp->nodes = proto_array(&r->arena, &describe_quorum_response_node_desc, 1);
-    resp->nodes_n = 1;
-    resp->nodes[0].node_id = c->cfg.node_id;
-    resp->nodes[0].listeners =
-        proto_array(&r->arena, &describe_quorum_response_listener_desc, c->cfg.endpoints_n);
-    for (size_t i = 0; i < c->cfg.endpoints_n; i++) {
-        struct describe_quorum_response_listener *l =
-            &resp->nodes[0].listeners[resp->nodes[0].listeners_n++];
-        l->name = bytes_str(c->cfg.endpoints[i].name);
-        l->host = bytes_str(c->cfg.endpoints[i].host);
-        l->port = c->cfg.endpoints[i].port;
-    }
-}
-
-/* Does the request ask for the metadata partition, and for nothing else? */
-static bool asks_for_quorum(const struct describe_quorum_request *q)
-{
-    return q->topics_n == 1 && bytes_eq_str(q->topics[0].topic_name, topic_name) &&
-           q->topics[0].partitions_n == 1 && q->topics[0].partitions[0].partition_index == 0;
-}
-
-/* All partitions of the request, each with an error when another one than the quorum's was asked
- * for, as Kafka answers. */
-void controller_describe_quorum(struct controller_request *r)
-{
-    const struct describe_quorum_request *q = r->body;
-    struct describe_quorum_response *resp = r->response;
-    if (!r->c->active || r->c->stopping || r->c->failed) {
-        controller_refuse(r, r->enveloped ? KE_NOT_CONTROLLER : KE_NOT_LEADER_OR_FOLLOWER);
-        return;
-    }
-    bool known = asks_for_quorum(q);
-    resp->error_message = bytes_str("");
-    resp->topics = proto_array(&r->arena, &describe_quorum_response_topic_data_desc,
-                               (size_t)(q->topics_n > 0 ? q->topics_n : 0));
-    for (int32_t i = 0; i < q->topics_n; i++) {
-        const struct describe_quorum_request_topic_data *in = &q->topics[i];
-        struct describe_quorum_response_topic_data *out = &resp->topics[resp->topics_n++];
-        out->topic_name = in->topic_name;
-        out->partitions = proto_array(&r->arena, &describe_quorum_response_partition_data_desc,
-                                      (size_t)(in->partitions_n > 0 ? in->partitions_n : 0));
-        for (int32_t k = 0; k < in->partitions_n; k++) {
-            QUORUM_PART *p = &out->partitions[out->partitions_n++];
-            p->partition_index = in->partitions[k].partition_index;
-            if (known) {
-                p->error_message = bytes_str("");
-                describe_partition(r, p);
-            } else {
-                p->error_code = KE_UNKNOWN_TOPIC_OR_PARTITION;
-                p->error_message = bytes_str("only partition 0 of __cluster_metadata has a quorum");
-            }
-        }
-    }
-    if (known && r->hdr.version >= NODES_FROM) {
-        describe_nodes(r, resp);
-    }
-    controller_answer(r);
 }

@@ -3,7 +3,8 @@
  *   controller.c           start, stop, the quorum's callbacks, what is due by time
  *   controller_image.c     the images: committed, and with all that was appended
  *   controller_request.c   frames in, answers out; the table of APIs
- *   controller_fetch.c     Fetch and FetchSnapshot of the log, observers, DescribeQuorum
+ *   controller_fetch.c     Fetch and FetchSnapshot of the log, observers
+ *   controller_voters.c    DescribeQuorum, the registration of controllers
  *   controller_describe.c  ApiVersions, DescribeCluster, DescribeConfigs
  *   controller_snapshot.c  snapshots, a piece at a time
  *   controller_conn.c      the CONTROLLER listener's connections
@@ -16,6 +17,7 @@
 #include "base/arena.h"
 #include "base/list.h"
 #include "base/prng.h"
+#include "controller/channel.h"
 #include "controller/controller.h"
 #include "controller/decide.h"
 #include "controller/loader.h"
@@ -54,6 +56,10 @@ struct controller {
     struct metadata_log *mlog;
     struct quorum *quorum;
     struct peers *peers;
+    struct channel *to_active; /* for the own registration; NULL: not needed yet */
+    struct channel_call register_call;
+    struct buf register_body;
+    struct log_limit register_limit;
     struct loader *loader; /* reads the committed log while this node is not active */
     struct image *committed;
     struct image *newest; /* while active: with all that was appended */
@@ -163,7 +169,6 @@ void controller_fetch(struct controller_request *r);
 void controller_fetch_refuse(struct arena *a, int16_t version, const void *request, void *response,
                              int16_t code);
 void controller_fetch_snapshot(struct controller_request *r);
-void controller_describe_quorum(struct controller_request *r);
 /* Polls whose records are there, or all. */
 void controller_wake_polls(struct controller *c, bool all);
 /* Whoever waits for the answer to a poll is gone (user of controller_handle). */
@@ -176,6 +181,14 @@ void controller_api_versions(struct controller_request *r);
 void controller_api_versions_unsupported(struct controller_request *r);
 void controller_describe_cluster(struct controller_request *r);
 void controller_describe_configs(struct controller_request *r);
+
+/* ---- controller_voters.c ---- */
+
+void controller_describe_quorum(struct controller_request *r);
+/* Another controller is the active one: asks it to register this one, if that is still to be done.
+ */
+void controller_register(struct controller *c);
+void controller_register_end(struct controller *c);
 
 /* ---- controller_snapshot.c ---- */
 

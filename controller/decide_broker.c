@@ -417,6 +417,30 @@ void decide_controller_registration(struct decision *d, const void *request, voi
     decision_add(d, &register_controller_record_msg, 0, &r);
 }
 
+void decide_fill_registration(const struct controller_config *cfg, struct uuid incarnation,
+                              struct arena *a, struct controller_registration_request *q)
+{
+    proto_msg_init(&controller_registration_request_msg, q);
+    q->controller_id = cfg->node_id;
+    q->incarnation_id = incarnation;
+    q->listeners = proto_array(a, &controller_registration_request_listener_desc, cfg->endpoints_n);
+    for (size_t i = 0; i < cfg->endpoints_n; i++) {
+        const struct controller_endpoint *e = &cfg->endpoints[i];
+        q->listeners[i].name = bytes_str(e->name);
+        q->listeners[i].host = bytes_str(e->host);
+        q->listeners[i].port = e->port;
+        q->listeners[i].security_protocol = e->security_protocol;
+    }
+    q->listeners_n = (int32_t)cfg->endpoints_n;
+    q->features = proto_array(a, &controller_registration_request_feature_desc, proto_features_n);
+    for (size_t i = 0; i < proto_features_n; i++) {
+        q->features[i].name = bytes_str(proto_features[i].name);
+        q->features[i].min_supported_version = proto_features[i].supported_min;
+        q->features[i].max_supported_version = proto_features[i].supported_max;
+    }
+    q->features_n = (int32_t)proto_features_n;
+}
+
 void decide_own_registration(struct decision *d, struct uuid incarnation)
 {
     const struct image_controller *old = image_controller(d->img, d->cfg->node_id);
@@ -425,27 +449,7 @@ void decide_own_registration(struct decision *d, struct uuid incarnation)
     if (old && uuid_eq(old->incarnation, incarnation)) {
         return;
     }
-    proto_msg_init(&controller_registration_request_msg, &q);
     proto_msg_init(&controller_registration_response_msg, &resp);
-    q.controller_id = d->cfg->node_id;
-    q.incarnation_id = incarnation;
-    q.listeners =
-        proto_array(d->arena, &controller_registration_request_listener_desc, d->cfg->endpoints_n);
-    for (size_t i = 0; i < d->cfg->endpoints_n; i++) {
-        const struct controller_endpoint *e = &d->cfg->endpoints[i];
-        q.listeners[i].name = bytes_str(e->name);
-        q.listeners[i].host = bytes_str(e->host);
-        q.listeners[i].port = e->port;
-        q.listeners[i].security_protocol = e->security_protocol;
-    }
-    q.listeners_n = (int32_t)d->cfg->endpoints_n;
-    q.features =
-        proto_array(d->arena, &controller_registration_request_feature_desc, proto_features_n);
-    for (size_t i = 0; i < proto_features_n; i++) {
-        q.features[i].name = bytes_str(proto_features[i].name);
-        q.features[i].min_supported_version = proto_features[i].supported_min;
-        q.features[i].max_supported_version = proto_features[i].supported_max;
-    }
-    q.features_n = (int32_t)proto_features_n;
+    decide_fill_registration(d->cfg, incarnation, d->arena, &q);
     decide_controller_registration(d, &q, &resp);
 }

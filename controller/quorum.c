@@ -240,6 +240,7 @@ static void state_changed(struct quorum *q)
 {
     bool leads = raft_state(&q->raft) == RAFT_LEADER;
     if (leads && q->own_index == 0) {
+        memset(q->progress, 0, sizeof q->progress);
         submit_leader_change(q);
     } else if (!leads && (q->own_index != 0 || q->serving)) {
         q->own_index = 0;
@@ -667,6 +668,13 @@ static void receive_append_result(struct quorum *q, const struct quorum_message 
     }
     quorum_fill(m, r);
     feed(q, r);
+    if (raft_state(&q->raft) == RAFT_LEADER && m->term == raft_current_term(&q->raft) &&
+        raft_match_index(&q->raft, to_raft(m->from), &match) == 0) {
+        struct quorum_progress *p = &q->progress[voter_slot(q, m->from)];
+        p->match = match;
+        p->heard_ms = io_wall_ms(q->io);
+        p->caught_up_ms = match == metadata_log_last_index(q->log) ? p->heard_ms : p->caught_up_ms;
+    }
 }
 
 static void receive_vote_result(struct quorum *q, const struct quorum_message *m,

@@ -77,6 +77,15 @@ int32_t quorum_leader_id(const struct quorum *q); /* -1 unknown */
 int64_t quorum_next_offset(const struct quorum *q);
 int64_t quorum_high_watermark(const struct quorum *q);
 
+/* What a leader knows of another voter: its end as it has acknowledged it, when it last answered,
+ * and when it last had all that the leader had. Wall clock; -1 unknown. */
+struct quorum_voter_status {
+    int64_t end_offset;
+    int64_t heard_ms;
+    int64_t caught_up_ms;
+};
+void quorum_voter_status(const struct quorum *q, int32_t id, struct quorum_voter_status *out);
+
 /* Framed metadata records as one batch, stamped time_ms. *end gets the offset behind it.
  * ERR_NOTLEADER, ERR_TOOBIG (above Kafka's limit of 8 MiB; nothing was appended). */
 int quorum_append(struct quorum *q, const struct bytes *records, size_t n, int64_t time_ms,

@@ -61,6 +61,28 @@ bool quorum_busy(const struct quorum *q)
     return metadata_log_flushing(q->log);
 }
 
+void quorum_voter_status(const struct quorum *q, int32_t id, struct quorum_voter_status *out)
+{
+    *out = (struct quorum_voter_status){-1, -1, -1};
+    for (size_t i = 0; i < q->voters_n; i++) {
+        const struct quorum_progress *p = &q->progress[i];
+        const struct quorum_recent *r = &q->recent[p->match % QUORUM_RECENT];
+        if (q->voters[i] != id || p->heard_ms == 0) {
+            continue;
+        }
+        out->heard_ms = p->heard_ms;
+        out->caught_up_ms = p->caught_up_ms ? p->caught_up_ms : -1;
+        if (p->match == metadata_log_last_index(q->log)) {
+            out->end_offset = metadata_log_end_offset(q->log);
+        } else if (r->index == p->match) {
+            out->end_offset = r->next_offset;
+        } else if (p->match < metadata_log_first_index(q->log) ||
+                   metadata_log_end_of(q->log, p->match, &out->end_offset) != 0) {
+            out->end_offset = p->match <= 1 ? 0 : -1; /* behind what the log has */
+        }
+    }
+}
+
 /* ---- telling the owner ---- */
 
 void quorum_deliver(struct task *t)

@@ -23,6 +23,12 @@ struct quorum_recent {
     int64_t next_offset;
 };
 
+struct quorum_progress { /* of another voter, while this one leads */
+    uint64_t match;
+    int64_t heard_ms;
+    int64_t caught_up_ms;
+};
+
 struct quorum {
     struct shard *shard;
     struct io *io;
@@ -42,6 +48,7 @@ struct quorum {
     uint64_t own_index; /* of this term's LEADER_CHANGE while leader; 0: not leader */
     uint64_t votes;     /* bit i: voter i granted its vote in this term */
     struct quorum_recent recent[QUORUM_RECENT];
+    struct quorum_progress progress[QUORUM_VOTERS_MAX];
     struct quorum_state state; /* as on the disk */
     int32_t leader_id;
     bool started;

@@ -1,0 +1,415 @@
+/* What voters say to each other: the codec against itself and against bytes that lie, and who is
+ * heard and who is refused. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/prng.h"
+#include "controller/peers_codec.h"
+#include "controller_rig.h"
+
+static const int32_t voters[] = {1, 2, 3};
+
+static struct uuid directory(uint8_t n)
+{
+    struct uuid id = {{9}};
+    id.b[15] = n;
+    return id;
+}
+
+static struct peer_names names_of(int32_t from, int32_t to)
+{
+    return (struct peer_names){.cluster_id = bytes_str(RIG_CLUSTER),
+                               .from = from,
+                               .from_directory = directory((uint8_t)from),
+                               .to = to,
+                               .voters = voters,
+                               .voters_n = 3};
+}
+
+/* ---- the codec ---- */
+
+static struct quorum_message message_of(enum quorum_message_type type)
+{
+    static const struct quorum_entry entries[] = {{4, 1, {(const uint8_t *)"one", 3}},
+                                                  {5, 1, {(const uint8_t *)"second", 6}}};
+    struct quorum_message m = {
+        .type = type,
+        .version = 2,
+        .from = 2,
+        .to = 1,
+        .term = 5,
+        .sender_term = 6,
+        .request_term = 4,
+        .index = 70,
+        .index_term = 3,
+        .commit = 69,
+        .rejected = 12,
+        .disrupt_leader = type == QUORUM_VOTE,
+        .pre_vote = type == QUORUM_VOTE || type == QUORUM_VOTE_RESULT,
+        .granted = type == QUORUM_VOTE_RESULT,
+        .features = 0xfffe,
+        .capacity = 3,
+        .snapshot = {-1, -1},
+    };
+    if (type == QUORUM_APPEND) {
+        m.entries = entries;
+        m.entries_n = 2;
+    }
+    if (type == QUORUM_SNAPSHOT) {
+        m.snapshot = (struct metadata_snapshot_id){123, 4};
+    }
+    return m;
+}
+
+static void put(struct buf *out, const struct quorum_message *m)
+{
+    struct peer_names names = names_of(m->from, m->to);
+    peer_put_message(out, &names, m);
+}
+
+static void same(const struct quorum_message *a, const struct quorum_message *b)
+{
+    struct quorum_message x = *a;
+    struct quorum_message y = *b;
+    assert_int_equal(x.entries_n, y.entries_n);
+    for (uint32_t i = 0; i < x.entries_n; i++) {
+        assert_int_equal(x.entries[i].term, y.entries[i].term);
+        assert_int_equal(x.entries[i].type, y.entries[i].type);
+        assert_true(bytes_eq(x.entries[i].batch, y.entries[i].batch));
+    }
+    assert_int_equal(x.type, y.type);
+    assert_int_equal(x.version, y.version);
+    assert_int_equal(x.from, y.from);
+    assert_int_equal(x.to, y.to);
+    assert_int_equal(x.term, y.term);
+    assert_int_equal(x.sender_term, y.sender_term);
+    assert_int_equal(x.request_term, y.request_term);
+    assert_int_equal(x.index, y.index);
+    assert_int_equal(x.index_term, y.index_term);
+    assert_int_equal(x.commit, y.commit);
+    assert_int_equal(x.rejected, y.rejected);
+    assert_int_equal(x.disrupt_leader, y.disrupt_leader);
+    assert_int_equal(x.pre_vote, y.pre_vote);
+    assert_int_equal(x.granted, y.granted);
+    assert_int_equal(x.features, y.features);
+    assert_int_equal(x.capacity, y.capacity);
+    assert_int_equal(x.snapshot.offset, y.snapshot.offset);
+    assert_int_equal(x.snapshot.epoch, y.snapshot.epoch);
+}
+
+static void what_is_said_is_understood(void **state)
+{
+    UNUSED(state);
+    for (int type = QUORUM_APPEND; type <= QUORUM_TIMEOUT_NOW; type++) {
+        struct quorum_message m = message_of((enum quorum_message_type)type);
+        struct quorum_message back;
+        struct peer_names names;
+        struct arena a = {0};
+        struct buf b = {0};
+        struct errmsg em = {{0}};
+        put(&b, &m);
+        assert_int_equal(0, peer_take_message(buf_bytes(&b), &a, &names, &back, &em));
+        same(&m, &back);
+        assert_true(bytes_eq_str(names.cluster_id, RIG_CLUSTER));
+        assert_true(uuid_eq(names.from_directory, directory(2)));
+        assert_int_equal(3, names.voters_n);
+        assert_int_equal(3, names.voters[2]);
+        arena_free(&a);
+        buf_free(&b);
+    }
+}
+
+/* Copies the bytes into memory of exactly their size, so that a read behind them is seen. */
+static int take_copy(struct bytes in)
+{
+    uint8_t *copy = mem_alloc(in.len + 1);
+    uint8_t *exact = copy + 1; /* not aligned, and nothing behind */
+    struct arena a = {.limit = 1 << 20};
+    struct peer_names names;
+    struct quorum_message m;
+    struct errmsg em = {{0}};
+    memcpy(exact, in.data, in.len);
+    int err = peer_take_message(bytes_of(exact, in.len), &a, &names, &m, &em);
+    assert_true(err == 0 || em.text[0]);
+    for (uint32_t i = 0; err == 0 && i < m.entries_n; i++) { /* all of it can be read */
+        for (size_t k = 0; k < m.entries[i].batch.len; k++) {
+            assert_true(m.entries[i].batch.data[k] <= 255);
+        }
+    }
+    arena_free(&a);
+    mem_free(copy);
+    return err;
+}
+
+static void a_message_that_ends_early_is_none(void **state)
+{
+    UNUSED(state);
+    struct quorum_message m = message_of(QUORUM_APPEND);
+    struct buf b = {0};
+    put(&b, &m);
+    for (size_t n = 0; n < b.len; n++) {
+        assert_int_not_equal(0, take_copy(bytes_of(b.data, n)));
+    }
+    buf_put_u8(&b, 0); /* nor is one with more behind it */
+    assert_int_equal(ERR_CORRUPT, take_copy(buf_bytes(&b)));
+    buf_free(&b);
+}
+
+/* Every byte in turn says something else, also counts and lengths. */
+static void lies_do_no_harm(void **state)
+{
+    UNUSED(state);
+    static const uint8_t lies[] = {0, 1, 0x7f, 0x80, 0xff};
+    struct quorum_message m = message_of(QUORUM_APPEND);
+    struct buf b = {0};
+    struct prng rng;
+    unsigned refused = 0;
+    put(&b, &m);
+    for (size_t at = 0; at < b.len; at++) {
+        uint8_t was = b.data[at];
+        for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
+            b.data[at] = lies[i];
+            refused += take_copy(buf_bytes(&b)) != 0;
+        }
+        b.data[at] = was;
+    }
+    assert_true(refused > 40); /* other ids and terms are none of its business */
+    prng_seed(&rng, 1);
+    for (int round = 0; round < 20000; round++) {
+        struct buf c = {0};
+        buf_put(&c, b.data, b.len);
+        for (uint64_t n = 1 + prng_below(&rng, 5); n > 0; n--) {
+            c.data[prng_below(&rng, c.len)] = (uint8_t)prng_below(&rng, 256);
+        }
+        take_copy(bytes_of(c.data, prng_below(&rng, 3) ? c.len : prng_below(&rng, c.len)));
+        buf_free(&c);
+    }
+    buf_free(&b);
+}
+
+static void what_cannot_be_is_refused(void **state)
+{
+    UNUSED(state);
+    const struct {
+        enum quorum_message_type type;
+        uint64_t term;
+        uint64_t index;
+        uint32_t entries;
+        int64_t snapshot;
+        int err;
+    } cases[] = {
+        {QUORUM_VOTE, 1, 1, 0, -1, 0},
+        {(enum quorum_message_type)7, 1, 1, 0, -1, ERR_INVALID},
+        {QUORUM_VOTE, UINT64_MAX, 1, 0, -1, ERR_INVALID},
+        {QUORUM_APPEND, 1, (uint64_t)1 << 62, 0, -1, ERR_INVALID},
+        {QUORUM_VOTE, 1, 1, 1, -1, ERR_INVALID},
+        {QUORUM_SNAPSHOT, 1, 1, 0, 0, ERR_INVALID},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct quorum_message m = message_of(QUORUM_APPEND);
+        struct buf b = {0};
+        m.type = cases[i].type;
+        m.term = cases[i].term;
+        m.index = cases[i].index;
+        m.entries_n = cases[i].entries;
+        m.snapshot.offset = cases[i].snapshot;
+        put(&b, &m);
+        assert_int_equal(cases[i].err, take_copy(buf_bytes(&b)));
+        buf_free(&b);
+    }
+}
+
+static void pieces_are_checked(void **state)
+{
+    UNUSED(state);
+    const struct {
+        struct peer_piece piece;
+        int err;
+    } cases[] = {
+        {{0, 4, {(const uint8_t *)"data", 4}}, 0},
+        {{6, 10, {(const uint8_t *)"data", 4}}, 0},
+        {{7, 10, {(const uint8_t *)"data", 4}}, ERR_CORRUPT},
+        {{-1, 10, {(const uint8_t *)"data", 4}}, ERR_CORRUPT},
+        {{0, 0, {(const uint8_t *)"data", 4}}, ERR_CORRUPT},
+        {{0, 4, {(const uint8_t *)"", 0}}, ERR_CORRUPT},
+        {{INT64_MAX, INT64_MAX, {(const uint8_t *)"data", 4}}, ERR_CORRUPT},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct arena a = {0};
+        struct buf b = {0};
+        struct peer_piece back;
+        peer_put_piece(&b, 5, &cases[i].piece);
+        assert_int_equal(cases[i].err, peer_take_piece(buf_bytes(&b), &a, &back));
+        for (size_t n = 0; n < b.len; n++) {
+            assert_int_not_equal(0, peer_take_piece(bytes_of(b.data, n), &a, &back));
+        }
+        arena_free(&a);
+        buf_free(&b);
+    }
+}
+
+/* ---- who is heard ---- */
+
+/* What the controller answers to a frame. */
+static int16_t ask(struct rig *r, const struct buf *frame, char *why, size_t size)
+{
+    struct rig_answer answer = {0};
+    int32_t correlation;
+    int16_t code;
+    struct bytes sentence;
+    controller_handle(r->c, buf_bytes(frame), rig_on_reply, &answer);
+    rig_wait(r, &answer);
+    assert_int_equal(0, answer.err);
+    assert_int_equal(0, peer_take_answer(buf_bytes(&answer.frame), &correlation, &code, &sentence));
+    assert_int_equal(77, correlation);
+    snprintf(why, size, "%.*s", BYTES_FMT(sentence));
+    buf_free(&answer.frame);
+    return code;
+}
+
+static int16_t say(struct rig *r, const struct peer_names *names, char *why, size_t size)
+{
+    struct quorum_message m = {.type = QUORUM_VOTE,
+                               .version = 2,
+                               .from = names->from,
+                               .to = names->to,
+                               .term = 1,
+                               .pre_vote = true,
+                               .snapshot = {-1, -1}};
+    struct buf frame = {0};
+    peer_put_header(&frame, PEER_API_MESSAGE, 77);
+    peer_put_message(&frame, names, &m);
+    int16_t code = ask(r, &frame, why, size);
+    buf_free(&frame);
+    return code;
+}
+
+static void start_three(struct rig *r, void *arg)
+{
+    static const struct controller_voter three[] = {
+        {1, "localhost", 9093}, {2, "127.0.0.2", 9093}, {3, "127.0.0.3", 9093}};
+    rig_init(r, arg);
+    r->cfg.directory_id = directory(1);
+    r->cfg.voters = three;
+    r->cfg.voters_n = 3;
+    rig_start(r);
+}
+
+static void refusals(void *arg)
+{
+    struct rig r;
+    char why[600];
+    start_three(&r, arg);
+    struct peer_names n = names_of(2, 1);
+    assert_int_equal(KE_NONE, say(&r, &n, why, sizeof why));
+    assert_string_equal("", why);
+    n.cluster_id = bytes_str("another");
+    assert_int_equal(KE_INCONSISTENT_CLUSTER_ID, say(&r, &n, why, sizeof why));
+    assert_non_null(strstr(why, "cluster another"));
+    n = names_of(2, 3);
+    assert_int_equal(KE_INCONSISTENT_VOTER_SET, say(&r, &n, why, sizeof why));
+    assert_non_null(strstr(why, "this is node 1"));
+    n = names_of(1, 1);
+    assert_int_equal(KE_INCONSISTENT_VOTER_SET, say(&r, &n, why, sizeof why));
+    assert_non_null(strstr(why, "two controllers have node.id=1"));
+    n = names_of(4, 1);
+    assert_int_equal(KE_INCONSISTENT_VOTER_SET, say(&r, &n, why, sizeof why));
+    static const int32_t others[][3] = {{1, 2, 4}, {1, 2, 2}};
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        n = names_of(2, 1);
+        n.voters = others[i];
+        assert_int_equal(KE_INCONSISTENT_VOTER_SET, say(&r, &n, why, sizeof why));
+        assert_non_null(strstr(why, "controller.quorum.voters"));
+    }
+    n = names_of(3, 1);
+    n.from_directory = UUID_ZERO;
+    assert_int_equal(KE_INVALID_VOTER_KEY, say(&r, &n, why, sizeof why));
+    struct buf frame = {0};
+    peer_put_header(&frame, PEER_API_MESSAGE, 77);
+    frame.data[3] = 1; /* another version: whatever follows is not read */
+    assert_int_equal(KE_UNSUPPORTED_VERSION, ask(&r, &frame, why, sizeof why));
+    assert_non_null(strstr(why, "the same release"));
+    buf_clear(&frame);
+    peer_put_header(&frame, PEER_API_MESSAGE, 77);
+    buf_put_str(&frame, "not a message");
+    assert_int_equal(KE_INVALID_REQUEST, ask(&r, &frame, why, sizeof why));
+    buf_free(&frame);
+    rig_stop(&r);
+}
+
+static void strangers_are_refused_with_a_reason(void **state)
+{
+    UNUSED(state);
+    struct rig_world w;
+    rig_world_init(&w, 1);
+    assert_true(sim_proc_run(w.proc, refusals, &w));
+    rig_world_free(&w);
+}
+
+static void another_disk(void *arg)
+{
+    struct rig r;
+    char why[600];
+    struct peer_names n = names_of(2, 1);
+    for (int start = 0; start < 2; start++) { /* it is remembered */
+        start_three(&r, arg);
+        n.from_directory = directory(2);
+        assert_int_equal(KE_NONE, say(&r, &n, why, sizeof why));
+        n.from_directory = directory(7);
+        assert_int_equal(KE_INVALID_VOTER_KEY, say(&r, &n, why, sizeof why));
+        assert_non_null(strstr(why, "an empty disk under an old id"));
+        rig_stop(&r);
+    }
+    start_three(&r, arg);
+    assert_int_equal(KE_INVALID_VOTER_KEY, say(&r, &n, why, sizeof why));
+    rig_stop(&r);
+}
+
+static void a_voter_on_another_disk_is_not_heard(void **state)
+{
+    UNUSED(state);
+    struct rig_world w;
+    rig_world_init(&w, 2);
+    assert_true(sim_proc_run(w.proc, another_disk, &w));
+    rig_world_free(&w);
+}
+
+static void not_active(void *arg)
+{
+    struct rig r;
+    start_three(&r, arg);
+    assert_false(rig_active(&r));
+    assert_int_equal(KE_NOT_CONTROLLER, rig_create(&r, "t", 1));
+    assert_int_equal(KE_NOT_LEADER_OR_FOLLOWER, rig_fetch(&r, 0, -1)->error_code);
+    rig_stop(&r); /* nobody is there to wait for, and it does not */
+}
+
+static void one_of_three_serves_nothing_and_stops(void **state)
+{
+    UNUSED(state);
+    struct rig_world w;
+    rig_world_init(&w, 3);
+    assert_true(sim_proc_run(w.proc, not_active, &w));
+    rig_world_free(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_said_is_understood),
+        cmocka_unit_test(a_message_that_ends_early_is_none),
+        cmocka_unit_test(lies_do_no_harm),
+        cmocka_unit_test(what_cannot_be_is_refused),
+        cmocka_unit_test(pieces_are_checked),
+        cmocka_unit_test(strangers_are_refused_with_a_reason),
+        cmocka_unit_test(a_voter_on_another_disk_is_not_heard),
+        cmocka_unit_test(one_of_three_serves_nothing_and_stops),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
