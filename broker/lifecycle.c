@@ -35,8 +35,7 @@ struct lifecycle {
     struct node *node;
     struct shard *shard; /* main */
     enum lifecycle_state state;
-    struct uuid incarnation; /* of this run of the broker */
-    int64_t epoch;           /* from the registration; -1 none */
+    int64_t epoch; /* from the registration; -1 none */
     int64_t register_until_ms;
     int64_t backoff_ms;
     struct channel_call call;
@@ -164,7 +163,7 @@ static void fill_registration(const struct lifecycle *l, struct broker_registrat
     proto_msg_init(&broker_registration_request_msg, req);
     req->broker_id = n->id;
     req->cluster_id = bytes_str(n->cluster_id);
-    req->incarnation_id = l->incarnation;
+    req->incarnation_id = l->node->incarnation;
     fill_listeners(l, req, a);
     req->features = proto_array(a, &broker_registration_request_feature_desc, proto_features_n);
     for (size_t i = 0; i < proto_features_n; i++) {
@@ -416,7 +415,7 @@ struct lifecycle *lifecycle_new(struct node *n)
     l->stop_timer.user = l;
     do {
         io_random(l->shard->io, random, sizeof random);
-    } while (!uuid_from_random(random, &l->incarnation));
+    } while (!uuid_from_random(random, &n->incarnation));
     return l;
 }
 

@@ -133,7 +133,7 @@ enum plog_result {
     PLOG_INVALID_EPOCH,      /* 47 INVALID_PRODUCER_EPOCH */
     PLOG_INVALID_TXN_STATE,  /* 48: plain batch of a producer with an open transaction */
     PLOG_COORDINATOR_FENCED, /* 52: a marker of an older coordinator epoch */
-    PLOG_TOO_LARGE,          /* 18: larger than segment.bytes */
+    PLOG_TOO_LARGE,          /* 18: larger than segment.bytes; not for PLOG_REPLICATION */
     PLOG_UNEXPECTED_OFFSET,  /* REPLICATION: base offset below the end offset, or epochs descend */
     PLOG_INVALID,            /* the header does not hold together: the caller did not validate */
     PLOG_NO_SPACE,           /* 56 KAFKA_STORAGE_ERROR: refused for now */

@@ -244,11 +244,11 @@ static enum plog_result check_header(const struct append_group *g, const struct 
         h->last_offset_delta < 0) {
         return PLOG_INVALID;
     }
-    if (b->len > (uint64_t)g->log->config->segment_bytes) {
+    bool copied = g->args->origin == PLOG_REPLICATION; /* the leader took it, under its settings */
+    if (!copied && b->len > (uint64_t)g->log->config->segment_bytes) {
         return PLOG_TOO_LARGE;
     }
-    if (g->args->origin == PLOG_REPLICATION &&
-        (h->base_offset < g->next || h->leader_epoch < g->epoch)) {
+    if (copied && (h->base_offset < g->next || h->leader_epoch < g->epoch)) {
         return PLOG_UNEXPECTED_OFFSET;
     }
     return PLOG_APPENDED;

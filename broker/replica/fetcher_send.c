@@ -188,8 +188,7 @@ static void put_forgotten(struct writing *w)
 static int64_t own_epoch(const struct node_shard *ns)
 {
     const struct image_broker *b = ns->image ? image_broker(ns->image, ns->node->id) : NULL;
-    struct uuid run = ns->node->incarnation;
-    return b && (uuid_is_zero(run) || uuid_eq(b->incarnation, run)) ? b->epoch : -1;
+    return b && uuid_eq(b->incarnation, ns->node->incarnation) ? b->epoch : -1;
 }
 
 /* ---- the answer ---- */

@@ -227,6 +227,7 @@ static void rig_shut(struct rig *r)
         }
         partition_manager_stop(r->ns[i].partitions);
     }
+    rig_turn(r); /* channels that were closed end with it */
     for (int i = 0; i < 10000; i++) {
         bool busy = false;
         for (unsigned k = 0; k < r->node.data_shards; k++) {

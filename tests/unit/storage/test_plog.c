@@ -252,6 +252,57 @@ static void facts(void **state)
     rig_free(&r);
 }
 
+/* A replica that led an epoch and appended nothing in it, and whose next leader has another
+ * history, is asked to cut where its log ends anyway: the epoch has to go. */
+static void an_epoch_without_records_goes_with_a_cut_at_the_end(void **state)
+{
+    struct rig r;
+    int32_t epoch;
+    (void)state;
+    for (int lazy = 0; lazy < 2; lazy++) {
+        rig_init(&r);
+        struct plog *log = rig_create(&r, "t-0");
+        rig_fill(log, 2, 5, 100);
+        rig_until(&r, !plog_busy(log));
+        if (lazy) { /* the epochs are read when they are needed */
+            assert_int_equal(plog_close_clean(log), 0);
+            plog_close(log);
+            log = rig_open(&r, "t-0", true);
+        }
+        assert_int_equal(plog_begin_epoch(log, 7), 0);
+        assert_int_equal(plog_truncate_to(log, 10), 0);
+        assert_int_equal(plog_end_offset(log), 10);
+        assert_int_equal(plog_latest_epoch(log, &epoch), 0);
+        assert_int_equal(epoch, 0);
+        assert_int_equal(plog_begin_epoch(log, 8), 0);
+        assert_int_equal(plog_truncate_to(log, 11), 0);
+        assert_int_equal(plog_latest_epoch(log, &epoch), 0);
+        assert_int_equal(epoch, 0);
+        plog_close(log);
+        rig_free(&r);
+    }
+}
+
+/* What a leader took before segment.bytes was lowered, a follower takes too. */
+static void a_follower_takes_batches_larger_than_a_segment(void **state)
+{
+    struct rig r;
+    struct rig_batch s = {.time = RIG_TIME, .value = 2000};
+    (void)state;
+    rig_init(&r);
+    r.config.segment_bytes = 1024;
+    struct plog *log = rig_create(&r, "t-0");
+    assert_int_equal(rig_append_as(log, &s, PLOG_CLIENT).result, PLOG_TOO_LARGE);
+    for (s.offset = 0; s.offset < 3; s.offset++) {
+        assert_int_equal(rig_append_as(log, &s, PLOG_REPLICATION).result, PLOG_APPENDED);
+    }
+    assert_int_equal(plog_end_offset(log), 3);
+    assert_int_equal(plog_segment_count(log), 3);
+    rig_until(&r, !plog_busy(log));
+    plog_close(log);
+    rig_free(&r);
+}
+
 static int64_t max_timestamp(struct plog *log)
 {
     struct plog_time_offset t;
@@ -331,6 +382,8 @@ int main(void)
         cmocka_unit_test(torn_tail),
         cmocka_unit_test(group_commit),
         cmocka_unit_test(facts),
+        cmocka_unit_test(an_epoch_without_records_goes_with_a_cut_at_the_end),
+        cmocka_unit_test(a_follower_takes_batches_larger_than_a_segment),
         cmocka_unit_test(largest_timestamp_after_a_cut),
         cmocka_unit_test(a_time_entry_behind_its_segment),
     };
