@@ -33,6 +33,9 @@ void controller_config_init(struct controller_config *cfg)
         .segment_ms = 604800000,
         .retention_bytes = 104857600,
         .retention_ms = 604800000,
+        .unclean_interval_ms = 300000,
+        .auto_leader_rebalance = true,
+        .imbalance_interval_ms = 300000,
         .num_partitions = 1,
         .default_replication_factor = 1,
         .min_insync_replicas = 1,
@@ -53,9 +56,8 @@ void controller_fail(struct controller *c, const char *sentence)
 
 /* ---- leading ---- */
 
-/* One decision that the controller makes by itself. */
-static void append_own(struct controller *c,
-                       void (*decide)(struct controller *c, struct decision *d))
+void controller_append_own(struct controller *c,
+                           void (*decide)(struct controller *c, struct decision *d))
 {
     struct arena a = {0};
     struct decision d;
@@ -71,6 +73,7 @@ static void append_own(struct controller *c,
     }
     decision_free(&d);
     arena_free(&a);
+    controller_tasks_more(c);
 }
 
 /* A transaction that an earlier leader left open. */
@@ -133,12 +136,13 @@ static void on_leading(void *user, int32_t epoch)
     log_info(c->log, "controller", "active node=%d epoch=%d offset=%lld", (int)c->cfg.node_id,
              (int)epoch, (long long)offset);
     if (open) {
-        append_own(c, decide_abort);
+        controller_append_own(c, decide_abort);
     }
     if (image_feature_level(c->newest, "metadata.version") == 0) {
-        append_own(c, decide_first);
+        controller_append_own(c, decide_first);
     }
-    append_own(c, decide_own);
+    controller_append_own(c, decide_own);
+    controller_tasks_lead(c);
     controller_run_early(c);
     controller_wake_polls(c, false);
 }
@@ -152,6 +156,7 @@ static void on_lost(void *user)
     c->active = false;
     controller_image_lost(c);
     sessions_clear(&c->sessions);
+    controller_tasks_stop(c);
     c->observers_n = 0;
     controller_refuse_all(&c->early, KE_NOT_CONTROLLER);
     controller_refuse_all(&c->waiting, KE_NOT_CONTROLLER);
@@ -234,20 +239,6 @@ static const struct quorum_callbacks quorum_callbacks = {
 
 /* ---- by time ---- */
 
-static void decide_expired(struct controller *c, struct decision *d)
-{
-    UNUSED(c);
-    decide_fence_expired(d);
-}
-
-static void decide_noop(struct controller *c, struct decision *d)
-{
-    struct no_op_record r;
-    UNUSED(c);
-    proto_msg_init(&no_op_record_msg, &r);
-    decision_add(d, &no_op_record_msg, 0, &r);
-}
-
 static void set_tick(struct controller *c)
 {
     int64_t ms = TICK_MS_MAX;
@@ -259,15 +250,6 @@ static void set_tick(struct controller *c)
     timer_set(c->shard, &c->tick, shard_now_ms(c->shard) + ms);
 }
 
-static void fence_expired(struct controller *c)
-{
-    int64_t before;
-    do { /* one broker a decision: the next one must see what became of the first */
-        before = quorum_next_offset(c->quorum);
-        append_own(c, decide_expired);
-    } while (c->active && !c->failed && quorum_next_offset(c->quorum) > before);
-}
-
 static void on_tick(struct timer *t)
 {
     struct controller *c = t->user;
@@ -277,10 +259,7 @@ static void on_tick(struct timer *t)
         return;
     }
     if (c->active) {
-        fence_expired(c);
-        if (c->cfg.idle_interval_ms > 0 && now - c->appended_ms >= c->cfg.idle_interval_ms) {
-            append_own(c, decide_noop);
-        }
+        controller_tasks_tick(c);
     } else {
         controller_register(c);
     }
@@ -401,6 +380,7 @@ static void init(struct controller *c, struct shard *sh, const struct controller
     } while (!uuid_from_random(random, &c->incarnation));
     c->tick.cb = on_tick;
     c->tick.user = c;
+    controller_tasks_init(c);
     c->appended_ms = c->noted_ms = c->snapshot_ms = shard_now_ms(sh);
 }
 
@@ -409,6 +389,7 @@ static void free_rest(struct controller *c)
 {
     controller_register_end(c);
     timer_cancel(c->shard, &c->tick);
+    controller_tasks_stop(c);
     controller_image_lost(c);
     image_put(c->committed);
     loader_free(c->loader);
@@ -541,6 +522,7 @@ void controller_stop(struct controller *c, void (*cb)(void *user), void *user)
     c->stopped_cb = cb;
     c->stopped_user = user;
     controller_snapshot_abandon(c);
+    controller_tasks_stop(c);
     quorum_resign(c->quorum);
     controller_refuse_all(&c->early, KE_NOT_CONTROLLER);
     controller_wake_polls(c, true);

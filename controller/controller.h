@@ -72,6 +72,9 @@ struct controller_config {
     int16_t default_replication_factor; /* default.replication.factor */
     int32_t min_insync_replicas;        /* min.insync.replicas of the file: for the ELR record */
     bool unclean_leader_election;       /* unclean.leader.election.enable */
+    int64_t unclean_interval_ms;        /* unclean.leader.election.interval.ms */
+    bool auto_leader_rebalance;         /* auto.leader.rebalance.enable */
+    int64_t imbalance_interval_ms;      /* leader.imbalance.check.interval.seconds */
     const struct config_validator *validator; /* kept, not copied */
     /* The node must end: called once, on the controller's shard. */
     void (*on_fatal)(void *user, const char *sentence);

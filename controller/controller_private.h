@@ -1,6 +1,7 @@
 /* The inside of a controller, for controller*.c only.
  *
  *   controller.c           start, stop, the quorum's callbacks, what is due by time
+ *   controller_tasks.c     what the active controller decides by time, and by parts
  *   controller_image.c     the images: committed, and with all that was appended
  *   controller_request.c   frames in, answers out; the table of APIs
  *   controller_fetch.c     Fetch and FetchSnapshot of the log, observers
@@ -73,6 +74,9 @@ struct controller {
     struct observer observers[OBSERVERS_MAX];
     size_t observers_n;
     struct timer tick;
+    struct timer work;         /* sessions.more: the next step */
+    int64_t preferred_ms;      /* when preferred leaders are looked at next */
+    int64_t leaderless_ms;     /* and partitions without a leader */
     int64_t appended_ms;       /* monotonic time of the last append */
     int64_t noted_ms;          /* of the last metadata_log_note_durable */
     int64_t snapshot_ms;       /* of the last snapshot, or of the start */
@@ -93,6 +97,18 @@ struct controller {
 /* ---- controller.c ---- */
 
 void controller_fail(struct controller *c, const char *sentence);
+/* One decision that the controller makes by itself. */
+void controller_append_own(struct controller *c,
+                           void (*decide)(struct controller *c, struct decision *d));
+
+/* ---- controller_tasks.c ---- */
+
+void controller_tasks_init(struct controller *c);
+void controller_tasks_lead(struct controller *c); /* it leads from now on */
+void controller_tasks_tick(struct controller *c); /* while active */
+/* After a decision: what it left to do is done from the next turn on. */
+void controller_tasks_more(struct controller *c);
+void controller_tasks_stop(struct controller *c);
 
 /* ---- controller_image.c ---- */
 

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "controller/controller_private.h"
 #include "controller/peers_codec.h"
+#include "controller/refusals.h"
 #include "proto_apis.h"
 #include "proto_errors.h"
 #include "proto_messages.h"
@@ -29,7 +30,6 @@ enum { ARENA_MAX = 256 << 20 }; /* of one request: decoded, with its answer */
 
 REFUSE_TOP(broker_registration)
 REFUSE_TOP(broker_heartbeat)
-REFUSE_TOP(unregister_broker)
 REFUSE_TOP(controller_registration)
 REFUSE_TOP(alter_partition)
 REFUSE_TOP(assign_replicas_to_dirs)
@@ -148,6 +148,7 @@ DECIDE(incremental_alter_configs)
 DECIDE(alter_configs)
 DECIDE(assign_dirs)
 DECIDE(allocate_producer_ids)
+DECIDE(list_partition_reassignments)
 
 #define TIMEOUT(name)                                                \
     static int32_t timeout_##name(const void *request)               \
@@ -157,6 +158,8 @@ DECIDE(allocate_producer_ids)
 TIMEOUT(create_topics)
 TIMEOUT(delete_topics)
 TIMEOUT(create_partitions)
+TIMEOUT(elect_leaders)
+TIMEOUT(alter_partition_reassignments)
 
 #define SIZES(name) \
     .request_size = sizeof(struct name##_request), .response_size = sizeof(struct name##_response)
@@ -176,8 +179,15 @@ const struct controller_api controller_apis[] = {
      .refuse = refuse_alter_configs},
     {API_CREATE_PARTITIONS, true, SIZES(create_partitions), .decide = run_create_partitions,
      .refuse = refuse_create_partitions, .timeout_of = timeout_create_partitions},
+    {API_ELECT_LEADERS, true, SIZES(elect_leaders), .decide = decide_elect_leaders,
+     .refuse = refuse_elect_leaders, .timeout_of = timeout_elect_leaders},
     {API_INCREMENTAL_ALTER_CONFIGS, true, SIZES(incremental_alter_configs),
      .decide = run_incremental_alter_configs, .refuse = refuse_incremental},
+    {API_ALTER_PARTITION_REASSIGNMENTS, true, SIZES(alter_partition_reassignments),
+     .decide = decide_alter_partition_reassignments, .refuse = refuse_alter_partition_reassignments,
+     .timeout_of = timeout_alter_partition_reassignments},
+    {API_LIST_PARTITION_REASSIGNMENTS, true, SIZES(list_partition_reassignments),
+     .decide = run_list_partition_reassignments, .refuse = refuse_list_partition_reassignments},
     {API_DESCRIBE_QUORUM, SIZES(describe_quorum), .run = controller_describe_quorum,
      .refuse = refuse_describe_quorum},
     {API_ALTER_PARTITION, true, SIZES(alter_partition), .decide = decide_alter_partition,
@@ -353,6 +363,7 @@ static void decide(struct controller_request *r)
     } else {
         wait_for_commit(r);
     }
+    controller_tasks_more(c);
     image_put(img);
 }
 

@@ -11,7 +11,7 @@
 
 void decision_init(struct decision *d)
 {
-    *d = (struct decision){.changed_broker = -1};
+    *d = (struct decision){.changed_broker = -1, .step = DECISION_STEP};
 }
 
 void decision_free(struct decision *d)
@@ -120,13 +120,23 @@ bool decide_is_active(const struct decision *d, int32_t broker)
         return d->changed_active;
     }
     const struct image_broker *b = image_broker(d->img, broker);
-    return b && !b->fenced && !b->in_controlled_shutdown;
+    const struct session_of_broker *s = sessions_find(d->sessions, broker);
+    return b && !b->fenced && !b->in_controlled_shutdown && !(s && s->fencing);
 }
 
 int16_t decide_broker_epoch(const struct decision *d, int32_t broker, int64_t epoch)
 {
     const struct image_broker *b = image_broker(d->img, broker);
     return b && b->epoch == epoch ? KE_NONE : KE_STALE_BROKER_EPOCH;
+}
+
+struct uuid decide_default_directory(const struct decision *d, int32_t broker)
+{
+    const struct image_broker *b = image_broker(d->img, broker);
+    if (b && b->log_dirs_n == 0) {
+        return UUID_ZERO;
+    }
+    return b && b->log_dirs_n == 1 ? b->log_dirs[0] : uuid_reserved(1);
 }
 
 /* A setting of a topic, or the cluster's; null: neither is set. */
@@ -138,9 +148,8 @@ static struct bytes topic_setting(const struct decision *d, struct bytes topic, 
                : v;
 }
 
-int32_t decide_min_isr(const struct decision *d, struct bytes topic)
+static int32_t parse_min_isr(const struct decision *d, struct bytes v)
 {
-    struct bytes v = topic_setting(d, topic, "min.insync.replicas");
     int64_t n = 0;
     if (bytes_is_null(v) || v.len == 0 || v.len > 10) {
         return d->cfg->min_insync_replicas;
@@ -154,8 +163,27 @@ int32_t decide_min_isr(const struct decision *d, struct bytes topic)
     return n > INT32_MAX ? INT32_MAX : (int32_t)n;
 }
 
-bool decide_unclean_election(const struct decision *d, struct bytes topic)
+/* Decisions walk from topic to topic: the last one's settings are kept. */
+static void read_settings(struct decision *d, const struct image_topic *t)
 {
-    struct bytes v = topic_setting(d, topic, "unclean.leader.election.enable");
-    return bytes_is_null(v) ? d->cfg->unclean_leader_election : bytes_eq_str(v, "true");
+    if (d->settings_of == t) {
+        return;
+    }
+    struct bytes v = topic_setting(d, t->name, "unclean.leader.election.enable");
+    d->settings_of = t;
+    d->min_isr = parse_min_isr(d, topic_setting(d, t->name, "min.insync.replicas"));
+    d->unclean_election =
+        bytes_is_null(v) ? d->cfg->unclean_leader_election : bytes_eq_str(v, "true");
+}
+
+int32_t decide_min_isr(struct decision *d, const struct image_topic *t)
+{
+    read_settings(d, t);
+    return d->min_isr;
+}
+
+bool decide_unclean_election(struct decision *d, const struct image_topic *t)
+{
+    read_settings(d, t);
+    return d->unclean_election;
 }

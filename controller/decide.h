@@ -20,6 +20,7 @@
 
 enum {
     DECISION_RECORDS_MAX = 10000, /* of one request of a user, as in Kafka */
+    DECISION_STEP = 1000,         /* partitions that one decision of the controller's own changes */
     PRODUCER_ID_BLOCK = 1000,
 };
 
@@ -39,6 +40,7 @@ struct decision {
     struct arena *arena;
     int64_t now_ms;      /* monotonic */
     int64_t next_offset; /* of the first record */
+    size_t step;         /* DECISION_STEP */
     /* left behind */
     struct buf bytes; /* framed records, one behind the other */
     struct decision_span *spans;
@@ -48,6 +50,10 @@ struct decision {
     /* a broker whose registration this decision changes; -1: none. The image does not show it. */
     int32_t changed_broker;
     bool changed_active; /* whether it may lead afterwards */
+    /* settings of the topic that was last asked for */
+    const struct image_topic *settings_of;
+    int32_t min_isr;
+    bool unclean_election;
 };
 
 void decision_init(struct decision *d);
@@ -78,12 +84,15 @@ struct decision_places *decision_same(struct arena *a, const struct decision_key
 /* The row of the finalized metadata.version. */
 const struct proto_metadata_version *decide_version(const struct decision *d);
 bool decide_elr_enabled(const struct decision *d);
-/* Registered, unfenced and not about to leave. */
+/* Registered, unfenced, not about to leave and not being fenced. */
 bool decide_is_active(const struct decision *d, int32_t broker);
 /* KE_STALE_BROKER_EPOCH unless this is the registration's epoch. */
 int16_t decide_broker_epoch(const struct decision *d, int32_t broker, int64_t epoch);
-int32_t decide_min_isr(const struct decision *d, struct bytes topic);
-bool decide_unclean_election(const struct decision *d, struct bytes topic);
+/* Where a new replica on this broker lies: its only directory, or UNASSIGNED (it will say where);
+ * MIGRATING for a broker from before directories were reported. */
+struct uuid decide_default_directory(const struct decision *d, int32_t broker);
+int32_t decide_min_isr(struct decision *d, const struct image_topic *t);
+bool decide_unclean_election(struct decision *d, const struct image_topic *t);
 
 /* ---- decide_broker.c ---- */
 
@@ -91,8 +100,13 @@ void decide_broker_registration(struct decision *d, const void *request, void *r
 void decide_broker_heartbeat(struct decision *d, const void *request, void *response);
 void decide_unregister_broker(struct decision *d, const void *request, void *response);
 void decide_controller_registration(struct decision *d, const void *request, void *response);
-/* A broker whose session is over: true if there is one, and records fence it. */
+/* Brokers whose sessions are over: the first step of fencing one; true if there is one. */
 bool decide_fence_expired(struct decision *d);
+/* A broker that does not live, whatever its session says (broker_probe.h): as above. */
+bool decide_fence_dead(struct decision *d, int32_t broker, int64_t epoch);
+/* One more step of what decisions have left to do (sessions->more): brokers that are being fenced
+ * or leave, partitions without a leader. */
+void decide_more(struct decision *d);
 /* This controller's own registration, when it is not what the image has. */
 void decide_own_registration(struct decision *d, struct uuid incarnation);
 
@@ -104,12 +118,26 @@ struct broker_event {
     int32_t unclean; /* came back without what it may have acknowledged: out of ISR and ELR */
     int32_t come;    /* may lead: partitions without a leader are looked at */
 };
-void decide_partitions_of(struct decision *d, const struct broker_event *ev);
+/* At most max partitions; false: there are more. */
+bool decide_partitions_of(struct decision *d, const struct broker_event *ev, size_t max);
 /* The replicas that a broker has in these directories, which do not work any more. */
 void decide_directories_lost(struct decision *d, int32_t broker, const struct uuid *dirs,
                              int32_t n);
 /* Does it lead any partition, in the image? */
 bool decide_leads_any(const struct decision *d, int32_t broker);
+void decide_elect_leaders(struct decision *d, int16_t version, const void *request, void *response);
+/* Partitions whose first replica may lead and does not get it back. At most max of them; true:
+ * there may be more. */
+bool decide_preferred_leaders(struct decision *d, size_t max);
+/* Partitions without a leader get one where that is possible now (a setting may have changed); as
+ * above. */
+bool decide_leaderless(struct decision *d, size_t max);
+
+/* ---- decide_reassign.c ---- */
+
+void decide_alter_partition_reassignments(struct decision *d, int16_t version, const void *request,
+                                          void *response);
+void decide_list_partition_reassignments(struct decision *d, const void *request, void *response);
 
 /* ---- decide_topics.c, decide_partitions.c, decide_replicas.c, decide_configs.c ---- */
 

@@ -10,7 +10,10 @@
  *
  * A broker that registers under the epoch that it had when it stopped in order kept all it
  * acknowledged; any other one may have lost records that were not flushed, and leaves ISR and ELR
- * (KIP-966). */
+ * (KIP-966).
+ *
+ * A broker may have very many partitions: they are taken from it DECISION_STEP at a time, between
+ * which the controller does other things. Meanwhile no decision counts on it (sessions.h). */
 #include <stdlib.h>
 
 #include "controller/partition_change.h"
@@ -83,8 +86,7 @@ static int16_t check_registration(const struct decision *d,
         return KE_INCONSISTENT_CLUSTER_ID;
     }
     if (old && !uuid_eq(old->incarnation, q->incarnation_id) &&
-        sessions_valid(d->sessions, old->id, old->epoch, d->now_ms) &&
-        !old->in_controlled_shutdown) {
+        sessions_valid(d->sessions, old->id, old->epoch, d->now_ms)) {
         return KE_DUPLICATE_BROKER_REGISTRATION;
     }
     if (q->listeners_n == 0 ||
@@ -150,8 +152,9 @@ void decide_broker_registration(struct decision *d, const void *request, void *r
         }
         d->changed_broker = old->id;
         d->changed_active = false;
-        decide_partitions_of(d, &ev);
+        decide_partitions_of(d, &ev, SIZE_MAX); /* the registration must be the last record */
     }
+    d->splittable = true;
     int64_t epoch = same ? old->epoch : d->next_offset + (int64_t)d->n;
     add_registration(d, q, same ? old : NULL, epoch);
     sessions_remove(d->sessions, same ? -1 : q->broker_id);
@@ -173,13 +176,25 @@ static void add_change(struct decision *d, const struct image_broker *b, int8_t 
     decision_add(d, &broker_registration_change_record_msg, leaving ? 1 : 0, &r);
 }
 
+/* One step. The last one is the change of the registration: were this controller to end before it,
+ * the next one would find the broker unfenced and without a session, and go on. */
 static void fence(struct decision *d, const struct image_broker *b)
 {
     struct broker_event ev = {.gone = b->id, .unclean = -1, .come = -1};
-    d->changed_broker = b->id;
-    d->changed_active = false;
-    decide_partitions_of(d, &ev);
-    add_change(d, b, CHANGED_TO_FENCED, 0);
+    struct session_of_broker *s = sessions_find(d->sessions, b->id);
+    if (s == NULL || s->epoch != b->epoch) {
+        s = sessions_touch(d->sessions, b->id, b->epoch, d->now_ms - d->sessions->timeout_ms - 1);
+    }
+    d->splittable = true;
+    s->fencing = true;
+    if (decide_partitions_of(d, &ev, d->step)) {
+        add_change(d, b, CHANGED_TO_FENCED, 0);
+        s->fencing = false;
+        d->changed_broker = b->id;
+        d->changed_active = false;
+    } else {
+        d->sessions->more = true;
+    }
 }
 
 static void unfence(struct decision *d, const struct image_broker *b)
@@ -188,7 +203,9 @@ static void unfence(struct decision *d, const struct image_broker *b)
     add_change(d, b, CHANGED_TO_UNFENCED, 0);
     d->changed_broker = b->id;
     d->changed_active = true;
-    decide_partitions_of(d, &ev);
+    if (!decide_partitions_of(d, &ev, d->step)) {
+        d->sessions->leaderless = d->sessions->more = true;
+    }
 }
 
 static void begin_leaving(struct decision *d, const struct image_broker *b,
@@ -200,7 +217,9 @@ static void begin_leaving(struct decision *d, const struct image_broker *b,
     }
     d->changed_broker = b->id;
     d->changed_active = false;
-    decide_partitions_of(d, &ev);
+    if (!decide_partitions_of(d, &ev, d->step)) {
+        d->sessions->more = true;
+    }
     if (d->n > 0 || s->leaving_offset < 0) {
         s->leaving_offset = d->next_offset + (int64_t)d->n - 1;
     }
@@ -226,11 +245,13 @@ static enum next next_state(const struct decision *d, const struct image_broker 
                             const struct session_of_broker *s,
                             const struct broker_heartbeat_request *q)
 {
-    if (b->fenced) {
+    if (b->fenced || s->fencing) {
         if (q->want_shut_down) {
             return GO;
         }
-        return !q->want_fence && q->current_metadata_offset >= b->epoch ? UNFENCE : STAY_FENCED;
+        return !q->want_fence && !s->fencing && q->current_metadata_offset >= b->epoch
+                   ? UNFENCE
+                   : STAY_FENCED;
     }
     if (b->in_controlled_shutdown) {
         return !decide_leads_any(d, b->id) && others_know(d, s) ? GO : LEAVE;
@@ -306,9 +327,10 @@ static void act(struct decision *d, const struct image_broker *b, struct session
         begin_leaving(d, b, s);
         break;
     case GO:
-        if (!b->fenced) {
+        if (!b->fenced && !s->fencing) {
             fence(d, b);
         }
+        s->let_go = true; /* its next process need not wait for the session's end */
         break;
     case STAY_FENCED:
     case STAY_ACTIVE:
@@ -346,13 +368,51 @@ bool decide_fence_expired(struct decision *d)
 {
     for (int32_t i = 0; i < d->img->brokers_n; i++) {
         const struct image_broker *b = d->img->brokers[i];
-        if (!b->fenced && !sessions_valid(d->sessions, b->id, b->epoch, d->now_ms)) {
-            d->splittable = true;
+        const struct session_of_broker *s = sessions_find(d->sessions, b->id);
+        if (!b->fenced && !(s && s->epoch == b->epoch && s->fencing) &&
+            !sessions_valid(d->sessions, b->id, b->epoch, d->now_ms)) {
             fence(d, b);
             return true;
         }
     }
     return false;
+}
+
+bool decide_fence_dead(struct decision *d, int32_t broker, int64_t epoch)
+{
+    const struct image_broker *b = image_broker(d->img, broker);
+    const struct session_of_broker *s = sessions_find(d->sessions, broker);
+    if (b == NULL || b->epoch != epoch || b->fenced || (s && s->fencing)) {
+        return false;
+    }
+    sessions_remove(d->sessions, broker); /* its next process may register at once */
+    fence(d, b);
+    return true;
+}
+
+void decide_more(struct decision *d)
+{
+    d->sessions->more = false;
+    for (int32_t i = 0; i < d->img->brokers_n; i++) {
+        const struct image_broker *b = d->img->brokers[i];
+        struct session_of_broker *s = sessions_find(d->sessions, b->id);
+        if (b->fenced || s == NULL || s->epoch != b->epoch) {
+            continue;
+        }
+        if (s->fencing) {
+            fence(d, b);
+        } else if (b->in_controlled_shutdown) {
+            begin_leaving(d, b, s);
+        }
+        if (d->n > 0) { /* one broker a step: the next one must see what became of it */
+            d->sessions->more = true;
+            return;
+        }
+    }
+    if (d->sessions->leaderless) {
+        d->sessions->leaderless = decide_leaderless(d, d->step);
+        d->sessions->more = d->sessions->leaderless;
+    }
 }
 
 /* ---- unregistration ---- */
@@ -371,7 +431,8 @@ void decide_unregister_broker(struct decision *d, const void *request, void *res
     struct broker_event ev = {.gone = b->id, .unclean = -1, .come = -1};
     d->changed_broker = b->id;
     d->changed_active = false;
-    decide_partitions_of(d, &ev);
+    d->splittable = true;
+    decide_partitions_of(d, &ev, SIZE_MAX);
     proto_msg_init(&unregister_broker_record_msg, &r);
     r.broker_id = b->id;
     r.broker_epoch = b->epoch;

@@ -320,6 +320,9 @@ static void add_records(struct alteration *a, bool min_isr)
         /* a broker is told again what it has: it may have failed to apply it */
         if (!bytes_eq(old, e->value) || (named && a->type == CONFIG_BROKER)) {
             decide_add_config(a->d, a->type, a->resource, e->name, e->value);
+            if (bytes_eq_str(e->name, "unclean.leader.election.enable")) {
+                a->d->sessions->leaderless = a->d->sessions->more = true; /* may have one now */
+            }
         }
     }
     if (min_isr && a->type == CONFIG_TOPIC) {

@@ -6,10 +6,8 @@
 
 /* ---- new partitions ---- */
 
-bool decide_check_replicas(const struct decision *d, const int32_t *ids, int32_t n, int32_t wanted,
-                           struct errmsg *em)
+bool decide_check_ids(const struct decision *d, const int32_t *ids, int32_t n, struct errmsg *em)
 {
-    bool active = false;
     if (n <= 0) {
         errmsg_set(em, 0, "it has no replicas");
         return false;
@@ -25,6 +23,18 @@ bool decide_check_replicas(const struct decision *d, const int32_t *ids, int32_t
             errmsg_set(em, 0, "broker %d is not registered", (int)ids[i]);
             return false;
         }
+    }
+    return true;
+}
+
+bool decide_check_replicas(const struct decision *d, const int32_t *ids, int32_t n, int32_t wanted,
+                           struct errmsg *em)
+{
+    bool active = false;
+    if (!decide_check_ids(d, ids, n, em)) {
+        return false;
+    }
+    for (int32_t i = 0; i < n; i++) {
         active = active || decide_is_active(d, ids[i]);
     }
     if (wanted >= 0 && n != wanted) {
@@ -54,13 +64,6 @@ bool decide_place(struct decision *d, int32_t n, int32_t replicas, struct new_pa
     return true;
 }
 
-/* A broker with one directory can only mean that one. */
-static struct uuid directory_of(const struct decision *d, int32_t broker)
-{
-    const struct image_broker *b = image_broker(d->img, broker);
-    return b && b->log_dirs_n == 1 ? b->log_dirs[0] : uuid_reserved(1); /* UNASSIGNED */
-}
-
 void decide_add_partition(struct decision *d, struct uuid topic, int32_t index,
                           const struct new_partition *p)
 {
@@ -85,7 +88,7 @@ void decide_add_partition(struct decision *d, struct uuid topic, int32_t index,
         r.directories = ARENA_ARRAY(d->arena, struct uuid, p->replicas_n);
         r.directories_n = p->replicas_n;
         for (int32_t i = 0; i < p->replicas_n; i++) {
-            r.directories[i] = directory_of(d, p->replicas[i]);
+            r.directories[i] = decide_default_directory(d, p->replicas[i]);
         }
     }
     decision_add(d, &partition_record_msg, mv->partition_record, &r);

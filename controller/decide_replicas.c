@@ -87,9 +87,6 @@ static void answer_state(const struct partition_change *c, const struct partitio
                                      ? r->leader_recovery_state
                                      : p->leader_recovery_state;
     out->partition_epoch = p->partition_epoch + changed;
-    if (moved && r->leader != p->leader) {
-        out->error_code = KE_NEW_LEADER_ELECTED;
-    }
 }
 
 static int16_t alter(struct decision *d, int16_t version, int32_t broker,
@@ -119,8 +116,11 @@ static int16_t alter(struct decision *d, int16_t version, int32_t broker,
         decision_add(d, &partition_change_record_msg, decide_version(d)->partition_change_record,
                      &r);
     }
+    if (changed && r.leader != -2 && r.leader != broker) {
+        return KE_NEW_LEADER_ELECTED; /* the end of a reassignment: the metadata says the rest */
+    }
     answer_state(&c, &r, changed, out);
-    return out->error_code;
+    return KE_NONE;
 }
 
 void decide_alter_partition(struct decision *d, int16_t version, const void *request,
@@ -188,6 +188,7 @@ static int16_t assign(struct decision *d, const struct image_broker *b, struct u
     }
     partition_change_init(&c, d, t, p);
     c.directories = dirs;
+    c.election = ELECT_ONLINE;
     if (!is_online(b, dir)) {
         c.isr = id_without(d->arena, p->isr, p->isr_n, b->id);
     }

@@ -11,7 +11,9 @@ struct new_partition {
     int32_t replicas_n;
 };
 
-/* Replicas given by hand: registered brokers, each once, at least one active; as many as wanted
+/* Replicas given by hand: registered brokers, each once. em gets the reason. */
+bool decide_check_ids(const struct decision *d, const int32_t *ids, int32_t n, struct errmsg *em);
+/* The same for a new partition: at least one active, too; as many as wanted
  * (-1: any number). em gets the reason. */
 bool decide_check_replicas(const struct decision *d, const int32_t *ids, int32_t n, int32_t wanted,
                            struct errmsg *em);

@@ -2,7 +2,7 @@
 
 #include "proto_features.h"
 
-enum { NO_LEADER = -1, RECOVERED = 0, RECOVERING = 1, LOST_DIRECTORY = 2 };
+enum { UNTOUCHED = -2, NO_LEADER = -1, RECOVERING = 1, LOST_DIRECTORY = 2 };
 
 /* ---- sets ---- */
 
@@ -25,6 +25,27 @@ struct id_set id_without(struct arena *a, const int32_t *v, uint32_t n, int32_t 
         }
     }
     return s;
+}
+
+struct id_set id_minus(struct arena *a, struct id_set v, const int32_t *w, uint32_t n)
+{
+    struct id_set s = {ARENA_ARRAY(a, int32_t, v.n + 1), 0};
+    for (uint32_t i = 0; i < v.n; i++) {
+        if (!id_in(w, n, v.v[i])) {
+            s.v[s.n++] = v.v[i];
+        }
+    }
+    return s;
+}
+
+static bool holds_all(struct id_set a, struct id_set of)
+{
+    for (uint32_t i = 0; i < of.n; i++) {
+        if (!id_in(a.v, a.n, of.v[i])) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool same(struct id_set a, const int32_t *v, uint32_t n)
@@ -56,55 +77,92 @@ static bool directory_online(const struct image_broker *b, struct uuid dir)
     return b->log_dirs_n == 0; /* from before directories were reported */
 }
 
+/* Where a replica lies; that of a new one is the broker's only one, or not known yet. */
+static struct uuid directory_of(const struct partition_change *c, int32_t id)
+{
+    for (uint32_t i = 0; i < c->p->replicas_n; i++) {
+        if (c->p->replicas[i] == id) {
+            return c->directories ? c->directories[i] : c->p->directories[i];
+        }
+    }
+    return decide_default_directory(c->d, id);
+}
+
 /* Alive, and the replica's directory there works. */
 static bool acceptable(const struct partition_change *c, int32_t id)
 {
     const struct image_broker *b = image_broker(c->d->img, id);
-    if (b == NULL || !decide_is_active(c->d, id)) {
-        return false;
-    }
-    for (uint32_t i = 0; i < c->p->replicas_n; i++) {
-        if (c->p->replicas[i] == id) {
-            return directory_online(b, c->directories ? c->directories[i] : c->p->directories[i]);
-        }
-    }
-    return false;
+    return b && decide_is_active(c->d, id) && directory_online(b, directory_of(c, id));
 }
 
-struct election {
+struct choice {
     int32_t leader;
     bool unclean;
 };
 
+/* The ELR is asked only when the ISR is empty. */
 static bool valid(const struct partition_change *c, struct id_set elr, int32_t id)
 {
-    return (id_in(c->isr.v, c->isr.n, id) || id_in(elr.v, elr.n, id)) && acceptable(c, id);
+    bool in = id_in(c->isr.v, c->isr.n, id) || (c->isr.n == 0 && id_in(elr.v, elr.n, id));
+    return in && acceptable(c, id);
 }
 
-static struct election elect(const struct partition_change *c, struct id_set elr, bool elr_on)
+static struct choice elect(const struct partition_change *c, struct id_set elr, bool elr_on)
 {
     const struct image_partition *p = c->p;
-    if (c->prefer && p->replicas_n && valid(c, elr, p->replicas[0])) {
-        return (struct election){p->replicas[0], false};
+    const struct id_set *replicas = &c->replicas;
+    if (c->election == ELECT_PREFERRED && replicas->n && valid(c, elr, replicas->v[0])) {
+        return (struct choice){replicas->v[0], false};
     }
     if (p->leader != NO_LEADER && valid(c, elr, p->leader)) {
-        return (struct election){p->leader, false};
+        return (struct choice){p->leader, false};
     }
-    for (uint32_t i = 0; i < p->replicas_n; i++) {
-        if (valid(c, elr, p->replicas[i])) {
-            return (struct election){p->replicas[i], false};
+    for (uint32_t i = 0; i < replicas->n; i++) {
+        if (valid(c, elr, replicas->v[i])) {
+            return (struct choice){replicas->v[i], false};
         }
     }
     if (elr_on && elr.n == 0 && c->isr.n == 0 && p->last_known_elr_n == 1 &&
         acceptable(c, p->last_known_elr[0])) {
-        return (struct election){p->last_known_elr[0], true};
+        return (struct choice){p->last_known_elr[0], true};
     }
-    for (uint32_t i = 0; i < p->replicas_n && decide_unclean_election(c->d, c->topic->name); i++) {
-        if (acceptable(c, p->replicas[i])) {
-            return (struct election){p->replicas[i], true};
+    for (uint32_t i = 0; i < replicas->n && c->election == ELECT_UNCLEAN; i++) {
+        if (acceptable(c, replicas->v[i])) {
+            return (struct choice){replicas->v[i], true};
         }
     }
-    return (struct election){NO_LEADER, false};
+    return (struct choice){NO_LEADER, false};
+}
+
+/* ---- reassignment ---- */
+
+/* What the ISR must have: a topic's factor is that of its first partition. */
+static uint32_t least_isr(const struct partition_change *c)
+{
+    const struct image_partition *first = image_partition(c->topic, 0);
+    uint32_t least = (uint32_t)decide_min_isr(c->d, c->topic);
+    uint32_t factor = first ? first->replicas_n : c->p->replicas_n;
+    return least < factor ? least : factor;
+}
+
+static void complete_reassignment(struct partition_change *c)
+{
+    struct arena *a = c->d->arena;
+    if (c->adding.n == 0 && c->removing.n == 0) {
+        return;
+    }
+    struct id_set isr = id_minus(a, c->isr, c->removing.v, c->removing.n);
+    struct id_set left = id_minus(a, c->replicas, c->removing.v, c->removing.n);
+    uint32_t least = (uint32_t)decide_min_isr(c->d, c->topic);
+    least = least < left.n ? least : left.n;
+    if (isr.n == 0 || left.n == 0 || !holds_all(isr, c->adding) ||
+        (c->adding.n < c->removing.n && !holds_all(isr, left)) ||
+        (isr.n < c->isr.n && isr.n < least)) {
+        return;
+    }
+    c->isr = isr;
+    c->replicas = left;
+    c->adding.n = c->removing.n = 0;
 }
 
 /* ---- ELR ---- */
@@ -115,14 +173,13 @@ static struct id_set next_elr(const struct partition_change *c)
 {
     const struct image_partition *p = c->p;
     struct id_set elr = {ARENA_ARRAY(c->d->arena, int32_t, p->elr_n + p->isr_n + 1), 0};
-    uint32_t least = (uint32_t)decide_min_isr(c->d, c->topic->name);
-    least = least < p->replicas_n ? least : p->replicas_n;
-    if (c->isr.n >= least) {
+    if (c->isr.n >= least_isr(c)) {
         return elr;
     }
     for (uint32_t i = 0; i < p->elr_n + p->isr_n; i++) {
         int32_t id = i < p->elr_n ? p->elr[i] : p->isr[i - p->elr_n];
-        if (!id_in(c->isr.v, c->isr.n, id) && !id_in(elr.v, elr.n, id) && id != c->unclean) {
+        if (!id_in(c->isr.v, c->isr.n, id) && !id_in(elr.v, elr.n, id) && id != c->unclean &&
+            id_in(c->replicas.v, c->replicas.n, id)) {
             elr.v[elr.n++] = id;
         }
     }
@@ -133,13 +190,10 @@ static struct id_set next_elr(const struct partition_change *c)
 static void note_last_leader(const struct partition_change *c, struct partition_change_record *r)
 {
     const struct image_partition *p = c->p;
-    if (r->isr_n == 0 && (p->last_known_elr_n != 1 || p->last_known_elr[0] != p->leader) &&
-        p->leader != NO_LEADER) {
-        struct id_set last = just(c->d->arena, p->leader);
-        r->last_known_elr = last.v;
+    if (r->leader == NO_LEADER && p->last_known_elr_n == 0) {
+        r->last_known_elr = just(c->d->arena, p->leader).v;
         r->last_known_elr_n = 1;
-    } else if ((r->leader >= 0 || (p->leader != NO_LEADER && r->leader != NO_LEADER)) &&
-               p->last_known_elr_n > 0) {
+    } else if (r->leader >= 0 && p->last_known_elr_n > 0) {
         r->last_known_elr = ARENA_ARRAY(c->d->arena, int32_t, 1);
         r->last_known_elr_n = 0;
     }
@@ -152,13 +206,17 @@ void partition_change_init(struct partition_change *c, struct decision *d,
 {
     *c = (struct partition_change){.d = d, .topic = t, .p = p, .unclean = -1, .recovery = -1};
     c->isr = id_without(d->arena, p->isr, p->isr_n, -1);
+    c->replicas = id_without(d->arena, p->replicas, p->replicas_n, -1);
+    c->adding = id_without(d->arena, p->adding, p->adding_n, -1);
+    c->removing = id_without(d->arena, p->removing, p->removing_n, -1);
+    c->election = decide_unclean_election(d, t) ? ELECT_UNCLEAN : ELECT_ONLINE;
 }
 
 static void choose_leader(struct partition_change *c, struct partition_change_record *r,
                           struct id_set *elr, bool elr_on)
 {
     const struct image_partition *p = c->p;
-    struct election e = elect(c, *elr, elr_on);
+    struct choice e = elect(c, *elr, elr_on);
     if (e.leader == p->leader) {
         return;
     }
@@ -173,46 +231,89 @@ static void choose_leader(struct partition_change *c, struct partition_change_re
     }
 }
 
+/* Old followers, or old replicas, must see a new leader epoch though the leader stays. */
+static void renew_epoch(const struct partition_change *c, struct partition_change_record *r)
+{
+    const struct image_partition *p = c->p;
+    bool shrinks = false;
+    for (uint32_t i = 0; i < p->isr_n && r->isr_n >= 0; i++) {
+        shrinks = shrinks || !id_in(c->isr.v, c->isr.n, p->isr[i]);
+    }
+    shrinks =
+        shrinks && p->leader != NO_LEADER &&
+        (decide_version(c->d)->flags & MV_LEADER_EPOCH_BUMP_REQUIRED_ON_ISR_SHRINK); /* < 3.6 */
+    for (uint32_t i = 0; i < p->replicas_n; i++) {
+        shrinks = shrinks || !id_in(c->replicas.v, c->replicas.n, p->replicas[i]);
+    }
+    if (shrinks && r->leader == UNTOUCHED) {
+        r->leader = p->leader;
+    }
+}
+
+static bool put_ids(struct id_set want, const int32_t *v, uint32_t n, int32_t **out, int32_t *out_n)
+{
+    if (same(want, v, n)) {
+        return false;
+    }
+    *out = want.v;
+    *out_n = (int32_t)want.n;
+    return true;
+}
+
+static void put_directories(const struct partition_change *c, struct partition_change_record *r)
+{
+    const struct image_partition *p = c->p;
+    uint32_t n = c->replicas.n;
+    if (!(decide_version(c->d)->flags & MV_DIRECTORY_ASSIGNMENT_SUPPORTED) ||
+        (c->directories == NULL && same(c->replicas, p->replicas, p->replicas_n))) {
+        return;
+    }
+    struct uuid *dirs = ARENA_ARRAY(c->d->arena, struct uuid, n + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        dirs[i] = directory_of(c, c->replicas.v[i]);
+    }
+    if (n != p->directories_n || memcmp(dirs, p->directories, n * sizeof *dirs) != 0) {
+        r->directories = dirs;
+        r->directories_n = (int32_t)n;
+    }
+}
+
+static void put_assignment(const struct partition_change *c, struct partition_change_record *r)
+{
+    const struct image_partition *p = c->p;
+    put_directories(c, r);
+    put_ids(c->replicas, p->replicas, p->replicas_n, &r->replicas, &r->replicas_n);
+    put_ids(c->removing, p->removing, p->removing_n, &r->removing_replicas,
+            &r->removing_replicas_n);
+    put_ids(c->adding, p->adding, p->adding_n, &r->adding_replicas, &r->adding_replicas_n);
+}
+
 bool partition_change_build(struct partition_change *c, struct partition_change_record *r)
 {
     const struct image_partition *p = c->p;
-    const struct proto_metadata_version *mv = decide_version(c->d);
-    enum { UNTOUCHED = -2 };
     bool elr_on = decide_elr_enabled(c->d);
-    bool shrinks = false;
     proto_msg_init(&partition_change_record_msg, r);
     r->topic_id = c->topic->id;
     r->partition_id = p->index;
+    complete_reassignment(c);
     struct id_set elr = elr_on ? next_elr(c) : (struct id_set){NULL, 0};
     choose_leader(c, r, &elr, elr_on);
-    for (uint32_t i = 0; i < p->isr_n; i++) {
-        shrinks = shrinks || !id_in(c->isr.v, c->isr.n, p->isr[i]);
+    if (c->isr.n > 0 || elr_on) {
+        put_ids(c->isr, p->isr, p->isr_n, &r->isr, &r->isr_n);
     }
-    if ((c->isr.n > 0 || elr_on) && !same(c->isr, p->isr, p->isr_n)) {
-        r->isr = c->isr.v;
-        r->isr_n = (int32_t)c->isr.n;
-        if (shrinks && r->leader == UNTOUCHED && p->leader != NO_LEADER &&
-            (mv->flags & MV_LEADER_EPOCH_BUMP_REQUIRED_ON_ISR_SHRINK)) {
-            r->leader = p->leader; /* old followers must see a new epoch */
-        }
-    }
-    if (elr_on && !same(elr, p->elr, p->elr_n)) {
-        r->eligible_leader_replicas = elr.v;
-        r->eligible_leader_replicas_n = (int32_t)elr.n;
-    }
+    renew_epoch(c, r);
     if (elr_on) {
+        put_ids(elr, p->elr, p->elr_n, &r->eligible_leader_replicas,
+                &r->eligible_leader_replicas_n);
         note_last_leader(c, r);
     }
     if (c->recovery >= 0 && c->recovery != p->leader_recovery_state) {
         r->leader_recovery_state = c->recovery;
     }
-    if (c->directories &&
-        memcmp(c->directories, p->directories, p->replicas_n * sizeof *p->directories) != 0) {
-        r->directories = (struct uuid *)(uintptr_t)c->directories;
-        r->directories_n = (int32_t)p->replicas_n;
-    }
+    put_assignment(c, r);
     return r->leader != UNTOUCHED || r->isr_n >= 0 || r->eligible_leader_replicas_n >= 0 ||
-           r->last_known_elr_n >= 0 || r->leader_recovery_state >= 0 || r->directories_n >= 0;
+           r->last_known_elr_n >= 0 || r->leader_recovery_state >= 0 || r->directories_n >= 0 ||
+           r->replicas_n >= 0 || r->removing_replicas_n >= 0 || r->adding_replicas_n >= 0;
 }
 
 bool partition_change_add(struct partition_change *c)

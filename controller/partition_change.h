@@ -1,11 +1,17 @@
 /* The next state of a partition when its ISR, the living brokers or its replicas have changed: who
- * leads, what stays in ISR and ELR (KIP-966), and the PartitionChangeRecord that says so. Pure.
+ * leads, what stays in ISR and ELR (KIP-966), whether a reassignment is over, and the
+ * PartitionChangeRecord that says so. Pure.
  *
  * Leader: the present one if it may stay; else the first replica in assignment order that is in the
- * ISR, or in the ELR when no ISR member may lead; else, with ELR on, the last known leader when
- * ISR and ELR are empty; else, only where unclean election is enabled, any living replica. The last
- * two forget acknowledged records: the ISR becomes the new leader alone and the partition is marked
- * as recovering. */
+ * ISR, or in the ELR when the ISR is empty; else, with ELR on, the last known leader when ISR and
+ * ELR are empty; else, only in an unclean election, any living replica. The last two forget
+ * acknowledged records: the ISR becomes the new leader alone and the partition is marked as
+ * recovering.
+ *
+ * A reassignment (adding, removing) is over, with any change, once the ISR holds all that it adds:
+ * what it removes leaves replicas and ISR then. It stays as it is while that would shrink the ISR
+ * below min.insync.replicas, or, when replicas become fewer, while one that stays is not in the ISR
+ * (the second as in Kafka; the first goes further). */
 #ifndef CONTROLLER_PARTITION_CHANGE_H
 #define CONTROLLER_PARTITION_CHANGE_H
 
@@ -20,18 +26,30 @@ bool id_in(const int32_t *v, uint32_t n, int32_t id);
 /* All of v but id, in the arena. */
 struct id_set id_without(struct arena *a, const int32_t *v, uint32_t n, int32_t id);
 
+/* All of v that are not in w, in the arena. */
+struct id_set id_minus(struct arena *a, struct id_set v, const int32_t *w, uint32_t n);
+
+enum election {
+    ELECT_ONLINE,    /* only when the leader cannot stay */
+    ELECT_PREFERRED, /* the first replica, if it is in the ISR and lives */
+    ELECT_UNCLEAN,   /* like online, but rather any living replica than none */
+};
+
 struct partition_change {
     struct decision *d;
     const struct image_topic *topic;
     const struct image_partition *p;
-    struct id_set isr; /* wanted */
-    int32_t unclean;   /* a broker that came back without its unflushed records; -1 none */
-    bool prefer;       /* elect the first replica if it may lead */
-    int8_t recovery;   /* wanted leader recovery state; -1: as it is */
-    const struct uuid *directories; /* wanted, one a replica; NULL: as they are */
+    struct id_set isr;      /* wanted, as the next three */
+    struct id_set replicas; /* those that are being removed, too */
+    struct id_set adding;
+    struct id_set removing;
+    int32_t unclean; /* a broker that came back without its unflushed records; -1 none */
+    enum election election;
+    int8_t recovery;                /* wanted leader recovery state; -1: as it is */
+    const struct uuid *directories; /* wanted, one for each of p's replicas; NULL: as they are */
 };
 
-/* Starts from the partition as it is. */
+/* Starts from the partition as it is; unclean elections where the topic's settings allow them. */
 void partition_change_init(struct partition_change *c, struct decision *d,
                            const struct image_topic *t, const struct image_partition *p);
 /* Fills the record (its arrays are in the arena); false when nothing changes. */

@@ -15,6 +15,7 @@ void sessions_free(struct sessions *s)
 void sessions_clear(struct sessions *s)
 {
     s->n = 0;
+    s->leaderless = s->more = false;
 }
 
 static size_t place_of(const struct sessions *s, int32_t broker)
@@ -52,15 +53,17 @@ struct session_of_broker *sessions_touch(struct sessions *s, int32_t broker, int
         b->epoch = epoch;
         b->metadata_offset = -1;
         b->leaving_offset = -1;
+        b->fencing = false;
     }
     b->contact_ms = now_ms;
+    b->let_go = false;
     return b;
 }
 
 bool sessions_valid(const struct sessions *s, int32_t broker, int64_t epoch, int64_t now_ms)
 {
     const struct session_of_broker *b = sessions_find(s, broker);
-    return b && b->epoch == epoch && now_ms - b->contact_ms <= s->timeout_ms;
+    return b && b->epoch == epoch && !b->let_go && now_ms - b->contact_ms <= s->timeout_ms;
 }
 
 void sessions_remove(struct sessions *s, int32_t broker)

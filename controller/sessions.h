@@ -4,6 +4,9 @@
  * A session belongs to one registration (broker and epoch). It is over when nothing came for the
  * session timeout, or when there is none.
  *
+ * What a decision may not do at once, because there are too many partitions, is noted here too, and
+ * done by decide_more a step at a time. A controller that begins to lead finds it anew.
+ *
  * Shard: the controller's. */
 #ifndef CONTROLLER_SESSIONS_H
 #define CONTROLLER_SESSIONS_H
@@ -18,6 +21,8 @@ struct session_of_broker {
     int64_t contact_ms;      /* last heard of */
     int64_t metadata_offset; /* that it has applied; -1 unknown */
     int64_t leaving_offset;  /* of the records that took its leaderships away; -1: it stays */
+    bool let_go;             /* it was told that it may end: no session */
+    bool fencing; /* its partitions are being taken away: for all decisions it is fenced */
 };
 
 struct sessions {
@@ -25,6 +30,8 @@ struct sessions {
     size_t n;
     size_t cap;
     int64_t timeout_ms;
+    bool leaderless; /* partitions without a leader are to be looked at */
+    bool more;       /* a decision has left something to do */
 };
 
 void sessions_free(struct sessions *s);

@@ -28,11 +28,15 @@ const struct api api_table[] = {
     {API_DESCRIBE_LOG_DIRS, api_describe_log_dirs},
     {API_CREATE_PARTITIONS, api_create_partitions},
     {API_DELETE_GROUPS, api_delete_groups},
+    {API_ELECT_LEADERS, api_elect_leaders},
     {API_INCREMENTAL_ALTER_CONFIGS, api_incremental_alter_configs},
+    {API_ALTER_PARTITION_REASSIGNMENTS, api_alter_partition_reassignments},
+    {API_LIST_PARTITION_REASSIGNMENTS, api_list_partition_reassignments},
     {API_OFFSET_DELETE, api_offset_delete},
     {API_DESCRIBE_QUORUM, api_describe_quorum},
     {API_DESCRIBE_CLUSTER, api_describe_cluster},
     {API_DESCRIBE_PRODUCERS, api_describe_producers},
+    {API_UNREGISTER_BROKER, api_unregister_broker},
     {API_DESCRIBE_TOPIC_PARTITIONS, api_describe_topic_partitions},
 };
 const size_t api_table_n = sizeof api_table / sizeof api_table[0];

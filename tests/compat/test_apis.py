@@ -19,13 +19,14 @@ GROUP_APIS = ['FindCoordinator', 'JoinGroup', 'SyncGroup', 'Heartbeat', 'LeaveGr
               'ListGroups', 'DeleteGroups']
 BROKER_APIS = ['Produce', 'Fetch', 'ListOffsets', 'Metadata', 'ApiVersions', 'CreateTopics', 'DeleteTopics', 'DeleteRecords', 'InitProducerId',
                'OffsetForLeaderEpoch', 'DescribeConfigs', 'AlterConfigs', 'DescribeLogDirs', 'CreatePartitions', 'IncrementalAlterConfigs',
-               'DescribeQuorum', 'DescribeCluster', 'DescribeProducers', 'DescribeTopicPartitions'] + GROUP_APIS
+               'DescribeQuorum', 'DescribeCluster', 'DescribeProducers', 'DescribeTopicPartitions', 'ElectLeaders', 'AlterPartitionReassignments',
+               'ListPartitionReassignments', 'UnregisterBroker'] + GROUP_APIS
 TOPIC = 'probed'
 UNKNOWN_TAGS = [(10001, b'\xca\xfe'), (10002, b'')]
 CODEC = Codec()
 # UNKNOWN_MEMBER_ID of a member that is none, GROUP_ID_NOT_FOUND: what needs members is in test_groups.py.
 ALLOWED_ERRORS = {'JoinGroup': {25}, 'SyncGroup': {25}, 'Heartbeat': {25}, 'LeaveGroup': {25}, 'OffsetDelete': {69}, 'DescribeGroups': {69},
-                  'DeleteGroups': {69}}
+                  'DeleteGroups': {69}, 'ElectLeaders': {84}, 'UnregisterBroker': {102}}
 
 
 def facts():
@@ -95,6 +96,10 @@ def sample(api, version, topic_id):
         'DescribeCluster': {},
         'DescribeProducers': {'topics': [{'name': TOPIC, 'partitionIndexes': [0]}]},
         'DescribeTopicPartitions': {'topics': [{'name': TOPIC}]},
+        'ElectLeaders': {'electionType': 0, 'topicPartitions': [{'topic': TOPIC, 'partitions': [0]}], 'timeoutMs': 1000},
+        'AlterPartitionReassignments': {'topics': [{'name': TOPIC, 'partitions': [{**part, 'replicas': [1]}]}], 'timeoutMs': 1000},
+        'ListPartitionReassignments': {'topics': None, 'timeoutMs': 1000},
+        'UnregisterBroker': {'brokerId': 4711},
     }[api]
 
 

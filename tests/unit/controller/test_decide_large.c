@@ -219,6 +219,125 @@ static void a_list_does_not_outgrow_a_record(void **state)
     rig_free(&r);
 }
 
+/* ---- many partitions ---- */
+
+enum { TOPICS = 100, PARTITIONS = 100 };
+
+static void three_brokers_with_many(struct rig *r)
+{
+    rig_cluster(r);
+    for (int32_t i = 1; i <= 3; i++) {
+        rig_broker(r, i);
+    }
+    for (int i = 0; i < TOPICS; i++) {
+        struct create_topics_request q;
+        rig_topic_request(r, &q, "", PARTITIONS, 3);
+        q.topics[0].name = numbered(r, "topic", i);
+        assert_int_equal(0, rig_create(r, &q)->error_code);
+    }
+}
+
+static int32_t led_by(const struct rig *r, int32_t broker)
+{
+    struct image_topic_iter it = {0};
+    const struct image_topic *t;
+    int32_t n = 0;
+    while ((t = image_next_topic(r->img, &it)) != NULL) {
+        for (uint32_t i = 0; i < t->partitions_n; i++) {
+            n += t->partitions[i]->leader == broker;
+        }
+    }
+    return n;
+}
+
+static void more(struct rig *r)
+{
+    struct decision d;
+    rig_begin(r, &d);
+    decide_more(&d);
+    rig_end(r, &d);
+}
+
+static void a_broker_with_many_partitions_is_fenced(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct decision d;
+    three_brokers_with_many(&r);
+    assert_true(led_by(&r, 1) > TOPICS * PARTITIONS / 4);
+    r.now_ms += 9001;
+    rig_heartbeat(&r, 2, r.offset, false, false);
+    rig_heartbeat(&r, 3, r.offset, false, false);
+    rig_begin(&r, &d);
+    assert_true(decide_fence_expired(&d));
+    rig_end(&r, &d);
+    assert_int_equal(DECISION_STEP, r.total);
+    assert_true(led_by(&r, 1) > 0);
+    assert_false(image_broker(r.img, 1)->fenced);
+    /* a late heartbeat, and whatever else happens meanwhile, does not count on it */
+    assert_true(rig_heartbeat(&r, 1, r.offset, false, false).is_fenced);
+    assert_int_equal(0, r.total);
+    rig_topic(&r, "meanwhile", (const int32_t[]){1, 2}, 2);
+    RIG_PARTITION(&r, "meanwhile", 2, "2", "");
+    rig_begin(&r, &d);
+    assert_false(decide_fence_expired(&d)); /* it is under way */
+    rig_end(&r, &d);
+    for (int i = 1; i < TOPICS * PARTITIONS / DECISION_STEP; i++) {
+        assert_true(r.sessions.more);
+        more(&r);
+        assert_in_range(r.total, DECISION_STEP, DECISION_STEP + 1);
+    }
+    assert_true(image_broker(r.img, 1)->fenced);
+    assert_int_equal(0, led_by(&r, 1));
+    more(&r);
+    assert_int_equal(0, r.total);
+    assert_false(r.sessions.more);
+    assert_false(rig_heartbeat(&r, 1, r.offset, false, false).is_fenced);
+    rig_free(&r);
+}
+
+static void a_broker_with_many_partitions_leaves(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    three_brokers_with_many(&r);
+    assert_false(rig_heartbeat(&r, 1, r.offset, false, true).should_shut_down);
+    assert_int_equal(DECISION_STEP + 1, r.total);
+    while (r.sessions.more) {
+        more(&r);
+        assert_in_range(r.total, 0, DECISION_STEP);
+    }
+    assert_int_equal(0, led_by(&r, 1));
+    assert_false(rig_heartbeat(&r, 1, r.offset, false, true).should_shut_down);
+    rig_heartbeat(&r, 2, r.offset - 1, false, false);
+    rig_heartbeat(&r, 3, r.offset - 1, false, false);
+    assert_true(rig_heartbeat(&r, 1, r.offset, false, true).should_shut_down);
+    rig_free(&r);
+}
+
+/* All were gone; the first that comes back may lead them all. */
+static void many_partitions_get_a_leader_again(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    three_brokers_with_many(&r);
+    for (int32_t i = 1; i <= 3; i++) {
+        rig_heartbeat(&r, i, r.offset, true, false);
+        while (r.sessions.more) {
+            more(&r);
+        }
+        assert_true(image_broker(r.img, i)->fenced);
+    }
+    assert_int_equal(TOPICS * PARTITIONS, led_by(&r, -1));
+    assert_false(rig_heartbeat(&r, 3, r.offset, false, false).is_fenced);
+    assert_int_equal(DECISION_STEP + 1, r.total);
+    while (r.sessions.more) {
+        more(&r);
+    }
+    assert_int_equal(TOPICS * PARTITIONS, led_by(&r, 3));
+    rig_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +346,9 @@ int main(void)
         cmocka_unit_test(many_topics_are_deleted),
         cmocka_unit_test(many_topics_grow),
         cmocka_unit_test(many_settings_are_changed),
+        cmocka_unit_test(a_broker_with_many_partitions_is_fenced),
+        cmocka_unit_test(a_broker_with_many_partitions_leaves),
+        cmocka_unit_test(many_partitions_get_a_leader_again),
         cmocka_unit_test(a_list_does_not_outgrow_a_record),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

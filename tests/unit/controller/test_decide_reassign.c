@@ -1,0 +1,400 @@
+/* Moving partitions: AlterPartitionReassignments, ListPartitionReassignments, and how a move ends.
+ * Expected records are those of Kafka's controller. */
+#include "decide_rig.h"
+
+static void brokers(struct rig *r, int32_t n)
+{
+    rig_cluster(r);
+    for (int32_t i = 1; i <= n; i++) {
+        rig_broker(r, i);
+    }
+}
+
+static void fence(struct rig *r, int32_t broker)
+{
+    assert_true(rig_heartbeat(r, broker, r->offset, true, false).is_fenced);
+}
+
+static void unfence(struct rig *r, int32_t broker)
+{
+    assert_false(rig_heartbeat(r, broker, r->offset, false, false).is_fenced);
+}
+
+/* What the leader says about its ISR; the answer for the partition. */
+static const struct alter_partition_response_partition_data *
+alter_isr(struct rig *r, const char *topic, const int32_t *isr, int32_t n)
+{
+    struct alter_partition_request q;
+    struct alter_partition_response *resp = ARENA_NEW(&r->arena, struct alter_partition_response);
+    const struct image_partition *p = rig_partition(r, topic);
+    struct decision d;
+    proto_msg_init(&alter_partition_request_msg, &q);
+    proto_msg_init(&alter_partition_response_msg, resp);
+    q.broker_id = p->leader;
+    q.broker_epoch = rig_epoch(r, p->leader);
+    q.topics = proto_array(&r->arena, &alter_partition_request_topic_data_desc, 1);
+    q.topics_n = 1;
+    q.topics[0].topic_id = image_topic_by_name(r->img, bytes_str(topic))->id;
+    q.topics[0].partitions =
+        proto_array(&r->arena, &alter_partition_request_partition_data_desc, 1);
+    q.topics[0].partitions_n = 1;
+    q.topics[0].partitions[0].leader_epoch = p->leader_epoch;
+    q.topics[0].partitions[0].partition_epoch = p->partition_epoch;
+    q.topics[0].partitions[0].new_isr = (int32_t *)(uintptr_t)isr;
+    q.topics[0].partitions[0].new_isr_n = n;
+    rig_begin(r, &d);
+    decide_alter_partition(&d, 2, &q, resp);
+    rig_end(r, &d);
+    assert_int_equal(0, resp->error_code);
+    return &resp->topics[0].partitions[0];
+}
+#define ISR(r, topic, ...)                                  \
+    alter_isr((r), (topic), (const int32_t[]){__VA_ARGS__}, \
+              (int32_t)(sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t)))
+
+/* n -1: cancel. */
+static int16_t move_as(struct rig *r, bool other_factor, const char *topic, int32_t partition,
+                       const int32_t *replicas, int32_t n)
+{
+    struct alter_partition_reassignments_request q;
+    struct alter_partition_reassignments_response resp;
+    struct decision d;
+    proto_msg_init(&alter_partition_reassignments_request_msg, &q);
+    proto_msg_init(&alter_partition_reassignments_response_msg, &resp);
+    q.allow_replication_factor_change = other_factor;
+    q.topics =
+        proto_array(&r->arena, &alter_partition_reassignments_request_reassignable_topic_desc, 1);
+    q.topics_n = 1;
+    q.topics[0].name = bytes_str(topic);
+    q.topics[0].partitions = proto_array(
+        &r->arena, &alter_partition_reassignments_request_reassignable_partition_desc, 1);
+    q.topics[0].partitions_n = 1;
+    q.topics[0].partitions[0].partition_index = partition;
+    q.topics[0].partitions[0].replicas = (int32_t *)(uintptr_t)replicas;
+    q.topics[0].partitions[0].replicas_n = n;
+    rig_begin(r, &d);
+    decide_alter_partition_reassignments(&d, 1, &q, &resp);
+    rig_end(r, &d);
+    assert_int_equal(0, resp.error_code);
+    assert_int_equal(other_factor, resp.allow_replication_factor_change);
+    assert_int_equal(1, resp.responses_n);
+    assert_int_equal(1, resp.responses[0].partitions_n);
+    assert_int_equal(partition, resp.responses[0].partitions[0].partition_index);
+    return resp.responses[0].partitions[0].error_code;
+}
+#define MOVE(r, topic, ...)                                        \
+    move_as((r), true, (topic), 0, (const int32_t[]){__VA_ARGS__}, \
+            (int32_t)(sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t)))
+
+static int16_t cancel(struct rig *r, const char *topic)
+{
+    return move_as(r, true, topic, 0, NULL, -1);
+}
+
+static void check_record(const struct rig *r, const char *rest)
+{
+    const char *text = strstr(r->records[0], "\",");
+    assert_int_equal(1, r->n);
+    assert_non_null(text);
+    assert_string_equal(rest, text + 2);
+}
+
+static void check_replicas(const struct rig *r, const char *topic, const char *replicas,
+                           const char *adding, const char *removing)
+{
+    const struct image_partition *p = rig_partition(r, topic);
+    rig_check_ids(p->replicas, p->replicas_n, replicas);
+    rig_check_ids(p->adding, p->adding_n, adding);
+    rig_check_ids(p->removing, p->removing_n, removing);
+    assert_int_equal(p->replicas_n, p->directories_n);
+    for (uint32_t i = 0; i < p->replicas_n; i++) { /* a broker's only directory */
+        assert_int_equal(200 + p->replicas[i], p->directories[i].b[15]);
+    }
+}
+
+static const struct list_partition_reassignments_response *list(struct rig *r, const char *topic,
+                                                                int32_t partition)
+{
+    struct list_partition_reassignments_request q;
+    struct list_partition_reassignments_response *resp =
+        ARENA_NEW(&r->arena, struct list_partition_reassignments_response);
+    proto_msg_init(&list_partition_reassignments_request_msg, &q);
+    proto_msg_init(&list_partition_reassignments_response_msg, resp);
+    if (topic) {
+        q.topics = proto_array(
+            &r->arena,
+            &list_partition_reassignments_request_list_partition_reassignments_topics_desc, 1);
+        q.topics_n = 1;
+        q.topics[0].name = bytes_str(topic);
+        q.topics[0].partition_indexes = ARENA_ARRAY(&r->arena, int32_t, 1);
+        q.topics[0].partition_indexes[0] = partition;
+        q.topics[0].partition_indexes_n = 1;
+    }
+    rig_run(r, decide_list_partition_reassignments, &q, resp);
+    assert_int_equal(0, r->n);
+    return resp;
+}
+
+/* ---- a move from begin to end ---- */
+
+static void a_partition_moves_to_other_brokers(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    char want[300];
+    char dir[5][UUID_TEXT];
+    brokers(&r, 4);
+    for (int i = 1; i <= 4; i++) {
+        uuid_text(rig_uuid((uint8_t)(200 + i)), dir[i]);
+    }
+    rig_topic(&r, "t", (const int32_t[]){1, 2}, 2);
+    assert_int_equal(0, MOVE(&r, "t", 3, 4));
+    snprintf(want, sizeof want,
+             "\"replicas\":[3,4,1,2],\"removingReplicas\":[1,2],\"addingReplicas\":[3,4],"
+             "\"directories\":[\"%s\",\"%s\",\"%s\",\"%s\"]}",
+             dir[3], dir[4], dir[1], dir[2]);
+    check_record(&r, want);
+    check_replicas(&r, "t", "3,4,1,2", "3,4", "1,2");
+    RIG_PARTITION(&r, "t", 1, "1,2", "");
+    int32_t epoch = rig_partition(&r, "t")->leader_epoch;
+
+    const struct list_partition_reassignments_response *resp = list(&r, NULL, 0);
+    assert_int_equal(1, resp->topics_n);
+    assert_int_equal(1, resp->topics[0].partitions_n);
+    rig_check_ids(resp->topics[0].partitions[0].replicas, 4, "3,4,1,2");
+    rig_check_ids(resp->topics[0].partitions[0].adding_replicas, 2, "3,4");
+    rig_check_ids(resp->topics[0].partitions[0].removing_replicas, 2, "1,2");
+
+    assert_int_equal(0, ISR(&r, "t", 1, 2, 3)->error_code); /* 4 is not there yet */
+    check_record(&r, "\"isr\":[1,2,3]}");
+    assert_int_equal(KE_NEW_LEADER_ELECTED, ISR(&r, "t", 1, 2, 3, 4)->error_code);
+    snprintf(want, sizeof want,
+             "\"isr\":[3,4],\"leader\":3,\"replicas\":[3,4],\"removingReplicas\":[],"
+             "\"addingReplicas\":[],\"directories\":[\"%s\",\"%s\"]}",
+             dir[3], dir[4]);
+    check_record(&r, want);
+    check_replicas(&r, "t", "3,4", "", "");
+    RIG_PARTITION(&r, "t", 3, "3,4", "");
+    assert_int_equal(epoch + 1, rig_partition(&r, "t")->leader_epoch);
+    assert_int_equal(0, list(&r, NULL, 0)->topics_n);
+    rig_free(&r);
+}
+
+static void another_order_is_taken_at_once(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    brokers(&r, 3);
+    rig_topic(&r, "t", (const int32_t[]){1, 2, 3}, 3);
+    assert_int_equal(0, MOVE(&r, "t", 3, 2, 1));
+    check_replicas(&r, "t", "3,2,1", "", "");
+    RIG_PARTITION(&r, "t", 1, "1,2,3", ""); /* the leader stays */
+    assert_int_equal(0, rig_partition(&r, "t")->leader_epoch);
+    assert_int_equal(0, MOVE(&r, "t", 3, 2, 1));
+    assert_int_equal(0, r.n);
+    rig_free(&r);
+}
+
+static void a_factor_grows_and_shrinks(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    brokers(&r, 3);
+    rig_topic(&r, "t", (const int32_t[]){1}, 1);
+    assert_int_equal(0, MOVE(&r, "t", 1, 2, 3));
+    check_replicas(&r, "t", "1,2,3", "2,3", "");
+    assert_int_equal(0, ISR(&r, "t", 1, 2)->error_code);
+    check_replicas(&r, "t", "1,2,3", "2,3", "");
+    assert_int_equal(0, ISR(&r, "t", 1, 2, 3)->error_code);
+    check_replicas(&r, "t", "1,2,3", "", "");
+    int32_t epoch = rig_partition(&r, "t")->leader_epoch;
+    assert_int_equal(0, MOVE(&r, "t", 1, 3)); /* both are in sync: over at once */
+    check_replicas(&r, "t", "1,3", "", "");
+    RIG_PARTITION(&r, "t", 1, "1,3", "");
+    assert_int_equal(epoch + 1, rig_partition(&r, "t")->leader_epoch); /* 2 must see that it ends */
+    assert_int_equal(0, MOVE(&r, "t", 3));
+    RIG_PARTITION(&r, "t", 3, "3", "");
+    rig_free(&r);
+}
+
+static void a_factor_may_be_told_to_stay(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    const int32_t two[] = {3, 4};
+    const int32_t three[] = {2, 3, 4};
+    brokers(&r, 4);
+    rig_topic(&r, "t", (const int32_t[]){1, 2}, 2);
+    assert_int_equal(KE_INVALID_REPLICATION_FACTOR, move_as(&r, false, "t", 0, three, 3));
+    assert_int_equal(0, r.n);
+    assert_int_equal(0, move_as(&r, false, "t", 0, two, 2));
+    assert_int_equal(KE_INVALID_REPLICATION_FACTOR, move_as(&r, false, "t", 0, three, 3));
+    assert_int_equal(0, move_as(&r, false, "t", 0, three, 2)); /* still two, though it has four */
+    rig_free(&r);
+}
+
+/* With fewer replicas than before, each that stays must be in sync. */
+static void a_shrinking_move_waits_for_those_that_stay(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    brokers(&r, 4);
+    rig_topic(&r, "t", (const int32_t[]){1, 2, 3}, 3);
+    assert_int_equal(0, ISR(&r, "t", 1, 2)->error_code);
+    assert_int_equal(0, MOVE(&r, "t", 2, 3));
+    check_replicas(&r, "t", "2,3,1", "", "1");
+    assert_int_equal(KE_NEW_LEADER_ELECTED, ISR(&r, "t", 1, 2, 3)->error_code);
+    check_replicas(&r, "t", "2,3", "", "");
+    RIG_PARTITION(&r, "t", 2, "2,3", "");
+    rig_free(&r);
+}
+
+/* What is added is in sync, but the ISR without what is removed would be below its least size. */
+static void a_move_does_not_end_below_the_least_isr(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    brokers(&r, 4);
+    rig_topic(&r, "t", (const int32_t[]){1, 2, 3}, 3);
+    rig_set_config(&r, CONFIG_TOPIC, "t", "min.insync.replicas", "2");
+    assert_int_equal(0, MOVE(&r, "t", 4, 2, 3));
+    assert_int_equal(0, ISR(&r, "t", 1)->error_code);
+    assert_int_equal(0, ISR(&r, "t", 1, 4)->error_code);
+    check_replicas(&r, "t", "4,2,3,1", "4", "1");
+    assert_int_equal(KE_NEW_LEADER_ELECTED, ISR(&r, "t", 1, 4, 3)->error_code);
+    check_replicas(&r, "t", "4,2,3", "", "");
+    RIG_PARTITION(&r, "t", 4, "4,3", "");
+    rig_free(&r);
+}
+
+static void a_move_ends_with_any_change(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    brokers(&r, 4);
+    rig_topic(&r, "t", (const int32_t[]){1, 2}, 2);
+    rig_set_config(&r, CONFIG_TOPIC, "t", "min.insync.replicas", "2");
+    assert_int_equal(0, MOVE(&r, "t", 3, 4));
+    assert_int_equal(0, ISR(&r, "t", 1, 2, 3)->error_code);
+    fence(&r, 1); /* the leader dies, the move goes on under the next */
+    RIG_PARTITION(&r, "t", 3, "2,3", "");
+    assert_int_equal(0, ISR(&r, "t", 2, 3, 4)->error_code);
+    check_replicas(&r, "t", "3,4", "", "");
+    RIG_PARTITION(&r, "t", 3, "3,4", "");
+    rig_free(&r);
+}
+
+/* ---- cancel ---- */
+
+static void a_move_is_cancelled(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    brokers(&r, 4);
+    rig_topic(&r, "t", (const int32_t[]){1, 2}, 2);
+    assert_int_equal(KE_NO_REASSIGNMENT_IN_PROGRESS, cancel(&r, "t"));
+    assert_int_equal(0, MOVE(&r, "t", 3, 4));
+    assert_int_equal(0, ISR(&r, "t", 1, 2, 3)->error_code);
+    assert_int_equal(0, cancel(&r, "t"));
+    check_replicas(&r, "t", "1,2", "", "");
+    RIG_PARTITION(&r, "t", 1, "1,2", "");
+    assert_int_equal(1, rig_partition(&r, "t")->leader_epoch);
+    assert_int_equal(KE_NO_REASSIGNMENT_IN_PROGRESS, cancel(&r, "t"));
+    rig_free(&r);
+}
+
+static void cancelling_does_not_lose_records_unless_it_may(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    brokers(&r, 4);
+    rig_topic(&r, "t", (const int32_t[]){1, 2}, 2);
+    assert_int_equal(0, MOVE(&r, "t", 3, 4));
+    assert_int_equal(0, ISR(&r, "t", 1, 3)->error_code);
+    fence(&r, 1);
+    RIG_PARTITION(&r, "t", 3, "3", "");
+    assert_int_equal(KE_INVALID_REPLICA_ASSIGNMENT, cancel(&r, "t"));
+    assert_int_equal(0, r.n);
+    rig_set_config(&r, CONFIG_TOPIC, "t", "unclean.leader.election.enable", "true");
+    unfence(&r, 1);
+    assert_int_equal(0, cancel(&r, "t"));
+    check_replicas(&r, "t", "1,2", "", "");
+    RIG_PARTITION(&r, "t", 1, "1", "");
+    rig_free(&r);
+}
+
+/* The first move's replicas never were the partition's own. */
+static void a_second_target_takes_the_first_ones_place(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    brokers(&r, 5);
+    rig_topic(&r, "t", (const int32_t[]){1, 2}, 2);
+    assert_int_equal(0, MOVE(&r, "t", 3, 4));
+    assert_int_equal(0, MOVE(&r, "t", 3, 5));
+    check_replicas(&r, "t", "3,5,1,2,4", "3,5", "1,2,4");
+    assert_int_equal(KE_NEW_LEADER_ELECTED, ISR(&r, "t", 1, 2, 3, 5)->error_code);
+    check_replicas(&r, "t", "3,5", "", "");
+    assert_int_equal(0, MOVE(&r, "t", 1, 2));
+    assert_int_equal(0, MOVE(&r, "t", 5, 3)); /* back to where it was: over at once */
+    check_replicas(&r, "t", "5,3", "", "");
+    RIG_PARTITION(&r, "t", 3, "3,5", "");
+    rig_free(&r);
+}
+
+/* ---- what is refused ---- */
+
+static void bad_targets_are_refused(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    const int32_t one[] = {1};
+    brokers(&r, 3);
+    rig_topic(&r, "t", (const int32_t[]){1, 2}, 2);
+    assert_int_equal(KE_UNKNOWN_TOPIC_OR_PARTITION, move_as(&r, true, "none", 0, one, 1));
+    assert_int_equal(KE_UNKNOWN_TOPIC_OR_PARTITION, move_as(&r, true, "t", 1, one, 1));
+    assert_int_equal(KE_UNKNOWN_TOPIC_OR_PARTITION, move_as(&r, true, "t", -1, NULL, -1));
+    assert_int_equal(KE_INVALID_REPLICA_ASSIGNMENT, move_as(&r, true, "t", 0, one, 0));
+    assert_int_equal(KE_INVALID_REPLICA_ASSIGNMENT, MOVE(&r, "t", 2, 2));
+    assert_int_equal(KE_INVALID_REPLICA_ASSIGNMENT, MOVE(&r, "t", 2, 9));
+    assert_int_equal(0, r.n);
+    fence(&r, 3);
+    assert_int_equal(0, MOVE(&r, "t", 3)); /* a fenced one is allowed: it will come */
+    check_replicas(&r, "t", "3,1,2", "3", "1,2");
+    rig_free(&r);
+}
+
+static void what_is_listed(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    brokers(&r, 3);
+    rig_topic(&r, "t", (const int32_t[]){1, 2}, 2);
+    rig_topic(&r, "still", (const int32_t[]){1, 2}, 2);
+    assert_int_equal(0, MOVE(&r, "t", 3));
+    assert_int_equal(1, list(&r, NULL, 0)->topics_n);
+    assert_int_equal(1, list(&r, "t", 0)->topics_n);
+    assert_int_equal(0, list(&r, "t", 1)->topics_n);
+    assert_int_equal(0, list(&r, "still", 0)->topics_n);
+    assert_int_equal(0, list(&r, "none", 0)->topics_n);
+    rig_free(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_partition_moves_to_other_brokers),
+        cmocka_unit_test(another_order_is_taken_at_once),
+        cmocka_unit_test(a_factor_grows_and_shrinks),
+        cmocka_unit_test(a_factor_may_be_told_to_stay),
+        cmocka_unit_test(a_shrinking_move_waits_for_those_that_stay),
+        cmocka_unit_test(a_move_does_not_end_below_the_least_isr),
+        cmocka_unit_test(a_move_ends_with_any_change),
+        cmocka_unit_test(a_move_is_cancelled),
+        cmocka_unit_test(cancelling_does_not_lose_records_unless_it_may),
+        cmocka_unit_test(a_second_target_takes_the_first_ones_place),
+        cmocka_unit_test(bad_targets_are_refused),
+        cmocka_unit_test(what_is_listed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
