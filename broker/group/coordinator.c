@@ -15,6 +15,9 @@ struct group_coordinator *group_coordinator_new(const struct group_config *confi
     c->config = config;
     c->secret = secret;
     c->groups.secret = c->txns.secret = c->strings.secret = secret;
+    list_init(&c->all);
+    list_init(&c->gone);
+    c->slice_ms = INT64_MAX;
     c->bytes = sizeof *c;
     return c;
 }
@@ -23,6 +26,8 @@ static void group_free(struct group *g)
 {
     struct group_coordinator *c = g->c;
     ASSERT(list_empty(&g->pending));
+    offsets_sweep_leaves(g);
+    list_remove(&g->all);
     classic_free(g);
     offsets_free(g);
     foreign_free(g);
@@ -40,6 +45,7 @@ void group_coordinator_free(struct group_coordinator *c)
         group_free(s->value);
     }
     map_free(&c->groups);
+    offsets_sweep_free(c);
     replay_free(c);
     ASSERT(c->strings.count == 0 && c->heap_n == 0);
     map_free(&c->strings);
@@ -176,6 +182,8 @@ struct group *group_make(struct group_coordinator *c, struct bytes id, enum grou
     g->kind = kind;
     g->topics.secret = c->secret;
     list_init(&g->pending);
+    list_push_back(&c->all, &g->all);
+    g->gone_seq = c->gone_seq;
     group_map_put(c, &c->groups, g->id, g);
     return g;
 }
@@ -332,6 +340,7 @@ void group_coordinator_step(struct group_coordinator *c, const struct group_even
         break;
     case GROUP_TICK:
         group_timers_tick(c, ev, fx);
+        offsets_sweep(c, ev, fx);
         break;
     case GROUP_EXPIRE:
         offsets_expire(c, ev, fx);

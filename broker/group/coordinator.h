@@ -85,8 +85,9 @@ enum group_event_kind {
     GROUP_WRITTEN,       /* op, code: its records are committed (0), or not and never will be */
     GROUP_TICK,          /* group_coordinator_deadline has come */
     GROUP_EXPIRE,        /* offsets.retention.check.interval.ms: offsets and empty groups */
-    GROUP_TOPIC_GONE,    /* topic, topic_id: deleted; its offsets go */
-    GROUP_UNLOAD, /* code: everybody who waits is answered with it; no write is out any more */
+    GROUP_TOPIC_GONE, /* topic, topic_id: deleted; its offsets go (both: a part at a time, the rest
+                         with GROUP_TICK) */
+    GROUP_UNLOAD,     /* code: everybody who waits is answered with it; no write is out any more */
 };
 
 struct group_event {

@@ -12,8 +12,52 @@
  * offset left goes with its tombstone; share groups are left alone. A group with writes under way
  * is looked at next time: what is written now may be a later commit.
  *
- * A topic that was deleted takes its offsets along, those that name another topic id excepted. */
+ * A topic that was deleted takes its offsets along, those that name another topic id excepted.
+ *
+ * Both look at every group, and may have a million tombstones to write: a walk over the groups is
+ * cut into slices, of which GROUP_TICK runs one a millisecond, so that the shard gets to other work
+ * in between (a group is never cut). A topic may be made anew while the walk for its deletion goes
+ * on: so each group knows which deletions it has seen (gone_seq), and catches up before a commit is
+ * written, which is not to fall to a deletion from before it. Unloaded in the middle, the rest of a
+ * deletion stays, as in Kafka. */
 #include "broker/group/offset_ops.h"
+
+/* How much a slice takes; about a millisecond. */
+enum { SLICE_LOOKED = 20000, SLICE_GONE = 1000 };
+
+struct slice {
+    uint64_t looked; /* groups and offsets */
+    uint64_t gone;   /* tombstones */
+};
+
+static bool slice_has_room(const struct slice *s)
+{
+    return s->looked < SLICE_LOOKED && s->gone < SLICE_GONE;
+}
+
+/* The next group of a walk; NULL: it is over. */
+static struct group *walk_on(struct group_coordinator *c, struct list **at, struct slice *s)
+{
+    if (*at == &c->all) {
+        *at = NULL;
+        return NULL;
+    }
+    struct group *g = LIST_ENTRY(*at, struct group, all);
+    *at = (*at)->next;
+    s->looked++;
+    return g;
+}
+
+void offsets_sweep_leaves(struct group *g)
+{
+    struct group_coordinator *c = g->c;
+    if (c->expire_at == &g->all) {
+        c->expire_at = g->all.next;
+    }
+    if (c->gone_at == &g->all) {
+        c->gone_at = g->all.next;
+    }
+}
 
 struct sweep {
     int64_t now_ms; /* wall */
@@ -106,32 +150,59 @@ static uint32_t expire_group(struct group *g, const struct group_event *ev,
     return b.total;
 }
 
-void offsets_expire(struct group_coordinator *c, const struct group_event *ev,
-                    struct group_effects *fx)
+static void expire_over(struct group_coordinator *c, struct group_effects *fx)
 {
-    uint64_t offsets = 0, groups = 0;
-    map_for_each (slot, &c->groups) {
-        struct group *g = slot->value;
+    if (c->expired_offsets + c->expired_groups) {
+        group_fx_line(fx, false, false,
+                      "offsets are older than their retention and went offsets=%llu groups=%llu",
+                      (unsigned long long)c->expired_offsets,
+                      (unsigned long long)c->expired_groups);
+    }
+    c->expired_offsets = c->expired_groups = 0;
+}
+
+static void expire_slice(struct group_coordinator *c, const struct group_event *ev,
+                         struct group_effects *fx, struct slice *s)
+{
+    while (c->expire_at && slice_has_room(s)) {
         bool over;
+        struct group *g = walk_on(c, &c->expire_at, s);
+        if (g == NULL) {
+            expire_over(c, fx);
+            break;
+        }
+        s->looked += g->offsets_n;
         uint32_t n = expire_group(g, ev, fx, &over);
         if (n && !over) {
             story_add(g, ev->wall_ms, "%u committed offsets are older than their retention and go",
                       n);
         }
-        offsets += n;
-        groups += over;
+        s->gone += n + over;
+        c->expired_offsets += n;
+        c->expired_groups += over;
     }
-    if (offsets + groups) {
-        group_fx_line(fx, false, false,
-                      "offsets are older than their retention and went offsets=%llu groups=%llu",
-                      (unsigned long long)offsets, (unsigned long long)groups);
+}
+
+void offsets_expire(struct group_coordinator *c, const struct group_event *ev,
+                    struct group_effects *fx)
+{
+    if (c->expire_at == NULL) { /* else the last walk is not over: it will do */
+        c->expire_at = c->all.next;
     }
+    offsets_sweep(c, ev, fx);
 }
 
 /* ---- topics that went ---- */
 
+struct topic_gone {
+    struct list node; /* in c->gone, by seq */
+    uint64_t seq;
+    struct bytes topic;
+    struct uuid topic_id;
+};
+
 struct topic_sweep {
-    const struct group_event *ev;
+    const struct topic_gone *gone;
     const struct group_topic *t;
     struct offset_flight *flight;
     uint32_t flight_n;
@@ -145,26 +216,27 @@ static void topic_gone_offset(struct topic_sweep *s, int32_t partition)
     if (s->b.g == NULL) {
         gone_begin(&s->b, s->g, s->fx, GONE_QUIET, NULL);
     }
-    gone_offset(&s->b, s->ev->topic, partition);
+    gone_offset(&s->b, s->gone->topic, partition);
 }
 
 static bool is_of_topic(const struct topic_sweep *s, struct uuid id)
 {
-    return uuid_is_zero(id) || uuid_eq(id, s->ev->topic_id);
+    return uuid_is_zero(id) || uuid_eq(id, s->gone->topic_id);
 }
 
 static void topic_gone_entry(struct topic_sweep *s, const struct offset_entry *e)
 {
     if (is_of_topic(s, offset_topic_id(s->t, e)) &&
-        offset_flight_find(s->flight, s->flight_n, s->ev->topic, e->partition) == NULL) {
+        offset_flight_find(s->flight, s->flight_n, s->gone->topic, e->partition) == NULL) {
         topic_gone_offset(s, e->partition);
     }
 }
 
-static void topic_gone_group(struct group *g, const struct group_event *ev,
-                             struct group_effects *fx)
+/* How many of its offsets go. */
+static uint32_t topic_gone_group(struct group *g, const struct topic_gone *gone,
+                                 const struct group_event *ev, struct group_effects *fx)
 {
-    struct topic_sweep s = {.ev = ev, .t = offset_topic(g, ev->topic), .g = g, .fx = fx};
+    struct topic_sweep s = {.gone = gone, .t = offset_topic(g, gone->topic), .g = g, .fx = fx};
     /* what is under way stands for its partition: a tombstone would be behind it in the log */
     s.flight_n = offset_flights(g, &fx->arena, &s.flight);
     for (uint32_t i = 0; s.t && i < s.t->n; i++) {
@@ -179,25 +251,100 @@ static void topic_gone_group(struct group *g, const struct group_event *ev,
         }
     }
     for (uint32_t i = 0; i < s.flight_n; i++) {
-        if (!s.flight[i].gone && bytes_eq(s.flight[i].topic, ev->topic) &&
+        if (!s.flight[i].gone && bytes_eq(s.flight[i].topic, gone->topic) &&
             is_of_topic(&s, s.flight[i].topic_id)) {
             topic_gone_offset(&s, s.flight[i].partition);
         }
     }
     if (s.b.g) {
         story_add(g, ev->wall_ms, "topic %s is deleted, and %u committed offsets with it",
-                  SHOW(ev->topic), s.b.total);
+                  SHOW(gone->topic), s.b.total);
         gone_end(&s.b, false);
+    }
+    return s.b.total;
+}
+
+static uint64_t catch_up(struct group *g, const struct group_event *ev, struct group_effects *fx)
+{
+    struct group_coordinator *c = g->c;
+    uint64_t n = 0;
+    if (g->gone_seq == c->gone_seq) {
+        return 0;
+    }
+    list_for_each (at, &c->gone) {
+        const struct topic_gone *t = LIST_ENTRY(at, struct topic_gone, node);
+        if (t->seq > g->gone_seq && (g->topic_n != 0 || !list_empty(&g->pending))) {
+            n += topic_gone_group(g, t, ev, fx);
+        }
+    }
+    g->gone_seq = c->gone_seq;
+    return n;
+}
+
+void offsets_catch_up(struct group *g, const struct group_event *ev, struct group_effects *fx)
+{
+    (void)catch_up(g, ev, fx);
+}
+
+/* Those up to seq have come to every group. */
+static void forget_gone(struct group_coordinator *c, uint64_t seq)
+{
+    while (!list_empty(&c->gone)) {
+        struct topic_gone *t = LIST_ENTRY(c->gone.next, struct topic_gone, node);
+        if (t->seq > seq) {
+            break;
+        }
+        list_remove(&t->node);
+        group_undup(c, &t->topic);
+        group_dealloc(c, t, sizeof *t);
+    }
+}
+
+static void walk_for_gone(struct group_coordinator *c)
+{
+    if (c->gone_at == NULL && !list_empty(&c->gone)) {
+        c->gone_at = c->all.next;
+        c->gone_walk_seq = c->gone_seq;
+    }
+}
+
+static void gone_slice(struct group_coordinator *c, const struct group_event *ev,
+                       struct group_effects *fx, struct slice *s)
+{
+    while (c->gone_at && slice_has_room(s)) {
+        struct group *g = walk_on(c, &c->gone_at, s);
+        if (g) {
+            s->gone += catch_up(g, ev, fx);
+        } else {
+            forget_gone(c, c->gone_walk_seq);
+            walk_for_gone(c); /* for those that came since this walk began */
+        }
     }
 }
 
 void offsets_topic_gone(struct group_coordinator *c, const struct group_event *ev,
                         struct group_effects *fx)
 {
-    map_for_each (slot, &c->groups) {
-        struct group *g = slot->value;
-        if (g->topic_n != 0 || !list_empty(&g->pending)) {
-            topic_gone_group(g, ev, fx);
-        }
-    }
+    struct topic_gone *t = group_alloc(c, sizeof *t);
+    t->seq = ++c->gone_seq;
+    t->topic = group_dup(c, ev->topic);
+    t->topic_id = ev->topic_id;
+    list_push_back(&c->gone, &t->node);
+    walk_for_gone(c);
+    offsets_sweep(c, ev, fx);
+}
+
+void offsets_sweep_free(struct group_coordinator *c)
+{
+    c->expire_at = c->gone_at = NULL;
+    forget_gone(c, c->gone_seq);
+}
+
+void offsets_sweep(struct group_coordinator *c, const struct group_event *ev,
+                   struct group_effects *fx)
+{
+    struct slice s = {0};
+    gone_slice(c, ev, fx, &s);
+    expire_slice(c, ev, fx, &s);
+    c->slice_ms = c->gone_at || c->expire_at ? ev->now_ms + 1 : INT64_MAX;
 }

@@ -40,7 +40,9 @@ enum group_kind { GROUP_KIND_CLASSIC, GROUP_KIND_CONSUMER, GROUP_KIND_SHARE, GRO
 
 struct group {
     struct group_coordinator *c;
-    struct bytes id; /* owned */
+    struct list all;   /* in c->all */
+    uint64_t gone_seq; /* deletions of topics up to this one have been applied to it */
+    struct bytes id;   /* owned */
     enum group_kind kind;
     bool in_log; /* its group record is committed (classic: GroupMetadata) */
     /* It has had an offset: then it stays, Empty, until the next look at retention, as in Kafka. */
@@ -71,7 +73,16 @@ struct group_coordinator {
     const struct group_config *config;
     const struct siphash_key *secret;
     struct map groups; /* id -> struct group */
-    struct map txns;   /* producer id -> struct group_txn: offsets of open transactions; replay.c */
+    struct list all;   /* the same, in the order in which they were made */
+    /* expiry.c's: walks over all of them, a slice at a time. Where each goes on: a node of `all`
+     * (or `all` itself, its end); NULL: no walk. */
+    struct list *expire_at, *gone_at;
+    uint64_t expired_offsets, expired_groups; /* by this walk */
+    struct list gone;                         /* topic_gone: deletions that are not through */
+    uint64_t gone_seq;                        /* the newest deletion */
+    uint64_t gone_walk_seq;                   /* the newest when this walk began */
+    int64_t slice_ms;                         /* when a walk goes on; INT64_MAX: there is none */
+    struct map txns; /* producer id -> struct group_txn: offsets of open transactions; replay.c */
     struct map strings; /* text -> struct group_str */
     struct group_timer **heap;
     uint32_t heap_n, heap_cap;
@@ -101,6 +112,7 @@ bool group_room(struct group_coordinator *c, size_t more, struct group_effects *
 /* Memory that charges itself; zeroed. n is the same when it is freed. */
 void *group_alloc(struct group_coordinator *c, size_t n);
 void group_dealloc(struct group_coordinator *c, void *p, size_t n);
+enum { GROUP_ALLOC_MORE = 32 }; /* more than its size is never charged for one piece */
 struct bytes group_dup(struct group_coordinator *c, struct bytes b); /* null stays null */
 void group_undup(struct group_coordinator *c, struct bytes *b);      /* leaves it null */
 
@@ -187,6 +199,13 @@ void offsets_expire(struct group_coordinator *c, const struct group_event *ev,
                     struct group_effects *fx);
 void offsets_topic_gone(struct group_coordinator *c, const struct group_event *ev,
                         struct group_effects *fx);
+/* GROUP_TICK: the next slice of what these two have begun. */
+void offsets_sweep(struct group_coordinator *c, const struct group_event *ev,
+                   struct group_effects *fx);
+/* Deletions of topics that have not come to this group yet: before anything new is written. */
+void offsets_catch_up(struct group *g, const struct group_event *ev, struct group_effects *fx);
+void offsets_sweep_leaves(struct group *g); /* it is being freed */
+void offsets_sweep_free(struct group_coordinator *c);
 /* Its members subscribe to it, whatever the group's kind. */
 bool group_subscribes(const struct group *g, struct bytes topic);
 void offsets_free(struct group *g);

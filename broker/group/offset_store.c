@@ -464,5 +464,5 @@ void replay_free(struct group_coordinator *c)
 size_t offset_store_need(size_t name_len, size_t n)
 {
     return sizeof(struct group_topic) + name_len + sizeof(struct group_str) +
-           n * (sizeof(struct offset_entry) + 4 * sizeof(uint32_t));
+           (size_t)3 * GROUP_ALLOC_MORE + n * (sizeof(struct offset_entry) + 4 * sizeof(uint32_t));
 }

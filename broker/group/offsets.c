@@ -103,7 +103,7 @@ static bool commit_is_known(const struct group *g, const struct offset_commit_re
 static bool commit_fits(struct group_coordinator *c, const struct group *g,
                         const struct offset_commit_request *q, struct group_effects *fx)
 {
-    size_t more = g ? 0 : sizeof *g + q->group_id.len;
+    size_t more = g ? 0 : sizeof *g + q->group_id.len + (size_t)2 * GROUP_ALLOC_MORE;
     for (int32_t i = 0; i < q->topics_n; i++) {
         const struct offset_commit_request_offset_commit_request_topic *t = &q->topics[i];
         more += offset_store_need(t->name.len, (size_t)t->partitions_n);
@@ -162,6 +162,9 @@ void offsets_commit(struct group_coordinator *c, const struct group_event *ev,
     const struct offset_commit_request *q = ask->request;
     struct group *g = group_find(c, q->group_id);
     uint32_t n;
+    if (g) {
+        offsets_catch_up(g, ev, fx);
+    }
     commit_respond(c, ask, &n);
     int16_t code = commit_check(g && group_doomed(g) ? NULL : g, q, ev, fx);
     if (code == 0 && !commit_fits(c, g, q, fx)) {

@@ -80,7 +80,8 @@ void group_timer_cancel(struct group_coordinator *c, struct group_timer *t)
 
 int64_t group_coordinator_deadline(const struct group_coordinator *c)
 {
-    return c->heap_n ? c->heap[0]->due_ms : INT64_MAX;
+    int64_t timer_ms = c->heap_n ? c->heap[0]->due_ms : INT64_MAX;
+    return timer_ms < c->slice_ms ? timer_ms : c->slice_ms;
 }
 
 /* GROUP_TICK. A timer that is set again inside its own fire waits for the next tick unless it is

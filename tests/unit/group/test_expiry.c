@@ -257,6 +257,108 @@ static void test_topic_gone_under_way(void **state)
     rig_free(&r);
 }
 
+/* ---- a part at a time ---- */
+
+enum { MANY = 3000, SLICE_MOST = 1100 };
+
+static const char *many_name(char out[24], int i)
+{
+    snprintf(out, 24, "many-%d", i);
+    return out;
+}
+
+static void many_init(struct rig *r, int64_t days_ago)
+{
+    char name[24];
+    rig_init(r);
+    for (int i = 0; i < MANY; i++) {
+        put_offset(r, many_name(name, i), "t", days_ago, -1, -1);
+    }
+    rig_loaded(r);
+}
+
+static void many_end(struct rig *r)
+{
+    rig_settle(r);
+    assert_int_equal(group_coordinator_deadline(r->c), INT64_MAX);
+    assert_int_equal(r->c->offsets, 0);
+    rig_check_reload(r);
+    rig_free(r);
+}
+
+/* The rest of a walk, of which there is one; the most writes of a slice. */
+static uint32_t many_tick(struct rig *r)
+{
+    uint32_t most = rig_out(r);
+    while (group_coordinator_deadline(r->c) != INT64_MAX) {
+        uint32_t before = rig_out(r);
+        assert_true(group_coordinator_deadline(r->c) > r->now_ms);
+        r->now_ms = group_coordinator_deadline(r->c);
+        rig_step(r, GROUP_TICK, NULL);
+        most = rig_out(r) - before > most ? rig_out(r) - before : most;
+    }
+    return most;
+}
+
+static void test_many_expire_in_slices(void **state)
+{
+    struct rig r;
+    (void)state;
+    many_init(&r, 100);
+    expire(&r);
+    assert_in_range(rig_out(&r), 1, SLICE_MOST);
+    assert_int_equal(r.lines.len, 0); /* it is told once, at the end */
+    expire(&r);                       /* goes on with the same walk */
+    assert_in_range(rig_out(&r), 2, 2 * SLICE_MOST);
+    rig_settle(&r); /* groups go while the walk is among them */
+    assert_in_range(many_tick(&r), 1, SLICE_MOST);
+    assert_non_null(strstr(buf_cstr(&r.lines), "offsets=3000 groups=3000"));
+    many_end(&r);
+}
+
+/* Those that the walk has not reached may commit to the topic's successor: that stays. */
+static void test_a_topic_goes_in_slices(void **state)
+{
+    struct rig r;
+    char last[24];
+    (void)state;
+    many_init(&r, 0);
+    rig_topic_gone(&r, "t", rig_topic_id("t"));
+    assert_in_range(rig_out(&r), 1, SLICE_MOST);
+    rig_settle(&r);
+    assert_int_equal(rig_offset(&r, "many-0", "t", 0), -1);
+    assert_int_equal(rig_offset(&r, many_name(last, MANY - 1), "t", 0), 1);
+    put_offset(&r, "late", "t", 0, -1, -1); /* no topic id: it could be of either */
+    struct rig_offset o = {"t", 0, 9, ""};
+    struct rig_ask *ask = rig_commit_ask(last, 9, &o, 1);
+    ask->q.commit.topics[0].topic_id = UUID_ZERO;
+    rig_step(&r, GROUP_OFFSET_COMMIT, ask);
+    rig_settle(&r);
+    assert_int_equal(rig_commit_code(ask, 0), 0);
+    rig_topic_gone(&r, "u", rig_topic_id("u")); /* another walk follows this one */
+    assert_in_range(many_tick(&r), 1, SLICE_MOST);
+    rig_settle(&r);
+    assert_int_equal(rig_offset(&r, last, "t", 0), 9);
+    assert_int_equal(rig_offset(&r, "late", "t", 0), 1); /* made after the deletion */
+    assert_int_equal(r.c->offsets, 2);
+    assert_true(list_empty(&r.c->gone));
+    rig_topic_gone(&r, "t", rig_topic_id("t"));
+    (void)many_tick(&r);
+    rig_ask_free(ask);
+    many_end(&r);
+}
+
+/* Unloaded, or freed, in the middle of both. */
+static void test_the_end_comes_first(void **state)
+{
+    struct rig r;
+    (void)state;
+    many_init(&r, 100);
+    rig_topic_gone(&r, "t", rig_topic_id("t"));
+    expire(&r);
+    rig_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +369,9 @@ int main(void)
         cmocka_unit_test(test_sweep_and_writes),
         cmocka_unit_test(test_topic_gone),
         cmocka_unit_test(test_topic_gone_under_way),
+        cmocka_unit_test(test_many_expire_in_slices),
+        cmocka_unit_test(test_a_topic_goes_in_slices),
+        cmocka_unit_test(test_the_end_comes_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
