@@ -453,6 +453,17 @@ static int prepare(struct plog *log, struct append_group *g)
     return 0;
 }
 
+/* Who follows now does not lead: an epoch that it began as leader and put nothing into goes, or
+ * what the others have of an earlier one would seem to go back. */
+static void forget_begun(struct append_group *g)
+{
+    struct plog *log = g->log;
+    if (g->args->origin == PLOG_REPLICATION && epoch_cache_truncate_end(log->epochs, log->end)) {
+        log->epochs_dirty = true;
+        g->epoch = epoch_cache_latest(log->epochs);
+    }
+}
+
 static void note_space(struct plog *log, int rc)
 {
     if (rc < 0 && !plog_offline(log)) {
@@ -489,10 +500,15 @@ unsigned plog_append(struct plog *log, struct plog_batch *batches, unsigned coun
     unsigned done = 0;
     if (rc == 0) {
         g->args = args;
+        forget_begun(g);
     }
     while (rc == 0 && done < count) {
         rc = plan(g, &batches[done]);
         done++;
+        if (args->origin == PLOG_REPLICATION && batches[done - 1].result != PLOG_APPENDED) {
+            refuse(batches + done, count - done, batches[done - 1].result);
+            break; /* what comes behind would leave a hole */
+        }
     }
     if (rc == 0) {
         rc = group_commit(g);

@@ -303,6 +303,44 @@ static void a_follower_takes_batches_larger_than_a_segment(void **state)
     rig_free(&r);
 }
 
+/* A replica that led and got nothing follows: what the others have of an earlier epoch is taken.
+ * And a batch that is refused leaves no hole behind it. */
+static void a_follower_takes_all_or_a_front_part(void **state)
+{
+    struct rig r;
+    struct buf first = {0};
+    struct buf second = {0};
+    const struct plog_append_args args = {.origin = PLOG_REPLICATION};
+    const struct rig_batch s = {.records = 2, .time = RIG_TIME, .value = 10, .leader_epoch = 1};
+    const struct rig_batch t = {
+        .records = 2, .time = RIG_TIME, .value = 10, .leader_epoch = 3, .offset = 2};
+    int32_t epoch;
+    (void)state;
+    rig_init(&r);
+    struct plog *log = rig_create(&r, "t-0");
+    assert_int_equal(plog_begin_epoch(log, 2), 0);
+    rig_build(&s, &first);
+    rig_build(&t, &second);
+    struct plog_batch v[] = {{.data = first.data, .len = (uint32_t)first.len},
+                             {.data = second.data, .len = (uint32_t)second.len}};
+    assert_int_equal(plog_append(log, v, 2, &args), 2);
+    assert_int_equal(plog_end_offset(log), 4);
+    assert_int_equal(plog_latest_epoch(log, &epoch), 0);
+    assert_int_equal(epoch, 3);
+
+    batch_set_base_offset(first.data, 4); /* of epoch 1: refused, and so is what comes behind */
+    batch_set_base_offset(second.data, 6);
+    assert_int_equal(plog_append(log, v, 2, &args), 0);
+    assert_int_equal(v[0].result, PLOG_UNEXPECTED_OFFSET);
+    assert_int_equal(v[1].result, PLOG_UNEXPECTED_OFFSET);
+    assert_int_equal(plog_end_offset(log), 4);
+    rig_until(&r, !plog_busy(log));
+    plog_close(log);
+    buf_free(&first);
+    buf_free(&second);
+    rig_free(&r);
+}
+
 static int64_t max_timestamp(struct plog *log)
 {
     struct plog_time_offset t;
@@ -384,6 +422,7 @@ int main(void)
         cmocka_unit_test(facts),
         cmocka_unit_test(an_epoch_without_records_goes_with_a_cut_at_the_end),
         cmocka_unit_test(a_follower_takes_batches_larger_than_a_segment),
+        cmocka_unit_test(a_follower_takes_all_or_a_front_part),
         cmocka_unit_test(largest_timestamp_after_a_cut),
         cmocka_unit_test(a_time_entry_behind_its_segment),
     };
