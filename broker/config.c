@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/properties.h"
+#include "broker/replica/selector.h"
 
 /* One setting as it was given; the newest wins. */
 struct config_setting {
@@ -525,6 +526,12 @@ static int check_rules(const struct config *c, const struct logger *lg, struct e
                           "replica.socket.timeout.ms=%d must be at least "
                           "replica.fetch.wait.max.ms=%d",
                           (int)v->replica_socket_timeout_ms, (int)v->replica_fetch_wait_max_ms);
+    }
+    if (v->replica_selector_class && *v->replica_selector_class &&
+        strcmp(v->replica_selector_class, REPLICA_SELECTOR_RACK) != 0) {
+        return errmsg_set(em, ERR_INVALID,
+                          "replica.selector.class=%s is not known; allowed: " REPLICA_SELECTOR_RACK,
+                          v->replica_selector_class);
     }
     if (v->queued_max_request_bytes > 0 &&
         v->queued_max_request_bytes < v->socket_request_max_bytes) {

@@ -4,6 +4,7 @@
 #include "broker/partition.h"
 #include "broker/partition_manager.h"
 #include "broker/replica/isr.h"
+#include "broker/replica/selector.h"
 #include "proto/record_batch.h"
 
 static void give_back(struct fetch_item *it)
@@ -51,6 +52,7 @@ static void clear(struct fetch_item *it)
     clear_offsets(it);
     it->diverging_epoch = -1;
     it->diverging_end_offset = -1;
+    it->preferred_replica = -1;
     it->leader = -1;
     it->leader_epoch = -1;
     it->aborted = NULL;
@@ -199,6 +201,25 @@ static int16_t note_follower(struct partition *p, const struct fetch_leg *leg,
     return KE_NONE;
 }
 
+/* Only the offsets are told to a consumer that is to read elsewhere. */
+static void redirect(struct partition *p, struct fetch_item *it, int32_t to)
+{
+    it->error = partition_check_replica(p, it->current_leader_epoch);
+    if (it->error) {
+        return;
+    }
+    int err = plog_last_stable_offset(p->log, &it->last_stable_offset);
+    if (err) {
+        partition_note_error(p, err, "read");
+        it->error = wire_error(err);
+        it->last_stable_offset = -1;
+        return;
+    }
+    it->high_watermark = plog_high_watermark(p->log);
+    it->log_start_offset = plog_start_offset(p->log);
+    it->preferred_replica = to;
+}
+
 /* One item that may be read; sets its error. */
 static void read_one(struct partition *p, struct fetch_leg *leg, struct fetch_item *it,
                      uint32_t max, bool min_one)
@@ -228,6 +249,13 @@ void fetch_leg_read(struct node_shard *home, struct fetch_leg *leg)
         struct fetch_item *it = leg->items[i];
         clear(it);
         struct partition *p = partition_find(home->partitions, it->topic_id, it->index);
+        if (leg->rack.len > 0 && p && p->isr && !p->offline) {
+            int32_t to = replica_select(p, home->image, leg->listener, leg->rack, it->fetch_offset);
+            if (to >= 0) {
+                redirect(p, it, to);
+                continue;
+            }
+        }
         it->error = fetch_check(p, leg, it);
         if (p && it->error) {
             it->leader = p->leader;

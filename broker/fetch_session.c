@@ -104,7 +104,7 @@ static struct cached *session_put(struct session *s, const struct fetch_part *p,
 /* Remembers what the answer tells; true if it has to be told. */
 static bool cached_news(struct session *s, struct cached *c, const struct fetch_part *p)
 {
-    bool news = p->records > 0 || p->diverging || p->error != KE_NONE ||
+    bool news = p->records > 0 || p->diverging || p->redirected || p->error != KE_NONE ||
                 c->high_watermark != p->high_watermark || c->log_start != p->log_start;
     c->high_watermark = p->error || p->diverging ? -1 : p->high_watermark;
     c->log_start = p->log_start;

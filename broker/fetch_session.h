@@ -50,6 +50,7 @@ struct fetch_part {
     /* what was read, for fetch_session_end */
     int16_t error;
     bool diverging;
+    bool redirected;  /* to another replica */
     uint32_t records; /* bytes */
     int64_t high_watermark;
     int64_t log_start; /* the leader's */

@@ -256,7 +256,8 @@ static void trim(struct fetch_job *j)
 static bool any_answer_now(const struct fetch_job *j)
 {
     for (uint32_t i = 0; i < j->n; i++) {
-        if (j->items[i].error || j->items[i].diverging_epoch >= 0) {
+        const struct fetch_item *it = &j->items[i];
+        if (it->error || it->diverging_epoch >= 0 || it->preferred_replica >= 0) {
             return true;
         }
     }
@@ -395,6 +396,8 @@ static void make_legs(struct fetch_job *j)
                 .any_replica = j->any_replica,
                 .replica_id = j->replica_id,
                 .replica_epoch = j->replica_epoch,
+                .rack = j->rack,
+                .listener = j->listener,
                 .max_bytes = j->max_bytes,
                 .zerocopy_min = (uint32_t)n->config->v.fetch_zerocopy_min_bytes,
                 .items = ARENA_ARRAY(j->arena, struct fetch_item *, counts[homes[i]]),

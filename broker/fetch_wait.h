@@ -55,7 +55,8 @@ struct fetch_item {
     int64_t log_end;         /* at the reading: a follower may see that far */
     int32_t diverging_epoch; /* -1: the asker's log does not diverge */
     int64_t diverging_end_offset;
-    int32_t leader; /* with NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH; -1 unknown */
+    int32_t preferred_replica; /* -1: none; else the consumer is to read there (KIP-392) */
+    int32_t leader;            /* with NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH; -1 unknown */
     int32_t leader_epoch;
     struct plog_aborted *aborted; /* read_committed */
     uint32_t aborted_n;
@@ -91,6 +92,8 @@ struct fetch_leg {
     bool first_read; /* a follower's progress counts as of when it asked */
     int32_t replica_id;
     int64_t replica_epoch;
+    struct bytes rack;
+    struct bytes listener;
     uint32_t max_bytes;
     uint32_t zerocopy_min;
     uint32_t n;
@@ -119,9 +122,11 @@ struct fetch_job {
     int64_t min_bytes;
     int64_t max_wait_ms;
     bool read_committed;
-    bool any_replica;                  /* a consumer that may read from followers (KIP-392) */
-    int32_t replica_id;                /* -1: a consumer */
-    int64_t replica_epoch;             /* its broker epoch; -1 unknown */
+    bool any_replica;      /* a consumer that may read from followers (KIP-392) */
+    int32_t replica_id;    /* -1: a consumer */
+    int64_t replica_epoch; /* its broker epoch; -1 unknown */
+    struct bytes rack;     /* of a consumer that may be sent to a replica near to it; else empty */
+    struct bytes listener; /* with rack: where the consumer is connected */
     void (*done)(struct fetch_job *j); /* exactly once; may run inside fetch_job_start */
     void *user;
     bool canceled; /* done has nobody to answer to */

@@ -16,6 +16,7 @@
 #include "broker/config.h"
 #include "broker/fetch_session.h"
 #include "broker/fetch_wait.h"
+#include "broker/listener.h"
 #include "broker/request.h"
 #include "controller/image.h"
 #include "proto_errors.h"
@@ -130,8 +131,9 @@ static void put_records(struct fetch_item *it, struct fetch_response_partition_d
 static void put_aborted(struct fetch *f, const struct fetch_item *it,
                         struct fetch_response_partition_data *out)
 {
-    out->aborted_transactions_n = -1; /* null: not read_committed, an error, or diverging */
-    if (!f->job.read_committed || it->error || it->diverging_epoch >= 0) {
+    out->aborted_transactions_n = -1; /* null: nothing was read, or not read_committed */
+    if (!f->job.read_committed || it->error || it->diverging_epoch >= 0 ||
+        it->preferred_replica >= 0) {
         return;
     }
     out->aborted_transactions =
@@ -160,6 +162,7 @@ static void put_part(struct fetch *f, struct leader_hints *hints, uint32_t i,
     out->high_watermark = it->high_watermark;
     out->last_stable_offset = it->last_stable_offset;
     out->log_start_offset = it->log_start_offset;
+    out->preferred_read_replica = it->preferred_replica;
     put_records(it, out, spliced, spliced_n);
     put_aborted(f, it, out);
     if (it->diverging_epoch >= 0) {
@@ -168,8 +171,8 @@ static void put_part(struct fetch *f, struct leader_hints *hints, uint32_t i,
     }
     if (f->r->hdr.version >= 16 &&
         (p->error == KE_NOT_LEADER_OR_FOLLOWER || p->error == KE_FENCED_LEADER_EPOCH)) {
-        leader_hint_find(hints, f->topics[i], p->index, &out->current_leader.leader_id,
-                         &out->current_leader.leader_epoch);
+        leader_hint_find(hints, it->topic_id, p->index, it->leader, it->leader_epoch,
+                         &out->current_leader.leader_id, &out->current_leader.leader_epoch);
     }
 }
 
@@ -365,6 +368,7 @@ static void job_done(struct fetch_job *j)
         struct fetch_part *p = &f->ordered[i];
         const struct fetch_item *it = &j->items[i];
         p->error = it->error;
+        p->redirected = it->preferred_replica >= 0;
         p->diverging = it->diverging_epoch >= 0;
         p->records = it->len;
         p->high_watermark = it->high_watermark;
@@ -437,6 +441,12 @@ static void order_parts(struct fetch *f)
     put_unknown(f, topics);
 }
 
+/* replica.selector.class; the configuration allows one class. */
+static bool sends_elsewhere(const struct config *c)
+{
+    return c->v.replica_selector_class && *c->v.replica_selector_class;
+}
+
 static void start_job(struct fetch *f)
 {
     struct request *r = f->r;
@@ -457,6 +467,8 @@ static void start_job(struct fetch *f)
         .read_committed = q->isolation_level == 1,
         .any_replica = replica_id < 0 && r->hdr.version >= FOLLOWERS_FROM,
         .replica_id = replica_id,
+        .rack = replica_id < 0 && sends_elsewhere(c) ? q->rack_id : BYTES_NULL,
+        .listener = bytes_str(r->listener->config->name),
         .replica_epoch = r->hdr.version >= 15 ? q->replica_state.replica_epoch : -1,
         .done = job_done,
         .user = f,

@@ -6,11 +6,9 @@
 
 #include "broker/request.h"
 
-struct image_topic;
-
 struct leader_hint {
     int32_t id;
-    struct bytes host; /* in the image that the request holds */
+    struct bytes host; /* in the shard's image: encode the answer in the same turn */
     int32_t port;
     struct bytes rack;
 };
@@ -23,8 +21,10 @@ struct leader_hints { /* zero-initialise, set r */
     uint32_t n;
 };
 
-/* Sets both to what the request's image says; leaves them alone if it says nothing. */
-void leader_hint_find(struct leader_hints *h, const struct image_topic *t, int32_t partition,
-                      int32_t *leader, int32_t *epoch);
+/* Who leads, as far as the partition here (known_epoch -1: it said nothing) and the newest metadata
+ * of the shard know: what the request's own image says may have changed while it waited. Leaves
+ * both alone if nothing is known. */
+void leader_hint_find(struct leader_hints *h, struct uuid topic_id, int32_t partition,
+                      int32_t known_leader, int32_t known_epoch, int32_t *leader, int32_t *epoch);
 
 #endif

@@ -7,6 +7,7 @@
 #include "broker/api/handlers.h"
 #include "broker/api/named_once.h"
 #include "broker/partition.h"
+#include "broker/replica/isr.h"
 #include "broker/scatter.h"
 #include "controller/image.h"
 #include "proto_messages.h"
@@ -19,6 +20,8 @@ enum {
     TIME_LATEST_TIERED = -5,
     TIME_EARLIEST_PENDING = -6,
     REPLICA_CONSUMER = -1,
+    REPLICA_DEBUG = -2, /* any replica answers */
+    NOT_AVAILABLE_FROM = 5,
 };
 
 #define TOPIC struct list_offsets_response_list_offsets_topic_response
@@ -33,6 +36,7 @@ struct row {
 
 struct list_offsets {
     const struct list_offsets_request *q;
+    int16_t version;
     struct list_offsets_response *resp;
     struct row *rows;
     uint32_t n;
@@ -68,6 +72,14 @@ static int readable_end(struct partition *p, const struct list_offsets *l, int64
     }
     *end = plog_high_watermark(p->log);
     return 0;
+}
+
+/* After an election the high watermark may be behind what the leader before had shown: until it has
+ * reached the start of the epoch, its end tells a consumer nothing. */
+static bool is_behind(const struct partition *p, const struct list_offsets *l)
+{
+    return l->q->replica_id == REPLICA_CONSUMER && p->isr &&
+           p->isr->epoch_start > plog_high_watermark(p->log);
 }
 
 static int find_earliest(struct partition *p, struct plog_time_offset *out)
@@ -107,20 +119,33 @@ static int find(struct partition *p, const struct list_offsets *l, int64_t time,
     return err;
 }
 
+static bool asks_for_the_end(const struct row *row)
+{
+    return row->time == TIME_LATEST || (row->time != TIME_EARLIEST &&
+                                        row->time != TIME_EARLIEST_LOCAL && row->found.offset < 0);
+}
+
 static void run(struct node_shard *home, struct partition *p, struct scatter_item *it, void *user,
                 struct arena *a)
 {
     UNUSED(home);
     UNUSED(a);
     struct row *row = CONTAINER_OF(it, struct row, it);
-    it->error = partition_check_leader(p, row->current_leader_epoch);
+    const struct list_offsets *l = user;
+    it->error = l->q->replica_id == REPLICA_DEBUG
+                    ? partition_check_replica(p, row->current_leader_epoch)
+                    : partition_check_leader(p, row->current_leader_epoch);
     if (it->error) {
         return;
     }
-    int err = find(p, user, row->time, &row->found);
+    int err = find(p, l, row->time, &row->found);
     if (err) {
         partition_note_error(p, err, "find an offset");
         it->error = wire_error(err);
+    } else if (asks_for_the_end(row) && is_behind(p, l)) {
+        row->found = (struct plog_time_offset){-1, -1, -1};
+        it->error =
+            l->version >= NOT_AVAILABLE_FROM ? KE_OFFSET_NOT_AVAILABLE : KE_LEADER_NOT_AVAILABLE;
     }
 }
 
@@ -201,6 +226,7 @@ void api_list_offsets(struct request *r)
 {
     struct list_offsets *l = ARENA_NEW(&r->arena, struct list_offsets);
     l->q = r->body;
+    l->version = r->hdr.version;
     l->resp = request_response(r);
     size_t total = 0;
     for (int32_t i = 0; i < l->q->topics_n; i++) {

@@ -99,8 +99,8 @@ static void put_part(struct produce *p, struct leader_hints *hints, const struct
     out->log_start_offset = part->log_start;
     record_errors(p, part, out);
     if (p->r->hdr.version >= 10 && part->error == KE_NOT_LEADER_OR_FOLLOWER && part->t) {
-        leader_hint_find(hints, part->t, part->index, &out->current_leader.leader_id,
-                         &out->current_leader.leader_epoch);
+        leader_hint_find(hints, part->t->id, part->index, part->leader, part->leader_epoch,
+                         &out->current_leader.leader_id, &out->current_leader.leader_epoch);
     }
 }
 
@@ -198,6 +198,8 @@ static void take_results(struct append_msg *m)
         part->base_offset = it->batch.base_offset;
         part->append_time = it->batch.append_time_ms;
         part->log_start = it->log_start;
+        part->leader = it->leader;
+        part->leader_epoch = it->leader_epoch;
     }
 }
 
@@ -464,6 +466,8 @@ static void take_part(struct produce *p, struct part *part, uint32_t row, bool a
         .base_offset = -1,
         .append_time = -1,
         .log_start = -1,
+        .leader = -1,
+        .leader_epoch = -1,
     };
 }
 

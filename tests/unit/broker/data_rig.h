@@ -248,6 +248,7 @@ static void rig_shut(struct rig *r)
     }
     log_dir_close(r->dirs[0], false, -1);
     loader_free(r->loader);
+    rig_turn(r); /* the fetchers' channels go in a turn of their own */
     shard_group_stop(r->group);
     shard_group_join(r->group);
     shard_group_free(r->group);
@@ -404,11 +405,19 @@ static struct partition *rig_partition(struct rig *r, uint8_t n, int32_t partiti
     return partition_find(r->ns[home].partitions, rig_topic_id(n), partition);
 }
 
-/* A broker registers, or its registration changes; published with what follows. */
+/* A broker registers, or its registration changes; published with what follows. It is in a rack of
+ * its own, "rackN". */
 static inline void rig_broker(struct rig *r, int32_t id, int64_t epoch, bool fenced)
 {
     struct register_broker_record b;
+    struct register_broker_record_broker_endpoint e = {
+        .name = bytes_str("PLAINTEXT"), .host = bytes_str("h"), .port = 9092};
+    char rack[16];
+    snprintf(rack, sizeof rack, "rack%d", (int)id);
     proto_msg_init(&register_broker_record_msg, &b);
+    b.end_points = &e;
+    b.end_points_n = 1;
+    b.rack = bytes_str(rack);
     b.broker_id = id;
     b.broker_epoch = epoch;
     b.fenced = fenced;

@@ -228,8 +228,8 @@ static void fetched(struct fetch_job *j)
     ((struct reader *)j->user)->done++;
 }
 
-static void fetch_as(struct world *w, struct reader *f, int32_t replica, int64_t epoch,
-                     int32_t leader_epoch, int32_t last_epoch, int64_t offset, int64_t wait_ms)
+static void fetch_begin(struct world *w, struct reader *f, int32_t replica, int64_t epoch,
+                        int32_t leader_epoch, int32_t last_epoch, int64_t offset, int64_t wait_ms)
 {
     memset(f, 0, sizeof *f);
     f->it = (struct fetch_item){.topic_id = rig_topic_id(1),
@@ -248,6 +248,12 @@ static void fetch_as(struct world *w, struct reader *f, int32_t replica, int64_t
                               .replica_epoch = epoch,
                               .done = fetched,
                               .user = f};
+}
+
+static void fetch_as(struct world *w, struct reader *f, int32_t replica, int64_t epoch,
+                     int32_t leader_epoch, int32_t last_epoch, int64_t offset, int64_t wait_ms)
+{
+    fetch_begin(w, f, replica, epoch, leader_epoch, last_epoch, offset, wait_ms);
     fetch_job_start(&f->j);
 }
 
@@ -379,6 +385,93 @@ static void a_follower_that_diverges(void **state)
     assert_int_equal(f.it.diverging_epoch, -1);
     assert_true(f.it.len > 0);
     assert_int_equal(isr_follower(w.p->isr, 2)->end, 4);
+    shut_world(&w);
+}
+
+/* ---- consumers and followers ---- */
+
+/* KIP-392: to a replica in the consumer's rack that is in sync and has the offset. */
+static void a_consumer_is_sent_to_its_rack(void **state)
+{
+    UNUSED(state);
+    static const struct {
+        const char *rack;
+        int64_t offset;
+        int32_t to;
+    } cases[] = {{"rack2", 0, 2},  {"rack2", 3, 2},  {"rack2", 4, -1}, {"rack1", 0, -1},
+                 {"rack3", 0, -1}, {"rack9", 0, -1}, {"", 0, -1}};
+    static const int32_t two[] = {RIG_NODE, 2};
+    struct world w;
+    struct reader f;
+    open_world(&w, 2, NULL);
+    append(&w, 5);
+    follower(&w, 2, 3);
+    follower(&w, 3, 5);
+    change(&w, two, 2, -2);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        fetch_begin(&w, &f, -1, -1, w.p->leader_epoch, -1, cases[i].offset, 0);
+        f.j.any_replica = true;
+        f.j.rack = bytes_str(cases[i].rack);
+        f.j.listener = bytes_str("PLAINTEXT");
+        f.j.max_wait_ms = cases[i].to < 0 ? 0 : 60000; /* it is told at once */
+        fetch_job_start(&f.j);
+        assert_int_equal(fetch_end(&w, &f), KE_NONE);
+        assert_int_equal(f.it.preferred_replica, cases[i].to);
+        assert_int_equal(f.it.high_watermark, 3);
+        assert_int_equal(f.it.log_start_offset, 0);
+        assert_true(f.it.len == 0 || cases[i].to < 0);
+    }
+    fetch_begin(&w, &f, -1, -1, w.p->leader_epoch + 1, -1, 0, 0);
+    f.j.rack = bytes_str("rack2");
+    f.j.listener = bytes_str("PLAINTEXT");
+    fetch_job_start(&f.j);
+    assert_int_equal(fetch_end(&w, &f), KE_UNKNOWN_LEADER_EPOCH);
+    fetch_begin(&w, &f, -1, -1, w.p->leader_epoch, -1, 0, 0);
+    f.j.rack = bytes_str("rack2");
+    f.j.listener = bytes_str("SSL"); /* it cannot be reached where the consumer is */
+    fetch_job_start(&f.j);
+    assert_int_equal(fetch_end(&w, &f), KE_NONE);
+    assert_int_equal(f.it.preferred_replica, -1);
+    shut_world(&w);
+}
+
+static void a_consumer_reads_from_a_follower(void **state)
+{
+    UNUSED(state);
+    struct world w;
+    struct reader f;
+    open_world(&w, 2, NULL);
+    append(&w, 3);
+    append(&w, 2);
+    follower(&w, 2, 3);
+    follower(&w, 3, 5);
+    change(&w, NULL, 0, 2);
+    for (int any = 0; any < 2; any++) { /* versions below 11 know of leaders alone */
+        fetch_begin(&w, &f, -1, -1, 1, -1, 0, 0);
+        f.j.any_replica = any;
+        fetch_job_start(&f.j);
+        assert_int_equal(fetch_end(&w, &f), any ? KE_NONE : KE_NOT_LEADER_OR_FOLLOWER);
+        assert_int_equal(f.it.high_watermark, any ? 3 : -1);
+        assert_int_equal(f.it.len > 0, any);
+    }
+    fetch_begin(&w, &f, -1, -1, 1, -1, 4, 0); /* above its high watermark: nothing yet */
+    f.j.any_replica = true;
+    fetch_job_start(&f.j);
+    assert_int_equal(fetch_end(&w, &f), KE_NONE);
+    assert_int_equal(f.it.len, 0);
+    fetch_begin(&w, &f, -1, -1, 1, -1, 6, 0);
+    f.j.any_replica = true;
+    fetch_job_start(&f.j);
+    assert_int_equal(fetch_end(&w, &f), KE_OFFSET_OUT_OF_RANGE);
+    fetch_begin(&w, &f, -1, -1, 1, -1, 3, 5000); /* waits for the follower to hear more */
+    f.j.any_replica = true;
+    fetch_job_start(&f.j);
+    rig_run(&w.r, 20);
+    assert_int_equal(f.done, 0);
+    plog_set_high_watermark(w.p->log, 5);
+    partition_advance(w.p);
+    assert_int_equal(fetch_end(&w, &f), KE_NONE);
+    assert_true(f.it.len > 0);
     shut_world(&w);
 }
 
@@ -664,6 +757,8 @@ int main(void)
         cmocka_unit_test(a_parked_follower_is_woken_by_appends),
         cmocka_unit_test(who_may_not_fetch),
         cmocka_unit_test(a_follower_that_diverges),
+        cmocka_unit_test(a_consumer_is_sent_to_its_rack),
+        cmocka_unit_test(a_consumer_reads_from_a_follower),
         cmocka_unit_test(acks_wait_for_the_followers),
         cmocka_unit_test(each_request_has_its_deadline),
         cmocka_unit_test(too_few_in_sync),
