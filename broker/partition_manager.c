@@ -94,10 +94,14 @@ void partition_manager_dir_failed(struct partition_manager *pm, unsigned dir)
     log_store_dir_offline(&pm->store, dir);
     list_for_each (at, &pm->all) {
         struct partition *p = LIST_ENTRY(at, struct partition, all);
-        if (p->log && plog_dir_index(p->log) == dir && !p->offline) {
-            p->offline = true;
-            partition_forget_isr(p);
-            partition_look_at_leader(p);
+        if (p->log == NULL || plog_dir_index(p->log) != dir) {
+            continue;
+        }
+        bool was_offline = p->offline; /* the one that found out */
+        p->offline = true;
+        partition_forget_isr(p);
+        partition_look_at_leader(p);
+        if (!was_offline) {
             partition_release_waiters(p, KE_KAFKA_STORAGE_ERROR);
         }
     }

@@ -135,7 +135,7 @@ static void peer_wait(struct peer *p, int16_t api_key)
 }
 
 /* No request comes for so long. */
-static void peer_quiet(struct peer *p, int64_t ms)
+static inline void peer_quiet(struct peer *p, int64_t ms)
 {
     for (int64_t end = rig_now(p->rig) + ms; rig_now(p->rig) < end; rig_turn(p->rig)) {
         assert_false(peer_take(p));
@@ -183,7 +183,7 @@ static const struct fetch_request_fetch_partition *peer_asked(const struct peer 
     return NULL;
 }
 
-static bool peer_forgets(const struct peer *p, int32_t index)
+static inline bool peer_forgets(const struct peer *p, int32_t index)
 {
     for (int32_t i = 0; i < p->fetch.forgotten_topics_data_n; i++) {
         const struct fetch_request_forgotten_topic *t = &p->fetch.forgotten_topics_data[i];
@@ -196,7 +196,7 @@ static bool peer_forgets(const struct peer *p, int32_t index)
     return false;
 }
 
-static int peer_asked_n(const struct peer *p)
+static inline int peer_asked_n(const struct peer *p)
 {
     int n = 0;
     for (int32_t i = 0; i < p->fetch.topics_n; i++) {
