@@ -41,6 +41,7 @@ struct timer {
     timer_cb *cb;
     void *user;
     uint32_t heap_index; /* 1-based place in the shard's heap; 0: not set */
+    uint32_t run;        /* the run of due timers in which it was set */
 };
 
 /* Runs once at the end of the present turn (an append of all batches of the turn, for example). */
@@ -74,6 +75,8 @@ struct shard {
     struct timer **heap;
     uint32_t heap_count;
     uint32_t heap_cap;
+    uint32_t timer_run;    /* counts the turns' runs of due timers */
+    int64_t timers_now_ms; /* a run goes on: what it takes for now; else 0 */
     struct list tasks;
     bool stopping;            /* the group was asked to stop: as of the last turn */
     void *priv;               /* shard.c's */
@@ -128,8 +131,10 @@ static inline void shard_post(struct shard *from, unsigned to, struct msg *m)
 }
 bool shard_congested(const struct shard *from, unsigned to);
 
-void timer_set(struct shard *sh, struct timer *t, int64_t deadline_ms); /* moves it if it was set */
-void timer_cancel(struct shard *sh, struct timer *t);                   /* no harm if not set */
+/* Moves it if it was set. One that is set by a timer's callback fires in the next turn at the
+ * earliest, whatever its deadline. */
+void timer_set(struct shard *sh, struct timer *t, int64_t deadline_ms);
+void timer_cancel(struct shard *sh, struct timer *t); /* no harm if not set */
 static inline bool timer_is_set(const struct timer *t)
 {
     return t->heap_index != 0;

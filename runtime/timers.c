@@ -1,5 +1,9 @@
 /* The timers of a shard: a binary heap of pointers by deadline. Timers with the same deadline fire
- * in an order that depends only on what was set and canceled before, never on addresses. */
+ * in an order that depends only on what was set and canceled before, never on addresses.
+ *
+ * A turn fires what was due when its run began. One that is set while it runs waits for the next
+ * turn, or a timer that sets itself to now would keep the shard for ever; its deadline is then not
+ * before this run's now, or it would be the first again and again and keep the others waiting. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "runtime/shard_private.h"
@@ -10,9 +14,16 @@ static void place(struct shard *sh, uint32_t at, struct timer *t)
     t->heap_index = at;
 }
 
+/* Of those with one deadline the one that was set in an earlier run. */
+static bool before(const struct timer *a, const struct timer *b)
+{
+    return a->deadline_ms != b->deadline_ms ? a->deadline_ms < b->deadline_ms
+                                            : (int32_t)(a->run - b->run) < 0;
+}
+
 static void sift_up(struct shard *sh, uint32_t at, struct timer *t)
 {
-    while (at > 1 && sh->heap[at / 2 - 1]->deadline_ms > t->deadline_ms) {
+    while (at > 1 && before(t, sh->heap[at / 2 - 1])) {
         place(sh, at, sh->heap[at / 2 - 1]);
         at /= 2;
     }
@@ -26,11 +37,10 @@ static void sift_down(struct shard *sh, uint32_t at, struct timer *t)
         if (child > sh->heap_count) {
             break;
         }
-        if (child < sh->heap_count &&
-            sh->heap[child]->deadline_ms < sh->heap[child - 1]->deadline_ms) {
+        if (child < sh->heap_count && before(sh->heap[child], sh->heap[child - 1])) {
             child++;
         }
-        if (sh->heap[child - 1]->deadline_ms >= t->deadline_ms) {
+        if (!before(sh->heap[child - 1], t)) {
             break;
         }
         place(sh, at, sh->heap[child - 1]);
@@ -48,7 +58,8 @@ void timer_set(struct shard *sh, struct timer *t, int64_t deadline_ms)
         sh->heap_cap = sh->heap_cap ? sh->heap_cap * 2 : 64;
         sh->heap = mem_realloc(sh->heap, sh->heap_cap * sizeof *sh->heap);
     }
-    t->deadline_ms = deadline_ms;
+    t->deadline_ms = deadline_ms < sh->timers_now_ms ? sh->timers_now_ms : deadline_ms;
+    t->run = sh->timer_run;
     sift_up(sh, ++sh->heap_count, t);
 }
 
@@ -66,7 +77,7 @@ void timer_cancel(struct shard *sh, struct timer *t)
     if (last == t) {
         return;
     }
-    if (at > 1 && sh->heap[at / 2 - 1]->deadline_ms > last->deadline_ms) {
+    if (at > 1 && before(last, sh->heap[at / 2 - 1])) {
         sift_up(sh, at, last);
     } else {
         sift_down(sh, at, last);
@@ -80,13 +91,16 @@ void timers_run(struct shard *sh)
         return;
     }
     now_ms = shard_now_ms(sh);
-    /* no more than there are now: a timer that sets itself to "now" waits for the next turn */
-    for (uint32_t n = sh->heap_count; n > 0 && sh->heap_count > 0; n--) {
+    sh->timer_run++;
+    sh->timers_now_ms = now_ms;
+    while (sh->heap_count > 0) {
         struct timer *t = sh->heap[0];
-        if (t->deadline_ms > now_ms) {
+        /* those that were set in this run stand behind all others that are due */
+        if (t->deadline_ms > now_ms || t->run == sh->timer_run) {
             break;
         }
         timer_cancel(sh, t);
         t->cb(t);
     }
+    sh->timers_now_ms = 0;
 }
