@@ -10,7 +10,8 @@ enum {
     LOOK_US = 40000,
     HEAL_LIMIT_US = 60000000,
     STOP_LIMIT_US = 60000000,
-    DOWN_US_MAX = 3000000,
+    DOWN_US_MAX = 4000000,
+    SAY_US = 1000000,
 };
 
 static int64_t now_us(const struct cluster_run *cr)
@@ -20,9 +21,9 @@ static int64_t now_us(const struct cluster_run *cr)
 
 /* ---- losses ---- */
 
-static unsigned bits(uint32_t v)
+static bool too_many(const struct cluster_run *cr, uint32_t replicas, int32_t min_isr)
 {
-    return (unsigned)__builtin_popcount(v);
+    return (cr->lost & replicas) != 0 && __builtin_popcount(cr->fell & replicas) >= min_isr;
 }
 
 /* Of a partition that clients know, what its copies do. */
@@ -47,15 +48,14 @@ void cluster_judge_losses(struct cluster_run *cr)
     for (unsigned i = 0; i < nr->topics_n; i++) {
         const struct topic *t = &nr->topics[i];
         for (int32_t k = 0; k < t->parts_asked; k++) {
-            unsigned n = bits(cr->lost & replicas_of(cr, t, k));
-            if (n >= (unsigned)t->min_isr || (t->unclean && t->factor > 1)) {
+            if (too_many(cr, replicas_of(cr, t, k), t->min_isr) || (t->unclean && t->factor > 1)) {
                 history_part_may_lose(&nr->h, t->part[k]);
             }
         }
     }
     for (unsigned i = 0; i < cr->watch.parts_n; i++) {
         struct watched_part *p = &cr->watch.parts[i];
-        p->may_lose = p->may_lose || bits(cr->lost & p->replicas) >= (unsigned)p->min_isr;
+        p->may_lose = p->may_lose || too_many(cr, p->replicas, p->min_isr);
     }
 }
 
@@ -68,30 +68,35 @@ static bool lost_something(const struct cluster_run *cr, const struct machine *m
 }
 
 /* It is down: what that means, and when it comes back. */
-static void note_down(struct cluster_run *cr, struct machine *m)
+static void note_down(struct cluster_run *cr, struct machine *m, bool stopped)
 {
+    struct io_stat st; /* without its mark the next start takes nothing for flushed */
+    bool in_order = stopped && sim_disk_stat(m->host->disk, "/data/.kafka_cleanshutdown", &st) == 0;
     struct cluster_member *mb = &cr->members[m->index];
     mb->down = true;
     mb->stopping = false;
-    mb->up_at_us = now_us(cr) + (int64_t)run_below(cr->nr.r, DOWN_US_MAX);
+    mb->up_at_us = now_us(cr) + (int64_t)run_between(cr->nr.r, 1000, DOWN_US_MAX);
     if (cr->healing) {
         mb->up_at_us = now_us(cr);
     }
-    if (mb->broker && lost_something(cr, m)) {
-        cr->lost |= 1u << m->index;
-        cr->nr.losses++;
+    bool lost = lost_something(cr, m);
+    if (mb->broker && (lost || !in_order)) {
+        cr->fell |= 1u << m->index;
+        cr->lost |= (uint32_t)lost << m->index;
+        cr->nr.losses += cr->lost != 0;
         cluster_judge_losses(cr);
     }
 }
 
-/* A node that ended by itself was told to, or its disk failed, or left no room for the metadata. */
+/* A node that ended by itself was told to, or its disk failed, or left no room for the metadata, or
+ * for a start. */
 static void take_away(struct cluster_run *cr, struct machine *m)
 {
     const struct cluster_member *mb = &cr->members[m->index];
     const struct sim_disk_stats *st = &m->host->disk->stats;
     if (m->state == NODE_FAILED) {
-        bool full = st->nospace != mb->nospace &&
-                    strstr(node_failure(m->node), "__cluster_metadata-0") != NULL;
+        bool metadata = strstr(node_failure(m->node), "__cluster_metadata-0") != NULL;
+        bool full = st->nospace != mb->nospace && (metadata || !m->ran);
         if (st->eio == mb->eio && !full) {
             run_fail(cr->nr.r, "node %d ended by itself: %s", m->node_id, node_failure(m->node));
         }
@@ -120,11 +125,12 @@ static void tend(struct cluster_run *cr)
 {
     for (unsigned i = 0; i < cr->nr.w.machines_n; i++) {
         struct machine *m = &cr->nr.w.machines[i];
+        bool stopped = machine_up(m) && m->state == NODE_STOPPED;
         if (machine_up(m) && machine_ended(m)) {
             take_away(cr, m);
         }
         if (!machine_up(m) && !cr->members[i].down) {
-            note_down(cr, m);
+            note_down(cr, m, stopped);
         }
         if (!machine_up(m) && now_us(cr) >= cr->members[i].up_at_us) {
             start(cr, m);
@@ -197,16 +203,16 @@ static void replace_disks(struct cluster_run *cr)
 void cluster_heal(struct cluster_run *cr)
 {
     char why[300] = "";
-    char said[300] = "";
+    int64_t said = now_us(cr);
     int64_t until = now_us(cr) + HEAL_LIMIT_US;
     cr->healing = true;
     cluster_faults_off(cr);
     replace_disks(cr);
     run_note(cr->nr.r, "faults end");
     while (!cluster_in_sync(cr, why, sizeof(why))) {
-        if (strcmp(why, said) != 0) {
+        if (now_us(cr) > said + SAY_US) {
             run_note(cr->nr.r, "not in sync: %s", why);
-            memcpy(said, why, sizeof(said));
+            said = now_us(cr);
         }
         if (now_us(cr) > until) {
             run_fail(cr->nr.r, "not in sync a minute after the last fault: %s", why);
@@ -244,8 +250,9 @@ static void stop_those(struct cluster_run *cr, bool brokers)
     for (unsigned i = 0; i < cr->nr.w.machines_n; i++) {
         struct machine *m = &cr->nr.w.machines[i];
         if (cr->members[i].broker == brokers) {
+            bool stopped = m->state == NODE_STOPPED;
             take_away(cr, m);
-            note_down(cr, m);
+            note_down(cr, m, stopped);
         }
     }
 }

@@ -16,8 +16,9 @@ enum {
     CLUSTER_PARTS_MAX = 40, /* partitions that are watched, internal ones too */
     CLUSTER_LEADERS_MAX = 32,
     CLUSTER_ELECTION_MS = 300,
-    CLUSTER_VOTERS = 3, /* most; */
-    CLUSTER_FACTOR = 1, /* most copies of a partition */
+    CLUSTER_VOTERS = 3,     /* most; */
+    CLUSTER_SNAPSHOTS = 30, /* percent of the runs with frequent ones */
+    CLUSTER_FACTOR = 3,     /* most copies of a partition */
 };
 
 /* What the scenario knows of a machine. */
@@ -38,6 +39,7 @@ struct watched_part {
     int32_t index;
     uint32_t replicas; /* machines that have been one in this round, by bit */
     int32_t min_isr;
+    int32_t told; /* partition epoch of the metadata that was told last, + 1 */
     bool may_lose;
     int64_t committed; /* the highest high watermark of a leader */
     struct {
@@ -83,6 +85,7 @@ struct cluster_run {
     unsigned controllers_n;
     int32_t min_isr; /* min.insync.replicas of the configuration */
     uint32_t lost;   /* machines that may have lost what was not flushed, in this round, by bit */
+    uint32_t fell;   /* and those that ended in any way but in order: nobody believes their logs */
     bool healing;    /* nothing is to happen to a node any more */
     bool rested;     /* clients do not write */
     struct sim_event tick;

@@ -55,7 +55,7 @@ static void common(struct cluster_run *cr, const struct shape *s, char *text)
     add(text, "offsets.topic.num.partitions=2\n");
     add(text, "offsets.topic.replication.factor=%u\n", s->brokers < 3 ? s->brokers : 3);
     add(text, "shutdown.timeout.ms=%d\n", 2000 + (int)run_below(r, 5000));
-    if (run_chance(r, 30)) {
+    if (run_chance(r, CLUSTER_SNAPSHOTS)) {
         add(text, "metadata.log.max.record.bytes.between.snapshots=%d\n",
             500 + (int)run_below(r, 5000));
     }

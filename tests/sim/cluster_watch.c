@@ -35,20 +35,25 @@ unsigned cluster_index_of(const struct cluster_run *cr, int32_t node_id)
     run_fail(cr->nr.r, "there is no node %d", node_id);
 }
 
+/* It leads the quorum: one that has just learned of a higher epoch does not. */
+static bool leads(const struct machine *m, int32_t *epoch)
+{
+    struct controller_status st;
+    controller_status(m->node->controller, &st);
+    *epoch = st.epoch;
+    return st.active && st.leader_id == m->node_id;
+}
+
 struct machine *cluster_active(struct cluster_run *cr)
 {
     struct machine *best = NULL;
     int32_t epoch = -1;
     for (unsigned i = 0; i < cr->nr.w.machines_n; i++) {
         struct machine *m = &cr->nr.w.machines[i];
-        struct controller_status st;
-        if (!shows(m) || m->node->controller == NULL) {
-            continue;
-        }
-        controller_status(m->node->controller, &st);
-        if (st.active && st.epoch > epoch) {
+        int32_t its;
+        if (shows(m) && m->node->controller != NULL && leads(m, &its) && its > epoch) {
             best = m;
-            epoch = st.epoch;
+            epoch = its;
         }
     }
     return best;
@@ -73,12 +78,11 @@ struct machine *cluster_leader(struct cluster_run *cr, const struct topic *t, in
 static void look_at_epoch(struct cluster_run *cr, struct machine *m)
 {
     struct cluster_watch *w = &cr->watch;
-    struct controller_status st;
-    controller_status(m->node->controller, &st);
-    if (!st.active) {
+    int32_t its;
+    if (!leads(m, &its)) {
         return;
     }
-    size_t epoch = (size_t)st.epoch;
+    size_t epoch = (size_t)its;
     if (epoch >= w->epochs_cap) {
         size_t cap = 2 * epoch + 64;
         w->epochs = mem_realloc(w->epochs, cap);
@@ -87,7 +91,7 @@ static void look_at_epoch(struct cluster_run *cr, struct machine *m)
     }
     if (w->epochs[epoch] != 0 && w->epochs[epoch] != m->index + 1) {
         run_fail(cr->nr.r, "nodes %d and %d both led the quorum in epoch %d",
-                 cr->nr.w.machines[w->epochs[epoch] - 1].node_id, m->node_id, st.epoch);
+                 cr->nr.w.machines[w->epochs[epoch] - 1].node_id, m->node_id, its);
     }
     w->epochs[epoch] = (uint8_t)(m->index + 1);
 }
@@ -145,6 +149,34 @@ static struct watched_part *watched(struct cluster_run *cr, struct uuid topic, i
     return p;
 }
 
+static void put_ids(struct buf *b, const char *what, const int32_t *v, uint32_t n)
+{
+    buf_printf(b, " %s", what);
+    for (uint32_t i = 0; i < n; i++) {
+        buf_printf(b, "%s%d", i > 0 ? "," : " ", v[i]);
+    }
+}
+
+/* A line of the story for each change that is seen. */
+static void tell(struct cluster_run *cr, const struct image_topic *t,
+                 const struct image_partition *ip, struct watched_part *p)
+{
+    struct buf b = {0};
+    if (!cr->nr.r->verbose || p->told == ip->partition_epoch + 1) {
+        return;
+    }
+    p->told = ip->partition_epoch + 1;
+    buf_printf(&b, "%.*s-%d: leader %d in epoch %d,", BYTES_FMT(t->name), ip->index, ip->leader,
+               ip->leader_epoch);
+    put_ids(&b, "replicas", ip->replicas, ip->replicas_n);
+    put_ids(&b, "isr", ip->isr, ip->isr_n);
+    put_ids(&b, "elr", ip->elr, ip->elr_n);
+    put_ids(&b, "last known", ip->last_known_elr, ip->last_known_elr_n);
+    run_note(cr->nr.r, "%s, at least %d, committed %lld", buf_cstr(&b), p->min_isr,
+             (long long)p->committed);
+    buf_free(&b);
+}
+
 /* What the metadata says of it: where its copies are, and how many there must be. */
 static void look_at_metadata(struct cluster_run *cr, const struct image *img)
 {
@@ -153,6 +185,9 @@ static void look_at_metadata(struct cluster_run *cr, const struct image *img)
     while ((t = image_next_topic(img, &it)) != NULL) {
         struct bytes v =
             image_config_value(img, CONFIG_TOPIC, t->name, bytes_str("min.insync.replicas"));
+        struct bytes u = image_config_value(img, CONFIG_TOPIC, t->name,
+                                            bytes_str("unclean.leader.election.enable"));
+        bool unclean = bytes_eq_str(u, "true");
         for (uint32_t k = 0; k < t->partitions_n; k++) {
             const struct image_partition *ip = image_partition(t, (int32_t)k);
             if (ip == NULL) {
@@ -162,11 +197,8 @@ static void look_at_metadata(struct cluster_run *cr, const struct image *img)
             p->min_isr = v.len == 1 ? v.data[0] - '0' : cr->min_isr;
             p->min_isr =
                 p->min_isr < (int32_t)ip->replicas_n ? p->min_isr : (int32_t)ip->replicas_n;
-            p->may_lose =
-                p->may_lose || bytes_eq_str(image_config_value(img, CONFIG_TOPIC, t->name,
-                                                               bytes_str("unclean.leader.election."
-                                                                         "enable")),
-                                            "true");
+            tell(cr, t, ip, p);
+            p->may_lose = p->may_lose || (unclean && !cr->rested);
             for (uint32_t i = 0; i < ip->replicas_n; i++) {
                 p->replicas |= 1u << cluster_index_of(cr, ip->replicas[i]);
             }
@@ -358,11 +390,14 @@ void cluster_watch_new_round(struct cluster_run *cr)
         if (p->may_lose) {
             p->committed = 0;
             memset(p->read, 0, sizeof(p->read));
-            memset(p->crcs, 0, p->crcs_cap * sizeof(*p->crcs));
+            for (size_t k = 0; k < p->crcs_cap; k++) {
+                p->crcs[k] = 0;
+            }
         }
         p->may_lose = false;
     }
     cr->lost = 0;
+    cr->fell = 0;
 }
 
 void cluster_watch_free(struct cluster_run *cr)
@@ -381,7 +416,7 @@ static bool node_in_sync(struct cluster_run *cr, struct machine *m, const struct
                          char *why, size_t n)
 {
     const struct image_broker *b = image_broker(img, m->node_id);
-    if (!machine_up(m) || m->state != NODE_RUNNING) {
+    if (!machine_up(m) || m->state != NODE_RUNNING || cr->members[m->index].stopping) {
         snprintf(why, n, "node %d does not run", m->node_id);
         return false;
     }

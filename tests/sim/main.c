@@ -28,8 +28,10 @@
 enum { JOBS_MAX = 64, SHOW_BYTES = 12000, SHOW_FAILURES = 5, TWICE = 10, TELL = 3000 };
 
 static const char *const mutant_names[MUTANTS] = {
-    "none",  "fsync",    "fsync-dir", "kill",  "tear",  "write", "cut",    "crc",   "ack",
-    "early", "sequence", "commit",    "twice", "stale", "timer", "replay", "forget"};
+    "none",    "fsync",  "fsync-dir", "kill",     "tear",    "write",    "cut",
+    "crc",     "ack",    "early",     "sequence", "commit",  "twice",    "stale",
+    "timer",   "replay", "forget",    "vote",     "guard-a", "guard-bc", "guard-j",
+    "guard-i", "zombie", "unclean",   "all",      "above",   "fence"};
 
 struct job {
     pid_t pid;

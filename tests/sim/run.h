@@ -29,6 +29,16 @@ enum run_mutant {
     MUTANT_TIMER,     /* timers of a coordinator are not set */
     MUTANT_REPLAY,    /* a load leaves out a group's record */
     MUTANT_FORGET,    /* a load leaves out an offset's record */
+    MUTANT_VOTE,      /* term and vote are said to be on the disk and are not */
+    MUTANT_GUARD_A,   /* the guards around libraft (docs/quorum.md): each is left out */
+    MUTANT_GUARD_BC,
+    MUTANT_GUARD_J,
+    MUTANT_GUARD_I,
+    MUTANT_ZOMBIE,  /* the controller looks at no broker epoch */
+    MUTANT_UNCLEAN, /* any living replica is elected */
+    MUTANT_ALL,     /* acks=all does not wait for other replicas */
+    MUTANT_ABOVE,   /* what is above the high watermark is served */
+    MUTANT_FENCE,   /* a leader looks at no leader epoch */
     MUTANTS
 };
 
@@ -47,7 +57,7 @@ struct scenario {
     const char *name;
     const char *what;
     void (*run)(struct run *r);
-    unsigned mutants; /* bits: which breaches it must find */
+    uint64_t mutants; /* bits: which breaches it must find */
 };
 
 extern const struct scenario scenario_storage;
@@ -56,6 +66,8 @@ extern const struct scenario scenario_sweep;
 extern const struct scenario scenario_groups;
 extern const struct scenario scenario_coordinator;
 extern const struct scenario scenario_cluster;
+
+#define MUTANT_BIT(m) (UINT64_C(1) << (m))
 
 /* Ends the run: a property does not hold. */
 _Noreturn void run_fail(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

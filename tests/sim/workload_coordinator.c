@@ -200,6 +200,6 @@ const struct scenario scenario_coordinator = {
     .name = "coordinator",
     .what = "the pure coordinator of groups: members with bad habits, failed writes, reloads",
     .run = run_coordinator,
-    .mutants = 1u << MUTANT_COMMIT | 1u << MUTANT_TWICE | 1u << MUTANT_STALE | 1u << MUTANT_TIMER |
-               1u << MUTANT_REPLAY | 1u << MUTANT_FORGET,
+    .mutants = MUTANT_BIT(MUTANT_COMMIT) | MUTANT_BIT(MUTANT_TWICE) | MUTANT_BIT(MUTANT_STALE) |
+               MUTANT_BIT(MUTANT_TIMER) | MUTANT_BIT(MUTANT_REPLAY) | MUTANT_BIT(MUTANT_FORGET),
 };

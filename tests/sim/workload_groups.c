@@ -229,7 +229,7 @@ const struct scenario scenario_groups = {
     .what =
         "a whole node and members of groups: they stall, die, return; it is killed and restarts",
     .run = run_groups,
-    .mutants = 1u << MUTANT_FSYNC | 1u << MUTANT_KILL | 1u << MUTANT_EARLY | 1u << MUTANT_COMMIT |
-               1u << MUTANT_TWICE | 1u << MUTANT_STALE | 1u << MUTANT_TIMER | 1u << MUTANT_REPLAY |
-               1u << MUTANT_FORGET,
+    .mutants = MUTANT_BIT(MUTANT_FSYNC) | MUTANT_BIT(MUTANT_KILL) | MUTANT_BIT(MUTANT_EARLY) |
+               MUTANT_BIT(MUTANT_COMMIT) | MUTANT_BIT(MUTANT_TWICE) | MUTANT_BIT(MUTANT_STALE) |
+               MUTANT_BIT(MUTANT_TIMER) | MUTANT_BIT(MUTANT_REPLAY) | MUTANT_BIT(MUTANT_FORGET),
 };

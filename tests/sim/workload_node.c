@@ -174,7 +174,8 @@ const struct scenario scenario_node = {
     .name = "node",
     .what = "a whole node and clients over the protocol: kill, power loss, disk and network faults",
     .run = run_node,
-    .mutants = 1u << MUTANT_FSYNC | 1u << MUTANT_FSYNC_DIR | 1u << MUTANT_KILL | 1u << MUTANT_TEAR |
-               1u << MUTANT_WRITE | 1u << MUTANT_CUT | 1u << MUTANT_CRC | 1u << MUTANT_ACK |
-               1u << MUTANT_EARLY | 1u << MUTANT_SEQUENCE,
+    .mutants = MUTANT_BIT(MUTANT_FSYNC) | MUTANT_BIT(MUTANT_FSYNC_DIR) | MUTANT_BIT(MUTANT_KILL) |
+               MUTANT_BIT(MUTANT_TEAR) | MUTANT_BIT(MUTANT_WRITE) | MUTANT_BIT(MUTANT_CUT) |
+               MUTANT_BIT(MUTANT_CRC) | MUTANT_BIT(MUTANT_ACK) | MUTANT_BIT(MUTANT_EARLY) |
+               MUTANT_BIT(MUTANT_SEQUENCE),
 };

@@ -815,5 +815,6 @@ const struct scenario scenario_storage = {
     .name = "storage",
     .what = "partition logs: appends, rolls, flushes, cuts; kill, power loss, EIO, full disk",
     .run = run_storage,
-    .mutants = 1u << MUTANT_FSYNC | 1u << MUTANT_FSYNC_DIR | 1u << MUTANT_KILL | 1u << MUTANT_TEAR,
+    .mutants = MUTANT_BIT(MUTANT_FSYNC) | MUTANT_BIT(MUTANT_FSYNC_DIR) | MUTANT_BIT(MUTANT_KILL) |
+               MUTANT_BIT(MUTANT_TEAR),
 };
