@@ -87,11 +87,11 @@ void fetcher_broken(struct fetcher *f, const char *why)
 
 /* ---- one partition ---- */
 
-bool follow_ready(const struct replica_follow *fl)
+bool follow_ready(struct replica_follow *fl)
 {
     const struct partition *p = fl->part;
     return !p->offline && list_empty(&p->uncertain) && p->flush_wanted < 0 &&
-           follower_wants(&fl->core, fetchers_now(fl->fetcher->fs));
+           follower_wants(&fl->core, fetchers_now(fl->fetcher->fs)) && !follow_is_throttled(fl);
 }
 
 int follow_log(struct replica_follow *fl, struct follower_log *out)
@@ -260,6 +260,7 @@ void fetchers_follow(struct fetchers *fs, struct partition *p)
     follower_begin(&fl->core, p->leader, p->leader_epoch);
     fl->named.epoch = -1;
     fl->from = -1;
+    fl->leader_hw = -1;
     follow_changed(fl);
 }
 
@@ -292,7 +293,16 @@ void fetchers_look(struct fetchers *fs, struct partition *p)
 void fetchers_apply(struct fetchers *fs, const struct image_delta *d)
 {
     ASSERT_ON_SHARD(fs->ns->shard);
-    if (fs->stopped || d->brokers_n == 0) {
+    if (fs->stopped) {
+        return;
+    }
+    for (uint32_t i = 0; i < d->configs_n; i++) {
+        if (d->configs[i].type == CONFIG_TOPIC) {
+            fetchers_forget_throttles(fs);
+            break;
+        }
+    }
+    if (d->brokers_n == 0) {
         return;
     }
     list_for_each (at, &fs->all) {
@@ -312,6 +322,7 @@ struct fetchers *fetchers_new(struct node_shard *ns)
     list_init(&fs->due);
     task_init(&fs->task, end_of_turn, fs);
     fetchers_init_checkpoint(fs);
+    fetchers_init_throttle(fs);
     return fs;
 }
 
@@ -319,6 +330,8 @@ void fetchers_stop(struct fetchers *fs)
 {
     ASSERT_ON_SHARD(fs->ns->shard);
     fs->stopped = true;
+    timer_cancel(fs->ns->shard, &fs->throttle);
+    timer_cancel(fs->ns->shard, &fs->ask_again);
     list_for_each (at, &fs->all) {
         struct fetcher *f = LIST_ENTRY(at, struct fetcher, node);
         disconnect(f);
@@ -328,7 +341,7 @@ void fetchers_stop(struct fetchers *fs)
 
 bool fetchers_busy(const struct fetchers *fs)
 {
-    return fs->ask != NULL;
+    return fs->ask != NULL || fs->counting != NULL;
 }
 
 void fetchers_free(struct fetchers *fs)
@@ -346,5 +359,6 @@ void fetchers_free(struct fetchers *fs)
     }
     list_remove(&fs->task.node);
     fetchers_drop_checkpoint(fs);
+    fetchers_drop_throttle(fs);
     mem_free(fs);
 }

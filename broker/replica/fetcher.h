@@ -22,7 +22,8 @@
  * the metadata changes.
  *
  * Files: fetcher.c the partitions and who leads them, fetcher_send.c requests and sessions,
- * fetcher_take.c answers, fetcher_reset.c offsets out of range and checkpoints after truncations.
+ * fetcher_take.c answers, fetcher_reset.c offsets out of range and checkpoints after truncations,
+ * fetcher_throttle.c replication quotas.
  *
  * Shard: its own. */
 #ifndef BROKER_REPLICA_FETCHER_H

@@ -6,9 +6,11 @@
 #include "broker/partition.h"
 #include "broker/replica/fetcher.h"
 #include "broker/replica/follower.h"
+#include "broker/replica/rate_window.h"
 #include "controller/channel.h"
 
 struct checkpoint_ask;
+struct throttle_call;
 struct fetch_response_partition_data;
 
 struct fetchers {
@@ -20,6 +22,11 @@ struct fetchers {
     struct list asked;          /* the same: it is asked for */
     struct checkpoint_ask *ask; /* on its way; NULL: none */
     struct timer ask_again;
+    bool over_rate;                 /* throttled partitions are held back */
+    struct timer throttle;          /* while they are: main is asked again */
+    uint64_t throttled_bytes;       /* fetched, not told to main yet */
+    struct throttle_call *counting; /* main is told; NULL: no */
+    struct rate_window fetched;     /* main's: of all shards */
     struct log_limit limit;
     bool stopped;
 };
@@ -79,9 +86,12 @@ struct replica_follow {
     struct list ask;
     struct fetcher_named named;
     bool in_session;
-    bool asked;   /* it is in the question that is in flight */
+    bool throttled;
+    bool throttle_known; /* throttled is as the settings have it */
+    bool asked;          /* it is in the question that is in flight */
     int64_t from; /* fetch from here on, though the empty log begins earlier; -1: from its end */
     int64_t leader_end; /* of the question */
+    int64_t leader_hw;  /* as of the last answer; -1: none yet */
 };
 
 /* fetcher.c */
@@ -95,7 +105,7 @@ void follow_changed(struct replica_follow *fl);      /* the next Fetch has to lo
 /* Its core waits: it is looked at again then. */
 void follow_waits(struct replica_follow *fl);
 /* May it be in a Fetch now? */
-bool follow_ready(const struct replica_follow *fl);
+bool follow_ready(struct replica_follow *fl);
 /* The log as the core sees it. ERR_x: the log failed, and with it the follow. */
 int follow_log(struct replica_follow *fl, struct follower_log *out);
 /* A call of the log failed: out, or tried again. */
@@ -110,6 +120,13 @@ void fetcher_forget(struct replica_follow *fl); /* it is in the session and is n
 
 /* fetcher_take.c */
 void follow_take(struct replica_follow *fl, const struct fetch_response_partition_data *d);
+
+/* fetcher_throttle.c */
+bool follow_is_throttled(struct replica_follow *fl);
+void follow_count(struct replica_follow *fl, uint64_t bytes); /* these were fetched */
+void fetchers_forget_throttles(struct fetchers *fs);          /* settings have changed */
+void fetchers_init_throttle(struct fetchers *fs);
+void fetchers_drop_throttle(struct fetchers *fs);
 
 /* fetcher_reset.c */
 void fetcher_ask(struct fetcher *f); /* for those in asking, if no question is in flight */

@@ -155,9 +155,12 @@ static bool append(struct replica_follow *fl, const struct pieces *in)
     struct plog_batch *b = partition_scratch(p->pm, 0);
     unsigned done = plog_append(p->log, b, in->n, &args);
     if (done > 0) {
+        uint64_t bytes = 0;
         for (unsigned i = 0; i < in->n; i++) {
-            p->bytes += b[i].result == PLOG_APPENDED ? b[i].len : 0;
+            bytes += b[i].result == PLOG_APPENDED ? b[i].len : 0;
         }
+        p->bytes += bytes;
+        follow_count(fl, bytes);
         fl->from = -1;
         partition_flush_if_wanted(p);
         list_remove(&fl->node); /* without a session the others come first now */
@@ -179,6 +182,7 @@ static void move_marks(struct replica_follow *fl, const struct fetch_response_pa
 {
     struct plog *log = fl->part->log;
     struct follower_log now;
+    fl->leader_hw = d->high_watermark;
     if (fl->from >= 0 || follow_log(fl, &now)) {
         return; /* the log has nothing yet */
     }
