@@ -5,6 +5,7 @@
 #include "broker/config.h"
 #include "broker/fetch_wait.h"
 #include "broker/group_host.h"
+#include "broker/low_wait.h"
 #include "broker/partition_manager.h"
 #include "broker/replica/alter.h"
 #include "broker/replica/fetcher.h"
@@ -76,6 +77,15 @@ void partition_set_broker(struct partition *p, int32_t id, const struct image_br
 {
     isr_set_broker(p->isr, id, b ? b->epoch : ISR_EPOCH_UNKNOWN, b && b->fenced,
                    b && b->in_controlled_shutdown);
+    if (!list_empty(&p->low_wait)) {
+        low_wait_look(p); /* the dead are not waited for */
+    }
+}
+
+int64_t partition_low_watermark(const struct partition *p)
+{
+    int64_t own = plog_start_offset(p->log);
+    return p->isr ? isr_low_watermark(p->isr, own) : own;
 }
 
 static void set_isr(struct partition *p, const struct image_partition *ip, const struct image *img,
@@ -230,6 +240,9 @@ void partition_advance(struct partition *p)
     }
     if (!list_empty(&p->watches)) {
         fetch_watch_moved(p);
+    }
+    if (!list_empty(&p->low_wait)) {
+        low_wait_look(p);
     }
 }
 
@@ -428,6 +441,7 @@ void partition_release_waiters(struct partition *p, int16_t code)
         }
     }
     fetch_watch_wake_all(p);
+    low_wait_release(p, code);
     group_host_look(p);
 }
 

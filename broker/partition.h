@@ -79,6 +79,7 @@ struct partition {
     struct list ack_wait;      /* append_item: acks=-1, waits for the high watermark; by offset */
     struct list flush_wait;    /* append_item: acks=1, waits for flush_wanted; by offset */
     struct list watches;       /* fetch_watch: parked fetches */
+    struct list low_wait;      /* low_wait: DeleteRecords that wait for followers */
     struct group_coord *group; /* the coordinator that lives in it, or NULL; group_host.c's */
 
     struct isr *isr;     /* while it leads and has other replicas; NULL else */
@@ -108,6 +109,8 @@ bool partition_fetched(struct partition *p, struct isr_follower *f, int64_t brok
 void partition_look_at_isr(struct partition *p);
 /* The least ISR that acks=-1 is taken with: min.insync.replicas, at most the replicas there are. */
 uint32_t partition_min_isr(const struct partition *p);
+/* The least start of the living replicas' logs. */
+int64_t partition_low_watermark(const struct partition *p);
 /* High watermark and everybody who waits for it; call it after whatever may move it. */
 void partition_advance(struct partition *p);
 /* Something was appended: flush.messages. While flush_wanted is set a follower does not fetch on.

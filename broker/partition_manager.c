@@ -214,7 +214,7 @@ static void detach(struct partition *p)
     ASSERT(p->group == NULL && p->follow == NULL);
     partition_forget_isr(p);
     ASSERT(list_empty(&p->queue) && list_empty(&p->ack_wait) && list_empty(&p->flush_wait) &&
-           list_empty(&p->watches));
+           list_empty(&p->watches) && list_empty(&p->low_wait));
     list_remove(&p->uncertain);
     list_remove(&p->dirty);
     list_remove(&p->all);
@@ -294,6 +294,7 @@ static struct partition *add_partition(struct partition_manager *pm, const struc
     list_init(&p->ack_wait);
     list_init(&p->flush_wait);
     list_init(&p->watches);
+    list_init(&p->low_wait);
     list_init(&p->led);
     list_init(&p->alter);
     list_push_back(&pm->all, &p->all);

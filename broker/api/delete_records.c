@@ -1,9 +1,13 @@
 /* DeleteRecords (21), versions 0 to 2: the log starts at the given offset from now on (-1: at the
  * high watermark); whole segments below it go at the next retention. Refused for internal topics
- * (INVALID_TOPIC_EXCEPTION) and for topics that are only compacted (POLICY_VIOLATION). */
+ * (INVALID_TOPIC_EXCEPTION) and for topics that are only compacted (POLICY_VIOLATION).
+ *
+ * The answer waits until the living followers' logs start there too (low_wait.h), for timeout_ms at
+ * most: then REQUEST_TIMED_OUT, and it holds all the same. */
 #include "broker/api/errors.h"
 #include "broker/api/handlers.h"
 #include "broker/api/named_once.h"
+#include "broker/low_wait.h"
 #include "broker/partition.h"
 #include "broker/scatter.h"
 #include "controller/image.h"
@@ -16,11 +20,17 @@ enum { TO_HIGH_WATERMARK = -1 };
 struct row {
     struct scatter_item it;
     int64_t offset;
+    int64_t required; /* the offset that was meant */
     int64_t low_watermark;
+    struct low_wait wait;
+    bool waiting;
     TOPIC *topic; /* of the answer */
 };
 
 struct state {
+    struct request *r;
+    int64_t timeout_ms;
+    uint32_t out; /* rows that wait */
     struct delete_records_response *resp;
     struct row *rows;
     uint32_t n;
@@ -53,7 +63,8 @@ static void run(struct node_shard *home, struct partition *p, struct scatter_ite
         it->error = wire_error(err);
         return;
     }
-    row->low_watermark = plog_start_offset(p->log);
+    row->required = to;
+    row->low_watermark = partition_low_watermark(p);
     partition_advance(p);
 }
 
@@ -68,19 +79,77 @@ static void make_partitions(struct request *r, struct delete_records_response *r
     }
 }
 
-static void done(struct request *r, void *user)
+static void answer(struct state *s)
 {
-    struct state *s = user;
-    make_partitions(r, s->resp);
+    make_partitions(s->r, s->resp);
     for (uint32_t i = 0; i < s->n; i++) {
         const struct row *row = &s->rows[i];
         struct delete_records_response_delete_records_partition_result *out =
             &row->topic->partitions[row->topic->partitions_n++];
+        bool known = row->it.error == KE_NONE || row->it.error == KE_REQUEST_TIMED_OUT;
         out->partition_index = row->it.index;
         out->error_code = row->it.error;
-        out->low_watermark = row->it.error ? -1 : row->low_watermark;
+        out->low_watermark = known ? row->low_watermark : -1;
     }
-    request_reply(r, s->resp);
+    request_reply(s->r, s->resp);
+}
+
+/* ---- waiting for followers ---- */
+
+static void row_waited(struct low_wait *w)
+{
+    struct row *row = CONTAINER_OF(w, struct row, wait);
+    struct state *s = w->user;
+    row->waiting = false;
+    row->it.error = w->error;
+    if (w->error == KE_NONE) {
+        row->low_watermark = w->low_watermark;
+    }
+    s->r->lent--;
+    if (--s->out == 0) {
+        answer(s);
+    }
+}
+
+static void on_cancel(struct request *r)
+{
+    struct state *s = r->state;
+    for (uint32_t i = 0; i < s->n; i++) {
+        if (s->rows[i].waiting) {
+            low_wait_cancel(&s->rows[i].wait);
+        }
+    }
+}
+
+static void wait_for(struct state *s, struct row *row)
+{
+    row->wait = (struct low_wait){.topic_id = row->it.topic_id,
+                                  .index = row->it.index,
+                                  .offset = row->required,
+                                  .timeout_ms = s->timeout_ms > 0 ? s->timeout_ms : 0,
+                                  .done = row_waited,
+                                  .user = s};
+    row->waiting = true;
+    s->out++;
+    s->r->lent++;
+    low_wait_start(&row->wait, s->r->ns);
+}
+
+static void done(struct request *r, void *user)
+{
+    struct state *s = user;
+    for (uint32_t i = 0; i < s->n && !r->canceled; i++) {
+        struct row *row = &s->rows[i];
+        if (row->it.error == KE_NONE && row->low_watermark < row->required) {
+            wait_for(s, row);
+        }
+    }
+    if (s->out == 0) {
+        answer(s);
+    } else {
+        r->state = s;
+        r->on_cancel = on_cancel;
+    }
 }
 
 static bool is_internal(struct bytes topic)
@@ -135,6 +204,8 @@ void api_delete_records(struct request *r)
         total += (size_t)q->topics[i].partitions_n;
     }
     s->rows = ARENA_ARRAY(a, struct row, total + 1);
+    s->r = r;
+    s->timeout_ms = q->timeout_ms;
     s->resp = request_response(r);
     s->resp->topics = proto_array(a, &delete_records_response_delete_records_topic_result_desc,
                                   (size_t)q->topics_n);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "broker/low_wait.h"
 #include "controller/channel.h"
 #include "data_rig.h"
 #include "proto_apis.h"
@@ -475,6 +476,97 @@ static void a_consumer_reads_from_a_follower(void **state)
     shut_world(&w);
 }
 
+/* ---- DeleteRecords ---- */
+
+struct low {
+    struct low_wait w;
+    unsigned done;
+};
+
+static void low_done(struct low_wait *w)
+{
+    CONTAINER_OF(w, struct low, w)->done++;
+}
+
+static void low_begin(struct world *w, struct low *l, int64_t offset, int64_t timeout_ms)
+{
+    memset(l, 0, sizeof *l);
+    l->w.topic_id = rig_topic_id(1);
+    l->w.offset = offset;
+    l->w.timeout_ms = timeout_ms;
+    l->w.done = low_done;
+    low_wait_start(&l->w, &w->r.ns[0]);
+}
+
+static void low_end(struct world *w, struct low *l, int16_t code)
+{
+    for (int i = 0; i < 100000 && l->done == 0; i++) {
+        rig_turn(&w->r);
+    }
+    assert_int_equal(l->done, 1);
+    assert_int_equal(l->w.error, code);
+}
+
+static void starts(struct world *w, int32_t id, int64_t start)
+{
+    struct isr_follower *f = isr_follower(w->p->isr, id);
+    assert_true(partition_fetched(w->p, f, 10 * id, plog_end_offset(w->p->log), start));
+}
+
+static void deleted_when_the_followers_have(void **state)
+{
+    UNUSED(state);
+    struct world w;
+    struct low l[2];
+    open_world(&w, 2, NULL);
+    append(&w, 5);
+    append(&w, 5);
+    starts(&w, 2, 0);
+    starts(&w, 3, 0);
+    assert_int_equal(plog_set_start_offset(w.p->log, 7), 0);
+    low_begin(&w, &l[0], 7, 5000);
+    low_begin(&w, &l[1], 7, 100);
+    rig_run(&w.r, 50);
+    starts(&w, 2, 7);
+    rig_run(&w.r, 10);
+    assert_int_equal(l[0].done + l[1].done, 0);
+    low_end(&w, &l[1], KE_REQUEST_TIMED_OUT);
+    starts(&w, 3, 8);
+    low_end(&w, &l[0], KE_NONE);
+    assert_int_equal(l[0].w.low_watermark, 7);
+    low_begin(&w, &l[0], 7, 0); /* there already */
+    low_end(&w, &l[0], KE_NONE);
+    shut_world(&w);
+}
+
+static void waits_for_the_living_alone(void **state)
+{
+    UNUSED(state);
+    struct world w;
+    struct low l[3];
+    open_world(&w, 2, NULL);
+    append(&w, 5);
+    starts(&w, 2, 5);
+    starts(&w, 3, 0);
+    assert_int_equal(plog_set_start_offset(w.p->log, 5), 0);
+    for (int i = 0; i < 3; i++) {
+        low_begin(&w, &l[i], i == 0 ? 5 : 6, 5000);
+    }
+    rig_run(&w.r, 10);
+    assert_int_equal(l[0].done, 0);
+    rig_broker(&w.r, 3, 30, true);
+    rig_publish(&w.r);
+    low_end(&w, &l[0], KE_NONE);
+    low_wait_cancel(&l[1].w);
+    low_wait_cancel(&l[1].w);
+    low_end(&w, &l[1], KE_REQUEST_TIMED_OUT);
+    change(&w, NULL, 0, 2);
+    low_end(&w, &l[2], KE_NOT_LEADER_OR_FOLLOWER);
+    low_begin(&w, &l[2], 6, 5000);
+    low_end(&w, &l[2], KE_NOT_LEADER_OR_FOLLOWER);
+    shut_world(&w);
+}
+
 /* ---- acknowledgement ---- */
 
 static void acks_wait_for_the_followers(void **state)
@@ -759,6 +851,8 @@ int main(void)
         cmocka_unit_test(a_follower_that_diverges),
         cmocka_unit_test(a_consumer_is_sent_to_its_rack),
         cmocka_unit_test(a_consumer_reads_from_a_follower),
+        cmocka_unit_test(deleted_when_the_followers_have),
+        cmocka_unit_test(waits_for_the_living_alone),
         cmocka_unit_test(acks_wait_for_the_followers),
         cmocka_unit_test(each_request_has_its_deadline),
         cmocka_unit_test(too_few_in_sync),
