@@ -157,6 +157,18 @@ static bool begin_epoch(struct partition *p)
     return err == 0;
 }
 
+/* The leader that counts here. An image from before this run's registration may still name this
+ * broker: an earlier run led, and may have lost what it had not flushed. Were this one to go on in
+ * the same epoch, it would write other records at the same offsets, or take the others out of the
+ * ISR. The registration takes all leaderships away. */
+static int32_t leader_of(const struct partition *p, const struct image_partition *ip,
+                         const struct image *img)
+{
+    const struct node *n = p->pm->ns->node;
+    const struct image_broker *self = ip->leader == n->id ? image_broker(img, n->id) : NULL;
+    return self && !uuid_eq(self->incarnation, n->incarnation) ? -1 : ip->leader;
+}
+
 void partition_set_state(struct partition *p, const struct image_partition *ip,
                          const struct image *img)
 {
@@ -165,12 +177,12 @@ void partition_set_state(struct partition *p, const struct image_partition *ip,
     if (was_leader && !new_epoch && ip->partition_epoch < p->partition_epoch) {
         return; /* the controller's answer was here before */
     }
-    p->leader = ip->leader;
+    p->leader = leader_of(p, ip, img);
     p->leader_epoch = ip->leader_epoch;
     p->partition_epoch = ip->partition_epoch;
     p->isr_n = ip->isr_n;
     p->replicas_n = ip->replicas_n;
-    p->is_leader = ip->leader == p->pm->ns->node->id;
+    p->is_leader = p->leader == p->pm->ns->node->id;
     if (p->is_leader && !p->offline && (!was_leader || new_epoch) && !begin_epoch(p)) {
         return;
     }

@@ -122,10 +122,12 @@ struct world {
     struct partition *p;
 };
 
-static void open_world(struct world *w, unsigned shards, const char *const *overrides)
+static void open_run(struct world *w, unsigned shards, const char *const *overrides,
+                     struct uuid incarnation)
 {
     memset(&w->c, 0, sizeof w->c);
     rig_open(&w->r, shards, overrides);
+    w->r.node.incarnation = incarnation;
     unsigned home = node_home_shard(&w->r.node, rig_topic_id(1), 0);
     w->c.channel.ops = &control_ops;
     w->c.channel.shard = w->r.ns[home].shard;
@@ -135,6 +137,11 @@ static void open_world(struct world *w, unsigned shards, const char *const *over
     rig_broker(&w->r, 3, 30, false);
     rig_replicated(&w->r, 1, ALL, 3);
     w->p = rig_partition(&w->r, 1, 0);
+}
+
+static void open_world(struct world *w, unsigned shards, const char *const *overrides)
+{
+    open_run(w, shards, overrides, UUID_ZERO); /* as the registrations of the image have it */
 }
 
 static void shut_world(struct world *w)
@@ -842,9 +849,32 @@ static void a_replica_that_is_moved_away(void **state)
     shut_world(&w);
 }
 
+/* The metadata that a broker starts with may be older than its registration: what they say that it
+ * leads, an earlier run led. */
+static void an_earlier_run_led(void **state)
+{
+    UNUSED(state);
+    struct world w;
+    struct ask a;
+    open_run(&w, 1, LAG, uuid_reserved(9));
+    assert_false(w.p->is_leader);
+    assert_null(w.p->isr);
+    assert_null(w.p->follow);
+    ask(&w, &a, 1, 1, 1000);
+    assert_int_equal(answered(&w, &a), KE_NOT_LEADER_OR_FOLLOWER);
+    rig_run(&w.r, 3000); /* nobody goes out of the in-sync set */
+    assert_int_equal(w.c.calls, 0);
+    w.r.node.incarnation = UUID_ZERO; /* it has registered */
+    change(&w, NULL, 0, RIG_NODE);
+    assert_true(w.p->is_leader);
+    append(&w, 1);
+    shut_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_earlier_run_led),
         cmocka_unit_test(a_follower_reads_to_the_end),
         cmocka_unit_test(a_parked_follower_is_woken_by_appends),
         cmocka_unit_test(who_may_not_fetch),
