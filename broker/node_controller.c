@@ -37,7 +37,7 @@ static void accept_cb(struct io_sock *s, unsigned events, void *user)
         if (n->controller == NULL) {
             io_handle_close(nc->shard->io, handle);
         } else {
-            conn_open(nc->shard, handle, &controller_conn_ops, &nc->limits, n->controller);
+            conn_open(nc->shard, handle, &controller_conn_ops, &nc->limits, &n->controller);
         }
     }
     io_sock_arm(s, IO_READ, accept_cb, n);

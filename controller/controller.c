@@ -117,6 +117,9 @@ static void begin_sessions(struct controller *c)
         const struct image_broker *b = c->newest->brokers[i];
         if (!b->fenced && (b->id != c->cfg.node_id || c->followed)) {
             sessions_touch(&c->sessions, b->id, b->epoch, now);
+            if (b->id != c->cfg.node_id) { /* it may have died with the last leader */
+                suspects_add(c, b->id);
+            }
         }
     }
 }
@@ -523,6 +526,7 @@ void controller_stop(struct controller *c, void (*cb)(void *user), void *user)
     c->stopped_user = user;
     controller_snapshot_abandon(c);
     controller_tasks_stop(c);
+    suspects_stop(c);
     quorum_resign(c->quorum);
     controller_refuse_all(&c->early, KE_NOT_CONTROLLER);
     controller_wake_polls(c, true);
@@ -543,6 +547,7 @@ void controller_crash(struct controller *c)
             controller_request_free(LIST_ENTRY(lists[i]->next, struct controller_request, node));
         }
     }
+    suspects_stop(c);
     controller_snapshot_abandon(c);
     peers_free(c->peers);
     quorum_close(c->quorum);

@@ -107,7 +107,8 @@ void controller_handle(struct controller *c, struct bytes frame, controller_repl
                        void *user);
 
 /* The CONTROLLER listener: the node opens the socket (io_listen), accepts on the controller's shard
- * and makes connections with these (conn_open(sh, handle, &controller_conn_ops, limits, c)). */
+ * and makes connections with these (conn_open(sh, handle, &controller_conn_ops, limits, &c)). c is
+ * NULL from the moment that the controller is gone: its connections may end a little later. */
 extern const struct conn_ops controller_conn_ops;
 
 /* For metrics and logs. */

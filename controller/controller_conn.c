@@ -1,7 +1,9 @@
 /* The CONTROLLER listener's connections: frames go to controller_handle, one after another, and its
- * answers come back. */
+ * answers come back. A connection that brings
+ * heartbeats is remembered as that broker's: its end is a hint (suspects.c). */
 #include "base/mem.h"
 #include "controller/controller_private.h"
+#include "proto_apis.h"
 
 static void reply_nothing(struct conn_req *req)
 {
@@ -26,9 +28,34 @@ static void on_reply(void *user, int err, struct buf *response)
     conn_reply_mem(req, data, 4 + response->len);
 }
 
+/* Whose heartbeat is it? The broker's id is the first field of every version. */
+static void note_broker(struct conn_req *req)
+{
+    struct proto_request_header h;
+    if (proto_read_request_header(req->frame, &h) == 0 && h.api_key == API_BROKER_HEARTBEAT &&
+        req->frame.len - h.body_at >= 4) {
+        int32_t broker = (int32_t)load_be32(req->frame.data + h.body_at);
+        req->conn->session = broker < 0 ? NULL : (void *)((uintptr_t)broker + 1);
+    }
+}
+
+static void on_close(struct conn *conn)
+{
+    struct controller **c = conn->user;
+    if (conn->session && *c) {
+        suspects_add(*c, (int32_t)((uintptr_t)conn->session - 1));
+    }
+}
+
 static void on_request(struct conn_req *req)
 {
-    struct controller *c = req->conn->user;
+    struct controller *c = *(struct controller **)req->conn->user;
+    if (c == NULL) {
+        conn_close(req->conn);
+        reply_nothing(req);
+        return;
+    }
+    note_broker(req);
     req->user = c; /* the connection may be gone when it is canceled */
     controller_handle(c, req->frame, on_reply, req);
 }
@@ -43,4 +70,5 @@ static void on_cancel(struct conn_req *req)
 const struct conn_ops controller_conn_ops = {
     .on_request = on_request,
     .on_cancel = on_cancel,
+    .on_close = on_close,
 };

@@ -9,6 +9,7 @@
  *   controller_describe.c  ApiVersions, DescribeCluster, DescribeConfigs
  *   controller_snapshot.c  snapshots, a piece at a time
  *   controller_conn.c      the CONTROLLER listener's connections
+ *   suspects.c             brokers whose connection broke: are they still there?
  *   peers.c                what the voters say to each other
  *
  * Life: start -> (leader, not serving yet) -> active <-> not leading -> stopping -> freed. */
@@ -71,6 +72,7 @@ struct controller {
     struct list polls;    /* Fetch requests that wait for records */
     struct sessions sessions;
     struct prng rng;
+    struct suspects *suspects; /* made by the first one */
     struct observer observers[OBSERVERS_MAX];
     size_t observers_n;
     struct timer tick;
@@ -128,6 +130,12 @@ int controller_append(struct controller *c, struct decision *d, struct errmsg *e
 /* A decision on the newest image, outside of a request; controller_append, decision_free and
  * arena_free follow. */
 void controller_decision(struct controller *c, struct decision *d, struct arena *a);
+
+/* ---- suspects.c ---- */
+
+/* The connection of this broker's heartbeats has ended. */
+void suspects_add(struct controller *c, int32_t broker);
+void suspects_stop(struct controller *c);
 
 /* ---- controller_request.c ---- */
 

@@ -172,7 +172,8 @@ static void on_late(struct timer *t)
 
 static void on_failed(struct timer *t)
 {
-    go_down(t->user, ERR_REFUSED);
+    struct dial *d = t->user;
+    go_down(d, d->failed);
 }
 
 static void start_connect(struct dial *d, const char *ip)
@@ -180,6 +181,7 @@ static void start_connect(struct dial *d, const char *ip)
     int err = io_connect(d->shard->io, ip, d->port, &d->sock);
     if (err) { /* said from a later turn, like everything */
         d->sock = NULL;
+        d->failed = err;
         d->timer.cb = on_failed;
         timer_set(d->shard, &d->timer, shard_now_ms(d->shard));
         return;

@@ -42,6 +42,7 @@ struct dial {
     /* dial.c's */
     struct io_sock *sock;  /* NULL: none */
     struct resolve *asked; /* a name is being resolved */
+    int failed;            /* what io_connect said at once */
     uint64_t generation;   /* of the present socket: a callback may have made another one */
     uint16_t port;
     struct buf out;

@@ -186,3 +186,23 @@ def test_other_clients_follow_the_leader(tmp_path):
         python.close()
         c.node(11).start()
         check_replicas(c, TOPIC, 1)
+
+
+def test_a_killed_leader_is_fenced_at_once(tmp_path):
+    """Its host says that nobody listens any more: nobody waits for its session to end."""
+    import signal
+    import time
+    with Cluster(tmp_path, controllers=1, brokers=3, settings={'broker.session.timeout.ms': 60000}) as c:
+        w = spread(c)
+        w.wait_more(50)
+        for victim in (11, 12, 13):
+            since = time.monotonic()
+            c.node(victim).signal(signal.SIGKILL)
+            c.node(victim).kill()
+            c.wait_partition(TOPIC, victim - 11, not_leader=victim, isr={11, 12, 13} - {victim}, seconds=20)
+            took = time.monotonic() - since
+            c.node(victim).start()  # its id is free again at once, too
+            assert took < 5 and time.monotonic() - since < 25, took
+            c.wait_in_sync(TOPIC)
+        assert 'its session is over broker=12' in c.node(1).text()
+        finish(c, w)
