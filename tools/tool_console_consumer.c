@@ -369,6 +369,13 @@ static rd_kafka_resp_err_t look(struct reading *r)
     return err;
 }
 
+static int cannot_read(const struct reading *r, rd_kafka_resp_err_t err)
+{
+    fprintf(stderr, "Cannot read %s: %s\n", r->topic ? r->topic : args_get(r->a, "include", ""),
+            rd_kafka_err2str(err));
+    return 1;
+}
+
 static int begin(struct reading *r, const char *group)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
@@ -389,11 +396,23 @@ static int begin(struct reading *r, const char *group)
         err = look(r);
     }
     rd_kafka_topic_partition_list_destroy(list);
-    if (err) {
-        fprintf(stderr, "Cannot read %s: %s\n", r->topic ? r->topic : args_get(r->a, "include", ""),
-                rd_kafka_err2str(err));
+    return err ? cannot_read(r, err) : 0;
+}
+
+/* Nothing came: because there is no server? Neither a member nor who reads a partition is told that
+ * by librdkafka; but it knows the id of the cluster once a server has answered. */
+static int time_is_up(struct reading *r, const struct limits *l, int64_t processed)
+{
+    fprintf(stderr, "No record for %lld ms\n", (long long)l->timeout_ms);
+    if (processed > 0 || r->all) {
+        return 0;
     }
-    return err ? 1 : 0;
+    char *cluster = rd_kafka_clusterid(r->rk, 0);
+    if (cluster == NULL) {
+        return cannot_read(r, RD_KAFKA_RESP_ERR__TRANSPORT);
+    }
+    rd_kafka_mem_free(r->rk, cluster);
+    return 0;
 }
 
 static int consume(struct reading *r, const struct formatter *f, const struct limits *l,
@@ -406,8 +425,7 @@ static int consume(struct reading *r, const struct formatter *f, const struct li
         }
         int64_t left = l->timeout_ms < 0 ? 500 : l->timeout_ms - (now_ms() - last);
         if (left <= 0) {
-            fprintf(stderr, "No record for %lld ms\n", (long long)l->timeout_ms);
-            return 0;
+            return time_is_up(r, l, *processed);
         }
         rd_kafka_message_t *m = rd_kafka_consumer_poll(r->rk, (int)(left > 500 ? 500 : left));
         if (m == NULL) {

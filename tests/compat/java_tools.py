@@ -34,7 +34,7 @@ def more_tools(n, servers):
     status, out, err = kafka('console-consumer', *servers, '--topic', 'ver', '--partition', '0', '--offset', '300', '--max-messages', '500',
                              '--timeout-ms', '20000')
     check('console-consumer --partition --offset N', out.split() == ['7.%d' % i for i in range(500)], out[-300:] + err)
-    status, out, err = kafka('console-consumer', *servers, '--topic', 'one', '--partition', '0', '--offset', '490', '--timeout-ms', '3000',
+    status, out, err = kafka('console-consumer', *servers, '--topic', 'one', '--partition', '0', '--offset', '490', '--timeout-ms', '15000',
                              '--formatter-property', 'print.offset=true', '--formatter-property', 'print.partition=true')
     check('console-consumer --offset 490 to the end', out == ''.join('Partition:0\tOffset:%d\tvalue %d\n' % (i, i) for i in range(490, 500)), out + err)
     for codec in ('none', 'gzip', 'snappy', 'lz4', 'zstd'):

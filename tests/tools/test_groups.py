@@ -122,6 +122,7 @@ def test_the_console_says_once_and_plainly_that_there_is_no_server():
     servers = 'localhost:%d' % free_port()
     status, out, err = millrace('console-consumer', '--bootstrap-server', servers, '--topic', 'x', '--group', 'g', '--timeout-ms', '700')
     lines = [line for line in err.splitlines() if 'Connection refused' in line]
+    assert status == 1 and 'Cannot read x: Local: Broker transport failure\n' in err, err
     assert len(lines) == 1 and lines[0].startswith('ERROR ') and servers in lines[0] and '%' not in err and 'thrd' not in err, err
 
 

@@ -1,6 +1,5 @@
 /* Members of groups: what they send and make of the answers, and the modes settle and idle. */
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "load.h"
 
@@ -438,6 +437,26 @@ static void idle_beats(struct load *l, struct member *m, double *cpu)
     l->counting = false;
 }
 
+/* The broker's memory once it stands still: what the connections cost is not what members cost. */
+static long rss_at_rest(struct load *l)
+{
+    uint64_t start = now_ns(), since = start;
+    long kib = rss_kib(l);
+    for (uint64_t now = start; now - since < SECOND; now = now_ns()) {
+        long k = rss_kib(l);
+        if (k != kib) {
+            kib = k;
+            since = now;
+        }
+        if (now - start > 30 * SECOND) {
+            fprintf(stderr, "the broker's memory does not come to rest\n");
+            exit(1);
+        }
+        turn(l, 20);
+    }
+    return kib;
+}
+
 void idle(struct load *l)
 {
     int triples = l->connections / PER_GROUP, beat_ms = l->heartbeat_ms;
@@ -458,8 +477,7 @@ void idle(struct load *l)
         snprintf(m[i].id, l->bare ? sizeof m[i].id : 0, "group-load-%036u", i); /* as long as one */
         m[i].conn = &l->conns[at % (uint32_t)triples * PER_GROUP + i % PER_GROUP];
     }
-    sleep(2); /* what the connections cost is not what members cost */
-    long before = rss_kib(l);
+    long before = rss_at_rest(l);
     uint64_t start = now_ns();
     l->heartbeat_ms = 10;
     if (!l->bare) {
