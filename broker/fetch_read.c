@@ -4,6 +4,7 @@
 #include "broker/partition.h"
 #include "broker/partition_manager.h"
 #include "broker/replica/isr.h"
+#include "broker/replica/leader_throttle.h"
 #include "broker/replica/selector.h"
 #include "proto/record_batch.h"
 
@@ -201,6 +202,13 @@ static int16_t note_follower(struct partition *p, const struct fetch_leg *leg,
     return KE_NONE;
 }
 
+static bool is_admitted(struct partition *p, const struct fetch_leg *leg,
+                        const struct fetch_item *it)
+{
+    return leader_throttle_admit(p->pm->throttle, p, isr_follower(p->isr, leg->replica_id)->in_isr,
+                                 it->len);
+}
+
 /* Only the offsets are told to a consumer that is to read elsewhere. */
 static void redirect(struct partition *p, struct fetch_item *it, int32_t to)
 {
@@ -236,6 +244,8 @@ static void read_one(struct partition *p, struct fetch_leg *leg, struct fetch_it
         if (it->error) {
             give_back(it);
             clear_offsets(it);
+        } else if (it->len > 0 && !is_admitted(p, leg, it)) {
+            give_back(it);
         }
     }
 }

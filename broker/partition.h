@@ -38,6 +38,13 @@ struct isr_follower;
 struct replica_follow; /* broker/replica/fetcher.h */
 struct partition_manager;
 
+/* Does leader.replication.throttled.replicas name it? Looked up when it is first asked. */
+enum partition_throttle {
+    PARTITION_THROTTLE_UNKNOWN,
+    PARTITION_NOT_THROTTLED,
+    PARTITION_THROTTLED,
+};
+
 enum { PARTITION_KEY = 20 }; /* topic id, partition index (big-endian) */
 
 /* Why there is no log, and what opening it needs once more. */
@@ -82,8 +89,9 @@ struct partition {
     struct list low_wait;      /* low_wait: DeleteRecords that wait for followers */
     struct group_coord *group; /* the coordinator that lives in it, or NULL; group_host.c's */
 
-    struct isr *isr;     /* while it leads and has other replicas; NULL else */
-    struct list led;     /* in pm->led while isr is there */
+    struct isr *isr; /* while it leads and has other replicas; NULL else */
+    struct list led; /* in pm->led while isr is there */
+    enum partition_throttle throttle;
     struct list alter;   /* in a list of replica/alter.c's while a proposal is to be answered */
     uint32_t alter_sent; /* number of the proposal that is under way there */
     struct replica_follow *follow; /* while it follows: replica/fetcher.c's; NULL else */

@@ -10,6 +10,7 @@
 #include "broker/fetch_wait.h"
 #include "broker/group_host.h"
 #include "broker/replica/fetcher.h"
+#include "broker/replica/leader_throttle.h"
 #include "controller/image.h"
 #include "proto_errors.h"
 #include "storage/log_dir.h"
@@ -205,6 +206,7 @@ struct partition_manager *partition_manager_new(struct node_shard *ns)
     struct log_store_hooks hooks = {.dir_failed = dir_failed_hook, .due = due_hook, .user = pm};
     log_store_init(&pm->store, ns->shard->io, ns->node->log, &opt, &hooks);
     ns->fetchers = fetchers_new(ns);
+    pm->throttle = leader_throttle_new(ns);
     return pm;
 }
 
@@ -242,6 +244,7 @@ void partition_manager_free(struct partition_manager *pm)
     timer_cancel(pm->ns->shard, &pm->isr_look);
     fetchers_free(pm->ns->fetchers);
     pm->ns->fetchers = NULL;
+    leader_throttle_free(pm->throttle);
     while (!list_empty(&pm->all)) {
         struct partition *p = LIST_ENTRY(pm->all.next, struct partition, all);
         if (p->log) {
@@ -411,6 +414,7 @@ static void refresh_settings(struct partition *p, const struct image *img)
     struct topic_settings *old = p->topic;
     topic_settings_get(now);
     p->topic = now;
+    p->throttle = PARTITION_THROTTLE_UNKNOWN;
     if (p->log) {
         plog_set_config(p->log, &now->config.log);
     }
@@ -519,6 +523,7 @@ void partition_manager_stop(struct partition_manager *pm)
     append_task(&pm->append_task);
     pm->stopping = true;
     fetchers_stop(pm->ns->fetchers);
+    leader_throttle_stop(pm->throttle);
     timer_cancel(pm->ns->shard, &pm->tick); /* nothing new begins: what is under way ends */
     timer_cancel(pm->ns->shard, &pm->retention);
     timer_cancel(pm->ns->shard, &pm->reopen);
@@ -533,7 +538,8 @@ void partition_manager_stop(struct partition_manager *pm)
 
 bool partition_manager_busy(const struct partition_manager *pm)
 {
-    return log_store_busy(&pm->store) || !list_empty(&pm->woken) || fetchers_busy(pm->ns->fetchers);
+    return log_store_busy(&pm->store) || !list_empty(&pm->woken) ||
+           fetchers_busy(pm->ns->fetchers) || leader_throttle_busy(pm->throttle);
 }
 
 /* A partition without a log: its files are as they were, still to be recovered or not. */

@@ -25,6 +25,7 @@
 #include "storage/log_store.h"
 
 struct checkpoint_rows;
+struct leader_throttle; /* broker/replica/leader_throttle.h */
 struct image_delta;
 
 struct partition_manager {
@@ -40,7 +41,8 @@ struct partition_manager {
     struct task woken_task;
     struct timer tick; /* log_store_tick */
     struct timer retention;
-    struct timer reopen;        /* logs that found no space */
+    struct timer reopen; /* logs that found no space */
+    struct leader_throttle *throttle;
     struct timer isr_look;      /* half of replica.lag.time.max.ms, while led is not empty */
     uint32_t retention_left;    /* partitions left in the present round */
     struct plog_batch *scratch; /* batches of one append */

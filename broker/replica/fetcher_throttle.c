@@ -10,10 +10,9 @@
 #include "base/mem.h"
 #include "broker/call.h"
 #include "broker/config.h"
-#include "broker/dynamic_config.h"
 #include "broker/replica/fetcher_private.h"
 #include "broker/replica/rate_window.h"
-#include "controller/image.h"
+#include "broker/replica/throttled.h"
 
 static const char REPLICAS[] = "follower.replication.throttled.replicas";
 static const char RATE[] = "follower.replication.throttled.rate";
@@ -22,41 +21,6 @@ enum { WAIT_MAX_MS = 1000 }; /* the rate may be changed meanwhile */
 
 /* ---- settings ---- */
 
-static bool take_number(struct bytes *b, int64_t *out)
-{
-    size_t n = 0;
-    *out = 0;
-    while (n < b->len && b->data[n] >= '0' && b->data[n] <= '9' && *out <= INT32_MAX) {
-        *out = 10 * *out + (b->data[n++] - '0');
-    }
-    *b = bytes_of(b->data + n, b->len - n);
-    return n > 0;
-}
-
-/* Does PARTITION:BROKER name us? */
-static bool names(struct bytes entry, int32_t partition, int32_t broker)
-{
-    int64_t p;
-    int64_t b;
-    if (!take_number(&entry, &p) || entry.len == 0 || entry.data[0] != ':') {
-        return false;
-    }
-    entry = bytes_of(entry.data + 1, entry.len - 1);
-    return take_number(&entry, &b) && entry.len == 0 && p == partition && b == broker;
-}
-
-static bool names_replica(struct bytes list, int32_t partition, int32_t broker)
-{
-    struct config_list l = config_list_start(list);
-    struct bytes entry;
-    while (config_list_next(&l, &entry)) {
-        if (bytes_eq_str(entry, "*") || names(entry, partition, broker)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void look_up(struct replica_follow *fl)
 {
     const struct node_shard *ns = fl->fetcher->fs->ns;
@@ -64,9 +28,8 @@ static void look_up(struct replica_follow *fl)
         return;
     }
     const struct partition *p = fl->part;
-    struct bytes list =
-        image_config_value(ns->image, CONFIG_TOPIC, bytes_str(p->topic->name), bytes_str(REPLICAS));
-    fl->throttled = !bytes_is_null(list) && names_replica(list, p->index, ns->node->id);
+    fl->throttled =
+        throttled_names_replica(ns->image, REPLICAS, p->topic->name, p->index, ns->node->id);
     fl->throttle_known = true;
 }
 
@@ -79,25 +42,6 @@ void fetchers_forget_throttles(struct fetchers *fs)
             follow_changed(fl);
         }
     }
-}
-
-/* Bytes a second; INT64_MAX: no limit. */
-static int64_t rate_of(const struct node_shard *ns)
-{
-    static const enum config_source levels[] = {CONFIG_SOURCE_BROKER, CONFIG_SOURCE_BROKER_DEFAULT};
-    for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
-        struct bytes text = dynamic_config_level(ns->node->config, ns->image, RATE, levels[i]);
-        int64_t rate = 0;
-        size_t k = 0;
-        while (k < text.len && text.data[k] >= '0' && text.data[k] <= '9' &&
-               rate < INT64_MAX / 16) {
-            rate = 10 * rate + (text.data[k++] - '0');
-        }
-        if (text.len && k == text.len) {
-            return rate;
-        }
-    }
-    return INT64_MAX;
 }
 
 /* ---- main's account ---- */
@@ -116,7 +60,7 @@ static void count_run(struct shard *sh, struct call *c)
     struct rate_window *w = &main->fetchers->fetched;
     int64_t now = shard_now_ms(sh);
     rate_window_record(w, t->bytes, now);
-    t->wait_ms = rate_window_excess_ms(w, rate_of(main), now);
+    t->wait_ms = rate_window_excess_ms(w, throttled_rate(main, RATE), now);
     call_finish(sh, c);
 }
 

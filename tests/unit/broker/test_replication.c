@@ -483,6 +483,63 @@ static void a_consumer_reads_from_a_follower(void **state)
     shut_world(&w);
 }
 
+/* ---- quotas ---- */
+
+static void set_config(struct world *w, int8_t type, const char *resource, const char *name,
+                       const char *value)
+{
+    struct config_record c;
+    proto_msg_init(&config_record_msg, &c);
+    c.resource_type = type;
+    c.resource_name = bytes_str(resource);
+    c.name = bytes_str(name);
+    c.value = value ? bytes_str(value) : BYTES_NULL;
+    rig_record(&w->r, &config_record_msg, 0, &c);
+    rig_publish(&w->r);
+}
+
+static uint32_t bytes_for(struct world *w, int32_t id, int64_t offset, int64_t wait_ms)
+{
+    struct reader f;
+    fetch(w, &f, id, 10 * id, offset, wait_ms);
+    assert_int_equal(fetch_end(w, &f), KE_NONE);
+    return f.it.len;
+}
+
+/* KIP-73: who is out of sync waits while the rate is passed, who is in sync never. */
+static void throttled_followers(void **state)
+{
+    UNUSED(state);
+    static const int32_t two[] = {RIG_NODE, 2};
+    struct world w;
+    open_world(&w, 2, NULL);
+    append(&w, 500);
+    append(&w, 5);
+    change(&w, two, 2, -2);
+    set_config(&w, CONFIG_BROKER, "1", "leader.replication.throttled.rate", "100");
+    assert_true(bytes_for(&w, 3, 0, 0) > 1000); /* not named */
+    rig_run(&w.r, 10);
+    assert_true(bytes_for(&w, 3, 0, 0) > 1000);
+    set_config(&w, CONFIG_TOPIC, "topic1", "leader.replication.throttled.replicas", "0:1,0:2");
+    assert_true(bytes_for(&w, 3, 0, 0) > 1000); /* the one that passes the rate */
+    rig_run(&w.r, 10);
+    assert_int_equal(bytes_for(&w, 3, 0, 0), 0);
+    int64_t began = rig_now(&w.r);
+    assert_int_equal(bytes_for(&w, 3, 0, 200), 0); /* it waits like one without news */
+    assert_in_range(rig_now(&w.r) - began, 200, 210);
+    assert_true(bytes_for(&w, 2, 0, 0) > 1000); /* in sync */
+    set_config(&w, CONFIG_BROKER, "1", "leader.replication.throttled.rate", "100000000");
+    rig_run(&w.r, 1500); /* main is asked again once a second */
+    assert_true(bytes_for(&w, 3, 0, 0) > 1000);
+    set_config(&w, CONFIG_BROKER, "1", "leader.replication.throttled.rate", "100");
+    bytes_for(&w, 3, 0, 0);
+    rig_run(&w.r, 10);
+    assert_int_equal(bytes_for(&w, 3, 0, 0), 0);
+    set_config(&w, CONFIG_TOPIC, "topic1", "leader.replication.throttled.replicas", "0:2,1:1");
+    assert_true(bytes_for(&w, 3, 0, 0) > 1000); /* other replicas' are no concern of this leader */
+    shut_world(&w);
+}
+
 /* ---- DeleteRecords ---- */
 
 struct low {
@@ -881,6 +938,7 @@ int main(void)
         cmocka_unit_test(a_follower_that_diverges),
         cmocka_unit_test(a_consumer_is_sent_to_its_rack),
         cmocka_unit_test(a_consumer_reads_from_a_follower),
+        cmocka_unit_test(throttled_followers),
         cmocka_unit_test(deleted_when_the_followers_have),
         cmocka_unit_test(waits_for_the_living_alone),
         cmocka_unit_test(acks_wait_for_the_followers),
