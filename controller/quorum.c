@@ -704,7 +704,8 @@ bool quorum_wants_snapshot(const struct quorum *q, const struct quorum_message *
 {
     uint64_t term = quorum_term_of(q, m->index);
     return !q->failed && !q->closed && m->term >= raft_current_term(&q->raft) &&
-           m->index > q->commit && (term == 0 || term < m->index_term);
+           m->index > q->commit && (term == 0 || term < m->index_term) &&
+           quorum_contradiction(q, m) == NULL;
 }
 
 /* libraft installs, or answers that it has it all or that the term is over. */
@@ -760,6 +761,11 @@ void quorum_receive(struct quorum *q, const struct quorum_message *m)
     }
     if (m->term > INT32_MAX || m->sender_term > INT32_MAX) {
         drop(q, m, "its term is too large to be one");
+        return;
+    }
+    const char *why = quorum_contradiction(q, m);
+    if (why) {
+        drop(q, m, why);
         return;
     }
     snprintf(address, sizeof address, "%d", m->from);

@@ -112,6 +112,31 @@ bool quorum_entries_sound(const struct quorum_message *m, uint32_t skip)
     return true;
 }
 
+const char *quorum_contradiction(const struct quorum *q, const struct quorum_message *m)
+{
+    static const char of_committed[] = "it contradicts what is committed here";
+    uint64_t own = (uint64_t)quorum_epoch(q);
+    uint64_t known = quorum_term_of(q, m->index);
+    if ((m->type != QUORUM_APPEND && m->type != QUORUM_SNAPSHOT) || m->term < own) {
+        return NULL; /* nobody's word as leader, or refused for its term */
+    }
+    if (m->term == 0) {
+        return "nobody leads in term 0";
+    }
+    if (m->term == own && quorum_is_leader(q)) {
+        return "it is a leader's, in the term in which this voter leads";
+    }
+    if (m->type == QUORUM_APPEND) { /* what lies below is not looked at (guards B and C) */
+        return m->index == q->commit && known != 0 && known != m->index_term ? of_committed : NULL;
+    }
+    if (m->index_term != (m->snapshot.epoch < 1 ? 1 : (uint64_t)m->snapshot.epoch)) {
+        return "its snapshot is of another term than it says";
+    }
+    bool against = m->index > q->commit ? m->snapshot.offset <= q->high_watermark
+                                        : known != 0 && known < m->index_term;
+    return against ? of_committed : NULL;
+}
+
 /* Whether the entries begin where our log would have them begin. */
 bool quorum_offsets_follow(struct quorum *q, const struct quorum_message *m, uint32_t skip,
                            uint64_t prev)

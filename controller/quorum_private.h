@@ -92,6 +92,9 @@ void quorum_deliver(struct task *t);
 void quorum_put_leader_change(struct quorum *q, int32_t epoch, struct buf *out);
 int quorum_build_batch(struct quorum *q, int32_t epoch, const struct bytes *records, size_t n,
                        int64_t time_ms, struct buf *out, struct errmsg *em);
+/* NULL, or why no leader that there could be says this. libraft, built without its assertions, ends
+ * or is corrupted by it: it does not get to see it. */
+const char *quorum_contradiction(const struct quorum *q, const struct quorum_message *m);
 /* Whether the message's entries from skip on are batches, each of its entry's term. */
 bool quorum_entries_sound(const struct quorum_message *m, uint32_t skip);
 /* Whether they begin at the offset behind entry prev, one behind the other. */

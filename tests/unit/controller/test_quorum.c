@@ -792,6 +792,14 @@ static void quick_run(void *arg)
             leader = t->v[id].leading ? &t->v[id] : leader;
         }
     }
+    /* nobody else leads in its term, whatever is said */
+    quorum_receive(leader->q, &(struct quorum_message){.type = QUORUM_APPEND,
+                                                       .version = 1,
+                                                       .from = leader->id % 3 + 1,
+                                                       .to = leader->id,
+                                                       .term = (uint64_t)leader->leading,
+                                                       .index = 1,
+                                                       .index_term = 1});
     for (int i = 0; i < 20; i++) {
         int64_t from = shard_now_ms(leader->shard);
         assert_int_equal(0, append(leader, i, &end));
@@ -826,6 +834,66 @@ static void a_commit_does_not_wait_for_a_heartbeat(void **state)
     world_free(&w);
 }
 
+/* ---- what no leader can say ---- */
+
+static void say(struct voter *v, const struct quorum_message *m)
+{
+    struct quorum_message copy = *m;
+    copy.from = v->id == 2 ? 3 : 2;
+    copy.to = v->id;
+    copy.version = 1;
+    quorum_receive(v->q, &copy);
+    turn(v);
+    if (v->fatal) {
+        fail_msg("%s", v->why);
+    }
+}
+
+static void insane_run(void *arg)
+{
+    static const struct quorum_message none[] = {
+        {.type = QUORUM_APPEND, .term = 0, .index = 1, .index_term = 1},
+        {.type = QUORUM_APPEND, .term = 5, .index = 1, .index_term = 2}, /* of a committed entry */
+        {.type = QUORUM_APPEND, .term = 5, .index = 1, .index_term = 0},
+        {.type = QUORUM_APPEND, .term = 7, .index = 1, .index_term = 2},
+        {.type = QUORUM_SNAPSHOT, .term = 5, .index = 1, .index_term = 2, .snapshot = {9, 2}},
+        {.type = QUORUM_SNAPSHOT, .term = 5, .index = 7, .index_term = 3, .snapshot = {9, 2}},
+        {.type = QUORUM_SNAPSHOT, .term = 5, .index = 7, .index_term = 2, .snapshot = {0, 2}},
+    };
+    static const struct quorum_message good = {
+        .type = QUORUM_APPEND, .term = 5, .index = 1, .index_term = 1};
+    struct trio *t = arg;
+    struct voter *v = &t->v[1];
+    v->net = &t->net;
+    start_voter(v, t->w, 1, 3);
+    say(v, &none[0]);
+    assert_int_equal(-1, quorum_leader_id(v->q));
+    say(v, &good);
+    for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+        say(v, &none[i]);
+        assert_false(quorum_wants_snapshot(v->q, &none[i]));
+    }
+    say(v, &good);
+    assert_int_equal(5, quorum_epoch(v->q));
+    assert_int_equal(2, quorum_leader_id(v->q));
+    close_voter(v, true);
+}
+
+static void what_no_leader_says_is_dropped(void **state)
+{
+    UNUSED(state);
+    struct world w = world_new(5);
+    struct trio *t = MEM_NEW(struct trio);
+    t->w = &w;
+    prng_seed(&t->net.rng, 1);
+    assert_true(sim_proc_run(w.proc, insane_run, t));
+    for (size_t i = 0; i < t->net.n; i++) {
+        flight_free(&t->net.v[i]);
+    }
+    mem_free(t);
+    world_free(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -835,6 +903,7 @@ int main(void)
         cmocka_unit_test(what_was_told_committed_survives_kills_and_power_losses),
         cmocka_unit_test(three_voters_agree),
         cmocka_unit_test(a_commit_does_not_wait_for_a_heartbeat),
+        cmocka_unit_test(what_no_leader_says_is_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
