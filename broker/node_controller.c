@@ -178,6 +178,7 @@ static void take_settings(const struct config *c, struct controller_config *cc)
     cc->default_replication_factor = (int16_t)v->default_replication_factor;
     cc->min_insync_replicas = v->min_insync_replicas;
     cc->unclean_leader_election = v->unclean_leader_election_enable;
+    cc->inter_broker_listener = v->inter_broker_listener_name;
     cc->unclean_interval_ms = v->unclean_leader_election_interval_ms;
     cc->auto_leader_rebalance = v->auto_leader_rebalance_enable;
     cc->imbalance_interval_ms = 1000 * v->leader_imbalance_check_interval_seconds;

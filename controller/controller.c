@@ -118,7 +118,7 @@ static void begin_sessions(struct controller *c)
         if (!b->fenced && (b->id != c->cfg.node_id || c->followed)) {
             sessions_touch(&c->sessions, b->id, b->epoch, now);
             if (b->id != c->cfg.node_id) { /* it may have died with the last leader */
-                suspects_add(c, b->id);
+                broker_probe_hint(c->probe, b->id);
             }
         }
     }
@@ -289,6 +289,7 @@ static void copy_config(struct controller *c, const struct controller_config *cf
     c->cfg = *cfg;
     c->cfg.cluster_id = copy(c, cfg->cluster_id);
     c->cfg.log_dir = copy(c, cfg->log_dir);
+    c->cfg.inter_broker_listener = copy(c, cfg->inter_broker_listener);
     struct controller_voter *voters =
         ARENA_ARRAY(&c->mem, struct controller_voter, cfg->voters_n + 1);
     for (size_t i = 0; i < cfg->voters_n; i++) {
@@ -392,7 +393,7 @@ static void free_rest(struct controller *c)
 {
     controller_register_end(c);
     timer_cancel(c->shard, &c->tick);
-    controller_tasks_stop(c);
+    controller_tasks_free(c);
     controller_image_lost(c);
     image_put(c->committed);
     loader_free(c->loader);
@@ -526,7 +527,6 @@ void controller_stop(struct controller *c, void (*cb)(void *user), void *user)
     c->stopped_user = user;
     controller_snapshot_abandon(c);
     controller_tasks_stop(c);
-    suspects_stop(c);
     quorum_resign(c->quorum);
     controller_refuse_all(&c->early, KE_NOT_CONTROLLER);
     controller_wake_polls(c, true);
@@ -547,7 +547,6 @@ void controller_crash(struct controller *c)
             controller_request_free(LIST_ENTRY(lists[i]->next, struct controller_request, node));
         }
     }
-    suspects_stop(c);
     controller_snapshot_abandon(c);
     peers_free(c->peers);
     quorum_close(c->quorum);

@@ -58,6 +58,9 @@ struct controller_config {
     size_t voters_n;
     const struct controller_endpoint *endpoints; /* advertised CONTROLLER listeners */
     size_t endpoints_n;
+    /* Which of a broker's listeners is dialled when it may be dead (inter.broker.listener.name);
+     * NULL, or one that it does not have: its first. */
+    const char *inter_broker_listener;
     int64_t session_timeout_ms;         /* broker.session.timeout.ms */
     int64_t election_timeout_ms;        /* controller.raft.election.timeout.ms */
     int64_t heartbeat_ms;               /* controller.raft.heartbeat.interval.ms */

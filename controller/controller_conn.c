@@ -1,6 +1,6 @@
 /* The CONTROLLER listener's connections: frames go to controller_handle, one after another, and its
- * answers come back. A connection that brings
- * heartbeats is remembered as that broker's: its end is a hint (suspects.c). */
+ * answers come back. A connection that brings heartbeats is remembered as that broker's: its end is
+ * a hint (broker_probe.h). */
 #include "base/mem.h"
 #include "controller/controller_private.h"
 #include "proto_apis.h"
@@ -43,7 +43,7 @@ static void on_close(struct conn *conn)
 {
     struct controller **c = conn->user;
     if (conn->session && *c) {
-        suspects_add(*c, (int32_t)((uintptr_t)conn->session - 1));
+        broker_probe_hint((*c)->probe, (int32_t)((uintptr_t)conn->session - 1));
     }
 }
 

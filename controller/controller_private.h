@@ -9,7 +9,6 @@
  *   controller_describe.c  ApiVersions, DescribeCluster, DescribeConfigs
  *   controller_snapshot.c  snapshots, a piece at a time
  *   controller_conn.c      the CONTROLLER listener's connections
- *   suspects.c             brokers whose connection broke: are they still there?
  *   peers.c                what the voters say to each other
  *
  * Life: start -> (leader, not serving yet) -> active <-> not leading -> stopping -> freed. */
@@ -20,6 +19,7 @@
 #include "base/list.h"
 #include "base/prng.h"
 #include "controller/channel.h"
+#include "controller/broker_probe.h"
 #include "controller/controller.h"
 #include "controller/decide.h"
 #include "controller/loader.h"
@@ -72,10 +72,12 @@ struct controller {
     struct list polls;    /* Fetch requests that wait for records */
     struct sessions sessions;
     struct prng rng;
-    struct suspects *suspects; /* made by the first one */
     struct observer observers[OBSERVERS_MAX];
     size_t observers_n;
     struct timer tick;
+    struct broker_probe *probe;
+    int32_t dead_broker; /* of the decision that is being made */
+    int64_t dead_epoch;
     struct timer work;         /* sessions.more: the next step */
     int64_t preferred_ms;      /* when preferred leaders are looked at next */
     int64_t leaderless_ms;     /* and partitions without a leader */
@@ -111,6 +113,7 @@ void controller_tasks_tick(struct controller *c); /* while active */
 /* After a decision: what it left to do is done from the next turn on. */
 void controller_tasks_more(struct controller *c);
 void controller_tasks_stop(struct controller *c);
+void controller_tasks_free(struct controller *c);
 
 /* ---- controller_image.c ---- */
 
@@ -130,12 +133,6 @@ int controller_append(struct controller *c, struct decision *d, struct errmsg *e
 /* A decision on the newest image, outside of a request; controller_append, decision_free and
  * arena_free follow. */
 void controller_decision(struct controller *c, struct decision *d, struct arena *a);
-
-/* ---- suspects.c ---- */
-
-/* The connection of this broker's heartbeats has ended. */
-void suspects_add(struct controller *c, int32_t broker);
-void suspects_stop(struct controller *c);
 
 /* ---- controller_request.c ---- */
 

@@ -343,6 +343,14 @@ static void wait_for_commit(struct controller_request *r)
     }
 }
 
+/* The broker whose heartbeat has been taken; -1: it is something else. */
+static int32_t heartbeat_of(const struct controller_request *r)
+{
+    const struct broker_heartbeat_request *q = r->body;
+    const struct broker_heartbeat_response *resp = r->response;
+    return r->hdr.api_key == API_BROKER_HEARTBEAT && resp->error_code == 0 ? q->broker_id : -1;
+}
+
 static void decide(struct controller_request *r)
 {
     struct controller *c = r->c;
@@ -351,6 +359,7 @@ static void decide(struct controller_request *r)
     controller_decision(c, &d, &r->arena);
     struct image *img = image_get(d.img); /* the answer may point into it */
     r->api->decide(&d, r->hdr.version, r->body, r->response);
+    int32_t heard_from = heartbeat_of(r);
     int err = d.n > 0 ? controller_append(c, &d, &em) : 0;
     decision_free(&d);
     if (err && err != ERR_TOOBIG) { /* it leads no more, or its disk has failed */
@@ -362,6 +371,9 @@ static void decide(struct controller_request *r)
         controller_refuse(r, KE_UNKNOWN_SERVER_ERROR);
     } else {
         wait_for_commit(r);
+    }
+    if (heard_from >= 0 && heard_from != c->cfg.node_id) { /* our own says nothing of the network */
+        broker_probe_heard(c->probe, heard_from);
     }
     controller_tasks_more(c);
     image_put(img);

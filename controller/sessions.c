@@ -66,14 +66,6 @@ bool sessions_valid(const struct sessions *s, int32_t broker, int64_t epoch, int
     return b && b->epoch == epoch && !b->let_go && now_ms - b->contact_ms <= s->timeout_ms;
 }
 
-void sessions_expire(struct sessions *s, int32_t broker, int64_t epoch, int64_t now_ms)
-{
-    struct session_of_broker *b = sessions_find(s, broker);
-    if (b && b->epoch == epoch && sessions_valid(s, broker, epoch, now_ms)) {
-        b->contact_ms = now_ms - s->timeout_ms - 1;
-    }
-}
-
 void sessions_remove(struct sessions *s, int32_t broker)
 {
     size_t at = place_of(s, broker);

@@ -41,8 +41,6 @@ struct session_of_broker *sessions_find(const struct sessions *s, int32_t broker
 struct session_of_broker *sessions_touch(struct sessions *s, int32_t broker, int64_t epoch,
                                          int64_t now_ms);
 bool sessions_valid(const struct sessions *s, int32_t broker, int64_t epoch, int64_t now_ms);
-/* As if nothing had come for too long. No harm if it has another epoch. */
-void sessions_expire(struct sessions *s, int32_t broker, int64_t epoch, int64_t now_ms);
 void sessions_remove(struct sessions *s, int32_t broker); /* no harm if there is none */
 
 #endif

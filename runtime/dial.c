@@ -121,7 +121,8 @@ static void on_ready(struct io_sock *s, unsigned events, void *user)
     struct dial *d = user;
     uint64_t generation = d->generation;
     int err = io_sock_error(s);
-    if (err == 0 && !d->up && (events & IO_WRITE)) {
+    /* readable alone: connected, and the peer is gone again */
+    if (err == 0 && !d->up && (events & (IO_WRITE | IO_READ))) {
         d->up = true;
         timer_cancel(d->shard, &d->timer);
         d->ops->up(d);
