@@ -319,8 +319,36 @@ static const struct listener_config *controller_listener(const struct config *c)
     return NULL;
 }
 
-/* Kafka's own sample file names no voters but one bootstrap server, which is the node itself: that
- * is a quorum of one. */
+/* HOST:PORT of controllers whose ids a broker learns from them. */
+static int take_servers(struct config *c, struct bytes servers, struct errmsg *em)
+{
+    struct config_list l = config_list_start(servers);
+    struct bytes e;
+    while (config_list_next(&l, &e)) {
+        const char *text = arena_strndup(&c->arena, e.data, e.len);
+        const char *colon = strrchr(text, ':');
+        char *end = NULL;
+        long port = colon ? strtol(colon + 1, &end, 10) : 0;
+        if (colon == NULL || colon == text || *end || port < 1 || port > UINT16_MAX ||
+            c->voters_n == CONFIG_VOTERS_MAX) {
+            return errmsg_set(em, ERR_INVALID,
+                              "controller.quorum.bootstrap.servers: `%.*s` is not HOST:PORT (at "
+                              "most %d of them)",
+                              BYTES_FMT(e), CONFIG_VOTERS_MAX);
+        }
+        const char *host = text;
+        if (*host == '[' && colon[-1] == ']') {
+            host++;
+            colon--;
+        }
+        c->voters[c->voters_n++] = (struct config_voter){
+            -1, arena_strndup(&c->arena, host, (size_t)(colon - host)), (uint16_t)port};
+    }
+    return 0;
+}
+
+/* A broker needs no more than where to begin. Kafka's own sample file for a combined node names one
+ * bootstrap server, which is the node itself: that is a quorum of one. */
 static int voters_from_bootstrap(struct config *c, struct errmsg *em)
 {
     struct bytes servers = bytes_str(c->v.controller_quorum_bootstrap_servers);
@@ -333,10 +361,13 @@ static int voters_from_bootstrap(struct config *c, struct errmsg *em)
             "controller.quorum.voters is missing: name the controllers as ID@HOST:PORT"
             ", separated by commas");
     }
+    if (!c->is_controller) {
+        return take_servers(c, servers, em);
+    }
     if (n > 1 || own == NULL || colon == NULL || atoi(colon + 1) != own->port) {
         return errmsg_set(em, ERR_UNSUPPORTED,
-                          "controller.quorum.bootstrap.servers=%s: a quorum that is found by "
-                          "bootstrap servers is not served (but for a sole controller that is this "
+                          "controller.quorum.bootstrap.servers=%s: a controller does not find its "
+                          "quorum by bootstrap servers (but for a sole controller that is this "
                           "node); name the controllers in controller.quorum.voters",
                           c->v.controller_quorum_bootstrap_servers);
     }
@@ -344,6 +375,8 @@ static int voters_from_bootstrap(struct config *c, struct errmsg *em)
     c->voters_n = 1;
     return 0;
 }
+
+enum { VOTERS_SERVED = 5 };
 
 static int fill_voters(struct config *c, struct errmsg *em)
 {
@@ -369,6 +402,11 @@ static int fill_voters(struct config *c, struct errmsg *em)
     }
     for (size_t i = 0; i < c->voters_n; i++) {
         self |= c->voters[i].id == c->node_id;
+    }
+    if (c->is_controller && (c->voters_n > VOTERS_SERVED || c->voters_n % 2 == 0)) {
+        return errmsg_set(em, ERR_UNSUPPORTED,
+                          "controller.quorum.voters=%s names %zu voters; allowed: 1, 3 or 5",
+                          c->v.controller_quorum_voters, c->voters_n);
     }
     if (self != c->is_controller) {
         return errmsg_set(em, ERR_INVALID,

@@ -26,8 +26,8 @@
 
 enum { CONFIG_LOG_DIRS_MAX = 64, CONFIG_VOTERS_MAX = 16 };
 
-struct config_voter { /* of controller.quorum.voters */
-    int32_t id;
+struct config_voter { /* of controller.quorum.voters, else of .bootstrap.servers */
+    int32_t id;       /* -1: not said */
     const char *host;
     uint16_t port;
 };

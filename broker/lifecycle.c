@@ -42,6 +42,7 @@ struct lifecycle {
     struct buf body;         /* of the call */
     struct timer due;        /* next request */
     struct timer stop_timer; /* the controller's consent is waited for until then */
+    int64_t heard_ms;        /* of the last answer of an active controller */
     bool unfenced;           /* as the last answer says */
     bool ready;              /* the node can serve */
     bool again;              /* another request is wanted as soon as the present one is answered */
@@ -51,6 +52,7 @@ struct lifecycle {
 };
 
 static void send_next(struct lifecycle *l);
+static void stopped(struct lifecycle *l, const char *how);
 
 static const struct config_values *settings(const struct lifecycle *l)
 {
@@ -66,6 +68,11 @@ static void set_due(struct lifecycle *l, int64_t in_ms)
  * controller may take it. */
 static void retry_later(struct lifecycle *l, const char *what, const char *why)
 {
+    if (l->state == LIFECYCLE_STOPPING &&
+        shard_now_ms(l->shard) - l->heard_ms >= settings(l)->broker_session_timeout_ms) {
+        stopped(l, "no controller has answered for broker.session.timeout.ms");
+        return;
+    }
     if (why) {
         log_limited(l->node->log, &l->limit, LOG_WARN, "lifecycle",
                     "the controller did not take a %s, trying again reason=\"%s\" in_ms=%lld", what,
@@ -187,6 +194,7 @@ static void registered(struct lifecycle *l, int64_t epoch)
     log_info(l->node->log, "lifecycle", "registered with the controller broker=%d epoch=%lld",
              (int)l->node->id, (long long)epoch);
     l->epoch = epoch;
+    l->heard_ms = shard_now_ms(l->shard);
     l->backoff_ms = BACKOFF_MIN_MS;
     l->state = LIFECYCLE_FENCED;
     l->unfenced = false;
@@ -291,6 +299,7 @@ static void serve_if_known(struct lifecycle *l)
 static void take_heartbeat(struct lifecycle *l, const struct broker_heartbeat_response *r)
 {
     bool was = l->unfenced;
+    l->heard_ms = shard_now_ms(l->shard);
     l->backoff_ms = BACKOFF_MIN_MS;
     l->unfenced = !r->is_fenced;
     if (l->state == LIFECYCLE_STOPPING) {

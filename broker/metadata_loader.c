@@ -246,12 +246,28 @@ static void take_records(struct metadata_loader *l, const struct fetch_response_
     next_fetch(l);
 }
 
-static void take_partition(struct metadata_loader *l, const struct fetch_response_partition_data *p)
+/* A controller that does not lead says who does, and where that is. */
+static void go_to_leader(struct metadata_loader *l, const struct fetch_response *r, int32_t id)
+{
+    struct channel *ch = l->node->shards[0].channel;
+    char host[256];
+    for (int32_t i = 0; i < r->node_endpoints_n; i++) {
+        const struct fetch_response_node_endpoint *e = &r->node_endpoints[i];
+        if (e->node_id == id && e->host.len < sizeof host && e->port > 0 && e->port <= UINT16_MAX) {
+            snprintf(host, sizeof host, "%.*s", BYTES_FMT(e->host));
+            channel_know(ch, id, host, (uint16_t)e->port);
+        }
+    }
+    channel_leader(ch, id);
+}
+
+static void take_partition(struct metadata_loader *l, const struct fetch_response *r,
+                           const struct fetch_response_partition_data *p)
 {
     if (p->error_code) {
         on_fetch_error(l, "fetch", p->error_code);
         if (is_not_leader(p->error_code) && p->current_leader.leader_id >= 0) {
-            channel_leader(l->node->shards[0].channel, p->current_leader.leader_id);
+            go_to_leader(l, r, p->current_leader.leader_id);
         }
         return;
     }
@@ -290,7 +306,7 @@ static void on_fetch(struct channel_call *call, int err, struct bytes body)
     } else if (r.responses_n != 1 || r.responses[0].partitions_n != 1) {
         retry_later(l, "fetch", "an answer without the metadata partition");
     } else {
-        take_partition(l, &r.responses[0].partitions[0]);
+        take_partition(l, &r, &r.responses[0].partitions[0]);
     }
     arena_free(&a);
 }

@@ -79,5 +79,7 @@ void node_controller_start(struct node *n, void (*done)(struct node *n));
 void node_controller_stop(struct node *n, void (*done)(struct node *n));
 void node_controller_close(struct node *n); /* the shard ends: sockets and timers go */
 struct channel *node_channel_new(struct node_shard *ns);
+/* node_channel.c: the controllers of the shard's image */
+void node_channel_know(struct node_shard *ns);
 
 #endif

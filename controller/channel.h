@@ -58,6 +58,8 @@ struct channel_ops {
     void (*not_controller)(struct channel *ch);
     void (*close)(struct channel *ch);
     void (*leader)(struct channel *ch, int32_t id); /* may be NULL */
+    /* may be NULL */
+    void (*know)(struct channel *ch, int32_t id, const char *host, uint16_t port);
 };
 
 struct channel {
@@ -67,7 +69,7 @@ struct channel {
 
 /* A controller's address, for the socket carrier. */
 struct channel_endpoint {
-    int32_t id;
+    int32_t id; /* -1: whoever answers there */
     char host[256];
     uint16_t port;
 };
@@ -111,6 +113,14 @@ static inline void channel_leader(struct channel *ch, int32_t id)
 {
     if (ch->ops->leader) {
         ch->ops->leader(ch, id);
+    }
+}
+/* Where a controller is. Taken by a channel that was made from addresses alone (endpoints of id
+ * -1): the others were told once and for all. */
+static inline void channel_know(struct channel *ch, int32_t id, const char *host, uint16_t port)
+{
+    if (ch->ops->know) {
+        ch->ops->know(ch, id, host, port);
     }
 }
 /* Ends all calls with ERR_CANCELED (their callbacks run from a later turn, before the memory goes)

@@ -29,6 +29,7 @@ enum {
     CONNECT_MS = 10000,
     CONNECT_SEVERAL_MS = 1000, /* when there are others to try */
     FRAME_MAX = 104857600,     /* as socket.request.max.bytes */
+    ENDPOINTS_MAX = 32,
 };
 
 struct channel_socket;
@@ -45,8 +46,9 @@ struct channel_link {
 
 struct channel_socket {
     struct channel base;
-    struct channel_endpoint *endpoints;
+    struct channel_endpoint *endpoints; /* ENDPOINTS_MAX */
     size_t endpoints_n;
+    bool learns; /* some were given without their ids */
     size_t current;
     size_t failed; /* endpoints that were no use, one after another */
     char *client_id;
@@ -346,6 +348,27 @@ static void socket_leader(struct channel *base, int32_t id)
     }
 }
 
+static void socket_know(struct channel *base, int32_t id, const char *host, uint16_t port)
+{
+    struct channel_socket *ch = socket_of(base);
+    struct channel_endpoint e = {.id = id, .port = port};
+    if (!ch->learns || id < 0 || port == 0 || strlen(host) >= sizeof e.host) {
+        return;
+    }
+    memcpy(e.host, host, strlen(host));
+    for (size_t i = 0; i < ch->endpoints_n; i++) {
+        struct channel_endpoint *old = &ch->endpoints[i];
+        bool same = strcmp(old->host, host) == 0 && old->port == port;
+        if (old->id == id || (old->id < 0 && same)) {
+            *old = e;
+            return;
+        }
+    }
+    if (ch->endpoints_n < ENDPOINTS_MAX) {
+        ch->endpoints[ch->endpoints_n++] = e;
+    }
+}
+
 /* The answers of an endpoint that is not the present one have come. */
 static void move(struct task *t)
 {
@@ -389,6 +412,7 @@ static const struct channel_ops socket_ops = {
     .cancel = socket_cancel,
     .not_controller = socket_not_controller,
     .leader = socket_leader,
+    .know = socket_know,
     .close = socket_close,
 };
 
@@ -396,12 +420,15 @@ struct channel *channel_socket_new(struct shard *sh, const struct channel_endpoi
                                    size_t n, const char *client_id)
 {
     struct channel_socket *ch = MEM_NEW(struct channel_socket);
-    ASSERT(n > 0);
+    ASSERT(n > 0 && n <= ENDPOINTS_MAX);
     ch->base.ops = &socket_ops;
     ch->base.shard = sh;
-    ch->endpoints = mem_alloc(n * sizeof *endpoints);
+    ch->endpoints = mem_zalloc(ENDPOINTS_MAX * sizeof *endpoints);
     memcpy(ch->endpoints, endpoints, n * sizeof *endpoints);
     ch->endpoints_n = n;
+    for (size_t i = 0; i < n; i++) {
+        ch->learns = ch->learns || endpoints[i].id < 0;
+    }
     ch->client_id = mem_strdup(client_id);
     list_init(&ch->ended);
     task_init(&ch->dying, die, ch);

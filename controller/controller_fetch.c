@@ -11,6 +11,7 @@ enum {
     OBSERVER_GONE_MS = 300000,
     TOPIC_IDS_FROM = 13,
     REPLICA_STATE_FROM = 15,
+    NODES_FROM = 17, /* the field is older, the metadata partition has it since then */
 };
 
 static const char topic_name[] = "__cluster_metadata";
@@ -119,6 +120,30 @@ static DATA *answer_partition(struct controller_request *r)
     return p;
 }
 
+/* Where the leader is, for a fetcher that is to go on there. */
+static const struct controller_voter *leader_of(const struct controller *c)
+{
+    for (size_t i = 0; i < c->cfg.voters_n; i++) {
+        if (c->cfg.voters[i].id == quorum_leader_id(c->quorum)) {
+            return &c->cfg.voters[i];
+        }
+    }
+    return NULL;
+}
+
+static void name_leader(struct controller_request *r)
+{
+    const struct controller_voter *v = leader_of(r->c);
+    struct fetch_response *resp = r->response;
+    if (v && r->hdr.version >= NODES_FROM) {
+        resp->node_endpoints = proto_array(&r->arena, &fetch_response_node_endpoint_desc, 1);
+        resp->node_endpoints_n = 1;
+        resp->node_endpoints[0].node_id = v->id;
+        resp->node_endpoints[0].host = bytes_str(v->host);
+        resp->node_endpoints[0].port = v->port;
+    }
+}
+
 static int16_t check_leader(const struct controller *c, int32_t epoch)
 {
     int32_t present = quorum_epoch(c->quorum);
@@ -222,6 +247,9 @@ void controller_fetch(struct controller_request *r)
     }
     DATA *out = answer_partition(r);
     out->error_code = check_leader(c, in->current_leader_epoch);
+    if (out->error_code) {
+        name_leader(r);
+    }
     if (out->error_code || compare(c, in, out) != PLACE_GOOD) {
         controller_answer(r);
         return;
@@ -256,6 +284,7 @@ void controller_wake_polls(struct controller *c, bool all)
         DATA *out = answer_partition(r);
         out->error_code = all ? check_leader(c, in->current_leader_epoch) : KE_NONE;
         if (out->error_code) {
+            name_leader(r);
             controller_answer(r);
         } else {
             answer_records(r, in, out);

@@ -16,6 +16,7 @@
  * which the controller does other things. Meanwhile no decision counts on it (sessions.h). */
 #include <stdlib.h>
 
+#include "controller/decide_registration.h"
 #include "controller/partition_change.h"
 #include "proto_errors.h"
 #include "proto_features.h"

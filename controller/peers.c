@@ -11,6 +11,7 @@ enum {
     BACKOFF_MS_MAX = 1000,
     CONNECT_MS = 2000,
     SILENT_MS_MIN = 1000,
+    SILENCES_MAX = 5,       /* doublings */
     UNSENT_MAX = 16 << 20,  /* bytes waiting on a connection, behind which messages are dropped */
     PENDING_MAX = 64 << 10, /* bytes kept while there is none */
     ANSWER_MAX = 16 << 20,
@@ -34,10 +35,13 @@ static int64_t now(const struct peers *p)
     return shard_now_ms(p->shard);
 }
 
-static int64_t silent_limit(const struct peers *p)
+/* How long no answer may come. Longer from time to time: a process that is stopped takes
+ * connections still. */
+static int64_t silent_limit(const struct peer *peer)
 {
-    int64_t ms = 3 * p->cfg.election_timeout_ms;
-    return ms > SILENT_MS_MIN ? ms : SILENT_MS_MIN;
+    int64_t ms = 3 * peer->all->cfg.election_timeout_ms;
+    ms = ms > SILENT_MS_MIN ? ms : SILENT_MS_MIN;
+    return ms << (peer->silences < SILENCES_MAX ? peer->silences : SILENCES_MAX);
 }
 
 void peer_names_of(const struct peers *p, const struct peer *to, struct peer_names *out)
@@ -60,16 +64,17 @@ static void on_timer(struct timer *t)
     struct peers *p = peer->all;
     if (!dial_is_open(&peer->dial)) {
         try_connect(peer);
-    } else if (peer->unanswered > 0 && now(p) - peer->silent_ms >= silent_limit(p)) {
+    } else if (peer->unanswered > 0 && now(p) - peer->silent_ms >= silent_limit(peer)) {
         log_seldom(p->log, &peer->lost, LOG_WARN, "controller",
                    "a voter gives no answers: connecting anew voter=%d address=%s:%u",
                    (int)peer->id, peer->host, peer->port);
         dial_close(&peer->dial);
         peer->unanswered = 0;
+        peer->silences++;
         peers_transfer_lost(peer);
         try_connect(peer);
     } else if (peer->unanswered > 0) {
-        timer_set(p->shard, &peer->timer, peer->silent_ms + silent_limit(p));
+        timer_set(p->shard, &peer->timer, peer->silent_ms + silent_limit(peer));
     }
 }
 
@@ -117,6 +122,7 @@ static void on_frame(struct dial *d, struct bytes frame)
     int16_t code;
     struct bytes sentence;
     peer->silent_ms = now(p);
+    peer->silences = 0;
     peer->unanswered -= peer->unanswered > 0;
     int err = peer_take_answer(frame, &correlation, &code, &sentence);
     if (err == 0 && peers_transfer_answer(peer, correlation, code, frame)) {
@@ -181,7 +187,7 @@ bool peer_transmit(struct peer *peer, struct bytes frame)
     if (peer->unanswered++ == 0) {
         peer->silent_ms = now(p);
         if (!timer_is_set(&peer->timer)) {
-            timer_set(p->shard, &peer->timer, now(p) + silent_limit(p));
+            timer_set(p->shard, &peer->timer, now(p) + silent_limit(peer));
         }
     }
     dial_send(&peer->dial, frame);

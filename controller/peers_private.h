@@ -21,6 +21,7 @@ struct peer {
     int32_t correlation;    /* of the next request */
     uint32_t unanswered;    /* requests */
     int64_t silent_ms;      /* since when nothing came while something was awaited */
+    unsigned silences;      /* connections given up for that, one after another */
     struct buf pending;     /* frames with their lengths, until there is a connection */
     int64_t pending_ms;     /* of the oldest of them */
     uint64_t dropped;       /* messages, for want of room */

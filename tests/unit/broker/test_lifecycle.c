@@ -389,6 +389,30 @@ static void test_shutdown_is_bounded(void **state)
     shut_world(&w);
 }
 
+/* Nobody leads who could agree: after a session nobody would count on this broker any more. */
+static void test_shutdown_without_a_quorum(void **state)
+{
+    const char *over[] = {"broker.session.timeout.ms=2000", "broker.heartbeat.interval.ms=500",
+                          NULL};
+    struct world w;
+    int waited = 0;
+    (void)state;
+    open_world(&w, over);
+    bring_up(&w);
+    lifecycle_begin_stop(w.l);
+    while (seen.released == 0 && waited < 10000) {
+        if (!list_empty(&w.f.calls)) {
+            answer_heartbeat(&w, KE_NOT_CONTROLLER, false, false);
+        }
+        fake_run(&w.f, 10);
+        waited += 10;
+    }
+    assert_int_equal(seen.released, 1);
+    assert_true(waited >= 1900 && waited < 2200);
+    assert_true(list_empty(&w.f.calls));
+    shut_world(&w);
+}
+
 static void test_shutdown_without_asking(void **state)
 {
     const char *over[] = {"controlled.shutdown.enable=false", NULL};
@@ -425,6 +449,7 @@ int main(void)
         cmocka_unit_test(test_change_while_a_heartbeat_is_under_way),
         cmocka_unit_test(test_controlled_shutdown),
         cmocka_unit_test(test_shutdown_is_bounded),
+        cmocka_unit_test(test_shutdown_without_a_quorum),
         cmocka_unit_test(test_shutdown_without_asking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

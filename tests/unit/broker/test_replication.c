@@ -60,7 +60,12 @@ static void control_close(struct channel *ch)
 }
 
 static const struct channel_ops control_ops = {
-    "test", control_call, control_cancel, control_not_controller, control_close, NULL};
+    .name = "test",
+    .call = control_call,
+    .cancel = control_cancel,
+    .not_controller = control_not_controller,
+    .close = control_close,
+};
 
 static void control_end(struct control *c, int err, struct bytes body)
 {
