@@ -192,6 +192,8 @@ const struct controller_api controller_apis[] = {
      .refuse = refuse_describe_quorum},
     {API_ALTER_PARTITION, true, SIZES(alter_partition), .decide = decide_alter_partition,
      .refuse = refuse_alter_partition},
+    {API_UPDATE_FEATURES, true, SIZES(update_features), .decide = decide_update_features,
+     .refuse = refuse_update_features},
     {API_ENVELOPE, SIZES(envelope), .run = run_envelope, .refuse = refuse_envelope},
     {API_FETCH_SNAPSHOT, SIZES(fetch_snapshot), .run = controller_fetch_snapshot,
      .refuse = refuse_fetch_snapshot},

@@ -155,6 +155,11 @@ void decide_alter_partition(struct decision *d, int16_t version, const void *req
 void decide_assign_dirs(struct decision *d, const void *request, void *response);
 void decide_allocate_producer_ids(struct decision *d, const void *request, void *response);
 
+/* ---- decide_features.c ---- */
+
+void decide_update_features(struct decision *d, int16_t version, const void *request,
+                            void *response);
+
 /* ---- decide_bootstrap.c ---- */
 
 /* The first records of a new cluster (formats.md 8.3), from those of bootstrap.checkpoint. */

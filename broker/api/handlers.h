@@ -42,6 +42,7 @@ void api_incremental_alter_configs(struct request *r);
 void api_elect_leaders(struct request *r);
 void api_alter_partition_reassignments(struct request *r);
 void api_list_partition_reassignments(struct request *r);
+void api_update_features(struct request *r);
 void api_unregister_broker(struct request *r);
 void api_describe_quorum(struct request *r);
 

@@ -34,6 +34,7 @@ const struct api api_table[] = {
     {API_LIST_PARTITION_REASSIGNMENTS, api_list_partition_reassignments},
     {API_OFFSET_DELETE, api_offset_delete},
     {API_DESCRIBE_QUORUM, api_describe_quorum},
+    {API_UPDATE_FEATURES, api_update_features},
     {API_DESCRIBE_CLUSTER, api_describe_cluster},
     {API_DESCRIBE_PRODUCERS, api_describe_producers},
     {API_UNREGISTER_BROKER, api_unregister_broker},

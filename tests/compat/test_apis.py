@@ -20,7 +20,7 @@ GROUP_APIS = ['FindCoordinator', 'JoinGroup', 'SyncGroup', 'Heartbeat', 'LeaveGr
 BROKER_APIS = ['Produce', 'Fetch', 'ListOffsets', 'Metadata', 'ApiVersions', 'CreateTopics', 'DeleteTopics', 'DeleteRecords', 'InitProducerId',
                'OffsetForLeaderEpoch', 'DescribeConfigs', 'AlterConfigs', 'DescribeLogDirs', 'CreatePartitions', 'IncrementalAlterConfigs',
                'DescribeQuorum', 'DescribeCluster', 'DescribeProducers', 'DescribeTopicPartitions', 'ElectLeaders', 'AlterPartitionReassignments',
-               'ListPartitionReassignments', 'UnregisterBroker'] + GROUP_APIS
+               'ListPartitionReassignments', 'UnregisterBroker', 'UpdateFeatures'] + GROUP_APIS
 TOPIC = 'probed'
 UNKNOWN_TAGS = [(10001, b'\xca\xfe'), (10002, b'')]
 CODEC = Codec()
@@ -100,6 +100,7 @@ def sample(api, version, topic_id):
         'AlterPartitionReassignments': {'topics': [{'name': TOPIC, 'partitions': [{**part, 'replicas': [1]}]}], 'timeoutMs': 1000},
         'ListPartitionReassignments': {'topics': None, 'timeoutMs': 1000},
         'UnregisterBroker': {'brokerId': 4711},
+        'UpdateFeatures': {'timeoutMs': 1000, 'featureUpdates': [], 'validateOnly': True},
     }[api]
 
 
