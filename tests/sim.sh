@@ -30,7 +30,7 @@ if [ "$1" = --mutants ]; then
   exit
 fi
 if [ "$1" = --ci ]; then
-  declare -A seeds=([storage]=300 [node]=300 [sweep]=300 [groups]=300 [coordinator]=300 [cluster]=20)
+  declare -A seeds=([storage]=300 [node]=300 [sweep]=300 [groups]=300 [coordinator]=300 [cluster]=50)
   passed=0 failed=0 log=$(mktemp)
   trap 'rm -f "$log"' EXIT
   for s in storage node sweep groups coordinator cluster; do

@@ -104,7 +104,7 @@ static void watch_partition(struct node_run *nr, struct topic *t, int32_t i)
 {
     char name[40];
     snprintf(name, sizeof(name), "%s-%d", t->name, i);
-    t->part[i] = history_part(&nr->h, name, t->flushed);
+    t->part[i] = history_part(&nr->h, name, t->flushed && !t->unclean);
 }
 
 static void copies(struct node_run *nr, struct topic *t)

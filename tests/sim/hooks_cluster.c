@@ -1,8 +1,14 @@
 /* See hooks.h: breaches in the quorum and in replication. */
+#include <string.h>
+
+#include "base/mem.h"
 #include "broker/append.h"
 #include "broker/partition.h"
+#include "broker/replica/follower.h"
+#include "broker/replica/isr.h"
 #include "controller/decide.h"
 #include "controller/quorum_private.h"
+#include "proto_messages.h"
 #include "sim/hooks.h"
 
 /* Of the type of what they stand for, so that a change there does not compile here. */
@@ -44,7 +50,7 @@ int __wrap_raft_match_index(const struct raft *r, raft_id id, raft_index *index)
 }
 
 WRAP(quorum_receive);
-void __wrap_quorum_receive(struct quorum *q, const struct quorum_message *m)
+static void receive(struct quorum *q, const struct quorum_message *m)
 {
     struct quorum_message copy = *m;
     uint64_t commit = q->commit;
@@ -64,6 +70,72 @@ void __wrap_quorum_receive(struct quorum *q, const struct quorum_message *m)
     }
 }
 
+/* ---- messages between voters that come late, or twice ---- */
+
+enum { LATE_MAX = 16 };
+
+static struct {
+    unsigned percent;
+    struct quorum_message *held[LATE_MAX]; /* copies, with all they point to */
+} late;
+
+void hooks_late(unsigned percent)
+{
+    late.percent = percent;
+    for (int i = 0; i < LATE_MAX; i++) { /* those that are held are lost; memory is the run's */
+        late.held[i] = NULL;
+    }
+}
+
+static struct quorum_message *copy_of(const struct quorum_message *m)
+{
+    struct quorum_message *c = MEM_NEW(struct quorum_message);
+    struct quorum_entry *e = mem_zalloc((m->entries_n + 1) * sizeof(*e));
+    *c = *m;
+    for (uint32_t i = 0; i < m->entries_n; i++) {
+        uint8_t *p = mem_alloc(m->entries[i].batch.len + 1);
+        memcpy(p, m->entries[i].batch.data, m->entries[i].batch.len);
+        e[i] = m->entries[i];
+        e[i].batch = bytes_of(p, m->entries[i].batch.len);
+    }
+    c->entries = e;
+    return c;
+}
+
+static void copy_free(struct quorum_message *c)
+{
+    for (uint32_t i = 0; i < c->entries_n; i++) {
+        mem_free((void *)(uintptr_t)c->entries[i].batch.data);
+    }
+    mem_free((void *)(uintptr_t)c->entries);
+    mem_free(c);
+}
+
+void __wrap_quorum_receive(struct quorum *q, const struct quorum_message *m)
+{
+    struct prng *rng = hooks_dice();
+    if (late.percent == 0) {
+        receive(q, m);
+        return;
+    }
+    unsigned i = (unsigned)prng_below(rng, LATE_MAX);
+    bool hold = prng_below(rng, 100) < late.percent;
+    if (hold && late.held[i] == NULL) {
+        late.held[i] = copy_of(m);
+        if (prng_below(rng, 2)) {
+            return; /* it comes later, not now */
+        }
+    }
+    receive(q, m);
+    i = (unsigned)prng_below(rng, LATE_MAX);
+    struct quorum_message *c = late.held[i];
+    if (c != NULL && c->to == q->node_id && prng_below(rng, 4) == 0) {
+        late.held[i] = NULL; /* a node may die in the call */
+        receive(q, c);
+        copy_free(c);
+    }
+}
+
 /* ---- the controller ---- */
 
 WRAP(decide_broker_epoch);
@@ -79,7 +151,76 @@ bool __wrap_decide_unclean_election(struct decision *d, const struct image_topic
     return __real_decide_unclean_election(d, t) || hooks_strike(MUTANT_UNCLEAN, 1);
 }
 
+/* Whoever asks, and for whomever: no epoch is old. */
+WRAP(decide_alter_partition);
+void __wrap_decide_alter_partition(struct decision *d, int16_t version, const void *request,
+                                   void *response)
+{
+    const struct alter_partition_request *q = request;
+    for (int32_t i = 0; i < q->topics_n; i++) {
+        const struct alter_partition_request_topic_data *t = &q->topics[i];
+        const struct image_topic *it = image_topic_by_id(d->img, t->topic_id);
+        for (int32_t k = 0; it != NULL && k < t->partitions_n; k++) {
+            struct alter_partition_request_partition_data *p = &t->partitions[k];
+            const struct image_partition *ip = image_partition(it, p->partition_index);
+            if (ip != NULL && hooks_strike(MUTANT_FENCE, 1)) {
+                p->leader_epoch = ip->leader_epoch;
+                p->partition_epoch = ip->partition_epoch;
+            }
+            for (int32_t n = 0; n < p->new_isr_with_epochs_n; n++) {
+                bool strike = hooks_strike(MUTANT_JOIN, 1);
+                p->new_isr_with_epochs[n].broker_epoch =
+                    strike ? -1 : p->new_isr_with_epochs[n].broker_epoch;
+            }
+        }
+    }
+    __real_decide_alter_partition(d, version, request, response);
+}
+
+/* Every broker is said to have stopped in order. */
+WRAP(decide_broker_registration);
+void __wrap_decide_broker_registration(struct decision *d, const void *request, void *response)
+{
+    struct broker_registration_request q = *(const struct broker_registration_request *)request;
+    const struct image_broker *b = image_broker(d->img, q.broker_id);
+    if (b != NULL && hooks_strike(MUTANT_CLEAN, 1)) {
+        q.previous_broker_epoch = b->epoch;
+    }
+    __real_decide_broker_registration(d, &q, response);
+}
+
+/* ---- followers ---- */
+
+WRAP(follower_cut_offset);
+int64_t __wrap_follower_cut_offset(const struct follower_log *log, int64_t leader_end,
+                                   int32_t own_epoch, int64_t own_end)
+{
+    int64_t at = __real_follower_cut_offset(log, leader_end, own_epoch, own_end);
+    at = hooks_strike(MUTANT_WATERMARK, 1) ? log->high_watermark : at;
+    return hooks_strike(MUTANT_UNCUT, 1) ? log->end : at;
+}
+
 /* ---- leaders ---- */
+
+WRAP(isr_high_watermark);
+int64_t __wrap_isr_high_watermark(const struct isr *s, int64_t hw, int64_t own, uint32_t min_isr,
+                                  int64_t now_ms, int64_t lag_ms)
+{
+    int64_t at = __real_isr_high_watermark(s, hw, own, min_isr, now_ms, lag_ms);
+    return at < own && hooks_strike(MUTANT_ALONE, 1) ? own : at;
+}
+
+WRAP(isr_propose_join);
+bool __wrap_isr_propose_join(struct isr *s, struct isr_follower *joiner, int64_t hw)
+{
+    int64_t end = joiner->end;
+    if (hooks_strike(MUTANT_BEHIND, 1)) {
+        joiner->end = INT64_MAX;
+    }
+    bool proposed = __real_isr_propose_join(s, joiner, hw);
+    joiner->end = end;
+    return proposed;
+}
 
 WRAP(append_send);
 void __wrap_append_send(struct node_shard *ns, unsigned home, struct append_msg *a)

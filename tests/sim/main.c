@@ -28,10 +28,10 @@
 enum { JOBS_MAX = 64, SHOW_BYTES = 12000, SHOW_FAILURES = 5, TWICE = 10, TELL = 3000 };
 
 static const char *const mutant_names[MUTANTS] = {
-    "none",    "fsync",  "fsync-dir", "kill",     "tear",    "write",    "cut",
-    "crc",     "ack",    "early",     "sequence", "commit",  "twice",    "stale",
-    "timer",   "replay", "forget",    "vote",     "guard-a", "guard-bc", "guard-j",
-    "guard-i", "zombie", "unclean",   "all",      "above",   "fence"};
+    "none",    "fsync",    "fsync-dir", "kill",    "tear",   "write",   "cut",    "crc",    "ack",
+    "early",   "sequence", "commit",    "twice",   "stale",  "timer",   "replay", "forget", "vote",
+    "guard-a", "guard-bc", "guard-j",   "guard-i", "zombie", "unclean", "all",    "above",  "fence",
+    "join",    "clean",    "watermark", "uncut",   "alone",  "behind"};
 
 struct job {
     pid_t pid;
@@ -310,6 +310,20 @@ static void parse_names(struct options *opt, const char *scenario, const char *m
     }
 }
 
+/* Those that some scenario must find: what strikes too seldom is none of them yet. */
+static void list_mutants(void)
+{
+    for (unsigned i = 1; i < MUTANTS; i++) {
+        bool wanted = false;
+        for (size_t k = 0; k < scenario_count; k++) {
+            wanted = wanted || (scenarios[k]->mutants >> i & 1) != 0;
+        }
+        if (wanted) {
+            printf("%s\n", mutant_names[i]);
+        }
+    }
+}
+
 static struct options parse(int argc, char **argv)
 {
     static const struct option longs[] = {
@@ -345,9 +359,7 @@ static struct options parse(int argc, char **argv)
             opt.seconds = (unsigned)strtoul(optarg, NULL, 10);
             break;
         case 'l':
-            for (unsigned i = 1; i < MUTANTS; i++) {
-                printf("%s\n", mutant_names[i]);
-            }
+            list_mutants();
             exit(0);
         default:
             usage(c == 'h' ? 0 : 2);

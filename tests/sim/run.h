@@ -34,11 +34,17 @@ enum run_mutant {
     MUTANT_GUARD_BC,
     MUTANT_GUARD_J,
     MUTANT_GUARD_I,
-    MUTANT_ZOMBIE,  /* the controller looks at no broker epoch */
-    MUTANT_UNCLEAN, /* any living replica is elected */
-    MUTANT_ALL,     /* acks=all does not wait for other replicas */
-    MUTANT_ABOVE,   /* what is above the high watermark is served */
-    MUTANT_FENCE,   /* a leader looks at no leader epoch */
+    MUTANT_ZOMBIE,    /* the controller looks at no broker epoch */
+    MUTANT_UNCLEAN,   /* any living replica is elected */
+    MUTANT_ALL,       /* acks=all does not wait for other replicas */
+    MUTANT_ABOVE,     /* what is above the high watermark is served */
+    MUTANT_FENCE,     /* neither leaders nor the controller look at leader epochs */
+    MUTANT_JOIN,      /* nor at the broker epochs of those who join an ISR */
+    MUTANT_CLEAN,     /* every broker is believed to have stopped in order */
+    MUTANT_WATERMARK, /* a follower truncates to its high watermark, not by epoch */
+    MUTANT_UNCUT,     /* a follower does not truncate */
+    MUTANT_ALONE,     /* the high watermark does not wait for the ISR */
+    MUTANT_BEHIND,    /* replicas join an ISR that are not caught up */
     MUTANTS
 };
 

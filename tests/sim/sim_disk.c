@@ -176,9 +176,8 @@ static void evict(struct sim_inode *ino)
             continue;
         }
         p->dropped = false;
-        if (p->now != NULL && p->disk == NULL) {
-            ino->disk->used -= SIM_PAGE;
-        }
+        ino->disk->used -= p->now ? SIM_PAGE : 0;
+        ino->disk->used += p->disk ? SIM_PAGE : 0; /* also of a cut that did not get there */
         block_unref(p->now);
         p->now = block_ref(p->disk);
     }

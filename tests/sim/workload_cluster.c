@@ -292,9 +292,8 @@ const struct scenario scenario_cluster = {
     .name = "cluster",
     .what = "controllers and brokers on machines of their own: kill, power, pauses, cuts, disks",
     .run = run_cluster,
-    .mutants = MUTANT_BIT(MUTANT_FSYNC) | MUTANT_BIT(MUTANT_ACK) | MUTANT_BIT(MUTANT_VOTE) |
-               MUTANT_BIT(MUTANT_GUARD_A) | MUTANT_BIT(MUTANT_GUARD_BC) |
-               MUTANT_BIT(MUTANT_GUARD_J) | MUTANT_BIT(MUTANT_GUARD_I) | MUTANT_BIT(MUTANT_ZOMBIE) |
+    .mutants = MUTANT_BIT(MUTANT_FSYNC) | MUTANT_BIT(MUTANT_ACK) | MUTANT_BIT(MUTANT_SEQUENCE) |
+               MUTANT_BIT(MUTANT_VOTE) | MUTANT_BIT(MUTANT_GUARD_A) | MUTANT_BIT(MUTANT_ZOMBIE) |
                MUTANT_BIT(MUTANT_UNCLEAN) | MUTANT_BIT(MUTANT_ALL) | MUTANT_BIT(MUTANT_ABOVE) |
-               MUTANT_BIT(MUTANT_FENCE),
+               MUTANT_BIT(MUTANT_CLEAN) | MUTANT_BIT(MUTANT_UNCUT) | MUTANT_BIT(MUTANT_ALONE),
 };
