@@ -48,10 +48,15 @@ bool decide_check_replicas(const struct decision *d, const int32_t *ids, int32_t
     return true;
 }
 
+static bool is_active(const void *ctx, int32_t broker)
+{
+    return decide_is_active(ctx, broker);
+}
+
 bool decide_place(struct decision *d, int32_t n, int32_t replicas, struct new_partition **out,
                   struct errmsg *em)
 {
-    struct placement *p = placement_new(d->arena, d->img, d->rng);
+    struct placement *p = placement_new(d->arena, d->img, d->rng, is_active, d);
     if (placement_check(p, replicas, em)) {
         return false;
     }

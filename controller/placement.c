@@ -65,7 +65,23 @@ static void shuffle(struct placement *p)
     }
 }
 
-struct placement *placement_new(struct arena *a, const struct image *img, struct prng *rng)
+/* Cordoned directories take no new replicas. */
+static bool has_room(const struct image_broker *b)
+{
+    uint32_t cordoned = 0;
+    for (uint32_t i = 0; i < b->log_dirs_n; i++) {
+        for (uint32_t k = 0; k < b->cordoned_n; k++) {
+            if (uuid_eq(b->log_dirs[i], b->cordoned[k])) {
+                cordoned++;
+                break;
+            }
+        }
+    }
+    return b->log_dirs_n == 0 || cordoned < b->log_dirs_n;
+}
+
+struct placement *placement_new(struct arena *a, const struct image *img, struct prng *rng,
+                                placement_active *active, const void *ctx)
 {
     struct placement *p = ARENA_NEW(a, struct placement);
     uint32_t n = (uint32_t)img->brokers_n;
@@ -73,12 +89,12 @@ struct placement *placement_new(struct arena *a, const struct image *img, struct
     p->racks = ARENA_ARRAY(a, struct rack, n + 1);
     for (uint32_t i = 0; i < n; i++) {
         const struct image_broker *b = img->brokers[i];
-        if (b->in_controlled_shutdown) {
-            continue; /* it is about to go */
+        if (b->in_controlled_shutdown || !has_room(b)) {
+            continue;
         }
         struct rack *r = rack_of(p, a, b->rack, n);
         p->brokers_n++;
-        if (b->fenced) {
+        if (b->fenced || (active && !active(ctx, b->id))) {
             r->fenced[r->fenced_n++] = b->id;
         } else {
             r->active[r->active_n++] = b->id;
@@ -100,7 +116,8 @@ int placement_check(const struct placement *p, int32_t replicas, struct errmsg *
 {
     if (p->active_n == 0) {
         return errmsg_set(em, ERR_RANGE,
-                          "no broker is unfenced: there is none to place a leader on");
+                          "no broker is unfenced and has a directory that is not cordoned: there "
+                          "is none to place a leader on");
     }
     if (replicas > (int32_t)p->brokers_n) {
         return errmsg_set(em, ERR_RANGE,

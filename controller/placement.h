@@ -15,8 +15,11 @@
 
 struct placement;
 
-/* Over the brokers of the image. */
-struct placement *placement_new(struct arena *a, const struct image *img, struct prng *rng);
+/* Over the brokers of the image, but those that leave or whose directories are all cordoned. active
+ * (NULL: as the image says) tells which of them may lead now. */
+typedef bool placement_active(const void *ctx, int32_t broker);
+struct placement *placement_new(struct arena *a, const struct image *img, struct prng *rng,
+                                placement_active *active, const void *ctx);
 /* Can it place this many replicas? ERR_RANGE with a sentence. */
 int placement_check(const struct placement *p, int32_t replicas, struct errmsg *em);
 /* The replicas of the next partition, the leader first; replicas > 0 and placement_check is 0. */

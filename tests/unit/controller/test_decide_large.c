@@ -279,6 +279,14 @@ static void a_broker_with_many_partitions_is_fenced(void **state)
     assert_int_equal(0, r.total);
     rig_topic(&r, "meanwhile", (const int32_t[]){1, 2}, 2);
     RIG_PARTITION(&r, "meanwhile", 2, "2", "");
+    for (int i = 0; i < 8; i++) {
+        struct create_topics_request q;
+        rig_topic_request(&r, &q, "", 1, 1);
+        q.topics[0].name = numbered(&r, "placed", i);
+        assert_int_equal(0, rig_create(&r, &q)->error_code);
+        const struct image_topic *t = image_topic_by_name(r.img, q.topics[0].name);
+        assert_true(t->partitions[0]->leader == 2 || t->partitions[0]->leader == 3);
+    }
     rig_begin(&r, &d);
     assert_false(decide_fence_expired(&d)); /* it is under way */
     rig_end(&r, &d);

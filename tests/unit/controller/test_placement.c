@@ -80,7 +80,7 @@ static void check_cluster(uint64_t seed)
     struct errmsg em = {{0}};
     prng_seed(&rng, seed);
     struct cluster c = make_cluster(&rng);
-    struct placement *p = placement_new(&a, c.img, &rng);
+    struct placement *p = placement_new(&a, c.img, &rng, NULL, NULL);
     int32_t replicas = 1 + (int32_t)prng_below(&rng, c.brokers + 2);
     int32_t ids[BROKERS_MAX];
     uint32_t leads[BROKERS_MAX] = {0};
@@ -138,7 +138,7 @@ static void a_broker_that_leaves_gets_nothing_new(void **state)
     assert_int_equal(0, image_delta_apply(d, &broker_registration_change_record_msg, 1, &r, &em));
     struct image *img = image_delta_finish(d, 0, 0, 0);
     prng_seed(&rng, 1);
-    struct placement *p = placement_new(&a, img, &rng);
+    struct placement *p = placement_new(&a, img, &rng, NULL, NULL);
     assert_int_equal(ERR_RANGE, placement_check(p, 2, &em));
     for (int i = 0; i < 10; i++) {
         placement_next(p, 1, ids);
@@ -150,9 +150,51 @@ static void a_broker_that_leaves_gets_nothing_new(void **state)
     image_put(empty);
 }
 
+/* A broker whose directories are all cordoned gets nothing; one that has another does. */
+static void cordoned_directories_take_nothing(void **state)
+{
+    UNUSED(state);
+    struct image *empty = image_empty();
+    struct image_delta *d = image_delta_new(empty);
+    struct arena a = {0};
+    struct prng rng;
+    struct errmsg em = {{0}};
+    struct uuid dirs[4][2] = {{{{0}}}};
+    prng_seed(&rng, 3);
+    for (int32_t id = 1; id <= 3; id++) {
+        struct register_broker_record r;
+        proto_msg_init(&register_broker_record_msg, &r);
+        r.broker_id = id;
+        r.fenced = false;
+        for (int k = 0; k < 2; k++) {
+            dirs[id][k].b[0] = 9;
+            dirs[id][k].b[15] = (uint8_t)(200 + 10 * id + k);
+        }
+        r.log_dirs = dirs[id];
+        r.log_dirs_n = 2;
+        r.cordoned_log_dirs = dirs[id];
+        r.cordoned_log_dirs_n = id == 3 ? 0 : id; /* 1: one of two, 2: both */
+        assert_int_equal(0, image_delta_apply(d, &register_broker_record_msg, 4, &r, &em));
+    }
+    struct image *img = image_delta_finish(d, 0, 0, 0);
+    struct placement *p = placement_new(&a, img, &rng, NULL, NULL);
+    int32_t ids[3];
+    assert_int_equal(0, placement_check(p, 2, &em));
+    assert_int_equal(ERR_RANGE, placement_check(p, 3, &em));
+    for (int i = 0; i < 20; i++) {
+        placement_next(p, 2, ids);
+        assert_true(ids[0] != 2 && ids[1] != 2);
+    }
+    arena_free(&a);
+    image_put(img);
+    image_delta_put(d);
+    image_put(empty);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cordoned_directories_take_nothing),
         cmocka_unit_test(invariants_hold_in_any_cluster),
         cmocka_unit_test(a_broker_that_leaves_gets_nothing_new),
     };
