@@ -8,7 +8,11 @@
 #include "broker/replica/fetcher_private.h"
 #include "controller/image.h"
 
-enum { NO_SPACE_MS = 1000 }; /* between two tries on a full disk */
+enum {
+    NO_SPACE_MS = 1000,  /* between two tries on a full disk */
+    HURRY_AFTER_MS = 10, /* a Fetch that is so old is parked */
+    HURRY_EACH_MS = 1000,
+};
 
 int64_t fetchers_backoff(const struct fetchers *fs)
 {
@@ -204,11 +208,29 @@ static void find_address(struct fetcher *f)
         return;
     }
     disconnect(f);
+    if (now.port != f->address.port || strcmp(now.host, f->address.host) != 0) {
+        f->stale_id = 0; /* another process */
+        f->tries = 0;
+        f->not_before_ms = 0;
+    }
     f->address = now;
-    f->tries = 0;
-    f->not_before_ms = 0;
     if (now.port) {
         f->channel = channel_socket_new(ns->shard, &now, 1, "broker-fetcher");
+    }
+}
+
+/* A partition has a new leader while a Fetch is parked there, for up to
+ * replica.fetch.wait.max.ms: acks=-1 of that partition would wait for it. The Fetch is given up, by
+ * its connection, and a full one sent. Not for every topic that is made, and not again and again:
+ * a full one names all partitions. */
+static void hurry(struct fetcher *f)
+{
+    int64_t now = fetchers_now(f->fs);
+    f->hurry = false;
+    if (f->channel && channel_in_flight(&f->call) && now >= f->sent_ms + HURRY_AFTER_MS &&
+        now >= f->hurried_ms + HURRY_EACH_MS) {
+        f->hurried_ms = now;
+        disconnect(f);
     }
 }
 
@@ -221,6 +243,9 @@ static void end_of_turn(struct task *t)
         if (list_empty(&f->parts)) {
             fetcher_free(f);
             continue;
+        }
+        if (f->hurry) {
+            hurry(f);
         }
         if ((f->channel == NULL || f->moved) && fs->ns->image && !fs->stopped) {
             find_address(f);
@@ -256,6 +281,7 @@ void fetchers_follow(struct fetchers *fs, struct partition *p)
         list_push_back(&fl->fetcher->parts, &fl->node);
         p->follow = fl;
     }
+    fl->fetcher->hurry = fl->fetcher->hurry || p->leader_epoch > 0;
     out_of_lists(fl);
     follower_begin(&fl->core, p->leader, p->leader_epoch);
     fl->named.epoch = -1;

@@ -55,7 +55,10 @@ struct fetcher {
     uint32_t in_session;
     int32_t session_id;
     int32_t session_epoch; /* of the next Fetch */
-    bool asked_full;       /* the Fetch in flight makes a session */
+    int32_t stale_id;      /* of a session that the next full Fetch closes; 0: none */
+    int64_t sent_ms;       /* when the Fetch in flight, or the last one, was sent */
+    int64_t hurried_ms;    /* when one was given up last so that a partition need not wait for it */
+    bool hurry;            /* a partition with a new leader waits */
     unsigned tries;        /* connections or answers in a row that were no good */
     int64_t not_before_ms;
     struct channel_call call;

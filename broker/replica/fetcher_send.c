@@ -44,6 +44,7 @@ void fetcher_end_session(struct fetcher *f)
     }
     map_free(&f->forgotten);
     f->in_session = 0;
+    f->stale_id = f->session_id ? f->session_id : f->stale_id;
     f->session_id = 0;
     f->session_epoch = 0;
 }
@@ -77,6 +78,7 @@ static void enter_session(struct replica_follow *fl)
 static bool take_session(struct fetcher *f, const struct fetch_response *r)
 {
     if (f->session_id == 0) {
+        f->stale_id = 0;
         f->session_id = r->session_id;
         f->session_epoch = r->session_id ? 1 : 0;
         return true;
@@ -215,6 +217,7 @@ static void take_error(struct fetcher *f, int16_t code)
     bool lost = code == KE_FETCH_SESSION_ID_NOT_FOUND || code == KE_INVALID_FETCH_SESSION_EPOCH;
     if (lost && f->session_id) {
         fetcher_end_session(f);
+        f->stale_id = 0;
         return;
     }
     snprintf(why, sizeof why, "error %d", code);
@@ -252,7 +255,7 @@ static void send_request(struct writing *w)
     w->q.max_wait_ms = v->replica_fetch_wait_max_ms;
     w->q.min_bytes = v->replica_fetch_min_bytes;
     w->q.max_bytes = v->replica_fetch_response_max_bytes;
-    w->q.session_id = f->session_id;
+    w->q.session_id = f->session_id ? f->session_id : f->stale_id;
     w->q.session_epoch = f->session_epoch;
     buf_clear(&f->body);
     int err = proto_encode(&fetch_request_msg, FETCH_VERSION, &w->q, &f->body, &em);
@@ -263,6 +266,7 @@ static void send_request(struct writing *w)
     f->call.timeout_ms = v->replica_socket_timeout_ms;
     f->call.cb = on_fetch;
     f->call.user = f;
+    f->sent_ms = fetchers_now(f->fs);
     channel_call(f->channel, &f->call);
 }
 

@@ -224,6 +224,36 @@ static void a_new_epoch_of_the_same_leader_is_named(void **state)
     follow_shut(&r, &p);
 }
 
+/* The Fetch that is parked there would hold it up, and with it everybody who waits for acks=-1. */
+static void a_partition_with_a_new_leader_does_not_wait_for_a_parked_fetch(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct peer p;
+    follow_open(&r, &p, 2, NULL);
+    rig_leader(&r, TOPIC, 0, OTHER);
+    expect(&p, 1, 0, 0, -1);
+    peer_answer_empty(&p, SESSION);
+    peer_wait(&p, API_FETCH);
+    peer_quiet(&p, 100); /* it is parked */
+    int64_t before = rig_now(&r);
+    rig_leader(&r, TOPIC, 0, LEADER);
+    expect(&p, 0, 0, 2, -1);
+    assert_true(rig_now(&r) - before < 20);
+    assert_int_equal(p.fetch.session_id, SESSION);
+    assert_int_equal(p.fetch.session_epoch, 0);
+    assert_int_equal(peer_asked_n(&p), 2);
+    peer_answer_empty(&p, SESSION + 1);
+    peer_wait(&p, API_FETCH);
+    assert_int_equal(p.fetch.session_id, SESSION + 1);
+    peer_quiet(&p, 100);
+    rig_leader(&r, TOPIC, 1, LEADER); /* but not each time */
+    peer_quiet(&p, 100);
+    peer_answer_empty(&p, SESSION + 1);
+    expect(&p, 1, 0, 1, -1);
+    follow_shut(&r, &p);
+}
+
 static void without_a_leader_nobody_is_asked(void **state)
 {
     UNUSED(state);
@@ -309,7 +339,7 @@ static void a_broken_connection_begins_a_new_session(void **state)
     filled(&r, &p, 2, NULL);
     peer_hang_up(&p);
     expect(&p, 0, 2, 0, 0);
-    assert_int_equal(p.fetch.session_id, 0);
+    assert_int_equal(p.fetch.session_id, SESSION); /* the old one, which is to be closed */
     assert_int_equal(p.fetch.session_epoch, 0);
     assert_int_equal(p.accepted, 2);
     follow_shut(&r, &p);
@@ -679,6 +709,7 @@ int main(void)
         cmocka_unit_test(a_leader_without_sessions_is_asked_for_all_each_time),
         cmocka_unit_test(another_leader_is_followed_and_the_old_one_told),
         cmocka_unit_test(a_new_epoch_of_the_same_leader_is_named),
+        cmocka_unit_test(a_partition_with_a_new_leader_does_not_wait_for_a_parked_fetch),
         cmocka_unit_test(without_a_leader_nobody_is_asked),
         cmocka_unit_test(an_address_that_is_not_known_is_waited_for),
         cmocka_unit_test(a_new_address_makes_a_new_connection),
