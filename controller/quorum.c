@@ -704,7 +704,7 @@ bool quorum_wants_snapshot(const struct quorum *q, const struct quorum_message *
 {
     uint64_t term = quorum_term_of(q, m->index);
     return !q->failed && !q->closed && m->term >= raft_current_term(&q->raft) &&
-           m->index > q->commit && (term == 0 || term < m->index_term) &&
+           m->index > q->commit && term != m->index_term && /* libraft's own condition */
            quorum_contradiction(q, m) == NULL;
 }
 

@@ -132,9 +132,12 @@ const char *quorum_contradiction(const struct quorum *q, const struct quorum_mes
     if (m->index_term != (m->snapshot.epoch < 1 ? 1 : (uint64_t)m->snapshot.epoch)) {
         return "its snapshot is of another term than it says";
     }
-    bool against = m->index > q->commit ? m->snapshot.offset <= q->high_watermark
-                                        : known != 0 && known < m->index_term;
-    return against ? of_committed : NULL;
+    if (m->index > q->commit) {
+        return m->snapshot.offset <= q->high_watermark ? of_committed : NULL;
+    }
+    uint64_t newest = metadata_log_snapshot_index(q->log); /* 1: of the configuration alone */
+    bool compacted = m->index <= (newest > 1 ? newest : 0);
+    return !compacted && known != m->index_term ? of_committed : NULL;
 }
 
 /* Whether the entries begin where our log would have them begin. */
@@ -144,6 +147,9 @@ bool quorum_offsets_follow(struct quorum *q, const struct quorum_message *m, uin
     int64_t next;
     if (skip == m->entries_n || prev > metadata_log_last_index(q->log)) {
         return true; /* nothing to place, or libraft will reject it */
+    }
+    if (prev == m->index && quorum_term_of(q, prev) != m->index_term) {
+        return true; /* ours is another entry, of other length perhaps: libraft will reject it */
     }
     if (prev == metadata_log_last_index(q->log)) {
         next = metadata_log_end_offset(q->log);

@@ -849,6 +849,33 @@ static void say(struct voter *v, const struct quorum_message *m)
     }
 }
 
+/* An entry that is not committed, of a later term than the same one in the leader's snapshot, is
+ * replaced by it. */
+static void check_other_history(struct voter *v)
+{
+    struct batch_options opt = BATCH_OPTIONS_DEFAULT;
+    struct batch_builder bb = {0};
+    struct buf b = {0};
+    opt.leader_epoch = 5;
+    batch_builder_init(&bb, &opt);
+    batch_builder_add(&bb, 1, BYTES_NULL, bytes_str("x"), NULL, 0);
+    assert_int_equal(0, batch_builder_finish(&bb, &b));
+    batch_builder_free(&bb);
+    struct quorum_entry e = {5, 1, buf_bytes(&b)};
+    say(v, &(struct quorum_message){.type = QUORUM_APPEND,
+                                    .term = 5,
+                                    .index = 1,
+                                    .index_term = 1,
+                                    .entries = &e,
+                                    .entries_n = 1});
+    buf_free(&b);
+    assert_int_equal(1, quorum_next_offset(v->q));
+    struct quorum_message m = {
+        .type = QUORUM_SNAPSHOT, .term = 6, .index = 2, .index_term = 2, .snapshot = {9, 2}};
+    assert_true(quorum_wants_snapshot(v->q, &m));
+    say(v, &m); /* without the file it is nothing yet */
+}
+
 static void insane_run(void *arg)
 {
     static const struct quorum_message none[] = {
@@ -857,6 +884,7 @@ static void insane_run(void *arg)
         {.type = QUORUM_APPEND, .term = 5, .index = 1, .index_term = 0},
         {.type = QUORUM_APPEND, .term = 7, .index = 1, .index_term = 2},
         {.type = QUORUM_SNAPSHOT, .term = 5, .index = 1, .index_term = 2, .snapshot = {9, 2}},
+        {.type = QUORUM_SNAPSHOT, .term = 5, .index = 0, .index_term = 2, .snapshot = {9, 2}},
         {.type = QUORUM_SNAPSHOT, .term = 5, .index = 7, .index_term = 3, .snapshot = {9, 2}},
         {.type = QUORUM_SNAPSHOT, .term = 5, .index = 7, .index_term = 2, .snapshot = {0, 2}},
     };
@@ -876,6 +904,7 @@ static void insane_run(void *arg)
     say(v, &good);
     assert_int_equal(5, quorum_epoch(v->q));
     assert_int_equal(2, quorum_leader_id(v->q));
+    check_other_history(v);
     close_voter(v, true);
 }
 
