@@ -42,7 +42,7 @@ struct request_pool *request_pool_new(struct node_shard *ns)
     return p;
 }
 
-/* Its memory may still be written to by another shard's last turn. */
+/* Its memory may still be written to by another shard's last turn, or end. */
 static void bury(struct request_pool *p, struct request *r)
 {
     struct conn_req *cr = r->cr;
@@ -71,16 +71,13 @@ void request_pool_free(struct request_pool *p)
     if (p == NULL) {
         return;
     }
-    struct list *open[] = {&p->live, &p->never};
-    for (size_t i = 0; i < ARRAY_LEN(open); i++) {
-        while (!list_empty(open[i])) { /* only when the node is freed without a stop */
-            struct request *r = LIST_ENTRY(open[i]->next, struct request, live);
-            if (r->lent) {
-                bury(p, r);
-            } else {
-                request_drop(r);
-            }
-        }
+    /* Only when the node is freed without a stop. What waits at other shards (an append for its
+     * acknowledgement, a fetch) is in memory of these, and those shards end in their own time. */
+    while (!list_empty(&p->live)) {
+        bury(p, LIST_ENTRY(p->live.next, struct request, live));
+    }
+    while (!list_empty(&p->never)) {
+        request_drop(LIST_ENTRY(p->never.next, struct request, live));
     }
     while ((it = list_pop_front(&p->free)) != NULL) {
         struct request *r = LIST_ENTRY(it, struct request, live);
