@@ -607,6 +607,19 @@ static int cut_segment(struct metadata_log *log, struct mlog_segment *seg, uint6
     return err ? mlog_fail(log, em, err, "cut the indexes of", name) : 0;
 }
 
+/* The noted durable end goes back first: a start that found the log cut below it, since the process
+ * ended between the two, would take it for damaged. */
+static int lower_durable(struct metadata_log *log, uint64_t index, int64_t end, struct errmsg *em)
+{
+    if (log->durable.index < index) {
+        return 0;
+    }
+    int32_t epoch = index > log->first_index ? metadata_log_epoch_at(log, index - 1)
+                                             : metadata_log_newest_snapshot(log).epoch;
+    log->durable = (struct mlog_anchor){index - 1, epoch, end};
+    return mlog_write_anchors(log, NULL, em);
+}
+
 int metadata_log_truncate(struct metadata_log *log, uint64_t index, struct errmsg *em)
 {
     struct mlog_segment *seg;
@@ -620,6 +633,7 @@ int metadata_log_truncate(struct metadata_log *log, uint64_t index, struct errms
     if (err) {
         return mlog_fail(log, em, err, "find an entry to cut in", "");
     }
+    err = lower_durable(log, index, h.base_offset, em);
     while (err == 0 && mlog_active(log) != seg) {
         err = mlog_delete_segment(log, log->segs_n - 1, em);
     }
@@ -642,13 +656,7 @@ int metadata_log_truncate(struct metadata_log *log, uint64_t index, struct errms
         log->flush_end.index = index - 1;
         log->flush_end.offset = log->end;
     }
-    if (log->durable.index >= index) { /* it was durable, and is rightly gone */
-        int32_t epoch = index > log->first_index ? metadata_log_epoch_at(log, index - 1)
-                                                 : metadata_log_newest_snapshot(log).epoch;
-        log->durable = (struct mlog_anchor){index - 1, epoch, log->end};
-        err = mlog_write_anchors(log, NULL, em);
-    }
-    return err ? err : mlog_write_epochs(log, em);
+    return mlog_write_epochs(log, em);
 }
 
 /* ---- flush ---- */

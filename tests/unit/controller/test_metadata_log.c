@@ -321,6 +321,52 @@ static void log_can_be_cut(void **state)
     world_free(&w);
 }
 
+/* A cut below the noted durable end of which only a part was done is no damage. */
+enum { CUT_AT = 10, CUT_WRITES = 10 }; /* the entry lies several segments back */
+
+static void before_the_cut(struct world *w)
+{
+    w->cfg.segment_bytes = 5000;
+    struct metadata_log *log = open_log(w);
+    while (metadata_log_last_index(log) < 60) {
+        append(log, 1, 1, 300);
+    }
+    close_clean(log);
+}
+
+static void after_the_cut(struct world *w)
+{
+    struct metadata_log *log = open_log(w);
+    int64_t end = metadata_log_end_offset(log);
+    assert_true(end >= CUT_AT - 2 && end <= 59);
+    check_read(log, 0, end);
+    close_clean(log);
+}
+
+static void cut_that_fails(void *arg)
+{
+    struct world *w = arg;
+    unsigned failed = 0;
+    for (uint64_t nth = 1; nth <= CUT_WRITES; nth++) {
+        before_the_cut(w);
+        struct metadata_log *log = open_log(w);
+        w->host->disk->faults.write_eio_in = nth;
+        failed += metadata_log_truncate(log, CUT_AT, NULL) != 0;
+        w->host->disk->faults.write_eio_in = 0;
+        metadata_log_close(log);
+        after_the_cut(w);
+    }
+    assert_true(failed >= 4); /* the noted end, the segment, its two indexes */
+}
+
+static void cut_by_a_write_that_fails_is_no_damage(void **state)
+{
+    UNUSED(state);
+    struct world w = world_new(12);
+    run(&w, cut_that_fails);
+    world_free(&w);
+}
+
 static void superseded_flush(void *arg)
 {
     struct world *w = arg;
@@ -840,6 +886,7 @@ int main(void)
         cmocka_unit_test(log_keeps_what_was_appended),
         cmocka_unit_test(segments_roll_and_are_read_across),
         cmocka_unit_test(log_can_be_cut),
+        cmocka_unit_test(cut_by_a_write_that_fails_is_no_damage),
         cmocka_unit_test(flush_of_entries_that_were_cut_does_not_count_them),
         cmocka_unit_test(files_are_those_that_kafka_writes),
         cmocka_unit_test(kafkas_directory_is_opened_and_continued),
