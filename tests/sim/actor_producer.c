@@ -101,6 +101,13 @@ static void forget_id(struct producer_actor *p)
     }
 }
 
+/* The log may have lost batches that the sequences of this one count on: on a disk, or by the
+ * election of a replica that had not all. */
+static bool may_have_lost(const struct producer_actor *p, const struct topic *t)
+{
+    return p->losses != p->a.nr->losses || (p->a.nr->many && t->unclean && t->factor > 1);
+}
+
 static void judge(struct sent *s, int16_t code, int64_t base)
 {
     struct producer_actor *p = s->p;
@@ -130,9 +137,9 @@ static void judge(struct sent *s, int16_t code, int64_t base)
         return;
     }
     bool lost = code == KE_OUT_OF_ORDER_SEQUENCE_NUMBER || code == KE_UNKNOWN_PRODUCER_ID;
-    if (p->idempotent && lost && (!mine || p->losses != nr->losses)) {
+    if (p->idempotent && lost && (!mine || may_have_lost(p, s->topic))) {
         if (mine) {
-            forget_id(p); /* the disk lost batches that the sequences count on */
+            forget_id(p);
         }
         return; /* the id was forgotten while this one was under way */
     }
