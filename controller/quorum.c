@@ -657,9 +657,9 @@ static void receive_append_result(struct quorum *q, const struct quorum_message 
         if (m->term == raft_current_term(&q->raft) && m->request_term != m->term) {
             return; /* guard A: an answer to what an earlier term of ours sent */
         }
-        if (m->rejected && raft_match_index(&q->raft, to_raft(m->from), &match) == 0 &&
-            m->rejected <= match) {
-            return; /* guard J: late, the follower has it by now */
+        if (m->term == raft_current_term(&q->raft) && m->rejected &&
+            raft_match_index(&q->raft, to_raft(m->from), &match) == 0 && m->rejected <= match) {
+            return; /* guard J: late, the follower has it by now. A higher term is to be heard. */
         }
         if (m->index > metadata_log_last_index(q->log)) {
             drop(q, m, "it acknowledges entries that this leader does not have");

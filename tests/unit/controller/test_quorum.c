@@ -772,12 +772,10 @@ static void three_voters_agree(void **state)
     each_seed(12, trio_seed);
 }
 
-/* What is appended is acknowledged when it is durable, not with the next heartbeat. */
-static void quick_run(void *arg)
+/* Starts all three on a good network. Returns the first leader, which may serve. */
+static struct voter *first_leader(struct trio *t)
 {
-    struct trio *t = arg;
     struct voter *leader = NULL;
-    int64_t end;
     t->net.delay_max = 1;
     for (int32_t id = 1; id <= 3; id++) {
         t->v[id].net = &t->net;
@@ -792,6 +790,15 @@ static void quick_run(void *arg)
             leader = t->v[id].leading ? &t->v[id] : leader;
         }
     }
+    return leader;
+}
+
+/* What is appended is acknowledged when it is durable, not with the next heartbeat. */
+static void quick_run(void *arg)
+{
+    struct trio *t = arg;
+    struct voter *leader = first_leader(t);
+    int64_t end;
     /* nobody else leads in its term, whatever is said */
     quorum_receive(leader->q, &(struct quorum_message){.type = QUORUM_APPEND,
                                                        .version = 1,
@@ -818,20 +825,58 @@ static void quick_run(void *arg)
     }
 }
 
-static void a_commit_does_not_wait_for_a_heartbeat(void **state)
+static void quick_trio(void (*fn)(void *))
 {
-    UNUSED(state);
     struct world w = world_new(4);
     struct trio *t = MEM_NEW(struct trio);
     t->w = &w;
     prng_seed(&t->rng, 1);
     prng_seed(&t->net.rng, 1);
-    assert_true(sim_proc_run(w.proc, quick_run, t));
+    assert_true(sim_proc_run(w.proc, fn, t));
     for (size_t i = 0; i < t->net.n; i++) {
         flight_free(&t->net.v[i]);
     }
     mem_free(t);
     world_free(&w);
+}
+
+static void a_commit_does_not_wait_for_a_heartbeat(void **state)
+{
+    UNUSED(state);
+    quick_trio(quick_run);
+}
+
+/* A follower that was cut off has asked for votes in terms of its own, and refuses what the leader
+ * sends, also where it has the entry before: the leader that did not hear this term would keep the
+ * others from voting, and this one without its log, for ever. */
+static void refusal_run(void *arg)
+{
+    struct trio *t = arg;
+    struct voter *leader = first_leader(t);
+    uint64_t term = (uint64_t)leader->leading;
+    struct quorum_message m = {.type = QUORUM_APPEND_RESULT,
+                               .version = 1,
+                               .from = leader->id % 3 + 1,
+                               .to = leader->id,
+                               .term = term,
+                               .sender_term = term,
+                               .request_term = term,
+                               .rejected = 1};
+    quorum_receive(leader->q, &m); /* late, of its own term: nothing */
+    assert_true(quorum_is_leader(leader->q));
+    m.term = m.sender_term = term + 1;
+    quorum_receive(leader->q, &m);
+    assert_false(quorum_is_leader(leader->q));
+    assert_int_equal(term + 1, quorum_epoch(leader->q));
+    for (int32_t id = 1; id <= 3; id++) {
+        close_voter(&t->v[id], true);
+    }
+}
+
+static void a_leader_hears_the_higher_term_of_a_refusal(void **state)
+{
+    UNUSED(state);
+    quick_trio(refusal_run);
 }
 
 /* ---- what no leader can say ---- */
@@ -932,6 +977,7 @@ int main(void)
         cmocka_unit_test(what_was_told_committed_survives_kills_and_power_losses),
         cmocka_unit_test(three_voters_agree),
         cmocka_unit_test(a_commit_does_not_wait_for_a_heartbeat),
+        cmocka_unit_test(a_leader_hears_the_higher_term_of_a_refusal),
         cmocka_unit_test(what_no_leader_says_is_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
