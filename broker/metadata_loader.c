@@ -271,6 +271,12 @@ static void take_partition(struct metadata_loader *l, const struct fetch_respons
         }
         return;
     }
+    if (p->current_leader.leader_epoch >= 0 &&
+        p->current_leader.leader_epoch < loader_last_epoch(l->loader)) {
+        /* It stood still and has not heard of its successor: its log says nothing about ours. */
+        on_fetch_error(l, "fetch", KE_NOT_LEADER_OR_FOLLOWER);
+        return;
+    }
     l->leader_epoch = p->current_leader.leader_epoch;
     if (p->snapshot_id.end_offset >= 0) {
         begin_snapshot(l, p->snapshot_id.end_offset, p->snapshot_id.epoch);

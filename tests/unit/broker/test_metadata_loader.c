@@ -335,6 +335,33 @@ static void test_another_history_stops_the_node(void **state)
     shut_world(&w);
 }
 
+/* A leader that stood still and was replaced meanwhile: it knows nothing of the epoch that this
+ * broker has records of. */
+static void test_leader_of_an_older_epoch_is_not_believed(void **state)
+{
+    struct world w;
+    struct reply r;
+    (void)state;
+    open_world(&w);
+    metadata_loader_start(w.l);
+    append_topic(&w, 1);
+    answer_log(&w);
+    fake_run(&w.f, 1);
+    reply_init(&w, &r);
+    r.p.current_leader.leader_epoch = 2;
+    r.p.diverging_epoch.epoch = 2;
+    r.p.diverging_epoch.end_offset = 0;
+    fake_answer(&w.f, fake_next(&w.f, API_FETCH), &r.r);
+    fake_run(&w.f, 25);
+    assert_int_equal(seen.failed, 0);
+    assert_int_equal(fetch_offset(&w), 1); /* it asks again */
+    append_topic(&w, 2);
+    answer_log(&w);
+    fake_run(&w.f, 1);
+    assert_int_equal(seen.topics, 2);
+    shut_world(&w);
+}
+
 /* ---- snapshots ---- */
 
 static void put_control(struct buf *out, int64_t *offset, enum control_type type)
@@ -505,6 +532,7 @@ int main(void)
         cmocka_unit_test(test_fenced_epoch_is_forgotten),
         cmocka_unit_test(test_broken_metadata_stops_the_node),
         cmocka_unit_test(test_another_history_stops_the_node),
+        cmocka_unit_test(test_leader_of_an_older_epoch_is_not_believed),
         cmocka_unit_test(test_snapshot_in_pieces),
         cmocka_unit_test(test_snapshot_later_on_is_a_version_too),
         cmocka_unit_test(test_snapshot_that_goes_away),
