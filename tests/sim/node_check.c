@@ -77,8 +77,8 @@ static void check_topic(struct node_run *nr, struct topic *t,
         t->state = t->state == TOPIC_DELETING ? TOPIC_GONE : t->state;
         return;
     }
-    if (t->state == TOPIC_GONE && t->doubt) {
-        return; /* made by a call that was not answered */
+    if (t->doubt && (t->state == TOPIC_GONE || t->state == TOPIC_DELETING)) {
+        return; /* made by a call that was not answered, or one may delete it any moment */
     }
     if (t->state == TOPIC_GONE) {
         run_fail(nr->r, "%s was deleted, and is there", t->name);
