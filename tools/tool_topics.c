@@ -75,7 +75,11 @@ static topic_meta **select_topics(struct client *c, const struct args *a, const 
 {
     struct topic_pattern p;
     *n = 0;
-    if (topic_pattern_init(&p, pattern, &c->error) || client_metadata(c)) {
+    if (topic_pattern_init(&p, pattern, &c->error)) {
+        return NULL;
+    }
+    if (client_metadata(c)) {
+        topic_pattern_free(&p);
         return NULL;
     }
     topic_meta **v = arena_alloc(&c->arena, ((size_t)c->metadata->topics_n + 1) * sizeof *v);
