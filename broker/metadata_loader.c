@@ -17,6 +17,7 @@ enum {
     SNAPSHOT_VERSION = 1,
     FETCH_WAIT_MS = 500,          /* long poll */
     PUBLICATIONS_MAX = 16,        /* versions under way before fetching pauses */
+    SILENT_MAX = 6,               /* short fetches before a long one */
     ARENA_MAX = 64 * 1024 * 1024, /* of one decoded answer (its records are not copied) */
 };
 
@@ -54,6 +55,8 @@ struct metadata_loader {
     int32_t snapshot_epoch;
     int64_t snapshot_position;
     int32_t leader_epoch; /* as the answers say; -1 unknown */
+    int32_t told_epoch;   /* of the newest leader that the node was told of */
+    unsigned silent;      /* fetches in a row that nobody answered */
     bool first_published;
     bool paused; /* too many versions under way */
     bool stopped;
@@ -190,7 +193,7 @@ static void on_fetch_error(struct metadata_loader *l, const char *what, int16_t 
 
 /* Encodes and sends; the answer comes to cb. */
 static void send_call(struct metadata_loader *l, const struct proto_message *m, int16_t version,
-                      const void *body, channel_cb *cb, int64_t wait_ms)
+                      const void *body, channel_cb *cb, int64_t timeout_ms)
 {
     struct errmsg em;
     buf_clear(&l->body);
@@ -199,7 +202,7 @@ static void send_call(struct metadata_loader *l, const struct proto_message *m, 
     l->call.api_key = m->key;
     l->call.version = version;
     l->call.body = buf_bytes(&l->body);
-    l->call.timeout_ms = wait_ms + l->node->config->v.controller_quorum_request_timeout_ms;
+    l->call.timeout_ms = timeout_ms > 0 ? timeout_ms : 1;
     l->call.cb = cb;
     l->call.user = l;
     channel_call(l->node->shards[0].channel, &l->call);
@@ -278,6 +281,10 @@ static void take_partition(struct metadata_loader *l, const struct fetch_respons
         return;
     }
     l->leader_epoch = p->current_leader.leader_epoch;
+    if (p->current_leader.leader_id >= 0 && l->leader_epoch > l->told_epoch) {
+        l->told_epoch = l->leader_epoch;
+        node_on_leader(l->node, p->current_leader.leader_id);
+    }
     if (p->snapshot_id.end_offset >= 0) {
         begin_snapshot(l, p->snapshot_id.end_offset, p->snapshot_id.epoch);
         return;
@@ -305,6 +312,7 @@ static void on_fetch(struct channel_call *call, int err, struct bytes body)
     if (err == 0) {
         err = proto_decode(&fetch_response_msg, FETCH_VERSION, body, NULL, &a, &r);
     }
+    l->silent = err == ERR_TIMEOUT ? l->silent + 1 : 0;
     if (err) {
         retry_later(l, "fetch", err_text(err));
     } else if (r.error_code) {
@@ -315,6 +323,21 @@ static void on_fetch(struct channel_call *call, int err, struct bytes body)
         take_partition(l, &r, &r.responses[0].partitions[0]);
     }
     arena_free(&a);
+}
+
+/* A controller that has not answered a fetch within its wait and an election timeout may have been
+ * replaced: the others are asked. While nobody answers, the fetches do not wait; after some, the
+ * answer may just be long in coming, and gets its time. Before the first version is complete, and
+ * so large, it has that always. */
+static int64_t fetch_timeout(const struct metadata_loader *l)
+{
+    const struct config_values *v = &l->node->config->v;
+    int64_t full = v->controller_quorum_request_timeout_ms;
+    if (!l->first_published || l->silent % SILENT_MAX == SILENT_MAX - 1) {
+        return full;
+    }
+    return full < v->controller_raft_election_timeout_ms ? full
+                                                         : v->controller_raft_election_timeout_ms;
 }
 
 static void send_fetch(struct metadata_loader *l)
@@ -328,7 +351,7 @@ static void send_fetch(struct metadata_loader *l)
     proto_init(&fetch_request_fetch_partition_desc, &part);
     req.cluster_id = bytes_str(n->cluster_id);
     req.replica_state.replica_id = n->id;
-    req.max_wait_ms = FETCH_WAIT_MS;
+    req.max_wait_ms = l->silent ? 0 : FETCH_WAIT_MS;
     req.max_bytes = n->config->v.controller_quorum_fetch_max_bytes;
     req.topics = &topic;
     req.topics_n = 1;
@@ -340,7 +363,8 @@ static void send_fetch(struct metadata_loader *l)
     part.last_fetched_epoch = loader_last_epoch(l->loader);
     part.partition_max_bytes = req.max_bytes;
     l->phase = LOADER_FETCH;
-    send_call(l, &fetch_request_msg, FETCH_VERSION, &req, on_fetch, FETCH_WAIT_MS);
+    send_call(l, &fetch_request_msg, FETCH_VERSION, &req, on_fetch,
+              req.max_wait_ms + fetch_timeout(l));
 }
 
 /* ---- the snapshot ---- */
@@ -426,7 +450,8 @@ static void send_fetch_snapshot(struct metadata_loader *l)
     part.snapshot_id.end_offset = l->snapshot_offset;
     part.snapshot_id.epoch = l->snapshot_epoch;
     part.position = l->snapshot_position;
-    send_call(l, &fetch_snapshot_request_msg, SNAPSHOT_VERSION, &req, on_snapshot, 0);
+    send_call(l, &fetch_snapshot_request_msg, SNAPSHOT_VERSION, &req, on_snapshot,
+              n->config->v.controller_quorum_request_timeout_ms);
 }
 
 static void next_fetch(struct metadata_loader *l)
@@ -453,6 +478,7 @@ struct metadata_loader *metadata_loader_new(struct node *n)
     l->loader = loader_new();
     l->applied = -1;
     l->leader_epoch = -1;
+    l->told_epoch = -1;
     l->retry.cb = on_retry;
     l->retry.user = l;
     list_init(&l->publications);

@@ -9,9 +9,11 @@
  * follows when it is applied everywhere. A version that all shards have applied is "applied": its
  * offset is what the broker's heartbeats report.
  *
- * Failure modes: no controller, a broken connection, NOT_LEADER and the like: tried again after
- * controller.quorum.retry.backoff.ms. Metadata that does not decode or contradicts itself stops the
- * node: it must not be served.
+ * A new leader of the quorum, once it answers, is told to all shards (node_on_leader).
+ *
+ * Failure modes: a silent controller: the others are asked (fetch_timeout). No controller, a broken
+ * connection, NOT_LEADER and the like: tried again after controller.quorum.retry.backoff.ms.
+ * Metadata that does not decode or contradicts itself stops the node: it must not be served.
  *
  * Shard: main, but for metadata_on_image, which runs on every data shard. */
 #ifndef BROKER_METADATA_LOADER_H

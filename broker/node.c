@@ -498,7 +498,7 @@ void node_free(struct node *n)
     mem_free(n->log_dirs);
     mem_free(n->shards);
     mem_free(p->steps);
-    mem_free(p->controller.news);
+    mem_free(p->news);
     config_free(n->config);
     mem_free(p);
     mem_free(n);

@@ -154,8 +154,9 @@ unsigned node_home_shard(const struct node *n, struct uuid topic_id, int32_t par
 void node_fail(struct node *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* What the lifecycle and the loader tell the node (called on main). */
-void node_on_caught_up(struct node *n);       /* first image is applied on all shards */
-void node_on_unfenced(struct node *n);        /* first heartbeat answer without the fence */
+void node_on_caught_up(struct node *n);              /* first image is applied on all shards */
+void node_on_leader(struct node *n, int32_t leader); /* another controller is the active one */
+void node_on_unfenced(struct node *n);               /* first heartbeat answer without the fence */
 void node_on_fenced_for_stop(struct node *n); /* the controller lets us go (controlled shutdown) */
 
 #endif

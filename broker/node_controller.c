@@ -109,55 +109,11 @@ static void on_fatal(void *user, const char *sentence)
     call_start(nc->shard, 0, &nc->fatal, fatal_run, fatal_done, n);
 }
 
-/* Which controller is the active one, on its way to a data shard. */
-struct leader_news {
-    struct call call;
-    struct node *node;
-    int32_t leader; /* as told */
-    bool out;
-};
-
-static void news_run(struct shard *sh, struct call *c)
-{
-    struct leader_news *news = c->user;
-    struct node_shard *ns = node_shard_of(sh);
-    if (ns->channel) {
-        channel_leader(ns->channel, news->leader);
-    }
-    call_finish(sh, c);
-}
-
-static void tell_leader(struct node *n, unsigned i);
-
-static void news_done(struct shard *sh, struct call *c)
-{
-    UNUSED(sh);
-    struct leader_news *news = c->user;
-    struct node *n = news->node;
-    news->out = false;
-    if (news->leader != n->priv->controller.leader) {
-        tell_leader(n, (unsigned)(news - n->priv->controller.news));
-    }
-}
-
-static void tell_leader(struct node *n, unsigned i)
-{
-    struct node_controller *nc = &n->priv->controller;
-    struct leader_news *news = &nc->news[i];
-    if (!news->out && nc->leader >= 0) {
-        news->node = n;
-        news->leader = nc->leader;
-        news->out = true;
-        call_start(nc->shard, i, &news->call, news_run, news_done, news);
-    }
-}
-
 static void on_leader(void *user, int32_t leader)
 {
     struct node *n = user;
-    n->priv->controller.leader = leader;
-    for (unsigned i = 0; n->config->is_broker && i < n->data_shards; i++) {
-        tell_leader(n, i);
+    if (n->config->is_broker) {
+        node_channel_leader(n, n->priv->controller.shard, leader);
     }
 }
 
@@ -259,8 +215,6 @@ static void start_run(struct shard *sh, struct call *c)
     struct node_controller *nc = &n->priv->controller;
     nc->shard = sh;
     nc->retry = (struct timer){.cb = retry_cb, .user = n};
-    nc->leader = -1;
-    nc->news = mem_zalloc(n->data_shards * sizeof *nc->news);
     nc->limits = (struct conn_limits){
         .frame_bytes_max = (uint32_t)n->config->v.socket_request_max_bytes,
         .requests_max = (uint32_t)n->config->v.requests_per_connection_max,

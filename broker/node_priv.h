@@ -23,10 +23,16 @@ struct node_controller {
     struct call call;    /* from main: start, then stop */
     int err;             /* of the start */
     struct errmsg em;
-    int32_t leader;           /* the active controller; -1 unknown */
-    struct leader_news *news; /* one for each data shard */
-    struct call fatal;        /* to main */
+    struct call fatal; /* to main */
     char fatal_text[512];
+};
+
+/* Which controller is the active one, on its way to a data shard. */
+struct leader_news {
+    struct call call;
+    struct node *node;
+    int32_t leader; /* as told */
+    bool out;
 };
 
 /* One data shard's part of a step. */
@@ -44,6 +50,9 @@ struct node_priv {
     enum node_state state;   /* main's */
     char failure[512];
     struct node_controller controller;
+    struct shard *news_from;  /* the shard that hears who is the active controller */
+    int32_t leader;           /* it; -1 unknown */
+    struct leader_news *news; /* one for each data shard */
     struct checkpoints *checkpoints;
     struct config_validator validator;
     struct task begin; /* main: the first step, after the shards have started */
@@ -81,5 +90,7 @@ void node_controller_close(struct node *n); /* the shard ends: sockets and timer
 struct channel *node_channel_new(struct node_shard *ns);
 /* node_channel.c: the controllers of the shard's image */
 void node_channel_know(struct node_shard *ns);
+/* Tells all shards' channels who is the active controller; always from the same shard. */
+void node_channel_leader(struct node *n, struct shard *from, int32_t leader);
 
 #endif

@@ -108,7 +108,8 @@ static inline void channel_not_controller(struct channel *ch)
 {
     ch->ops->not_controller(ch);
 }
-/* Somebody who knows says which controller is the active one. */
+/* Somebody who knows says which controller is the active one. Calls that were sent to another one
+ * and are not answered soon end with ERR_CLOSED. */
 static inline void channel_leader(struct channel *ch, int32_t id)
 {
     if (ch->ops->leader) {

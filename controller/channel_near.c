@@ -57,9 +57,7 @@ static void near_leader(struct channel *ch, int32_t id)
     struct channel_near *n = near_of(ch);
     n->refused = 0;
     n->is_local = id == n->own;
-    if (!n->is_local) {
-        channel_leader(n->others, id);
-    }
+    channel_leader(n->others, id); /* the own one too: what waits for the others is over */
 }
 
 static void near_close(struct channel *ch)

@@ -11,6 +11,9 @@
  * the next one, and the word who is moves them there. With a single endpoint there is nothing to
  * move to.
  *
+ * A controller that leads no longer because it is silent never answers what was sent to it: when
+ * the word comes who leads, what is still out elsewhere gets GRACE_MS, and then ERR_CLOSED.
+ *
  * On close: sockets close at once; calls end with ERR_CANCELED from a task at the end of the turn.
  */
 #include "base/mem.h"
@@ -28,6 +31,7 @@ enum {
     BACKOFF_MS_MAX = 1000,
     CONNECT_MS = 10000,
     CONNECT_SEVERAL_MS = 1000, /* when there are others to try */
+    GRACE_MS = 100,            /* a controller that lives has answered by then */
     FRAME_MAX = 104857600,     /* as socket.request.max.bytes */
     ENDPOINTS_MAX = 32,
 };
@@ -41,6 +45,7 @@ struct channel_link {
     struct list queued; /* struct channel_call, not sent yet */
     struct list sent;
     struct timer timer; /* next try */
+    struct timer grace; /* another controller leads: the answers are given up */
     int64_t backoff_ms;
 };
 
@@ -50,7 +55,8 @@ struct channel_socket {
     size_t endpoints_n;
     bool learns; /* some were given without their ids */
     size_t current;
-    size_t failed; /* endpoints that were no use, one after another */
+    size_t failed;  /* endpoints that were no use, one after another */
+    bool elsewhere; /* who leads is none of the endpoints */
     char *client_id;
     int32_t next_correlation;
     struct channel_link links[GROUPS];
@@ -109,6 +115,12 @@ static void end_all(struct list *calls, int err)
 
 /* ---- where to ---- */
 
+static void hang_up(struct channel_link *l)
+{
+    dial_close(&l->dial);
+    timer_cancel(shard_of(l), &l->grace);
+}
+
 /* Links that go elsewhere than to the present endpoint move there, those with answers to come when
  * these have come. */
 static void follow(struct channel_socket *ch)
@@ -116,7 +128,7 @@ static void follow(struct channel_socket *ch)
     for (int i = 0; i < GROUPS; i++) {
         struct channel_link *l = &ch->links[i];
         if (dial_is_open(&l->dial) && l->endpoint != ch->current && list_empty(&l->sent)) {
-            dial_close(&l->dial);
+            hang_up(l);
             l->backoff_ms = BACKOFF_MS_MIN;
             if (!list_empty(&l->queued)) {
                 connect_soon(l);
@@ -142,12 +154,47 @@ static void move_on(struct channel_link *l)
 /* What was sent may or may not have taken effect: its callers decide. */
 static void broken(struct channel_link *l)
 {
-    dial_close(&l->dial);
+    hang_up(l);
     move_on(l);
     if (!list_empty(&l->queued)) {
         connect_soon(l);
     }
     end_all(&l->sent, ERR_CLOSED);
+}
+
+/* Callers try again, where the leader is. */
+static void on_grace(struct timer *t)
+{
+    struct channel_link *l = t->user;
+    struct list given_up;
+    list_init(&given_up);
+    hang_up(l);
+    while (!list_empty(&l->sent)) {
+        list_push_back(&given_up, list_pop_front(&l->sent));
+    }
+    while (l->ch->elsewhere && !list_empty(&l->queued)) {
+        struct list *n = list_pop_front(&l->queued);
+        free_body(LIST_ENTRY(n, struct channel_call, node));
+        list_push_back(&given_up, n);
+    }
+    if (!list_empty(&l->queued)) {
+        connect_soon(l);
+    }
+    end_all(&given_up, ERR_CLOSED);
+}
+
+/* Who leads is known: what waits for another one's answer does not wait much longer. */
+static void give_grace(struct channel_socket *ch)
+{
+    for (int i = 0; i < GROUPS; i++) {
+        struct channel_link *l = &ch->links[i];
+        bool waits = !list_empty(&l->sent) || (ch->elsewhere && !list_empty(&l->queued));
+        if (!ch->elsewhere && l->endpoint == ch->current) {
+            timer_cancel(shard_of(l), &l->grace);
+        } else if (waits && !timer_is_set(&l->grace)) {
+            timer_set(shard_of(l), &l->grace, shard_now_ms(shard_of(l)) + GRACE_MS);
+        }
+    }
 }
 
 static void on_down(struct dial *d, int err)
@@ -339,12 +386,20 @@ static void socket_not_controller(struct channel *base)
 static void socket_leader(struct channel *base, int32_t id)
 {
     struct channel_socket *ch = socket_of(base);
+    bool found = false;
     for (size_t i = 0; i < ch->endpoints_n; i++) {
-        if (ch->endpoints[i].id == id && i != ch->current) {
+        if (ch->endpoints[i].id == id) {
+            found = true;
+            ch->failed = i != ch->current ? 0 : ch->failed;
             ch->current = i;
-            ch->failed = 0;
-            follow(ch);
         }
+    }
+    ch->elsewhere = !found && !ch->learns;
+    if (found) {
+        follow(ch);
+    }
+    if (found || ch->elsewhere) {
+        give_grace(ch);
     }
 }
 
@@ -392,7 +447,7 @@ static void socket_close(struct channel *base)
     list_remove(&ch->moving.node);
     for (int i = 0; i < GROUPS; i++) {
         struct channel_link *l = &ch->links[i];
-        dial_close(&l->dial);
+        hang_up(l);
         timer_cancel(base->shard, &l->timer);
         while (!list_empty(&l->sent)) {
             list_push_back(&ch->ended, list_pop_front(&l->sent));
@@ -438,6 +493,7 @@ struct channel *channel_socket_new(struct shard *sh, const struct channel_endpoi
         l->ch = ch;
         l->backoff_ms = BACKOFF_MS_MIN;
         l->timer = (struct timer){.cb = on_timer, .user = l};
+        l->grace = (struct timer){.cb = on_grace, .user = l};
         dial_init(&l->dial, sh, &dial_ops, l, FRAME_MAX);
         list_init(&l->queued);
         list_init(&l->sent);

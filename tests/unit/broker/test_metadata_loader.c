@@ -24,6 +24,8 @@ static struct {
     unsigned caught_up;
     unsigned told; /* lifecycle_on_metadata */
     unsigned failed;
+    unsigned leaders; /* node_on_leader */
+    int32_t leader;
     char why[512];
 } seen;
 
@@ -39,6 +41,13 @@ void node_on_caught_up(struct node *n)
 {
     UNUSED(n);
     seen.caught_up++;
+}
+
+void node_on_leader(struct node *n, int32_t leader)
+{
+    UNUSED(n);
+    seen.leader = leader;
+    seen.leaders++;
 }
 
 void lifecycle_on_metadata(struct lifecycle *l)
@@ -277,6 +286,42 @@ static void test_errors_are_tried_again(void **state)
     fake_run(&w.f, 1);
     assert_int_equal(seen.topics, 1);
     assert_int_equal(seen.failed, 0);
+    shut_world(&w);
+}
+
+/* Nobody answers: the others are asked soon, without waiting there; the first answer of a newer
+ * leader is news for the node, and later ones are not. */
+static void test_silent_controller_is_left(void **state)
+{
+    struct world w;
+    struct reply r;
+    (void)state;
+    open_world(&w);
+    metadata_loader_start(w.l);
+    assert_true(fake_next(&w.f, API_FETCH)->timeout_ms >= 2000); /* much may come */
+    append_topic(&w, 1);
+    answer_log(&w);
+    fake_run(&w.f, 1);
+    assert_int_equal(seen.leaders, 1);
+    assert_int_equal(seen.leader, 1);
+    assert_int_equal(fetch(&w)->max_wait_ms, 500);
+    assert_int_equal(fake_next(&w.f, API_FETCH)->timeout_ms, 800);
+    for (int i = 1; i <= 6; i++) {
+        fake_end(fake_next(&w.f, API_FETCH), ERR_TIMEOUT, BYTES_NULL);
+        fake_run(&w.f, 25);
+        assert_int_equal(fetch(&w)->max_wait_ms, 0);
+        /* once in a while there is time for an answer that is just long in coming */
+        assert_int_equal(fake_next(&w.f, API_FETCH)->timeout_ms, i == 5 ? 2000 : 300);
+    }
+    reply_init(&w, &r);
+    r.p.current_leader.leader_id = 2;
+    r.p.current_leader.leader_epoch = 4;
+    fake_answer(&w.f, fake_next(&w.f, API_FETCH), &r.r);
+    assert_int_equal(seen.leaders, 2);
+    assert_int_equal(seen.leader, 2);
+    assert_int_equal(fetch(&w)->max_wait_ms, 500);
+    fake_answer(&w.f, fake_next(&w.f, API_FETCH), &r.r);
+    assert_int_equal(seen.leaders, 2);
     shut_world(&w);
 }
 
@@ -529,6 +574,7 @@ int main(void)
         cmocka_unit_test(test_every_change_is_published),
         cmocka_unit_test(test_cut_batch_is_left_for_the_next_fetch),
         cmocka_unit_test(test_errors_are_tried_again),
+        cmocka_unit_test(test_silent_controller_is_left),
         cmocka_unit_test(test_fenced_epoch_is_forgotten),
         cmocka_unit_test(test_broken_metadata_stops_the_node),
         cmocka_unit_test(test_another_history_stops_the_node),

@@ -1,0 +1,268 @@
+/* The socket carrier between two controllers of the simulated network, of which one never answers:
+ * what becomes of the calls when the word comes that another one leads. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "controller/channel.h"
+#include "proto_apis.h"
+#include "runtime/conn.h"
+#include "sim/io_sim.h"
+
+enum { PEERS = 2, TIMEOUT_MS = 30000, SOON_MS = 1000 };
+
+struct world;
+
+struct peer {
+    struct world *w;
+    struct io_sock *listener;
+    struct conn_limits limits;
+    struct conn_req *kept; /* of one that does not answer */
+    bool silent;
+    unsigned asked;
+};
+
+struct world {
+    struct sim *sim;
+    struct sim_proc *proc;
+    struct shard_group *group;
+    struct shard *shard;
+    struct peer peers[PEERS]; /* ids 1 and 2 */
+    struct channel *ch;
+};
+
+struct asked {
+    struct channel_call call;
+    bool ended;
+    int err;
+};
+
+/* ---- the controllers ---- */
+
+/* The header of an Envelope's answer, and nothing in it. */
+static void answer(struct conn_req *req)
+{
+    uint8_t *out = mem_alloc(9);
+    store_be32(out, 5);
+    memcpy(out + 4, req->frame.data + 4, 4); /* the correlation id */
+    out[8] = 0;
+    conn_reply_mem(req, out, 9);
+}
+
+static void on_request(struct conn_req *req)
+{
+    struct peer *p = req->conn->user;
+    p->asked++;
+    if (p->silent) {
+        assert_null(p->kept);
+        p->kept = req;
+    } else {
+        answer(req);
+    }
+}
+
+static void on_cancel(struct conn_req *req)
+{
+    struct world *w = req->shard->user;
+    struct list none;
+    for (int i = 0; i < PEERS; i++) {
+        if (w->peers[i].kept == req) {
+            w->peers[i].kept = NULL;
+        }
+    }
+    list_init(&none);
+    conn_reply(req, &none);
+}
+
+static const struct conn_ops ops = {.on_request = on_request, .on_cancel = on_cancel};
+
+static void on_accept(struct io_sock *s, unsigned events, void *user)
+{
+    struct peer *p = user;
+    int handle;
+    UNUSED(events);
+    while (io_accept(s, &handle) == 0) {
+        assert_non_null(conn_open(p->w->shard, handle, &ops, &p->limits, p));
+    }
+    io_sock_arm(s, IO_READ, on_accept, p);
+}
+
+/* ---- the world ---- */
+
+static void no_msg(struct shard *sh, struct msg *m)
+{
+    UNUSED(sh);
+    UNUSED(m);
+    fail();
+}
+
+static void open_world(struct world *w)
+{
+    struct channel_endpoint endpoints[PEERS] = {{.id = 1}, {.id = 2}};
+    memset(w, 0, sizeof *w);
+    w->sim = sim_new(1);
+    w->sim->self_advance = true;
+    w->proc = sim_proc_new(sim_host_new(w->sim, 1 << 20));
+    w->group = shard_group_new(1, NULL, io_sim_make, w->proc, NULL);
+    assert_int_equal(shard_group_start_inline(w->group, NULL), 0);
+    w->shard = shard_group_get(w->group, 0);
+    w->shard->user = w;
+    w->shard->on_msg = no_msg;
+    for (int i = 0; i < PEERS; i++) {
+        struct peer *p = &w->peers[i];
+        p->w = w;
+        p->limits = (struct conn_limits){.frame_bytes_max = 1 << 20, .requests_max = 8};
+        assert_int_equal(io_listen(w->shard->io, "127.0.0.1", 0, &p->listener), 0);
+        io_sock_arm(p->listener, IO_READ, on_accept, p);
+        endpoints[i].port = io_sock_port(p->listener);
+        strcpy(endpoints[i].host, "127.0.0.1");
+    }
+    w->peers[0].silent = true;
+    w->ch = channel_socket_new(w->shard, endpoints, PEERS, "test");
+}
+
+static void run(struct world *w, int64_t ms)
+{
+    int64_t end = shard_now_ms(w->shard) + ms;
+    do {
+        int64_t left = end - shard_now_ms(w->shard);
+        shard_turn(w->shard, left > 0 ? left * 1000 : 0);
+    } while (shard_now_ms(w->shard) < end);
+}
+
+static void shut_world(struct world *w)
+{
+    struct errmsg em;
+    channel_close(w->ch);
+    run(w, 10);
+    conn_close_all(w->shard, false);
+    run(w, 10);
+    assert_int_equal(conn_count(w->shard), 0);
+    for (int i = 0; i < PEERS; i++) {
+        io_sock_close(w->peers[i].listener);
+    }
+    shard_group_stop(w->group);
+    shard_group_join(w->group);
+    shard_group_free(w->group);
+    if (!sim_proc_end(w->proc, &em)) {
+        fail_msg("%s", em.text);
+    }
+    sim_free(w->sim);
+}
+
+static void on_end(struct channel_call *call, int err, struct bytes body)
+{
+    struct asked *a = call->user;
+    UNUSED(body);
+    assert_false(a->ended);
+    a->ended = true;
+    a->err = err;
+}
+
+static void ask(struct world *w, struct asked *a)
+{
+    *a = (struct asked){.call = {.api_key = API_ENVELOPE,
+                                 .body = bytes_str("body"),
+                                 .timeout_ms = TIMEOUT_MS,
+                                 .cb = on_end,
+                                 .user = a}};
+    channel_call(w->ch, &a->call);
+}
+
+/* ---- cases ---- */
+
+static void a_silent_controller_is_left_for_the_new_leader(void **state)
+{
+    struct world w;
+    struct asked sent;
+    struct asked behind;
+    UNUSED(state);
+    open_world(&w);
+    ask(&w, &sent);
+    run(&w, SOON_MS);
+    assert_int_equal(w.peers[0].asked, 1);
+    assert_false(sent.ended);
+    channel_leader(w.ch, 2);
+    assert_false(sent.ended); /* never inside the word */
+    ask(&w, &behind);
+    run(&w, SOON_MS);
+    assert_true(sent.ended);
+    assert_int_equal(sent.err, ERR_CLOSED);
+    assert_true(behind.ended); /* not sent to the silent one: it just went elsewhere */
+    assert_int_equal(behind.err, 0);
+    assert_int_equal(w.peers[0].asked, 1);
+    assert_int_equal(w.peers[1].asked, 1);
+    shut_world(&w);
+}
+
+static void a_late_answer_within_the_grace_counts(void **state)
+{
+    struct world w;
+    struct asked sent;
+    UNUSED(state);
+    open_world(&w);
+    ask(&w, &sent);
+    run(&w, SOON_MS);
+    channel_leader(w.ch, 2);
+    run(&w, 20);
+    assert_false(sent.ended);
+    struct conn_req *req = w.peers[0].kept;
+    w.peers[0].kept = NULL;
+    answer(req);
+    run(&w, SOON_MS);
+    assert_true(sent.ended);
+    assert_int_equal(sent.err, 0);
+    shut_world(&w);
+}
+
+/* The word that names the one that is asked already, or one that led before and leads again. */
+static void a_leader_that_stays_is_waited_for(void **state)
+{
+    struct world w;
+    struct asked sent;
+    UNUSED(state);
+    open_world(&w);
+    ask(&w, &sent);
+    run(&w, SOON_MS);
+    channel_leader(w.ch, 1);
+    run(&w, SOON_MS);
+    assert_false(sent.ended);
+    channel_leader(w.ch, 2);
+    channel_leader(w.ch, 1);
+    run(&w, SOON_MS);
+    assert_false(sent.ended);
+    run(&w, TIMEOUT_MS);
+    assert_true(sent.ended);
+    assert_int_equal(sent.err, ERR_TIMEOUT);
+    shut_world(&w);
+}
+
+/* As when the controller in the caller's own process leads. */
+static void a_leader_that_is_none_of_them_ends_all(void **state)
+{
+    struct world w;
+    struct asked sent;
+    UNUSED(state);
+    open_world(&w);
+    ask(&w, &sent);
+    run(&w, SOON_MS);
+    channel_leader(w.ch, 3);
+    run(&w, SOON_MS);
+    assert_true(sent.ended);
+    assert_int_equal(sent.err, ERR_CLOSED);
+    shut_world(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_silent_controller_is_left_for_the_new_leader),
+        cmocka_unit_test(a_late_answer_within_the_grace_counts),
+        cmocka_unit_test(a_leader_that_stays_is_waited_for),
+        cmocka_unit_test(a_leader_that_is_none_of_them_ends_all),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
