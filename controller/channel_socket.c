@@ -63,6 +63,7 @@ struct channel_socket {
     struct list ended; /* of the dying channel */
     struct task dying;
     struct task moving; /* after the answers of this turn */
+    struct log_limit limit;
     bool closed;
 };
 
@@ -201,8 +202,8 @@ static void on_down(struct dial *d, int err)
 {
     struct channel_link *l = d->user;
     if (err == ERR_NOTFOUND) {
-        log_warn(shard_of(l)->log, "channel", "a controller's host is not found host=%s",
-                 l->ch->endpoints[l->endpoint].host);
+        log_seldom(shard_of(l)->log, &l->ch->limit, LOG_WARN, "channel",
+                   "a controller's host is not found host=%s", l->ch->endpoints[l->endpoint].host);
     }
     broken(l);
 }

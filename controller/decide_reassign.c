@@ -58,7 +58,7 @@ static void cancel(struct move *m)
     struct arena *a = m->d->arena;
     struct partition_change c;
     if (!is_moving(p)) {
-        fail(m, KE_NO_REASSIGNMENT_IN_PROGRESS, bytes_str("the partition is not being moved"));
+        fail(m, KE_NO_REASSIGNMENT_IN_PROGRESS, BYTES_NULL); /* as Kafka: no text */
         return;
     }
     partition_change_init(&c, m->d, m->topic, p);
@@ -159,6 +159,7 @@ void decide_alter_partition_reassignments(struct decision *d, int16_t version, c
     struct move m = {.d = d};
     m.keep_factor = version >= FACTOR_FLAG_FROM && !q->allow_replication_factor_change;
     resp->allow_replication_factor_change = !m.keep_factor;
+    resp->error_message = BYTES_NULL;
     resp->responses = proto_array(
         d->arena, &alter_partition_reassignments_response_reassignable_topic_response_desc,
         (size_t)(q->topics_n > 0 ? q->topics_n : 0));

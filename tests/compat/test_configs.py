@@ -25,8 +25,9 @@ class Sample:
     def __init__(self, name, folder, ports):
         self.file = str(folder / (name + '.properties'))
         text = open(os.path.join(ROOT, 'deploy', name + '.properties')).read().replace('/var/lib/millrace', str(folder / name))
-        for there, here in (('9092', ports[0]), ('9093', ports[1]), ('controller1', 'localhost'), ('broker11', 'localhost')):
-            text = text.replace(there, str(here))
+        for there, here in ((',2@controller2:9093,3@controller3:9093', ''), ('.factor=3', '.factor=1'), ('insync.replicas=2', 'insync.replicas=1'),
+                            ('9092', ports[0]), ('9093', ports[1]), ('controller1', 'localhost'), ('broker11', 'localhost')):
+            text = text.replace(there, str(here))  # of several nodes one of each kind is started
         with open(self.file, 'w') as f:
             f.write(text)
         self.log = self.file + '.log'
