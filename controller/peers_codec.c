@@ -137,15 +137,20 @@ static void copy_numbers(const struct voter_message *w, struct quorum_message *o
     };
 }
 
+/* A message and nothing behind it. */
+static int decode_whole(const struct proto_message *m, struct bytes body, struct arena *a,
+                        void *out)
+{
+    size_t used = 0;
+    int err = proto_decode(m, PEER_VERSION, body, &used, a, out);
+    return err == 0 && used != body.len ? ERR_CORRUPT : err;
+}
+
 int peer_take_message(struct bytes body, struct arena *a, struct peer_names *names,
                       struct quorum_message *out, struct errmsg *em)
 {
     struct voter_message w;
-    size_t used = 0;
-    int err = proto_decode(&voter_message_msg, PEER_VERSION, body, &used, a, &w);
-    if (err == 0 && used != body.len) {
-        err = ERR_CORRUPT;
-    }
+    int err = decode_whole(&voter_message_msg, body, a, &w);
     if (err) {
         return errmsg_set(em, err, "a voter's message does not decode: %s", err_text(err));
     }
@@ -200,11 +205,7 @@ int peer_take_wanted(struct bytes body, struct arena *a, struct peer_names *name
                      struct peer_piece_wanted *out, struct errmsg *em)
 {
     struct voter_snapshot_fetch w;
-    size_t used = 0;
-    int err = proto_decode(&voter_snapshot_fetch_msg, PEER_VERSION, body, &used, a, &w);
-    if (err == 0 && used != body.len) {
-        err = ERR_CORRUPT;
-    }
+    int err = decode_whole(&voter_snapshot_fetch_msg, body, a, &w);
     if (err) {
         return errmsg_set(em, err, "a voter's message does not decode: %s", err_text(err));
     }
@@ -239,17 +240,16 @@ void peer_put_piece(struct buf *out, int32_t correlation_id, const struct peer_p
 int peer_take_piece(struct bytes frame, struct arena *a, struct peer_piece *out)
 {
     struct voter_snapshot_piece w;
-    size_t used = 0;
     if (frame.len < 4) {
         return ERR_TRUNCATED;
     }
-    int err = proto_decode(&voter_snapshot_piece_msg, PEER_VERSION,
-                           bytes_of(frame.data + 4, frame.len - 4), &used, a, &w);
+    int err =
+        decode_whole(&voter_snapshot_piece_msg, bytes_of(frame.data + 4, frame.len - 4), a, &w);
     if (err) {
         return err;
     }
-    if (used != frame.len - 4 || w.position < 0 || w.size < 1 || w.data.len == 0 ||
-        w.position > w.size || (int64_t)w.data.len > w.size - w.position) {
+    if (w.position < 0 || w.size < 1 || w.data.len == 0 || w.position > w.size ||
+        (int64_t)w.data.len > w.size - w.position) {
         return ERR_CORRUPT;
     }
     *out = (struct peer_piece){w.position, w.size, w.data};
