@@ -12,27 +12,41 @@ def test_three_controllers(tmp_path):
         for end in ('kill', 'stop', 'pause'):
             old = c.wait_active()
             getattr(old, end)()
-            new = c.wait_active(old)
+            c.wait_active(old)
             c.create_topic('after-%s' % end, 2, 1)
             w.wait_more(50)
             if end == 'pause':
                 old.resume()
             else:
                 old.start()
-            wait_voters(c, new)
+            wait_voters(c)
         for n in c.controllers:
             n.restart()
             c.create_topic('round-%d' % n.id, 1, 1)
-        assert c.unfenced() == {11, 12}
+        c.wait_unfenced({11, 12})
         check_records(c, w.stop())
 
 
-def wait_voters(c, leader):
+def wait_quorum(c):
+    """DescribeQuorum's answer, as soon as there is one."""
+    found = []
+
+    def told():
+        found[:] = [c.quorum()]
+        return found[0]
+    wait(told, 'nobody describes the quorum')
+    return found[0]
+
+
+def wait_voters(c):
     """Every voter has what the leader has committed."""
-    def ends():
-        q = c.quorum()
-        return q and [v['logEndOffset'] for v in q['currentVoters']] + [q['highWatermark']]
-    wait(lambda: ends() and len(set(ends())) == 1 and -1 not in ends(), lambda: 'voters stand at %s' % ends())
+    seen = []
+
+    def equal():
+        q = wait_quorum(c)
+        seen[:] = [v['logEndOffset'] for v in q['currentVoters']] + [q['highWatermark']]
+        return len(set(seen)) == 1 and -1 not in seen
+    wait(equal, lambda: 'voters stand at %s' % seen)
 
 
 @pytest.mark.slow

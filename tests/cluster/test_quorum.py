@@ -1,6 +1,7 @@
 """Voters of the metadata quorum: five of them, snapshots for those who are far behind, empty disks under old ids, strangers, bytes that lie."""
 import os
 import random
+import re
 import shutil
 import socket
 import struct
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from cluster import Cluster, ask, millrace, wait
-from test_controllers import wait_voters
+from test_controllers import wait_quorum, wait_voters
 
 
 def test_five_controllers_lose_two(tmp_path):
@@ -22,7 +23,7 @@ def test_five_controllers_lose_two(tmp_path):
         for n in c.controllers:
             if not n.running:
                 n.start()
-        wait_voters(c, c.wait_active())
+        wait_voters(c)
 
 
 def test_combined_nodes_lose_the_active_controller(tmp_path):
@@ -34,7 +35,7 @@ def test_combined_nodes_lose_the_active_controller(tmp_path):
             c.create_topic('after-%s' % end, 3, 1)
             old.start()
             c.wait_unfenced({1, 2, 3})
-        wait_voters(c, c.wait_active())
+        wait_voters(c)
 
 
 def test_every_controller_is_registered(tmp_path):
@@ -69,23 +70,31 @@ def test_a_voter_far_behind_takes_the_leaders_snapshot(tmp_path):
         leader = c.wait_active()
         late = next(n for n in c.controllers if n is not leader)
         late.kill()
+        end = max(v['logEndOffset'] for v in wait_quorum(c)['currentVoters'])  # the late one has no more than this
         c.create_topic('t', 20, 1)
         others = [n for n in c.controllers if n is not late]
         for n in others:
-            n.wait_log('snapshot taken')
+            wait_snapshot(n, end)
         for n in others:  # whoever leads afterwards has no entries from before its snapshot
             n.restart()
         late.launch()
         late.wait_log("the leader's snapshot is installed")
+        wait_voters(c)
         leader = c.wait_active()
-        wait_voters(c, leader)
         c.create_topic('u', 1, 1)
         late.restart()  # from what it has installed
         other = next(n for n in others if n is not leader)
         other.kill()  # now every commit needs the late one
         c.create_topic('v', 1, 1)
         other.start()
-        wait_voters(c, c.wait_active())
+        wait_voters(c)
+
+
+def wait_snapshot(n, beyond):
+    """Until n has taken a snapshot of more than that: what it took before does not count."""
+    def newest():
+        return max(map(int, re.findall(r'snapshot taken offset=(\d+)', n.text(True))), default=-1)
+    wait(lambda: newest() > beyond, lambda: "%r's newest snapshot is at %d, wanted one beyond %d" % (n, newest(), beyond))
 
 
 def test_a_voter_on_an_empty_disk_is_not_heard(tmp_path):
@@ -119,7 +128,7 @@ def test_a_voter_on_an_empty_disk_is_not_heard(tmp_path):
             n.launch()
         for n in c.nodes:
             n.wait_ready()
-        wait_voters(c, c.wait_active())
+        wait_voters(c)
 
 
 def forget(path, voter):
