@@ -87,6 +87,12 @@ void config_zero(struct config *c, const char *data_dir, uint16_t port);
 int config_finish(struct config *c, const struct config_machine *m, const struct logger *lg,
                   struct errmsg *em);
 
+/* Are the controllers' ids and the rest of them to be learned from those that are known? */
+static inline bool config_learns_voters(const struct config *c)
+{
+    return c->voters_n > 0 && c->voters[0].id < 0;
+}
+
 /* Is this a list of ADDRESS:COUNT? */
 int config_check_per_ip(struct bytes text, struct errmsg *em);
 

@@ -15,6 +15,7 @@
 enum {
     FETCH_VERSION = 17,
     SNAPSHOT_VERSION = 1,
+    QUORUM_VERSION = 2,
     FETCH_WAIT_MS = 500,          /* long poll */
     PUBLICATIONS_MAX = 16,        /* versions under way before fetching pauses */
     SILENT_MAX = 6,               /* short fetches before a long one */
@@ -57,6 +58,7 @@ struct metadata_loader {
     int32_t leader_epoch; /* as the answers say; -1 unknown */
     int32_t told_epoch;   /* of the newest leader that the node was told of */
     unsigned silent;      /* fetches in a row that nobody answered */
+    bool ask_voters;      /* a new leader is to be asked where all controllers are */
     bool first_published;
     bool paused; /* too many versions under way */
     bool stopped;
@@ -284,6 +286,12 @@ static void take_partition(struct metadata_loader *l, const struct fetch_respons
     if (p->current_leader.leader_id >= 0 && l->leader_epoch > l->told_epoch) {
         l->told_epoch = l->leader_epoch;
         node_on_leader(l->node, p->current_leader.leader_id);
+        if (config_learns_voters(l->node->config)) { /* first: it may be gone the next moment */
+            l->ask_voters = true;
+            l->phase = LOADER_IDLE;
+            next_fetch(l);
+            return;
+        }
     }
     if (p->snapshot_id.end_offset >= 0) {
         begin_snapshot(l, p->snapshot_id.end_offset, p->snapshot_id.epoch);
@@ -454,12 +462,59 @@ static void send_fetch_snapshot(struct metadata_loader *l)
               n->config->v.controller_quorum_request_timeout_ms);
 }
 
+/* ---- the voters ---- */
+
+static void on_voters(struct channel_call *call, int err, struct bytes body)
+{
+    struct metadata_loader *l = call->user;
+    struct arena a = {.limit = ARENA_MAX};
+    struct describe_quorum_response r;
+    l->ask_voters = false;
+    if (l->stopped || l->failed) {
+        return;
+    }
+    if (err == 0) {
+        err = proto_decode(&describe_quorum_response_msg, QUORUM_VERSION, body, NULL, &a, &r);
+    }
+    if (err || r.error_code) {
+        l->told_epoch = -1; /* whoever answers the next fetch is asked again */
+    }
+    if (err) {
+        retry_later(l, "voters", err_text(err));
+    } else if (r.error_code) {
+        on_fetch_error(l, "voters", r.error_code);
+    } else {
+        node_on_voters(l->node, &r);
+        next_fetch(l);
+    }
+    arena_free(&a);
+}
+
+static void send_describe_quorum(struct metadata_loader *l)
+{
+    struct describe_quorum_request req;
+    struct describe_quorum_request_topic_data topic;
+    struct describe_quorum_request_partition_data part;
+    proto_msg_init(&describe_quorum_request_msg, &req);
+    proto_init(&describe_quorum_request_topic_data_desc, &topic);
+    proto_init(&describe_quorum_request_partition_data_desc, &part);
+    req.topics = &topic;
+    req.topics_n = 1;
+    topic.topic_name = bytes_str("__cluster_metadata");
+    topic.partitions = &part;
+    topic.partitions_n = 1;
+    send_call(l, &describe_quorum_request_msg, QUORUM_VERSION, &req, on_voters,
+              l->node->config->v.controller_quorum_request_timeout_ms);
+}
+
 static void next_fetch(struct metadata_loader *l)
 {
     if (l->stopped || l->failed || channel_in_flight(&l->call)) {
         return;
     }
-    if (l->phase == LOADER_SNAPSHOT) {
+    if (l->ask_voters) {
+        send_describe_quorum(l);
+    } else if (l->phase == LOADER_SNAPSHOT) {
         send_fetch_snapshot(l);
     } else if (l->publications_n >= PUBLICATIONS_MAX) {
         l->paused = true;

@@ -9,7 +9,9 @@
  * follows when it is applied everywhere. A version that all shards have applied is "applied": its
  * offset is what the broker's heartbeats report.
  *
- * A new leader of the quorum, once it answers, is told to all shards (node_on_leader).
+ * A new leader of the quorum, once it answers, is told to all shards (node_on_leader). If the
+ * configuration does not name all controllers, it is asked where they are (DescribeQuorum) before
+ * anything of it is taken: a broker that serves can do without those that it began with.
  *
  * Failure modes: a silent controller: the others are asked (fetch_timeout). No controller, a broken
  * connection, NOT_LEADER and the like: tried again after controller.quorum.retry.backoff.ms.

@@ -180,9 +180,6 @@ void node_apply_image(struct node_shard *ns, const struct image_delta *d)
         dynamic_config_changed(ns->node->config, d)) {
         listeners_set_limits(ns->node->listeners, ns->image);
     }
-    if (d->controllers_changed) {
-        node_channel_know(ns);
-    }
     struct list waiting;
     list_init(&waiting);
     struct list *at;

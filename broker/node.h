@@ -40,11 +40,12 @@ struct listener_set;      /* broker/listener.h */
 struct partition_manager; /* broker/partition_manager.h */
 struct group_host;        /* broker/group_host.h */
 struct fetch_sessions;    /* broker/fetch_session.h */
-struct producer_ids;      /* broker/producer_ids.h */
-struct request_pool;      /* broker/request.h */
-struct isr_alter;         /* broker/replica/alter.h */
-struct fetchers;          /* broker/replica/fetcher.h */
-struct checkpoints;       /* broker/checkpoints.h */
+struct describe_quorum_response;
+struct producer_ids; /* broker/producer_ids.h */
+struct request_pool; /* broker/request.h */
+struct isr_alter;    /* broker/replica/alter.h */
+struct fetchers;     /* broker/replica/fetcher.h */
+struct checkpoints;  /* broker/checkpoints.h */
 
 enum node_state {
     NODE_NEW,
@@ -156,7 +157,9 @@ void node_fail(struct node *n, const char *fmt, ...) __attribute__((format(print
 /* What the lifecycle and the loader tell the node (called on main). */
 void node_on_caught_up(struct node *n);              /* first image is applied on all shards */
 void node_on_leader(struct node *n, int32_t leader); /* another controller is the active one */
-void node_on_unfenced(struct node *n);               /* first heartbeat answer without the fence */
+/* Where the active controller says that the quorum's voters are. */
+void node_on_voters(struct node *n, const struct describe_quorum_response *r);
+void node_on_unfenced(struct node *n);        /* first heartbeat answer without the fence */
 void node_on_fenced_for_stop(struct node *n); /* the controller lets us go (controlled shutdown) */
 
 #endif

@@ -1,42 +1,25 @@
-/* What the channels of all data shards are told: where the controllers are, as the metadata has it,
- * when they were given no more than where to begin (controller.quorum.bootstrap.servers); and which
- * one is active, from the controller in this process or else from the metadata loader, so that no
- * shard waits for a controller that has been replaced.
+/* What the channels of all data shards are told: which controller is the active one, from the
+ * controller in this process or else from the metadata loader, so that no shard waits for one that
+ * has been replaced; and where the controllers are, as the active one says (DescribeQuorum), when
+ * the configuration has no more than where to begin (controller.quorum.bootstrap.servers).
  *
- * Shard: the data shard's own; the news of a leader start on one and the same shard, the
- * controller's or main. */
+ * Shard: the news start on one and the same shard, the controller's or main. */
 #include <stdio.h>
 
 #include "base/mem.h"
 #include "broker/node_priv.h"
 #include "controller/channel.h"
-#include "controller/image.h"
-
-void node_channel_know(struct node_shard *ns)
-{
-    struct config_list l =
-        config_list_start(bytes_str(ns->node->config->v.controller_listener_names));
-    struct bytes name; /* the first one is how this node reaches controllers */
-    bool any = config_list_next(&l, &name);
-    const struct image *img = ns->image;
-    for (int32_t i = 0; any && ns->channel && i < img->controllers_n; i++) {
-        const struct image_controller *c = img->controllers[i];
-        for (uint32_t k = 0; k < c->endpoints_n; k++) {
-            const struct image_endpoint *e = &c->endpoints[k];
-            char host[256];
-            if (bytes_eq(e->name, name) && e->host.len < sizeof host) {
-                snprintf(host, sizeof host, "%.*s", BYTES_FMT(e->host));
-                channel_know(ns->channel, c->id, host, e->port);
-            }
-        }
-    }
-}
+#include "proto_messages.h"
 
 static void news_run(struct shard *sh, struct call *c)
 {
     struct leader_news *news = c->user;
     struct node_shard *ns = node_shard_of(sh);
-    if (ns->channel) {
+    for (size_t i = 0; ns->channel && i < news->endpoints_n; i++) {
+        const struct channel_endpoint *e = &news->endpoints[i];
+        channel_know(ns->channel, e->id, e->host, e->port);
+    }
+    if (ns->channel && news->leader >= 0) {
         channel_leader(ns->channel, news->leader);
     }
     call_finish(sh, c);
@@ -48,25 +31,28 @@ static void news_done(struct shard *sh, struct call *c)
 {
     UNUSED(sh);
     struct leader_news *news = c->user;
-    struct node *n = news->node;
     news->out = false;
-    if (news->leader != n->priv->leader) {
-        tell_shard(n, (unsigned)(news - n->priv->news));
-    }
+    tell_shard(news->node, (unsigned)(news - news->node->priv->news));
 }
 
+/* What it has not been told yet. */
 static void tell_shard(struct node *n, unsigned i)
 {
-    struct leader_news *news = &n->priv->news[i];
-    if (!news->out && n->priv->leader >= 0) {
-        news->node = n;
-        news->leader = n->priv->leader;
-        news->out = true;
-        call_start(n->priv->news_from, i, &news->call, news_run, news_done, news);
+    struct node_priv *p = n->priv;
+    struct leader_news *news = &p->news[i];
+    if (news->out || news->version == p->news_version) {
+        return;
     }
+    news->node = n;
+    news->version = p->news_version;
+    news->leader = p->leader;
+    news->endpoints_n = p->endpoints_n;
+    memcpy(news->endpoints, p->endpoints, p->endpoints_n * sizeof *p->endpoints);
+    news->out = true;
+    call_start(p->news_from, i, &news->call, news_run, news_done, news);
 }
 
-void node_channel_leader(struct node *n, struct shard *from, int32_t leader)
+static void tell_all(struct node *n, struct shard *from)
 {
     struct node_priv *p = n->priv;
     ASSERT_ON_SHARD(from);
@@ -75,10 +61,16 @@ void node_channel_leader(struct node *n, struct shard *from, int32_t leader)
         p->news = mem_zalloc(n->data_shards * sizeof *p->news);
     }
     p->news_from = from;
-    p->leader = leader;
+    p->news_version++;
     for (unsigned i = 0; i < n->data_shards; i++) {
         tell_shard(n, i);
     }
+}
+
+void node_channel_leader(struct node *n, struct shard *from, int32_t leader)
+{
+    n->priv->leader = leader;
+    tell_all(n, from);
 }
 
 void node_on_leader(struct node *n, int32_t leader)
@@ -86,4 +78,36 @@ void node_on_leader(struct node *n, int32_t leader)
     if (!n->config->is_controller) { /* else the controller in this process says it, and sooner */
         node_channel_leader(n, node_main(n)->shard, leader);
     }
+}
+
+/* The listener by which this node reaches controllers, or else the one there is. */
+static const struct describe_quorum_response_listener *
+listener_of(const struct node *n, const struct describe_quorum_response_node *voter)
+{
+    struct config_list l = config_list_start(bytes_str(n->config->v.controller_listener_names));
+    struct bytes name;
+    bool any = config_list_next(&l, &name);
+    for (int32_t i = 0; any && i < voter->listeners_n; i++) {
+        if (bytes_eq(voter->listeners[i].name, name)) {
+            return &voter->listeners[i];
+        }
+    }
+    return voter->listeners_n == 1 ? &voter->listeners[0] : NULL;
+}
+
+void node_on_voters(struct node *n, const struct describe_quorum_response *r)
+{
+    struct node_priv *p = n->priv;
+    p->endpoints_n = 0;
+    for (int32_t i = 0; i < r->nodes_n && p->endpoints_n < ARRAY_LEN(p->endpoints); i++) {
+        const struct describe_quorum_response_listener *l = listener_of(n, &r->nodes[i]);
+        struct channel_endpoint *e = &p->endpoints[p->endpoints_n];
+        if (l && l->host.len < sizeof e->host) {
+            e->id = r->nodes[i].node_id;
+            e->port = l->port;
+            snprintf(e->host, sizeof e->host, "%.*s", BYTES_FMT(l->host));
+            p->endpoints_n++;
+        }
+    }
+    tell_all(n, node_main(n)->shard);
 }

@@ -8,6 +8,7 @@
 #include "broker/checkpoints.h"
 #include "broker/config.h"
 #include "broker/node.h"
+#include "controller/channel.h"
 #include "controller/config_validator.h"
 #include "runtime/conn.h"
 
@@ -27,11 +28,14 @@ struct node_controller {
     char fatal_text[512];
 };
 
-/* Which controller is the active one, on its way to a data shard. */
+/* Which controller is the active one, and where all are, on its way to a data shard. */
 struct leader_news {
     struct call call;
     struct node *node;
-    int32_t leader; /* as told */
+    uint64_t version;
+    int32_t leader; /* -1 unknown */
+    struct channel_endpoint endpoints[CONFIG_VOTERS_MAX];
+    size_t endpoints_n;
     bool out;
 };
 
@@ -50,8 +54,11 @@ struct node_priv {
     enum node_state state;   /* main's */
     char failure[512];
     struct node_controller controller;
-    struct shard *news_from;  /* the shard that hears who is the active controller */
-    int32_t leader;           /* it; -1 unknown */
+    struct shard *news_from; /* the shard that hears who is the active controller */
+    int32_t leader;          /* it; -1 unknown */
+    struct channel_endpoint endpoints[CONFIG_VOTERS_MAX]; /* as it said */
+    size_t endpoints_n;
+    uint64_t news_version;    /* of the two; 0 nothing is known */
     struct leader_news *news; /* one for each data shard */
     struct checkpoints *checkpoints;
     struct config_validator validator;
@@ -88,9 +95,8 @@ void node_controller_start(struct node *n, void (*done)(struct node *n));
 void node_controller_stop(struct node *n, void (*done)(struct node *n));
 void node_controller_close(struct node *n); /* the shard ends: sockets and timers go */
 struct channel *node_channel_new(struct node_shard *ns);
-/* node_channel.c: the controllers of the shard's image */
-void node_channel_know(struct node_shard *ns);
-/* Tells all shards' channels who is the active controller; always from the same shard. */
+/* node_channel.c: tells all shards' channels who is the active controller; always from the same
+ * shard. */
 void node_channel_leader(struct node *n, struct shard *from, int32_t leader);
 
 #endif

@@ -7,8 +7,6 @@ import socket
 import struct
 import time
 
-import pytest
-
 from cluster import Cluster, ask, millrace, wait
 from test_controllers import wait_quorum, wait_voters
 
@@ -47,7 +45,6 @@ def test_every_controller_is_registered(tmp_path):
         wait(lambda: known() == wanted, lambda: 'controllers %s, not %s' % (known(), wanted), 30)
 
 
-@pytest.mark.slow  # fails now and then: docs/PLAN.md
 def test_a_broker_finds_all_controllers_by_one(tmp_path):
     with Cluster(tmp_path, controllers=3, brokers=1, factor=1) as c:
         old = c.wait_active()

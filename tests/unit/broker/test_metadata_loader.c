@@ -26,6 +26,8 @@ static struct {
     unsigned failed;
     unsigned leaders; /* node_on_leader */
     int32_t leader;
+    unsigned voters; /* node_on_voters */
+    uint16_t port;   /* of the last of them */
     char why[512];
 } seen;
 
@@ -48,6 +50,15 @@ void node_on_leader(struct node *n, int32_t leader)
     UNUSED(n);
     seen.leader = leader;
     seen.leaders++;
+}
+
+void node_on_voters(struct node *n, const struct describe_quorum_response *r)
+{
+    UNUSED(n);
+    assert_int_equal(r->nodes_n, 1);
+    assert_int_equal(r->nodes[0].listeners_n, 1);
+    seen.port = r->nodes[0].listeners[0].port;
+    seen.voters++;
 }
 
 void lifecycle_on_metadata(struct lifecycle *l)
@@ -80,14 +91,19 @@ struct world {
     int64_t end;    /* its end offset */
 };
 
-static void open_world(struct world *w)
+static void open_world_with(struct world *w, const char *const *overrides)
 {
     memset(&seen, 0, sizeof seen);
     memset(w, 0, sizeof *w);
-    w->config = fake_config(NULL);
+    w->config = fake_config(overrides);
     fake_open(&w->f, w->config);
     w->l = metadata_loader_new(&w->f.node);
     w->f.node.loader = w->l;
+}
+
+static void open_world(struct world *w)
+{
+    open_world_with(w, NULL);
 }
 
 static void shut_world(struct world *w)
@@ -322,6 +338,72 @@ static void test_silent_controller_is_left(void **state)
     assert_int_equal(fetch(&w)->max_wait_ms, 500);
     fake_answer(&w.f, fake_next(&w.f, API_FETCH), &r.r);
     assert_int_equal(seen.leaders, 2);
+    shut_world(&w);
+}
+
+static void answer_voters(struct world *w, int16_t code, uint16_t port)
+{
+    struct describe_quorum_response r;
+    struct describe_quorum_response_node node;
+    struct describe_quorum_response_listener listener;
+    const struct describe_quorum_request *q =
+        fake_request(&w->f, fake_next(&w->f, API_DESCRIBE_QUORUM));
+    assert_int_equal(q->topics_n, 1);
+    assert_true(bytes_eq_str(q->topics[0].topic_name, "__cluster_metadata"));
+    assert_int_equal(q->topics[0].partitions_n, 1);
+    proto_msg_init(&describe_quorum_response_msg, &r);
+    proto_init(&describe_quorum_response_node_desc, &node);
+    proto_init(&describe_quorum_response_listener_desc, &listener);
+    listener.port = port;
+    node.listeners = &listener;
+    node.listeners_n = 1;
+    r.nodes = &node;
+    r.nodes_n = 1;
+    r.error_code = code;
+    fake_answer(&w->f, fake_next(&w->f, API_DESCRIBE_QUORUM), &r);
+}
+
+/* Where to begin is all that the configuration says: the leader is asked for the rest before its
+ * records are taken, and so is the next one. */
+static void test_the_leader_is_asked_for_all_voters(void **state)
+{
+    static const char *const overrides[] = {"process.roles=broker",
+                                            "node.id=1",
+                                            "listeners=PLAINTEXT://127.0.0.1:9092",
+                                            "advertised.listeners=PLAINTEXT://127.0.0.1:9092",
+                                            "controller.quorum.voters=",
+                                            "controller.quorum.bootstrap.servers=h:9093",
+                                            NULL};
+    struct world w;
+    struct reply r;
+    (void)state;
+    open_world_with(&w, overrides);
+    metadata_loader_start(w.l);
+    append_topic(&w, 1);
+    answer(&w, buf_bytes(&w.log));
+    assert_int_equal(seen.leaders, 1);
+    answer_voters(&w, KE_NOT_LEADER_OR_FOLLOWER, 1); /* not any more */
+    assert_int_equal(w.f.not_controller, 1);
+    fake_run(&w.f, 25);
+    answer(&w, buf_bytes(&w.log)); /* who says that it leads is asked again */
+    fake_end(fake_next(&w.f, API_DESCRIBE_QUORUM), ERR_CLOSED, BYTES_NULL);
+    fake_run(&w.f, 25);
+    answer(&w, buf_bytes(&w.log));
+    assert_int_equal(seen.voters, 0);
+    answer_voters(&w, 0, 9093);
+    assert_int_equal(seen.voters, 1);
+    assert_int_equal(seen.port, 9093);
+    assert_int_equal(seen.applied, 0);
+    assert_int_equal(fetch_offset(&w), 0);
+    answer_log(&w);
+    fake_run(&w.f, 1);
+    assert_int_equal(seen.topics, 1);
+    reply_init(&w, &r);
+    r.p.current_leader.leader_epoch = 4;
+    fake_answer(&w.f, fake_next(&w.f, API_FETCH), &r.r);
+    answer_voters(&w, 0, 9094);
+    assert_int_equal(seen.port, 9094);
+    assert_int_equal(fetch_offset(&w), 1);
     shut_world(&w);
 }
 
@@ -575,6 +657,7 @@ int main(void)
         cmocka_unit_test(test_cut_batch_is_left_for_the_next_fetch),
         cmocka_unit_test(test_errors_are_tried_again),
         cmocka_unit_test(test_silent_controller_is_left),
+        cmocka_unit_test(test_the_leader_is_asked_for_all_voters),
         cmocka_unit_test(test_fenced_epoch_is_forgotten),
         cmocka_unit_test(test_broken_metadata_stops_the_node),
         cmocka_unit_test(test_another_history_stops_the_node),
