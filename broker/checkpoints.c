@@ -73,6 +73,18 @@ static uint64_t mix(uint64_t h, uint64_t v)
     return (h ^ (h >> 29)) * 0xbf58476d1ce4e5b9ull;
 }
 
+/* What the file said at the start, until all logs of the directory are open: rows tell of open ones
+ * only. */
+static void begin_table(struct offset_table *t, const struct log_dir *dir, enum kind k)
+{
+    const struct offset_table *start = k == RECOVERY         ? &dir->recovery_points
+                                       : k == HIGH_WATERMARK ? &dir->high_watermarks
+                                                             : &dir->log_starts;
+    for (const struct offset_entry *e = start->first; e != NULL; e = e->next) {
+        offset_table_set(t, e->topic, e->partition, e->offset);
+    }
+}
+
 /* The rows of one directory; the result is a hash of them. */
 static uint64_t fill(struct offset_table *t, const struct checkpoint_rows *shard, unsigned dir,
                      enum kind k, uint64_t hash)
@@ -161,7 +173,8 @@ static void write_file(struct checkpoints *c, unsigned dir, enum kind k)
 {
     struct file *f = &c->files[dir * KINDS + k];
     struct offset_table t = {0};
-    uint64_t hash = 0;
+    uint64_t hash = c->n->log_dirs[dir]->all_open;
+    begin_table(&t, c->n->log_dirs[dir], k);
     for (unsigned s = 0; s < c->n->data_shards; s++) {
         hash = fill(&t, &c->shards[s].rows, dir, k, hash);
     }
@@ -306,6 +319,7 @@ uint64_t checkpoints_write_last(struct checkpoints *c, const struct checkpoint_r
         }
         for (enum kind k = 0; k < KINDS; k++) {
             struct offset_table t = {0};
+            begin_table(&t, c->n->log_dirs[d], k);
             for (unsigned s = 0; s < shards_n; s++) {
                 fill(&t, &shards[s], d, k, 0);
             }

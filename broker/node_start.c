@@ -86,7 +86,7 @@ static void tidy_dirs(struct node *n)
             }
         }
         if (dir) {
-            log_dir_forget_start(dir);
+            log_dir_all_open(dir);
         }
     }
 }

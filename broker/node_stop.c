@@ -5,7 +5,8 @@
  *       -> checkpoints and the marks of a clean stop -> channels closed -> controller stopped
  *
  * What does not end by itself within shutdown.timeout.ms is cut. A node that stops because it
- * failed does not ask the controller, cuts at once, and leaves no mark: the next start recovers. */
+ * failed does not ask the controller, cuts at once, and leaves no mark: the next start recovers.
+ * One that has not opened its logs yet leaves marks and checkpoints as it found them. */
 #include <inttypes.h>
 
 #include "base/mem.h"
@@ -94,8 +95,7 @@ static void close_dirs(struct node *n, int64_t epoch, uint64_t failed)
         if (n->log_dirs[d] == NULL) {
             continue;
         }
-        bool clean = !n->priv->failing && !(failed & (UINT64_C(1) << d));
-        int err = log_dir_close(n->log_dirs[d], clean, epoch);
+        int err = log_dir_close(n->log_dirs[d], !(failed & (UINT64_C(1) << d)), epoch);
         n->log_dirs[d] = NULL;
         if (err) {
             log_warn(n->log, "node", "no mark of a clean stop could be written dir=%s error=\"%s\"",
@@ -118,7 +118,7 @@ static void logs_closed(struct node *n)
         failed = checkpoints_write_last(p->checkpoints, rows, n->data_shards, failed);
     }
     mem_free(rows);
-    close_dirs(n, epoch, failed);
+    close_dirs(n, epoch, p->failing ? UINT64_MAX : failed);
     close_channels(n);
 }
 
@@ -201,10 +201,11 @@ void node_on_fenced_for_stop(struct node *n)
 
 /* ---- the beginning ---- */
 
-/* The start has not come as far as the broker: there is little to take down. */
+/* The start has not come as far as the broker: there is little to take down, and no log was
+ * touched, whatever the reason is. */
 static void stop_early(struct node *n)
 {
-    close_dirs(n, -1, UINT64_MAX);
+    close_dirs(n, -1, n->failed_dirs);
     close_channels(n);
 }
 

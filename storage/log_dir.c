@@ -227,12 +227,24 @@ static int list_entries(struct log_dir *d, struct errmsg *em)
     return l.rc;
 }
 
+static void forget_start(struct log_dir *d)
+{
+    offset_table_free(&d->recovery_points);
+    offset_table_free(&d->high_watermarks);
+    offset_table_free(&d->log_starts);
+    offset_table_free(&d->cleaner_points);
+    mem_free(d->entries);
+    arena_free(&d->start_arena);
+    d->entries = NULL;
+    d->entry_count = 0;
+}
+
 static void dir_free(struct log_dir *d)
 {
     if (d->lock) {
         io_file_close(d->lock);
     }
-    log_dir_forget_start(d);
+    forget_start(d);
     arena_free(&d->arena);
     mem_free(d);
 }
@@ -276,23 +288,18 @@ int log_dir_open(struct io *io, const struct logger *lg, unsigned index, const c
     return 0;
 }
 
-void log_dir_forget_start(struct log_dir *d)
+void log_dir_all_open(struct log_dir *d)
 {
-    offset_table_free(&d->recovery_points);
-    offset_table_free(&d->high_watermarks);
-    offset_table_free(&d->log_starts);
-    offset_table_free(&d->cleaner_points);
-    mem_free(d->entries);
-    arena_free(&d->start_arena);
-    d->entries = NULL;
-    d->entry_count = 0;
+    d->all_open = true;
+    forget_start(d);
 }
 
 int log_dir_close(struct log_dir *d, bool clean, int64_t broker_epoch)
 {
     int rc = 0;
-    if (clean) {
+    if (clean && (d->clean || d->all_open)) {
         struct buf text = {0};
+        broker_epoch = broker_epoch >= 0 ? broker_epoch : d->previous_broker_epoch;
         buf_printf(&text, "{\"version\":0,\"brokerEpoch\":%lld}", (long long)broker_epoch);
         rc = io_replace_file(d->io, path_of(d, LOG_DIR_CLEAN_SHUTDOWN), text.data, text.len);
         buf_free(&text);

@@ -5,9 +5,11 @@
  * meta.properties, reads and deletes .kafka_cleanshutdown, reads the four checkpoints and lists
  * the partition directories. Then each home shard opens its logs (plog_open) with what is found
  * here; the struct is not changed meanwhile, so all shards may read it.
+ * Once all are open, log_dir_all_open.
  * Stop: when every log of the directory closed well, the owner writes the checkpoints and calls
  * log_dir_close with clean = true, which writes .kafka_cleanshutdown last. In all other cases
- * clean = false: the next start recovers.
+ * clean = false: the next start recovers. So it does after a stop before all logs were open, if
+ * there was no mark at the start: what nobody opened nobody recovered.
  *
  * Several directories: the caller checks that cluster.id and node.id agree (meta_properties_agree).
  * Shard: the shard that opened it owns it; others read path, id and the tables of the start. */
@@ -66,6 +68,7 @@ struct log_dir {
     bool has_meta;
     struct meta_properties meta;
     bool clean;                    /* the mark of a clean stop was there (and is deleted) */
+    bool all_open;                 /* so that a clean stop vouches for all logs */
     int64_t previous_broker_epoch; /* from the mark; -1 none */
     struct offset_table recovery_points;
     struct offset_table high_watermarks;
@@ -76,7 +79,7 @@ struct log_dir {
     struct io *io;
     struct io_file *lock;
     struct arena arena;
-    struct arena start_arena; /* of entries, until log_dir_forget_start */
+    struct arena start_arena; /* of entries, until log_dir_all_open */
 };
 
 /* Splits a directory name. false: not a name that Kafka knows (it stops the node: so does
@@ -88,10 +91,12 @@ bool log_dir_parse_name(const char *name, struct arena *a, struct log_dir_entry 
  * ERR_IO. The caller decides whether the node goes on without the directory. */
 int log_dir_open(struct io *io, const struct logger *lg, unsigned index, const char *path,
                  bool create, struct log_dir **out, struct errmsg *em);
-/* Frees the tables and the list once all logs are open (they cost memory). */
-void log_dir_forget_start(struct log_dir *d);
-/* Releases the lock and frees. clean: write the mark with broker_epoch first (the checkpoints must
- * have been written before); an error leaves no mark. */
+/* All logs of the directory are open, and recovered if need was: the tables and the list are freed
+ * (they cost memory). */
+void log_dir_all_open(struct log_dir *d);
+/* Releases the lock and frees. clean: write the mark first (the checkpoints must have been written
+ * before), if the directory deserves it; an error leaves none. broker_epoch: -1 if the broker has
+ * not registered since its start; the mark that was found then stays as it was. */
 int log_dir_close(struct log_dir *d, bool clean, int64_t broker_epoch);
 
 /* Text files beside the logs of a partition. */

@@ -322,7 +322,7 @@ bool sw_start(struct sw *w, uint64_t die_in)
     if (w->points_stale && (!sw_within(w, sw_checkpoint) || start_failed(w))) {
         return false; /* appending before it is replaced would risk what log.h says */
     }
-    log_dir_forget_start(w->dir);
+    log_dir_all_open(w->dir);
     w->after_power_loss = w->disk_lost_bytes = false;
     sim_proc_die_in(w->proc, 0);
     return true;

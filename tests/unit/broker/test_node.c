@@ -845,6 +845,72 @@ static void stops_while_starting(void **state)
     host_remove(&h);
 }
 
+/* A controller that takes connections and never answers. */
+static int mute_controller(char *voters, size_t n)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    snprintf(voters, n, "controller.quorum.voters=9@127.0.0.1:%u", ntohs(a.sin_port));
+    return fd;
+}
+
+/* A broker that never hears the metadata, until it is told to stop. */
+static void start_in_vain(struct host *h)
+{
+    char voters[64];
+    const char *overrides[] = {"process.roles=broker", voters, "listeners=PLAINTEXT://localhost:0",
+                               NULL};
+    int fd = mute_controller(voters, sizeof voters);
+    start(h, overrides, false);
+    int asked = accept(fd, NULL, NULL); /* it waits for the metadata */
+    assert_true(asked >= 0);
+    stop(h);
+    close(asked);
+    close(fd);
+}
+
+/* What was not opened was not recovered, and its checkpoints are not known. */
+static void leaves_logs_that_it_has_not_opened_as_they_were(void **state)
+{
+    UNUSED(state);
+    static const char *const epoch = "{\"version\":0,\"brokerEpoch\":";
+    struct host h;
+    struct client c;
+    char mark[128];
+    host_init(&h);
+    start(&h, NULL, false);
+    wait_for(&h, NODE_RUNNING);
+    client_open(&c, &h);
+    create_topic(&c, "left");
+    write_some(&c, "left", "v", 0, 3);
+    client_close(&c);
+    stop(&h);
+    int64_t its = number_in(&h, ".kafka_cleanshutdown", epoch);
+    assert_true(its >= 0);
+    h.lg.level = LOG_ERROR;
+    start_in_vain(&h);
+    assert_int_equal(number_in(&h, ".kafka_cleanshutdown", epoch), its);
+    assert_int_equal(number_in(&h, "recovery-point-offset-checkpoint", "left 0 "), 3);
+    snprintf(mark, sizeof mark, "%s/.kafka_cleanshutdown", h.dir);
+    assert_int_equal(unlink(mark), 0); /* as after a crash */
+    start_in_vain(&h);
+    assert_int_equal(access(mark, F_OK), -1);
+    assert_int_equal(number_in(&h, "recovery-point-offset-checkpoint", "left 0 "), 3);
+    assert_int_equal(number_in(&h, "replication-offset-checkpoint", "left 0 "), 3);
+    start(&h, NULL, false);
+    wait_for(&h, NODE_RUNNING);
+    client_open(&c, &h);
+    read_all(&c, "left", "v", 3);
+    client_close(&c);
+    stop(&h);
+    assert_true(number_in(&h, ".kafka_cleanshutdown", epoch) > its);
+    host_remove(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -859,6 +925,7 @@ int main(void)
         cmocka_unit_test(refuses_another_nodes_directory),
         cmocka_unit_test(refuses_a_foreign_directory),
         cmocka_unit_test(stops_while_starting),
+        cmocka_unit_test(leaves_logs_that_it_has_not_opened_as_they_were),
         cmocka_unit_test(replaces_a_recovery_point_behind_the_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

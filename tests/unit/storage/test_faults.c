@@ -596,6 +596,9 @@ static void process_end(struct life *l)
     }
     log_store_free(&l->st);
     if (l->d) {
+        if (clean) {
+            log_dir_all_open(l->d);
+        }
         clean = log_dir_close(l->d, clean, 1) == 0 && clean;
     }
     l->clean = clean;
