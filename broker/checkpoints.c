@@ -104,15 +104,16 @@ static uint64_t fill(struct offset_table *t, const struct checkpoint_rows *shard
 
 static void begin_round(struct checkpoints *c);
 
-/* Those directories whose file has the recovery points of the round. */
+/* Those directories whose files have the numbers of the round. */
 static uint64_t dirs_written(const struct checkpoints *c)
 {
     uint64_t bits = 0;
     for (unsigned d = 0; d < c->n->log_dirs_n; d++) {
-        if (c->n->log_dirs[d] && c->files[d * KINDS + RECOVERY].written &&
-            !(c->n->failed_dirs & (UINT64_C(1) << d))) {
-            bits |= UINT64_C(1) << d;
+        bool all = c->n->log_dirs[d] && !(c->n->failed_dirs & (UINT64_C(1) << d));
+        for (enum kind k = 0; k < KINDS; k++) {
+            all = all && c->files[d * KINDS + k].written;
         }
+        bits |= all ? UINT64_C(1) << d : 0;
     }
     return bits;
 }
@@ -229,7 +230,7 @@ static void begin_round(struct checkpoints *c)
     struct list *at;
     c->running = true;
     while ((at = list_pop_front(&c->waiting)) != NULL) {
-        c->due |= 1u << RECOVERY;
+        c->due = (1u << KINDS) - 1;
         list_push_back(&c->served, at);
     }
     c->out = c->n->data_shards;
@@ -261,12 +262,48 @@ static void tick_cb(struct timer *t)
     }
 }
 
-void checkpoints_recovery_points(struct checkpoints *c, struct checkpoint_wait *w)
+void checkpoints_write_soon(struct checkpoints *c, struct checkpoint_wait *w)
 {
     list_push_back(&c->waiting, &w->node);
     if (!c->running) {
         begin_round(c);
     }
+}
+
+/* ---- asked by a shard ---- */
+
+static void ask_written(struct checkpoint_wait *w, uint64_t written)
+{
+    struct checkpoint_ask *a = CONTAINER_OF(w, struct checkpoint_ask, wait);
+    a->written = written;
+    call_finish(a->main, &a->call);
+}
+
+static void ask_run(struct shard *sh, struct call *call)
+{
+    struct checkpoint_ask *a = call->user;
+    struct node *n = node_shard_of(sh)->node;
+    a->main = sh;
+    a->wait.done = ask_written;
+    if (n->checkpoints == NULL) { /* not there yet, or not any more */
+        call_finish(sh, call);
+    } else {
+        checkpoints_write_soon(n->checkpoints, &a->wait);
+    }
+}
+
+static void ask_done(struct shard *sh, struct call *call)
+{
+    struct checkpoint_ask *a = call->user;
+    a->done(sh, a);
+}
+
+void checkpoints_ask(struct node_shard *ns, struct checkpoint_ask *a,
+                     void (*done)(struct shard *sh, struct checkpoint_ask *a))
+{
+    a->written = 0;
+    a->done = done;
+    call_start(ns->shard, 0, &a->call, ask_run, ask_done, a);
 }
 
 struct checkpoints *checkpoints_new(struct node *n)

@@ -13,9 +13,11 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "broker/call.h"
 
 struct checkpoints;
 struct node;
+struct node_shard;
 
 struct checkpoint_row {
     const char *topic; /* in the rows' names */
@@ -37,14 +39,25 @@ void checkpoint_rows_free(struct checkpoint_rows *r);
 
 struct checkpoints *checkpoints_new(struct node *n);
 void checkpoints_start(struct checkpoints *c); /* the timers */
-/* Who must know that the recovery points as they are now are on the disk: a log that was cut takes
- * no appends before (storage/log.h). done runs once, never inside the call; written has the bits of
+/* Who must know that the numbers as they are now are on the disk: a log that was cut takes no
+ * appends before (storage/log.h). done runs once, never inside the call; written has the bits of
  * the directories for which it is so. */
 struct checkpoint_wait {
     struct list node;
     void (*done)(struct checkpoint_wait *w, uint64_t written);
 };
-void checkpoints_recovery_points(struct checkpoints *c, struct checkpoint_wait *w);
+void checkpoints_write_soon(struct checkpoints *c, struct checkpoint_wait *w);
+/* The same asked by any shard, in place until done has run there; written is 0 if main cannot write
+ * any now. Also the other numbers of the logs are on the disk then. */
+struct checkpoint_ask {
+    struct call call;
+    struct checkpoint_wait wait; /* main's */
+    struct shard *main;
+    uint64_t written;
+    void (*done)(struct shard *sh, struct checkpoint_ask *a);
+};
+void checkpoints_ask(struct node_shard *ns, struct checkpoint_ask *a,
+                     void (*done)(struct shard *sh, struct checkpoint_ask *a));
 /* Stops the timers; done runs when no write is under way any more (maybe inside). */
 void checkpoints_stop(struct checkpoints *c, void (*done)(struct node *n));
 /* Gathers and writes all of them, blocking, for the clean stop. failed: bits of directories to pass

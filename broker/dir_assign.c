@@ -32,7 +32,8 @@ struct assignment {
     struct uuid dir;
     struct uuid topic_id;
     int32_t partition;
-    bool sent; /* in the request that is under way */
+    bool sent;      /* in the request that is under way */
+    uint64_t order; /* of the reports */
 };
 
 struct dir_assign {
@@ -47,6 +48,7 @@ struct dir_assign {
     struct task send_task; /* reports come many at a time: one request for a turn's */
     bool started;
     struct log_limit limit;
+    uint64_t reports;
 };
 
 void dir_assign_report(struct node_shard *ns, struct uuid topic_id, int32_t partition, unsigned dir)
@@ -60,11 +62,12 @@ void dir_assign_report(struct node_shard *ns, struct uuid topic_id, int32_t part
     shard_send(ns->shard, 0, &m->m);
 }
 
-/* A newer report replaces the older one. */
 static void add(struct dir_assign *a, const struct dir_assign_msg *m)
 {
-    struct assignment as = {a->node->log_dirs[m->dir]->meta.directory_id, m->topic_id, m->partition,
-                            false};
+    struct assignment as = {.dir = a->node->log_dirs[m->dir]->meta.directory_id,
+                            .topic_id = m->topic_id,
+                            .partition = m->partition,
+                            .order = a->reports++};
     if (a->n == a->cap) {
         a->cap = a->cap ? 2 * a->cap : 64;
         a->v = mem_realloc(a->v, a->cap * sizeof *a->v);
@@ -94,6 +97,31 @@ static int by_dir_and_topic(const void *x, const void *y)
     int c = memcmp(a->dir.b, b->dir.b, 16);
     c = c ? c : memcmp(a->topic_id.b, b->topic_id.b, 16);
     return c ? c : (a->partition > b->partition) - (a->partition < b->partition);
+}
+
+static int by_partition(const void *x, const void *y)
+{
+    const struct assignment *a = x;
+    const struct assignment *b = y;
+    int c = memcmp(a->topic_id.b, b->topic_id.b, 16);
+    c = c ? c : (a->partition > b->partition) - (a->partition < b->partition);
+    return c ? c : (a->order > b->order) - (a->order < b->order);
+}
+
+/* Of several reports of a replica the newest counts: a move that was given up, say, or one that
+ * ended before the controller had heard of it. */
+static void keep_newest(struct dir_assign *a)
+{
+    size_t kept = 0;
+    qsort(a->v, a->n, sizeof *a->v, by_partition);
+    for (size_t i = 0; i < a->n; i++) {
+        const struct assignment *next = i + 1 < a->n ? &a->v[i + 1] : NULL;
+        if (next == NULL || !uuid_eq(next->topic_id, a->v[i].topic_id) ||
+            next->partition != a->v[i].partition) {
+            a->v[kept++] = a->v[i];
+        }
+    }
+    a->n = kept;
 }
 
 /* The first n assignments, which are sorted, as directories of topics of partitions. */
@@ -157,9 +185,10 @@ static void take_answer(struct dir_assign *a, const struct assign_replicas_to_di
         for (int32_t j = 0; j < r->directories[i].topics_n; j++) {
             for (int32_t k = 0; k < r->directories[i].topics[j].partitions_n; k++) {
                 int16_t code = r->directories[i].topics[j].partitions[k].error_code;
-                struct assignment key = {r->directories[i].id, r->directories[i].topics[j].topic_id,
-                                         r->directories[i].topics[j].partitions[k].partition_index,
-                                         false};
+                struct assignment key = {
+                    .dir = r->directories[i].id,
+                    .topic_id = r->directories[i].topics[j].topic_id,
+                    .partition = r->directories[i].topics[j].partitions[k].partition_index};
                 for (size_t s = 0; again(code) && s < a->n; s++) {
                     if (a->v[s].sent && by_dir_and_topic(&a->v[s], &key) == 0) {
                         a->v[s].sent = false;
@@ -216,6 +245,7 @@ static void send_report(struct dir_assign *a)
     if (a->n == 0 || epoch < 0 || channel_in_flight(&a->call) || timer_is_set(&a->retry)) {
         return;
     }
+    keep_newest(a);
     qsort(a->v, a->n, sizeof *a->v, by_dir_and_topic);
     proto_msg_init(&assign_replicas_to_dirs_request_msg, &req);
     req.broker_id = a->node->id;

@@ -3,7 +3,8 @@
  *
  * The shard that opened or made a partition's log reports it when the image says another directory
  * (or none); main gathers reports and sends them, one request at a time, until each is granted or
- * the image agrees.
+ * the image agrees. A move between directories (dir_move.h) reports its target when it has all that
+ * the replica has, and goes on when the image says so.
  *
  * Shard: dir_assign_report on any data shard; the rest main. */
 #ifndef BROKER_DIR_ASSIGN_H

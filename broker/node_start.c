@@ -79,7 +79,8 @@ static void tidy_dirs(struct node *n)
             const struct log_dir_entry *e = &dir->entries[i];
             if (e->kind == LOG_DIR_PLAIN && !is_assigned(n, e)) {
                 set_aside(n, dir, e);
-            } else if (e->kind == LOG_DIR_DELETE || e->kind == LOG_DIR_FUTURE) {
+            } else if (e->kind == LOG_DIR_DELETE ||
+                       (e->kind == LOG_DIR_FUTURE && !is_assigned(n, e))) {
                 char path[4096];
                 snprintf(path, sizeof path, "%s/%s", dir->path, e->name);
                 log_store_delete_later(&node_main(n)->partitions->store, d, path, true, 0);

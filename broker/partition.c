@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "broker/append.h"
 #include "broker/config.h"
+#include "broker/dir_move.h"
 #include "broker/fetch_wait.h"
 #include "broker/group_host.h"
 #include "broker/low_wait.h"
@@ -85,6 +86,10 @@ void partition_set_broker(struct partition *p, int32_t id, const struct image_br
 int64_t partition_low_watermark(const struct partition *p)
 {
     int64_t own = plog_start_offset(p->log);
+    if (p->move) {
+        int64_t future = plog_start_offset(dir_move_log(p));
+        own = future < own ? future : own;
+    }
     return p->isr ? isr_low_watermark(p->isr, own) : own;
 }
 
@@ -247,6 +252,9 @@ void partition_advance(struct partition *p)
         plog_set_high_watermark(p->log, hw);
     }
     answer_acks(p, hw);
+    if (p->move) {
+        dir_move_look(p->move);
+    }
     if (p->group) {
         group_host_advanced(p);
     }
@@ -431,6 +439,9 @@ static void refuse_too_few(struct partition *p)
 
 void partition_append_queue(struct partition *p)
 {
+    if (p->held) {
+        return; /* its release queues it again */
+    }
     refuse_too_few(p);
     while (!list_empty(&p->queue)) {
         append_front(p);

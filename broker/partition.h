@@ -28,6 +28,7 @@
 #include "storage/log.h"
 
 struct append_item;
+struct dir_move; /* broker/dir_move.h */
 struct fetch_watch;
 struct group_coord;
 struct image_partition;
@@ -81,6 +82,9 @@ struct partition {
     struct plog_flush flush;
     bool flushing;
 
+    struct dir_move *move; /* to another log directory; NULL: none */
+    bool held;             /* for its last moment: no appends */
+
     struct list queue;         /* append_item: of this turn, in order */
     struct list dirty;         /* in pm->dirty while the queue is not empty */
     struct list ack_wait;      /* append_item: acks=-1, waits for the high watermark; by offset */
@@ -117,7 +121,7 @@ bool partition_fetched(struct partition *p, struct isr_follower *f, int64_t brok
 void partition_look_at_isr(struct partition *p);
 /* The least ISR that acks=-1 is taken with: min.insync.replicas, at most the replicas there are. */
 uint32_t partition_min_isr(const struct partition *p);
-/* The least start of the living replicas' logs. */
+/* The least start of the living replicas' logs, a future log of this one among them. */
 int64_t partition_low_watermark(const struct partition *p);
 /* High watermark and everybody who waits for it; call it after whatever may move it. */
 void partition_advance(struct partition *p);

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "broker/checkpoints.h"
 #include "broker/config.h"
-#include "broker/dir_assign.h"
+#include "broker/dir_move.h"
 #include "broker/fetch_wait.h"
 #include "broker/group_host.h"
 #include "broker/replica/fetcher.h"
@@ -95,6 +95,9 @@ void partition_manager_dir_failed(struct partition_manager *pm, unsigned dir)
     log_store_dir_offline(&pm->store, dir);
     list_for_each (at, &pm->all) {
         struct partition *p = LIST_ENTRY(at, struct partition, all);
+        if (p->move) {
+            dir_move_dir_failed(p, dir);
+        }
         if (p->log == NULL || plog_dir_index(p->log) != dir) {
             continue;
         }
@@ -135,6 +138,9 @@ static void retain(struct partition *p)
         partition_note_error(p, err, "retention");
     } else if (plog_start_offset(p->log) != before) {
         partition_advance(p);
+    }
+    if (p->move) {
+        dir_move_retain(p);
     }
 }
 
@@ -207,13 +213,14 @@ struct partition_manager *partition_manager_new(struct node_shard *ns)
     log_store_init(&pm->store, ns->shard->io, ns->node->log, &opt, &hooks);
     ns->fetchers = fetchers_new(ns);
     pm->throttle = leader_throttle_new(ns);
+    pm->moves = dir_moves_new(ns);
     return pm;
 }
 
 /* Nobody finds it any more. */
 static void detach(struct partition *p)
 {
-    ASSERT(p->group == NULL && p->follow == NULL);
+    ASSERT(p->group == NULL && p->follow == NULL && p->move == NULL);
     partition_forget_isr(p);
     ASSERT(list_empty(&p->queue) && list_empty(&p->ack_wait) && list_empty(&p->flush_wait) &&
            list_empty(&p->watches) && list_empty(&p->low_wait));
@@ -245,6 +252,7 @@ void partition_manager_free(struct partition_manager *pm)
     fetchers_free(pm->ns->fetchers);
     pm->ns->fetchers = NULL;
     leader_throttle_free(pm->throttle);
+    dir_moves_free(pm->moves);
     while (!list_empty(&pm->all)) {
         struct partition *p = LIST_ENTRY(pm->all.next, struct partition, all);
         if (p->log) {
@@ -324,6 +332,7 @@ static void remove_partition(struct partition *p, int16_t code)
     p->is_leader = false;
     fetchers_unfollow(pm->ns->fetchers, p);
     partition_release_waiters(p, code);
+    dir_move_drop(p);
     if (p->log) {
         pm->per_dir[plog_dir_index(p->log)]--;
         int err = plog_delete(p->log);
@@ -371,6 +380,9 @@ static void apply_partition(struct partition_manager *pm, const struct image *im
     partition_set_state(p, ip, img);
     partition_look_at_leader(p);
     group_host_look(p);
+    if (p->move) {
+        dir_move_look(p->move);
+    }
 }
 
 static void apply_topic(struct partition_manager *pm, const struct image *img,
@@ -417,6 +429,9 @@ static void refresh_settings(struct partition *p, const struct image *img)
     p->throttle = PARTITION_THROTTLE_UNKNOWN;
     if (p->log) {
         plog_set_config(p->log, &now->config.log);
+    }
+    if (p->move) {
+        plog_set_config(dir_move_log(p), &now->config.log);
     }
     topic_settings_put(old);
 }
@@ -481,6 +496,31 @@ void partition_manager_apply(struct partition_manager *pm, const struct image_de
 
 /* ---- checkpoints and stop ---- */
 
+static void put_row(struct checkpoint_rows *out, const char *topic, int32_t index,
+                    const struct plog *log)
+{
+    out->v[out->n++] = (struct checkpoint_row){.topic = topic,
+                                               .partition = index,
+                                               .dir = plog_dir_index(log),
+                                               .start_needed = plog_start_needs_checkpoint(log),
+                                               .recovery_point = plog_recovery_point(log),
+                                               .high_watermark = plog_high_watermark(log),
+                                               .log_start = plog_start_offset(log)};
+}
+
+/* Nothing of it has changed, and it is to be found so again. */
+static void put_unopened(struct checkpoint_rows *out, const char *topic, const struct partition *p)
+{
+    const struct plog_open_args *a = &p->unopened->args;
+    out->v[out->n++] = (struct checkpoint_row){.topic = topic,
+                                               .partition = p->index,
+                                               .dir = a->dir_index,
+                                               .start_needed = a->log_start > 0,
+                                               .recovery_point = a->recovery_point,
+                                               .high_watermark = a->high_watermark,
+                                               .log_start = a->log_start};
+}
+
 void partition_manager_rows(const struct partition_manager *pm, struct checkpoint_rows *out)
 {
     size_t names = 0;
@@ -488,32 +528,21 @@ void partition_manager_rows(const struct partition_manager *pm, struct checkpoin
         names += strlen(LIST_ENTRY(at, struct partition, all)->topic->name) + 1;
     }
     *out = (struct checkpoint_rows){0};
-    out->v = mem_zalloc((pm->by_key.count + 1) * sizeof *out->v);
+    out->v = mem_zalloc((2 * pm->by_key.count + 1) * sizeof *out->v);
     out->names = mem_alloc(names + 1);
     char *at_name = out->names;
     list_for_each (at, &pm->all) {
         const struct partition *p = LIST_ENTRY(at, struct partition, all);
-        const struct partition_unopened *u = p->unopened;
-        if (p->offline && (u == NULL || !u->held)) {
-            continue;
-        }
-        struct checkpoint_row *r = &out->v[out->n++];
-        r->topic = at_name;
+        const char *topic = at_name;
         at_name = stpcpy(at_name, p->topic->name) + 1;
-        r->partition = p->index;
-        if (p->offline) { /* nothing of it has changed, and it is to be found so again */
-            r->dir = u->args.dir_index;
-            r->start_needed = u->args.log_start > 0;
-            r->recovery_point = u->args.recovery_point;
-            r->high_watermark = u->args.high_watermark;
-            r->log_start = u->args.log_start;
-            continue;
+        if (p->unopened && p->unopened->held) {
+            put_unopened(out, topic, p);
+        } else if (!p->offline) {
+            put_row(out, topic, p->index, p->log);
         }
-        r->dir = plog_dir_index(p->log);
-        r->start_needed = plog_start_needs_checkpoint(p->log);
-        r->recovery_point = plog_recovery_point(p->log);
-        r->high_watermark = plog_high_watermark(p->log);
-        r->log_start = plog_start_offset(p->log);
+        if (p->move) { /* under the same name, in another directory */
+            put_row(out, topic, p->index, dir_move_log(p));
+        }
     }
 }
 
@@ -524,6 +553,7 @@ void partition_manager_stop(struct partition_manager *pm)
     pm->stopping = true;
     fetchers_stop(pm->ns->fetchers);
     leader_throttle_stop(pm->throttle);
+    dir_moves_stop(pm->moves);
     timer_cancel(pm->ns->shard, &pm->tick); /* nothing new begins: what is under way ends */
     timer_cancel(pm->ns->shard, &pm->retention);
     timer_cancel(pm->ns->shard, &pm->reopen);
@@ -539,7 +569,8 @@ void partition_manager_stop(struct partition_manager *pm)
 bool partition_manager_busy(const struct partition_manager *pm)
 {
     return log_store_busy(&pm->store) || !list_empty(&pm->woken) ||
-           fetchers_busy(pm->ns->fetchers) || leader_throttle_busy(pm->throttle);
+           fetchers_busy(pm->ns->fetchers) || leader_throttle_busy(pm->throttle) ||
+           dir_moves_busy(pm->moves);
 }
 
 /* A partition without a log: its files are as they were, still to be recovered or not. */
@@ -554,9 +585,10 @@ static void note_unopened(const struct partition *p, uint64_t *failed_dirs)
 void partition_manager_close_clean(struct partition_manager *pm, uint64_t *failed_dirs)
 {
     ASSERT_ON_SHARD(pm->ns->shard);
-    struct partition **open = mem_alloc((pm->by_key.count + 1) * sizeof *open);
-    struct plog **logs = mem_alloc((pm->by_key.count + 1) * sizeof *logs);
-    int *results = mem_zalloc((pm->by_key.count + 1) * sizeof *results);
+    size_t most = 2 * pm->by_key.count + 1; /* each may have a future log */
+    struct partition **open = mem_alloc(most * sizeof *open);
+    struct plog **logs = mem_alloc(most * sizeof *logs);
+    int *results = mem_zalloc(most * sizeof *results);
     unsigned n = 0;
     *failed_dirs = 0;
     for (unsigned d = 0; d < pm->ns->node->log_dirs_n; d++) {
@@ -572,12 +604,18 @@ void partition_manager_close_clean(struct partition_manager *pm, uint64_t *faile
             open[n] = p;
             logs[n++] = p->log;
         }
+        if (p->move) {
+            open[n] = NULL;
+            logs[n++] = dir_move_log(p);
+        }
     }
     plog_close_clean_all(&pm->store, logs, n, results);
     for (unsigned i = 0; i < n; i++) {
         if (results[i]) {
             *failed_dirs |= UINT64_C(1) << plog_dir_index(logs[i]);
-            open[i]->offline = true;
+            if (open[i]) {
+                open[i]->offline = true;
+            }
         }
     }
     mem_free(open);

@@ -25,6 +25,7 @@
 #include "storage/log_store.h"
 
 struct checkpoint_rows;
+struct dir_moves;       /* broker/dir_move.h */
 struct leader_throttle; /* broker/replica/leader_throttle.h */
 struct image_delta;
 
@@ -43,6 +44,7 @@ struct partition_manager {
     struct timer retention;
     struct timer reopen; /* logs that found no space */
     struct leader_throttle *throttle;
+    struct dir_moves *moves;    /* between log directories */
     struct timer isr_look;      /* half of replica.lag.time.max.ms, while led is not empty */
     uint32_t retention_left;    /* partitions left in the present round */
     struct plog_batch *scratch; /* batches of one append */

@@ -2,6 +2,7 @@
  *
  *     first delta  -> the directory that held it when the node started: opened, with recovery
  *     none held it -> made, in the directory that the metadata names or the one with fewest
+ *     beside it    -> a future log is filled on, a log that was replaced is removed (dir_move.h)
  *
  * A log of another topic of the same name (deleted and made anew while this broker was away) is set
  * aside as -stray.
@@ -17,6 +18,7 @@
 
 #include "base/mem.h"
 #include "broker/dir_assign.h"
+#include "broker/dir_move.h"
 #include "broker/group_host.h"
 #include "broker/partition_manager.h"
 #include "broker/replica/fetcher.h"
@@ -25,48 +27,129 @@
 
 enum {
     NAME_MAX_LEN = 300, /* topic (249), dash, partition */
+    PATH_LEN = 4096,
     REOPEN_MS = 1000,
 };
 
-/* The directory that held the partition when the node started; NULL: none. */
-static const struct log_dir *dir_holding(const struct node *n, const char *name)
+/* First of the directory's entries whose name is not below `name`, as of the node's start. */
+static size_t entry_from(const struct log_dir *dir, const char *name)
 {
-    for (unsigned d = 0; d < n->log_dirs_n; d++) {
-        const struct log_dir *dir = n->log_dirs[d];
-        size_t lo = 0;
-        size_t hi = dir ? dir->entry_count : 0;
-        while (lo < hi) {
-            size_t mid = (lo + hi) / 2;
-            int c = strcmp(dir->entries[mid].name, name);
-            if (c == 0) {
-                return dir->entries[mid].kind == LOG_DIR_PLAIN ? dir : NULL;
-            }
-            if (c < 0) {
-                lo = mid + 1;
-            } else {
-                hi = mid;
-            }
+    size_t lo = 0;
+    size_t hi = dir->entry_count;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (strcmp(dir->entries[mid].name, name) < 0) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+static bool holds(const struct log_dir *dir, const char *name)
+{
+    size_t i = entry_from(dir, name);
+    return i < dir->entry_count && dir->entries[i].kind == LOG_DIR_PLAIN &&
+           strcmp(dir->entries[i].name, name) == 0;
+}
+
+/* The future log of the partition in the directory; NULL: none. */
+static const struct log_dir_entry *future_in(const struct log_dir *dir, const char *name)
+{
+    size_t n = strlen(name);
+    for (size_t i = entry_from(dir, name); i < dir->entry_count; i++) {
+        const struct log_dir_entry *e = &dir->entries[i];
+        if (strncmp(e->name, name, n) != 0) {
+            break;
+        }
+        if (e->kind == LOG_DIR_FUTURE && plog_base_name(e->name) == n) {
+            return e;
         }
     }
     return NULL;
 }
 
-/* Where a new partition goes: where the metadata says, else the online directory with the fewest
- * partitions of this shard. NULL: every directory is offline. */
-static const struct log_dir *dir_for_new(const struct partition_manager *pm,
+/* Does the metadata say that this broker's replica lies there? */
+static bool is_named(const struct node *n, const struct image_partition *ip,
+                     const struct log_dir *dir)
+{
+    for (uint32_t i = 0; i < ip->replicas_n && i < ip->directories_n; i++) {
+        if (ip->replicas[i] == n->id) {
+            return uuid_eq(ip->directories[i], dir->meta.directory_id);
+        }
+    }
+    return false;
+}
+
+/* The directory that held the partition when the node started; NULL: none. Two, if the node ended
+ * between the promotion of a future log and the removal of the log that it replaced (dir_move.h):
+ * the metadata names the one that counts. */
+static const struct log_dir *dir_holding(const struct node *n, const struct image_partition *ip,
+                                         const char *name)
+{
+    const struct log_dir *found = NULL;
+    for (unsigned d = 0; d < n->log_dirs_n; d++) {
+        const struct log_dir *dir = n->log_dirs[d];
+        if (dir && holds(dir, name) && (found == NULL || is_named(n, ip, dir))) {
+            found = dir;
+        }
+    }
+    return found;
+}
+
+/* No directory that could be opened holds the partition, but one has its future log, and the
+ * metadata has its directory already: what the other one had is lost, or comes too late. */
+static const struct log_dir *promote_found(struct partition *p, const struct image_partition *ip,
+                                           const char *name)
+{
+    const struct node *n = p->pm->ns->node;
+    struct io *io = p->pm->ns->shard->io;
+    for (unsigned d = 0; d < n->log_dirs_n; d++) {
+        const struct log_dir *dir = n->log_dirs[d];
+        const struct log_dir_entry *e = dir && is_named(n, ip, dir) ? future_in(dir, name) : NULL;
+        char from[PATH_LEN];
+        char to[PATH_LEN];
+        struct uuid id = {{0}};
+        struct errmsg em = {{0}};
+        if (e == NULL) {
+            continue;
+        }
+        snprintf(from, sizeof from, "%s/%s", dir->path, e->name);
+        snprintf(to, sizeof to, "%s/%s", dir->path, name);
+        if (partition_metadata_read(io, from, &id, &em) || !uuid_eq(id, p->topic->id) ||
+            io_rename(io, from, to) || io_fsync_dir(io, dir->path)) {
+            return NULL;
+        }
+        log_warn(n->log, "partition",
+                 "the copy that a move has made is used, the log itself is not there partition=%s "
+                 "dir=%s",
+                 name, dir->path);
+        return dir;
+    }
+    return NULL;
+}
+
+/* Where a new partition goes: where an administrator wanted it, else where the metadata says, else
+ * the online directory with the fewest partitions of this shard. NULL: every directory is offline.
+ */
+static const struct log_dir *dir_for_new(const struct partition *p,
                                          const struct image_partition *ip)
 {
+    const struct partition_manager *pm = p->pm;
     const struct node *n = pm->ns->node;
     const struct log_dir *best = NULL;
+    int preferred = dir_move_preferred(pm->moves, p);
+    if (preferred >= 0 && !pm->store.dir_offline[preferred]) {
+        return n->log_dirs[preferred];
+    }
     for (unsigned d = 0; d < n->log_dirs_n; d++) {
         const struct log_dir *dir = n->log_dirs[d];
         if (dir == NULL || pm->store.dir_offline[d]) {
             continue;
         }
-        for (uint32_t r = 0; r < ip->replicas_n && r < ip->directories_n; r++) {
-            if (ip->replicas[r] == n->id && uuid_eq(ip->directories[r], dir->meta.directory_id)) {
-                return dir;
-            }
+        if (is_named(n, ip, dir)) {
+            return dir;
         }
         if (best == NULL || pm->per_dir[d] < pm->per_dir[best->index]) {
             best = dir;
@@ -117,7 +200,7 @@ static int open_log(struct partition *p, const struct plog_open_args *a, struct 
 static int create_log(struct partition *p, const struct image_partition *ip, const char *name,
                       struct errmsg *em)
 {
-    const struct log_dir *dir = dir_for_new(p->pm, ip);
+    const struct log_dir *dir = dir_for_new(p, ip);
     if (dir == NULL) {
         return errmsg_set(em, ERR_OFFLINE, "every log directory is offline");
     }
@@ -140,15 +223,79 @@ static int create_log(struct partition *p, const struct image_partition *ip, con
     return err;
 }
 
-/* The controller learns where the log lies if the metadata says otherwise. */
+/* The controller learns where the log lies if the metadata says otherwise; not while a move is
+ * about to bring it to where the metadata says. */
 static void report_dir(const struct partition *p, const struct image_partition *ip)
 {
     struct node_shard *ns = p->pm->ns;
     unsigned dir = plog_dir_index(p->log);
-    for (uint32_t i = 0; i < ip->replicas_n && i < ip->directories_n; i++) {
-        if (ip->replicas[i] == ns->node->id &&
-            !uuid_eq(ip->directories[i], ns->node->log_dirs[dir]->meta.directory_id)) {
-            dir_assign_report(ns, p->topic->id, p->index, dir);
+    unsigned next = p->move ? plog_dir_index(dir_move_log(p)) : dir;
+    if (ip->directories_n > 0 && !is_named(ns->node, ip, ns->node->log_dirs[dir]) &&
+        !is_named(ns->node, ip, ns->node->log_dirs[next])) {
+        dir_assign_report(ns, p->topic->id, p->index, dir);
+    }
+}
+
+/* ---- what else a start finds of the partition ---- */
+
+static void remove_entry(struct partition *p, const struct log_dir *dir, const char *name)
+{
+    char path[PATH_LEN];
+    snprintf(path, sizeof path, "%s/%s", dir->path, name);
+    log_info(p->pm->ns->node->log, "partition", "what a move has left is removed path=%s", path);
+    log_store_delete_later(&p->pm->store, dir->index, path, true, 0);
+}
+
+/* The log that a move has replaced, which was not removed any more. One of another topic is not
+ * ours to remove. */
+static void remove_replaced(struct partition *p, const struct log_dir *dir, const char *name)
+{
+    struct plog_open_args a;
+    struct errmsg em = {{0}};
+    struct plog *log;
+    open_args(dir, name, &p->topic->config.log, &a);
+    a.clean = true; /* nobody reads it any more */
+    int err = plog_open(&p->pm->store, &a, &log, &em);
+    if (err == 0) {
+        err = uuid_eq(plog_topic_id(log), p->topic->id) ? plog_delete(log) : plog_make_stray(log);
+    }
+    log_write(p->pm->ns->node->log, err ? LOG_WARN : LOG_INFO, "partition",
+              "a log that a move has replaced is removed dir=%s partition=%s result=\"%s\"",
+              dir->path, name, err ? err_text(err) : "ok");
+}
+
+static void resume_move(struct partition *p, const struct log_dir *dir, const char *name,
+                        const char *future)
+{
+    struct plog_open_args a;
+    struct errmsg em = {{0}};
+    struct plog *log;
+    open_args(dir, name, &p->topic->config.log, &a);
+    a.name = future;
+    if (plog_open(&p->pm->store, &a, &log, &em)) {
+        log_error(p->pm->ns->node->log, "partition",
+                  "a move cannot go on partition=%s reason=\"%s\"", name, em.text);
+    } else if (uuid_eq(plog_topic_id(log), p->topic->id)) {
+        dir_move_resume(p, log);
+    } else {
+        plog_delete(log);
+    }
+}
+
+static void look_for_moves(struct partition *p, const char *name)
+{
+    const struct node *n = p->pm->ns->node;
+    for (unsigned d = 0; d < n->log_dirs_n; d++) {
+        const struct log_dir *dir = n->log_dirs[d];
+        bool its = d == plog_dir_index(p->log);
+        const struct log_dir_entry *e = dir ? future_in(dir, name) : NULL;
+        if (dir && !its && holds(dir, name)) {
+            remove_replaced(p, dir, name);
+        }
+        if (e && (its || p->move)) {
+            remove_entry(p, dir, e->name);
+        } else if (e) {
+            resume_move(p, dir, name, e->name);
         }
     }
 }
@@ -193,7 +340,8 @@ void partition_open(struct partition *p, const struct image_partition *ip)
         a.name = name;
         a.config = &p->topic->config.log;
     } else if (!pm->started) {
-        const struct log_dir *dir = dir_holding(pm->ns->node, name);
+        const struct log_dir *dir = dir_holding(pm->ns->node, ip, name);
+        dir = dir ? dir : promote_found(p, ip, name);
         held = dir != NULL;
         if (held) {
             open_args(dir, name, &p->topic->config.log, &a);
@@ -214,6 +362,9 @@ void partition_open(struct partition *p, const struct image_partition *ip)
         fetchers_was_cut(pm->ns->fetchers, p);
     }
     pm->per_dir[plog_dir_index(p->log)]++;
+    if (!pm->started) {
+        look_for_moves(p, name);
+    }
     report_dir(p, ip);
 }
 

@@ -236,6 +236,34 @@ int plog_retention(struct plog *log, unsigned *deleted);
 /* Rolls the active segment if it is not empty (retention, tests, compaction). */
 int plog_roll(struct plog *log);
 
+/* ---- a log that is to take the place of another one ---- */
+
+/* NAME.HEX32-future, where the copy of the log NAME is made; whether that fits into a file name. */
+bool plog_future_name_fits(const char *name);
+void plog_future_name(struct io *io, const char *name, struct buf *out);
+/* Length of "topic-partition" at the front of the name of a log's directory, future or not. */
+size_t plog_base_name(const char *name);
+/* Nothing of the log is unflushed, and no flush is under way. */
+bool plog_is_durable(const struct plog *log);
+
+struct plog_promotion;
+typedef void plog_promotion_cb(struct plog_promotion *p, int err);
+struct plog_promotion { /* storage's while it is under way, but for user */
+    struct io_op op;
+    struct io *io;
+    struct plog *log;
+    char *from;
+    char *to;
+    char *parent;
+    bool renamed;
+    plog_promotion_cb *cb;
+    void *user;
+};
+/* The log's directory loses .HEX32-future, durably; it is done by a worker. The log is durable and
+ * stays as it is meanwhile: nothing but the facts is asked of it. cb gets 0, ERR_OFFLINE, or an
+ * error that passes, with the name as it was. */
+void plog_promote(struct plog *log, struct plog_promotion *p, plog_promotion_cb *cb, void *user);
+
 /* ---- flush ---- */
 
 struct plog_flush;

@@ -187,9 +187,12 @@ static void away_path(struct plog *log, const char *suffix, struct buf *out)
 {
     uint8_t unique[UNIQUE_BYTES];
     size_t tail = 1 + 2 * UNIQUE_BYTES + strlen(suffix);
-    size_t keep = strlen(log->name);
-    const char *number = strrchr(log->name, '-');
-    size_t number_len = strlen(number);
+    size_t keep = plog_base_name(log->name);
+    const char *number = log->name + keep;
+    while (*number != '-') {
+        number--;
+    }
+    size_t number_len = (size_t)(log->name + keep - number);
     if (keep + tail > NAME_MAX_LEN) {
         keep = NAME_MAX_LEN - tail;
     }
@@ -197,7 +200,7 @@ static void away_path(struct plog *log, const char *suffix, struct buf *out)
     buf_put(out, log->path, (size_t)(log->name - log->path));
     /* It is the topic that is cut: the partition's number stays. */
     buf_put(out, log->name, keep - number_len);
-    buf_put_str(out, number);
+    buf_put(out, number, number_len);
     buf_put_u8(out, '.');
     for (size_t i = 0; i < sizeof unique; i++) {
         buf_printf(out, "%02x", unique[i]);
@@ -210,7 +213,7 @@ static int take_away(struct plog *log, const char *suffix)
     struct log_store *st = log->st;
     struct buf to = {0};
     int rc = 0;
-    ASSERT(!log->deleted);
+    ASSERT(!log->deleted && !log->promoting);
     if (plog_offline(log)) {
         rc = ERR_OFFLINE;
     } else {

@@ -10,6 +10,7 @@
  *   plog_lookup.c   offsets by time and by epoch, producers
  *   plog_cut.c      start offset, truncation, retention
  *   plog_flush.c    group commit, recovery point
+ *   plog_promote.c  a future log takes its place
  *
  * A log's memory: struct plog, one struct segment each, and while it is being written to a struct
  * log_tail. Producer state and epochs are loaded when first needed. */
@@ -99,6 +100,7 @@ struct plog {
     bool closed;       /* by plog_close_clean */
     int close_err;     /* what it came to */
     bool deleted;      /* waits for its flushes */
+    bool promoting;    /* a worker renames its directory */
     bool meta_dirty;   /* partition.metadata and the directory's own name are not flushed */
     bool dir_dirty;    /* the directory must be flushed with the next flush */
     bool epochs_dirty; /* in memory differs from the file */

@@ -1,7 +1,8 @@
 /* DescribeLogDirs (35), versions 1 to 5: every log directory with its partitions (those that were
- * asked for, or all), their sizes, and the space on its disk. An offline directory has
- * KAFKA_STORAGE_ERROR and nothing else. Every shard says what it has; the asking one puts it
- * together. */
+ * asked for, or all), their sizes, and the space on its disk. A future log (dir_move.h) has a row
+ * of its own, with what it lacks of the partition's log; -1 if that is offline. An offline
+ * directory has KAFKA_STORAGE_ERROR and nothing else. Every shard says what it has; the asking one
+ * puts it together. */
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -9,6 +10,7 @@
 #include "broker/api/handlers.h"
 #include "broker/call.h"
 #include "broker/config.h"
+#include "broker/dir_move.h"
 #include "broker/partition_manager.h"
 #include "broker/request.h"
 #include "proto_messages.h"
@@ -19,6 +21,8 @@ struct found {         /* one partition */
     int32_t partition;
     unsigned dir;
     uint64_t size;
+    int64_t lag;
+    bool future;
 };
 
 struct shard_part {
@@ -55,21 +59,40 @@ static bool wanted(const struct describe_log_dirs_request *q, const struct parti
     return false;
 }
 
+static void add_log(struct shard_part *sp, const struct partition *p, const struct plog *log)
+{
+    sp->v[sp->n++] = (struct found){
+        .topic = arena_strndup(&sp->arena, p->topic->name, strlen(p->topic->name)),
+        .partition = p->index,
+        .dir = plog_dir_index(log),
+        .size = plog_size(log),
+    };
+}
+
+static void add_future(struct shard_part *sp, const struct partition *p)
+{
+    const struct plog *log = dir_move_log(p);
+    add_log(sp, p, log);
+    sp->v[sp->n - 1].future = true;
+    sp->v[sp->n - 1].lag = p->offline ? -1 : plog_end_offset(p->log) - plog_end_offset(log);
+}
+
 static void run(struct shard *sh, struct call *c)
 {
     struct shard_part *sp = c->user;
     struct partition_manager *pm = node_shard_of(sh)->partitions;
-    sp->v = ARENA_ARRAY(&sp->arena, struct found, pm->by_key.count + 1);
+    sp->v = ARENA_ARRAY(&sp->arena, struct found, 2 * pm->by_key.count + 1);
     list_for_each (at, &pm->all) {
         const struct partition *p = LIST_ENTRY(at, struct partition, all);
-        if (p->offline || !wanted(sp->s->q, p)) {
+        if (!wanted(sp->s->q, p)) {
             continue;
         }
-        struct found *f = &sp->v[sp->n++];
-        f->topic = arena_strndup(&sp->arena, p->topic->name, strlen(p->topic->name));
-        f->partition = p->index;
-        f->dir = plog_dir_index(p->log);
-        f->size = plog_size(p->log);
+        if (!p->offline) {
+            add_log(sp, p, p->log);
+        }
+        if (p->move) {
+            add_future(sp, p);
+        }
     }
     call_finish(sh, c);
 }
@@ -104,6 +127,8 @@ static void add_found(struct request *r,
         &t->partitions[t->partitions_n++];
     o->partition_index = f->partition;
     o->partition_size = (int64_t)f->size;
+    o->offset_lag = f->lag;
+    o->is_future_key = f->future;
 }
 
 static int by_topic(const void *a, const void *b)

@@ -13,6 +13,7 @@ void api_offset_for_leader_epoch(struct request *r);
 void api_delete_records(struct request *r);
 void api_describe_producers(struct request *r);
 void api_describe_log_dirs(struct request *r);
+void api_alter_replica_log_dirs(struct request *r);
 void api_init_producer_id(struct request *r);
 void api_api_versions(struct request *r);
 

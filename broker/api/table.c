@@ -25,6 +25,7 @@ const struct api api_table[] = {
     {API_OFFSET_FOR_LEADER_EPOCH, api_offset_for_leader_epoch},
     {API_DESCRIBE_CONFIGS, api_describe_configs},
     {API_ALTER_CONFIGS, api_alter_configs},
+    {API_ALTER_REPLICA_LOG_DIRS, api_alter_replica_log_dirs},
     {API_DESCRIBE_LOG_DIRS, api_describe_log_dirs},
     {API_CREATE_PARTITIONS, api_create_partitions},
     {API_DELETE_GROUPS, api_delete_groups},

@@ -94,7 +94,7 @@ void fetcher_broken(struct fetcher *f, const char *why)
 bool follow_ready(struct replica_follow *fl)
 {
     const struct partition *p = fl->part;
-    return !p->offline && list_empty(&p->uncertain) && p->flush_wanted < 0 &&
+    return !p->offline && !p->held && list_empty(&p->uncertain) && p->flush_wanted < 0 &&
            follower_wants(&fl->core, fetchers_now(fl->fetcher->fs)) && !follow_is_throttled(fl);
 }
 

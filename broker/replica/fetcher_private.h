@@ -9,18 +9,18 @@
 #include "broker/replica/rate_window.h"
 #include "controller/channel.h"
 
-struct checkpoint_ask;
+struct cut_ask;
 struct throttle_call;
 struct fetch_response_partition_data;
 
 struct fetchers {
     struct node_shard *ns;
-    struct list all;            /* struct fetcher */
-    struct task task;           /* end of turn: send what there is to send */
-    struct list due;            /* struct fetcher: for the task */
-    struct list uncertain;      /* partition.uncertain: a checkpoint has to be asked for */
-    struct list asked;          /* the same: it is asked for */
-    struct checkpoint_ask *ask; /* on its way; NULL: none */
+    struct list all;       /* struct fetcher */
+    struct task task;      /* end of turn: send what there is to send */
+    struct list due;       /* struct fetcher: for the task */
+    struct list uncertain; /* partition.uncertain: a checkpoint has to be asked for */
+    struct list asked;     /* the same: it is asked for */
+    struct cut_ask *ask;   /* on its way; NULL: none */
     struct timer ask_again;
     bool over_rate;                 /* throttled partitions are held back */
     struct timer throttle;          /* while they are: main is asked again */

@@ -14,9 +14,9 @@
 #include <inttypes.h>
 
 #include "base/mem.h"
-#include "broker/call.h"
 #include "broker/checkpoints.h"
 #include "broker/config.h"
+#include "broker/dir_move.h"
 #include "broker/fetch_wait.h"
 #include "broker/partition_manager.h"
 #include "broker/replica/fetcher_private.h"
@@ -67,6 +67,12 @@ static void reset(struct replica_follow *fl, int64_t leader_start)
     struct follower_log log;
     int64_t offset;
     unasked(fl);
+    if (p->held) { /* the fetch asks again */
+        follower_ask_failed(&fl->core, KE_KAFKA_STORAGE_ERROR, fetchers_now(fs),
+                            fetchers_backoff(fs));
+        follow_waits(fl);
+        return;
+    }
     if (follow_log(fl, &log)) {
         return;
     }
@@ -230,46 +236,24 @@ void fetcher_drop_question(struct fetcher *f)
 
 /* ---- the checkpoint after a truncation ---- */
 
-struct checkpoint_ask {
-    struct call call;
-    struct checkpoint_wait wait; /* main's */
+/* Asked for all partitions that were in `uncertain` then. */
+struct cut_ask {
+    struct checkpoint_ask ask;
     struct fetchers *fs;
-    struct shard *main;
-    uint64_t written; /* bit by directory */
 };
 
 static void ask_checkpoint(struct fetchers *fs);
 
-static void written_cb(struct checkpoint_wait *w, uint64_t written)
+static void ask_done(struct shard *sh, struct checkpoint_ask *ask)
 {
-    struct checkpoint_ask *a = CONTAINER_OF(w, struct checkpoint_ask, wait);
-    a->written = written;
-    call_finish(a->main, &a->call);
-}
-
-static void ask_run(struct shard *sh, struct call *c)
-{
-    struct checkpoint_ask *a = c->user;
-    struct node *n = node_shard_of(sh)->node;
-    a->main = sh;
-    a->wait.done = written_cb;
-    if (n->checkpoints == NULL) { /* not there yet, or not any more */
-        call_finish(sh, c);
-    } else {
-        checkpoints_recovery_points(n->checkpoints, &a->wait);
-    }
-}
-
-static void ask_done(struct shard *sh, struct call *c)
-{
-    struct checkpoint_ask *a = c->user;
+    struct cut_ask *a = CONTAINER_OF(ask, struct cut_ask, ask);
     struct fetchers *fs = a->fs;
     struct list *at;
     bool again = false;
     fs->ask = NULL;
     while ((at = list_pop_front(&fs->asked)) != NULL) {
         struct partition *p = LIST_ENTRY(at, struct partition, uncertain);
-        if (a->written & (UINT64_C(1) << plog_dir_index(p->log))) {
+        if (ask->written & (UINT64_C(1) << plog_dir_index(p->log))) {
             fetchers_look(fs, p);
         } else {
             again = true;
@@ -293,9 +277,9 @@ static void ask_checkpoint(struct fetchers *fs)
     while ((at = list_pop_front(&fs->uncertain)) != NULL) {
         list_push_back(&fs->asked, at);
     }
-    fs->ask = MEM_NEW(struct checkpoint_ask);
+    fs->ask = MEM_NEW(struct cut_ask);
     fs->ask->fs = fs;
-    call_start(fs->ns->shard, 0, &fs->ask->call, ask_run, ask_done, fs->ask);
+    checkpoints_ask(fs->ns, &fs->ask->ask, ask_done);
 }
 
 static void ask_again_cb(struct timer *t)
@@ -315,6 +299,9 @@ void follow_was_cut(struct replica_follow *fl, int64_t recovery_point)
     struct partition *p = fl->part;
     if (recovery_point > plog_end_offset(p->log) || !list_empty(&p->uncertain)) {
         fetchers_was_cut(fl->fetcher->fs, p);
+    }
+    if (p->move) {
+        dir_move_was_cut(p->move);
     }
     fetch_watch_wake_all(p);
     follow_changed(fl);

@@ -3,8 +3,9 @@
  *     whole batches -> checked -> one plog_append -> high watermark -> log start -> who waits
  *
  * The bytes are written from where they were received. A leader is not believed: length, magic and
- * checksum of each batch are checked here, offsets and epochs by the log. One bad batch refuses the
- * whole piece, as in Kafka. A last batch that was cut to fit the answer is left for the next one.
+ * checksum of each batch are checked (pieces.h), offsets and epochs by the log. One bad batch
+ * refuses the whole piece, as in Kafka. A last batch that was cut to fit the answer is left for the
+ * next one.
  *
  * A leader whose log begins inside a batch gives that batch whole. A follower that begins there,
  * with an empty log, then begins at the batch's base offset instead: Kafka does the same. */
@@ -14,7 +15,7 @@
 #include "broker/fetch_wait.h"
 #include "broker/partition_manager.h"
 #include "broker/replica/fetcher_private.h"
-#include "proto/record_batch.h"
+#include "broker/replica/pieces.h"
 #include "proto_messages.h"
 
 enum { NO_SPACE_MS = 1000 }; /* between two tries on a full disk */
@@ -42,50 +43,6 @@ static void refuse(struct replica_follow *fl, const char *why)
 }
 
 /* ---- batches ---- */
-
-struct pieces {
-    unsigned n; /* in the manager's scratch */
-    uint64_t bytes;
-    bool ahead; /* the next one is of an epoch that our metadata does not have yet */
-    bool early; /* the first one begins before the log's end */
-    int64_t base;
-    int64_t last;
-};
-
-/* NULL, or why the records cannot be taken. */
-static const char *split(struct replica_follow *fl, struct bytes records, struct pieces *out)
-{
-    struct partition *p = fl->part;
-    struct bytes batch;
-    int got;
-    *out = (struct pieces){0};
-    while ((got = batch_next(&records, &batch)) == 1) {
-        struct batch_header h;
-        if (batch_header_read(batch, &h) || h.last_offset_delta < 0) {
-            return "a batch's header does not hold together, or is of an old format";
-        }
-        if (!batch_crc_check(batch)) {
-            return "a batch has a wrong checksum";
-        }
-        if (h.leader_epoch > fl->core.leader_epoch) {
-            out->ahead = true;
-            return NULL;
-        }
-        if (out->n == 0) {
-            out->base = h.base_offset;
-            out->last = batch_last_offset(&h);
-            out->early = h.base_offset < plog_end_offset(p->log);
-        }
-        struct plog_batch *b = partition_scratch(p->pm, out->n++);
-        *b = (struct plog_batch){.data = (uint8_t *)(uintptr_t)batch.data,
-                                 .len = (uint32_t)batch.len};
-        out->bytes += batch.len;
-    }
-    if (got < 0) {
-        return "bytes that are no batch";
-    }
-    return out->n == 0 && records.len ? "not even one batch is whole" : NULL;
-}
 
 /* The leader's log begins inside the first batch. NULL: ours begins with it now, and may have to
  * wait for a checkpoint first. */
@@ -205,8 +162,9 @@ static void take_records(struct replica_follow *fl, const struct fetch_response_
 {
     struct partition *p = fl->part;
     struct pieces in = {0};
-    const char *bad = d->records.len ? split(fl, d->records, &in) : NULL;
-    if (bad == NULL && in.n && in.early) {
+    const char *bad =
+        d->records.len ? pieces_split(p->pm, d->records, fl->core.leader_epoch, &in) : NULL;
+    if (bad == NULL && in.n && in.base < plog_end_offset(p->log)) {
         bad = begin_earlier(fl, &in);
         if (bad == NULL && !follow_ready(fl)) {
             return;
@@ -282,6 +240,10 @@ void follow_take(struct replica_follow *fl, const struct fetch_response_partitio
 {
     struct follower_log log;
     struct fetchers *fs = fl->fetcher->fs;
+    if (fl->part->held) { /* asked for again when it is not any more */
+        follow_changed(fl);
+        return;
+    }
     if (follow_log(fl, &log)) {
         return;
     }

@@ -144,7 +144,8 @@ def check_records(cluster, writer):
 
 def log_bytes(node, topic, p):
     """The bytes of a replica's segments, one after the other. A file may go while it is looked at."""
-    folder = os.path.join(node.data, '%s-%d' % (topic, p))
+    dirs = [os.path.join(d, '%s-%d' % (topic, p)) for d in node.settings['log.dirs'].split(',')]
+    folder = next(filter(os.path.isdir, dirs), dirs[0])
     try:
         return b''.join(open(os.path.join(folder, f), 'rb').read() for f in sorted(os.listdir(folder)) if f.endswith('.log'))
     except FileNotFoundError:

@@ -2,7 +2,8 @@
 """Kafka's own command-line tools, unchanged, against a cluster of three controllers and three brokers: what they say while a broker is down, and
 what they change.
 
-Run by java_tools.sh. Tools run one after another in one Java process (tests/oracle/RunTools.java). The last line is `N passed, N failed`."""
+Run by java_tools.sh; words after it are the parts to run (of main()), without one all are. Tools run one after another in one Java process
+(tests/oracle/RunTools.java). The last line is `N passed, N failed`."""
 import glob
 import json
 import os
@@ -163,7 +164,49 @@ def moves(t, c, b):
     got = t.run((*r, '--verify', '--reassignment-json-file', plan), ('get-offsets', *b, '--topic', 'm'))
     check('reassign-partitions --verify: done', got[0][1].count('is completed') == 2 and 'Clearing' in got[0][1], got[0])
     check('get-offsets after the move', sum(int(x) for x in re.findall(r'm:\d:(\d+)', got[1][1])) == 20000, got[1])
-    check('the old replica is deleted', not glob.glob(os.path.join(c.node(12).data, 'm-*[01]')), os.listdir(c.node(12).data))
+    check('the old replica is deleted', not glob.glob(c.node(12).data + '*/m-*[01]'), glob.glob(c.node(12).data + '*/*'))
+
+
+def described(out):
+    """{(broker, path): {partition: (is future, size, lag)}} of log-dirs --describe."""
+    found = json.loads(next(line for line in out.splitlines() if line.startswith('{')))
+    return {(x['broker'], d['logDir']): {int(p['partition'].rpartition('-')[2]): (p['isFuture'], p['size'], p['offsetLag']) for p in d['partitions']}
+            for x in found['brokers'] for d in x['logDirs']}
+
+
+def directories(t, c, b):
+    """Replicas move between the log directories of their brokers, one of them on its way to another broker."""
+    d = {i: [c.node(i).data, c.node(i).data + '2'] for i in (11, 12, 13)}
+    logs, plan = ('log-dirs', *b, '--describe', '--topic-list', 'd'), os.path.join(t.folder, 'dirs.json')
+    got = t.run(('topics', *b, '--create', '--topic', 'd', '--replica-assignment', '11:12,11:12'),
+                ('producer-perf-test', *b, '--topic', 'd', '--num-records', 60000, '--record-size', 100, '--throughput', -1), logs)
+    place = {(i, p): path for (i, path), rows in described(got[2][1]).items() for p in rows}
+    check('log-dirs --describe', len(place) == 4, got)
+    away = {k: next(x for x in d[k[0]] if x != path) for k, path in place.items()}
+    json.dump({'version': 1, 'partitions': [
+        {'topic': 'd', 'partition': 0, 'replicas': [11, 12], 'log_dirs': [away[11, 0], 'any']},
+        {'topic': 'd', 'partition': 1, 'replicas': [11, 13], 'log_dirs': [away[11, 1], d[13][1]]}]}, open(plan, 'w'))
+    r = ('reassign-partitions', *b)
+    got = t.run((*r, '--execute', '--reassignment-json-file', plan, '--replica-alter-log-dirs-throttle', 100000),
+                logs, (*r, '--verify', '--preserve-throttles', '--reassignment-json-file', plan))
+    check('reassign-partitions --execute with log_dirs', got[0][1].count('Successfully started moving log directory') == 3, got[0])
+    rows = described(got[1][1])
+    futures = [p for (i, path), x in rows.items() for p, row in x.items() if row[0]]
+    check('log-dirs --describe shows the future logs', set(futures) == {0, 1}, got[1])
+    check('their lag is told', all(row[2] > 0 for x in rows.values() for row in x.values() if row[0]), got[1])
+    check('reassign-partitions --verify: still in progress', got[2][1].count('still in progress') >= 2, got[2])
+    got = t.run((*r, '--execute', '--additional', '--reassignment-json-file', plan, '--replica-alter-log-dirs-throttle', 100000000))
+    check('a higher throttle', got[0][0] == 0, got[0])
+    wait(lambda: set(c.partition('d', 1)['replicaNodes']) == {11, 13}, lambda: str(c.partitions('d')))
+
+    def done():
+        rows = described(t.run(logs)[0][1])
+        return all(not row[0] for x in rows.values() for row in x.values()) and rows
+    rows = wait(done, 'the moves do not end', 120) or done()
+    got = t.run((*r, '--verify', '--reassignment-json-file', plan), ('get-offsets', *b, '--topic', 'd'))
+    check('reassign-partitions --verify: done', got[0][1].count('completed successfully') >= 3 and 'Clearing' in got[0][1], got[0])
+    check('they lie where they were wanted', 0 in rows[11, away[11, 0]] and 1 in rows[11, away[11, 1]] and 1 in rows[13, d[13][1]], rows)
+    check('get-offsets after the move', sum(int(x) for x in re.findall(r'd:\d:(\d+)', got[1][1])) == 60000, got[1])
 
 
 def farewell(t, c, b, ctl):
@@ -178,15 +221,17 @@ def farewell(t, c, b, ctl):
 
 def main():
     t = Tools()
+    dirs = {i: {'log.dirs': '{0}/data,{0}/data2'.format(os.path.join(t.folder, 'nodes/node%d' % i))} for i in (11, 12, 13)}
     try:
-        with Cluster(os.path.join(t.folder, 'nodes'), controllers=3, brokers=3, settings={'broker.session.timeout.ms': 9000}) as c:
+        with Cluster(os.path.join(t.folder, 'nodes'), controllers=3, brokers=3, settings={'broker.session.timeout.ms': 9000}, per_node=dirs) as c:
             b, ctl = ('--bootstrap-server', c.servers), ('--bootstrap-controller', c.controller_servers)
-            for part in (lambda: looks(t, c, b, ctl), lambda: one_down(t, c, b), lambda: election(t, c, b), lambda: moves(t, c, b),
-                         lambda: farewell(t, c, b, ctl)):
+            parts = {'looks': lambda: looks(t, c, b, ctl), 'one_down': lambda: one_down(t, c, b), 'election': lambda: election(t, c, b),
+                     'moves': lambda: moves(t, c, b), 'directories': lambda: directories(t, c, b), 'farewell': lambda: farewell(t, c, b, ctl)}
+            for name in sys.argv[1:] or parts:
                 try:
-                    part()
+                    parts[name]()
                 except AssertionError as e:
-                    check('to the end', False, str(e))
+                    check(name + ': to the end', False, str(e))
     finally:
         shutil.rmtree(t.folder, ignore_errors=True)
     print('%d passed, %d failed' % (sum(results), len(results) - sum(results)))
