@@ -323,15 +323,35 @@ static int roll(struct metadata_log *log, struct errmsg *em)
     return mlog_segment_create(log, log->end, log->last_index + 1, em);
 }
 
-static bool must_roll(const struct metadata_log *log, const struct mlog_segment *seg,
-                      const struct batch_header *h)
+/* The batch does not fit into the segment's files at all. */
+static bool has_no_room(const struct mlog_segment *seg, const struct batch_header *h)
 {
-    if (seg->size == 0) {
-        return false;
-    }
+    return seg->size + batch_size(h) > INT32_MAX || seg->marks_n >= MLOG_INDEX_MAX ||
+           batch_last_offset(h) - seg->base > INT32_MAX;
+}
+
+static bool is_due(const struct metadata_log *log, const struct mlog_segment *seg,
+                   const struct batch_header *h)
+{
     return seg->size + batch_size(h) > (uint64_t)log->cfg.segment_bytes ||
-           seg->marks_n >= MLOG_INDEX_MAX || batch_last_offset(h) - seg->base > INT32_MAX ||
            (seg->first_ts >= 0 && h->max_timestamp - seg->first_ts > log->cfg.segment_ms);
+}
+
+/* While a flush is in flight a segment does not roll before it has come home: if it has failed, the
+ * kernel has told so once and calls the next fsync of the file good, and a segment behind one that
+ * is not whole is damage to the next start, not a torn tail. */
+static int roll_if_due(struct metadata_log *log, const struct batch_header *h, struct errmsg *em)
+{
+    const struct mlog_segment *seg = mlog_active(log);
+    bool now = has_no_room(seg, h);
+    if (seg->size == 0 || !(now || is_due(log, seg, h))) {
+        return 0;
+    }
+    if (metadata_log_flushing(log) && !now) {
+        log->roll_due = true;
+        return 0;
+    }
+    return mlog_may_roll(log) ? roll(log, em) : 0;
 }
 
 int mlog_delete_segment(struct metadata_log *log, uint32_t i, struct errmsg *em)
@@ -389,11 +409,9 @@ int metadata_log_append(struct metadata_log *log, struct bytes batch, struct err
     ASSERT(err == 0 && batch.len == batch_size(&h));
     ASSERT(h.base_offset == log->end && h.last_offset_delta >= 0);
     ASSERT(h.leader_epoch >= metadata_log_last_epoch(log));
-    if (must_roll(log, mlog_active(log), &h) && mlog_may_roll(log)) {
-        err = roll(log, em);
-        if (err) {
-            return err;
-        }
+    err = roll_if_due(log, &h, em);
+    if (err) {
+        return err;
     }
     struct mlog_segment *seg = mlog_active(log);
     int64_t n = io_pwrite(seg->file, batch.data, batch.len, seg->size);
@@ -670,7 +688,12 @@ static void flushed(struct io_op *op, int64_t result)
         mem_free(log);
         return;
     }
-    cb(log->flush_user, result < 0 ? (int)result : 0, log->flush_end.index);
+    int err = result < 0 ? (int)result : 0;
+    if (err == 0 && log->roll_due && mlog_active(log)->size > 0 && mlog_may_roll(log)) {
+        err = roll(log, NULL);
+    }
+    log->roll_due = false;
+    cb(log->flush_user, err, log->flush_end.index);
 }
 
 void metadata_log_flush(struct metadata_log *log, metadata_log_flush_cb *cb, void *user)

@@ -93,6 +93,7 @@ struct metadata_log {
     metadata_log_flush_cb *flush_cb;
     void *flush_user;
     struct mlog_anchor flush_end; /* what the flush in flight covers */
+    bool roll_due;                /* when it has come home */
     bool closed;                  /* while a flush was in flight: its completion frees the log */
 };
 

@@ -72,6 +72,7 @@ extern const struct scenario scenario_sweep;
 extern const struct scenario scenario_groups;
 extern const struct scenario scenario_coordinator;
 extern const struct scenario scenario_cluster;
+extern const struct scenario scenario_quorum;
 
 #define MUTANT_BIT(m) (UINT64_C(1) << (m))
 

@@ -1,7 +1,7 @@
 /* The list behind scenarios.h. */
 #include "sim/scenarios.h"
 
-const struct scenario *const scenarios[] = {&scenario_storage,     &scenario_node,
-                                            &scenario_sweep,       &scenario_groups,
-                                            &scenario_coordinator, &scenario_cluster};
+const struct scenario *const scenarios[] = {
+    &scenario_storage,     &scenario_node,   &scenario_sweep,  &scenario_groups,
+    &scenario_coordinator, &scenario_quorum, &scenario_cluster};
 const size_t scenario_count = sizeof(scenarios) / sizeof(scenarios[0]);

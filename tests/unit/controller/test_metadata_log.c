@@ -394,6 +394,41 @@ static void flush_of_entries_that_were_cut_does_not_count_them(void **state)
     world_free(&w);
 }
 
+static void failed_flush(void *arg)
+{
+    struct world *w = arg;
+    w->cfg.segment_bytes = 3000;
+    struct metadata_log *log = open_log(w);
+    struct flush_wait f = {0};
+    append(log, 1, 1, 300);
+    flush(w, log);
+    append(log, 1, 1, 5000); /* pages of its own, in a segment of its own */
+    metadata_log_flush(log, on_flush, &f);
+    w->host->disk->faults.fsync_eio_in = 1;
+    sim_clock_advance(&w->sim->clock, 1000000);
+    sim_clock_run_due(&w->sim->clock); /* it has failed, and nobody has heard it yet */
+    append(log, 1, 1, 300);
+    while (!f.done) {
+        io_turn(w->io, 1000000);
+    }
+    assert_int_equal(ERR_IO, f.err);
+    metadata_log_close(log);
+}
+
+static void what_a_failed_flush_leaves_is_a_torn_tail(void **state)
+{
+    UNUSED(state);
+    struct world w = world_new(13);
+    run(&w, failed_flush);
+    io_destroy(w.io);
+    sim_proc_kill(w.proc); /* what the flush gave up is gone */
+    start_process(&w);
+    struct metadata_log *log = open_log(&w);
+    assert_int_equal(1, metadata_log_end_offset(log));
+    close_clean(log);
+    world_free(&w);
+}
+
 /* ---- Kafka's files ---- */
 
 static struct buf read_data(const char *name)
@@ -888,6 +923,7 @@ int main(void)
         cmocka_unit_test(log_can_be_cut),
         cmocka_unit_test(cut_by_a_write_that_fails_is_no_damage),
         cmocka_unit_test(flush_of_entries_that_were_cut_does_not_count_them),
+        cmocka_unit_test(what_a_failed_flush_leaves_is_a_torn_tail),
         cmocka_unit_test(files_are_those_that_kafka_writes),
         cmocka_unit_test(kafkas_directory_is_opened_and_continued),
         cmocka_unit_test(log_of_three_voters_is_opened),
