@@ -119,10 +119,18 @@ const struct config_def *dynamic_config_find(struct bytes name)
     return d ? d : config_find(&config_broker_table, without_listener(name));
 }
 
-/* What Kafka changes while it runs and this version cannot. */
-static bool is_fixed_here(const struct config_def *d)
+/* What listeners have of their own, and all brokers at once may be given. */
+static bool is_listener_limit(const struct config_def *d)
 {
-    return d->sensitive || d->update == CONFIG_PER_BROKER;
+    return strcmp(d->name, "max.connections") == 0 ||
+           strcmp(d->name, "max.connection.creation.rate") == 0 ||
+           strcmp(d->name, "num.network.threads") == 0;
+}
+
+/* What Kafka changes while it runs and this version cannot. */
+static bool is_fixed_here(const struct config_def *d, bool prefixed)
+{
+    return d->sensitive || d->update == CONFIG_PER_BROKER || (prefixed && is_listener_limit(d));
 }
 
 static int16_t refuse_pool(const struct config *c, const struct image *img,
@@ -160,34 +168,42 @@ static int16_t check_number(const struct config *c, const struct image *img,
     return refuse_pool(c, img, d, wanted, em);
 }
 
-int16_t dynamic_config_check(const struct config *c, const struct image *img, struct bytes name,
-                             struct bytes value, bool cluster_wide, struct errmsg *em)
+/* Is it of a kind that can be changed while the broker runs? */
+static int16_t check_kind(const struct config_def *d, struct bytes name, bool prefixed,
+                          bool cluster_wide, struct errmsg *em)
 {
-    const struct config_def *d = dynamic_config_find(name);
-    struct config_value v;
-    if (d == NULL) {
-        return 0; /* Kafka keeps names that it does not know: plugins may */
-    }
-    if (d->update == CONFIG_READ_ONLY) {
+    if (d && d->update == CONFIG_READ_ONLY && !prefixed) {
         errmsg_set(em, 0, "%.*s cannot be changed while the broker runs", BYTES_FMT(name));
         return KE_INVALID_REQUEST;
     }
-    bool prefixed = config_find(&config_broker_table, name) == NULL &&
-                    config_find(&config_quota_table, name) == NULL;
-    if (cluster_wide && (d->update == CONFIG_PER_BROKER || prefixed)) {
+    bool of_one = prefixed ? !d || !is_listener_limit(d) : d && d->update == CONFIG_PER_BROKER;
+    if (cluster_wide && of_one) {
         errmsg_set(em, 0, "%.*s can only be set on one broker, not for all", BYTES_FMT(name));
         return KE_INVALID_REQUEST;
     }
-    if (is_fixed_here(d) || prefixed) {
+    if (d && is_fixed_here(d, prefixed)) {
         errmsg_set(em, 0, "%.*s cannot be changed while the broker runs in this version",
                    BYTES_FMT(name));
         return KE_INVALID_REQUEST;
     }
-    if (bytes_is_null(value)) {
-        return 0;
+    return 0;
+}
+
+int16_t dynamic_config_check(const struct config *c, const struct image *img, struct bytes name,
+                             struct bytes value, bool cluster_wide, struct errmsg *em)
+{
+    const struct config_def *d = dynamic_config_find(name);
+    bool prefixed = without_listener(name).data != name.data;
+    struct config_value v;
+    int16_t code = check_kind(d, name, prefixed, cluster_wide, em);
+    if (code || d == NULL || bytes_is_null(value)) {
+        return code; /* Kafka keeps names that it does not know: plugins may */
     }
     if (config_parse(d, value, &v, em)) {
         return KE_INVALID_REQUEST;
+    }
+    if (prefixed) {
+        return 0; /* kept, and nobody asks for it */
     }
     if (strcmp(d->name, "max.connections.per.ip.overrides") == 0 &&
         config_check_per_ip(v.text, em)) {
@@ -195,4 +211,14 @@ int16_t dynamic_config_check(const struct config *c, const struct image *img, st
     }
     bool whole = d->type == CONFIG_INT || d->type == CONFIG_LONG;
     return whole ? check_number(c, img, d, v.integer, em) : 0;
+}
+
+int16_t dynamic_config_check_edit(struct bytes name, struct errmsg *em)
+{
+    const struct config_def *d = config_find(&config_broker_table, name);
+    if (d == NULL || d->type != CONFIG_LIST) {
+        errmsg_set(em, 0, "%.*s is no list: it can be set and deleted only", BYTES_FMT(name));
+        return KE_INVALID_CONFIG;
+    }
+    return 0;
 }

@@ -45,6 +45,8 @@ bool dynamic_config_changed(const struct config *c, const struct image_delta *d)
  * 0, or Kafka's code with a sentence. */
 int16_t dynamic_config_check(const struct config *c, const struct image *img, struct bytes name,
                              struct bytes value, bool cluster_wide, struct errmsg *em);
+/* APPEND and SUBTRACT are of lists only, and are asked about before any value is looked at. */
+int16_t dynamic_config_check_edit(struct bytes name, struct errmsg *em);
 /* The definition of a dynamic name: quota keys and listener.name.NAME. prefixes too. NULL: none. */
 const struct config_def *dynamic_config_find(struct bytes name);
 bool dynamic_config_is_dynamic(const struct config_def *d);

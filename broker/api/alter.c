@@ -102,6 +102,11 @@ static int16_t check_broker(const struct alter *a, const struct alter_resource *
         }
     }
     for (int32_t i = 0; code == 0 && i < res->n; i++) {
+        if (res->entries[i].op == ALTER_APPEND || res->entries[i].op == ALTER_SUBTRACT) {
+            code = dynamic_config_check_edit(res->entries[i].name, em);
+        }
+    }
+    for (int32_t i = 0; code == 0 && i < res->n; i++) {
         const struct alter_entry *e = &res->entries[i];
         if (e->op != ALTER_DELETE) {
             /* the outcome of APPEND and SUBTRACT is the controller's to judge */

@@ -171,3 +171,35 @@ def test_every_setting_changed_while_the_node_runs(node):
     assert differ == []
     assert not_yet == NOT_YET
     assert asked == len(kafka) > 1800
+
+
+INVALID_CONFIG = 40
+SET, APPEND, SUBTRACT = 0, 2, 3
+# (broker, (operation, name, value)..., Kafka's code): several bad settings at once, and names with a listener in front
+ORDERS = [
+    ('', (SET, 'num.io.threads', 'x'), (SUBTRACT, 'message.max.bytes', '1'), INVALID_CONFIG),
+    ('1', (SUBTRACT, 'message.max.bytes', '1'), (9, 'num.io.threads', 'x'), INVALID_REQUEST),
+    ('1', (APPEND, 'node.id', '1'), INVALID_CONFIG),
+    ('', (APPEND, 'nonsense', '1'), INVALID_CONFIG),
+    ('1', (APPEND, 'listener.name.plaintext.ssl.cipher.suites', 'a'), INVALID_CONFIG),
+    ('', (APPEND, 'log.cleanup.policy', 'compact'), 0),
+    ('', (APPEND, 'listeners', 'a'), INVALID_REQUEST),
+    ('', (SET, 'listener.name.plaintext.nonsense', '1'), INVALID_REQUEST),
+    ('', (SET, 'listener.name..nonsense', '1'), INVALID_REQUEST),
+    ('', (SET, 'listener.name.plaintext.node.id', '1'), INVALID_REQUEST),
+    ('', (SET, 'listener.name.nonsense', '1'), 0),
+    ('1', (SET, 'listener.name.plaintext.nonsense', '1'), 0),
+    ('1', (SET, 'listener.name.plaintext.node.id', '1'), 0),
+    ('1', (SET, 'listener.name.plaintext.num.io.threads', '8'), 0),
+    ('1', (SET, 'listener.name.plaintext.num.io.threads', 'x'), INVALID_REQUEST),
+]
+
+
+@pytest.mark.parametrize('broker,entries,code', [(o[0], o[1:-1], o[-1]) for o in ORDERS], ids=range(len(ORDERS)))
+def test_which_error_comes_first(node, broker, entries, code):
+    conn = dynamic_settings.Connection('127.0.0.1', node.port, dynamic_settings.Codec())
+    configs = [{'name': name, 'configOperation': op, 'value': value} for op, name, value in entries]
+    [row] = conn.ask('IncrementalAlterConfigs', 1, {'resources': [{'resourceType': 4, 'resourceName': broker, 'configs': configs}],
+                                                    'validateOnly': True})['responses']
+    conn.close()
+    assert row['errorCode'] == code, row
