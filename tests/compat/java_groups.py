@@ -43,7 +43,7 @@ class Reader:
         return bool(self.events('shutdown_complete'))
 
 
-def wait_for(what, seconds=60):
+def wait_for(what, seconds=180):
     deadline = time.monotonic() + seconds
     while not what() and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -47,11 +47,11 @@ class Feed:
         return self.acked
 
 
-def all_read(members, topic, acked, seconds=60):
+def all_read(members, topic, acked):
     """Every acknowledged record was read."""
     want = {(topic, p, o) for p, count in enumerate(acked) for o in range(count)}
     wait(lambda: want <= set(read_by(members)), lambda: 'not read: %d of %d; %s' % (
-        len(want - set(read_by(members))), len(want), '; '.join(map(str, members))), seconds)
+        len(want - set(read_by(members))), len(want), '; '.join(map(str, members))))
 
 
 def committed(servers, group, topic, partitions=PARTITIONS):
@@ -96,7 +96,7 @@ def dies(n, first, second, group, assignor):
     create(n, topic)
     feed = Feed(n.servers, topic)
     a, b = first(n.servers, group, topic, assignor), second(n.servers, group, topic, assignor)
-    wait_settled([a, b], topic, PARTITIONS, 90)
+    wait_settled([a, b], topic, PARTITIONS)
     wait(lambda: len(a.records) > 200 and len(b.records) > 200, 'not both read')
     a.kill()
     wait_settled([b], topic, PARTITIONS)
@@ -114,7 +114,7 @@ def through_kills(n, kinds, rounds):
     members = {g: [kind(n.servers, g, topic, assignor, 10000) for kind in kinds] for g, assignor in groups.items()}
     for r in range(rounds):
         for g in groups:
-            wait_settled(members[g], topic, PARTITIONS, 120)
+            wait_settled(members[g], topic, PARTITIONS)
             seen = [len(m.records) for m in members[g]]
             wait(lambda: all(len(m.records) > s + 300 for m, s in zip(members[g], seen)), lambda: 'no progress: ' + '; '.join(map(str, members[g])))
         n.kill()
@@ -127,10 +127,10 @@ def through_kills(n, kinds, rounds):
             lost = {tp: (o, now[tp]) for tp, o in before[g].items() if now[tp] < o}
             assert not lost, 'round %d: of %s lost: %s' % (r, g, lost)
     for g in groups:
-        wait_settled(members[g], topic, PARTITIONS, 120)
+        wait_settled(members[g], topic, PARTITIONS)
     acked = feed.stop()
     for g in groups:
-        all_read(members[g], topic, acked, 120)
+        all_read(members[g], topic, acked)
         end = {(topic, p): count for p, count in enumerate(acked)}
         wait(lambda: highest(members[g]) == end, lambda: '%s: committed %s of %s' % (g, highest(members[g]), end))
         assert committed(n.servers, g, topic) == end

@@ -17,10 +17,11 @@ import time
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
 SESSION_MS = 6000
+LONG = 180  # s, for what is waited for: a busy machine takes a minute to start a JVM that compiles its program
 JAVA = {'range': 'RangeAssignor', 'roundrobin': 'RoundRobinAssignor', 'cooperative-sticky': 'CooperativeStickyAssignor'}
 
 
-def wait(condition, what, seconds=60):
+def wait(condition, what, seconds=LONG):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -172,7 +173,7 @@ def settled(members, topic, partitions):
     return len(owned) == partitions and set(owned) == {(topic, p) for p in range(partitions)} and all(m.owned for m in members)
 
 
-def wait_settled(members, topic, partitions, seconds=60):
+def wait_settled(members, topic, partitions, seconds=LONG):
     wait(lambda: settled(members, topic, partitions), lambda: 'not settled: ' + '; '.join(map(str, members)), seconds)
 
 
