@@ -166,15 +166,16 @@ static void say_lines(struct group_host *h)
 {
     const struct logger *lg = h->ns->node->log;
     struct list *at;
-    h->infos.dropped += h->fx.left_out;
+    for (unsigned k = 0; k < GROUP_LINE_KINDS; k++) {
+        h->lines[k].dropped += group_effects_left_out(&h->fx, k);
+    }
     while ((at = list_pop_front(&h->fx.lines)) != NULL) {
         const struct group_line *l = LIST_ENTRY(at, struct group_line, node);
-        enum log_level level = l->warn ? LOG_WARN : LOG_INFO;
-        if (l->by_peer) {
-            struct log_limit *limit = l->warn ? &h->warnings : &h->infos;
-            log_limited(lg, limit, level, "group", "%s", l->text);
+        if (l->kind == GROUP_LINE_OWN) {
+            log_info(lg, "group", "%s", l->text);
         } else {
-            log_write(lg, level, "group", "%s", l->text);
+            log_limited(lg, &h->lines[l->kind], l->kind == GROUP_LINE_WARNING ? LOG_WARN : LOG_INFO,
+                        "group", "%s", l->text);
         }
     }
 }

@@ -113,17 +113,16 @@ struct group_host {
     struct list dirty;          /* group_coord with open batches */
     struct list free_batches;
     unsigned free_n;
-    struct task send_task;     /* end of turn: the open batches go */
-    struct task load_task;     /* end of turn: sets ... */
-    struct timer load_timer;   /* ... for a slice of loading in the next */
-    struct timer timer;        /* deadlines of the cores, expiry, retries */
-    struct group_effects fx;   /* of the newest steps */
-    unsigned held;             /* > 0: effects are collected, not carried out yet */
-    bool stepping;             /* inside group_coordinator_step */
-    bool stopping;             /* questions get COORDINATOR_NOT_AVAILABLE */
-    struct log_limit infos;    /* for lines that peers can cause ... */
-    struct log_limit warnings; /* ... and those that shall not drown in them */
-    struct log_limit failures; /* for those about logs */
+    struct task send_task;   /* end of turn: the open batches go */
+    struct task load_task;   /* end of turn: sets ... */
+    struct timer load_timer; /* ... for a slice of loading in the next */
+    struct timer timer;      /* deadlines of the cores, expiry, retries */
+    struct group_effects fx; /* of the newest steps */
+    unsigned held;           /* > 0: effects are collected, not carried out yet */
+    bool stepping;           /* inside group_coordinator_step */
+    bool stopping;           /* questions get COORDINATOR_NOT_AVAILABLE */
+    struct log_limit lines[GROUP_LINE_KINDS];
+    struct log_limit failures; /* for lines about logs */
 };
 
 struct group_host *group_host_new(struct node_shard *ns);

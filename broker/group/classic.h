@@ -118,8 +118,8 @@ struct classic {
 
 /* A member's id in a sentence: of its random part the beginning. Lines for the log have it whole.
  */
-const char *classic_show_id(struct group_shown *out, struct bytes id);
-#define SHOW_ID(id) classic_show_id(&(struct group_shown){""}, (id))
+const char *classic_quote_id(struct group_shown *out, struct bytes id);
+#define QUOTE_ID(id) classic_quote_id(&(struct group_shown){""}, (id))
 
 struct classic *classic_make(struct group *g, int64_t now_ms,
                              int64_t wall_ms); /* if there is none */

@@ -86,7 +86,7 @@ static const char *said(const struct join *j, struct group_shown *out, char *tex
     if (j->reason.len == 0) {
         return "";
     }
-    snprintf(text, size, " (its reason: %s)", group_show(out, j->reason));
+    snprintf(text, size, " (its reason: %s)", group_show_quoted(out, j->reason));
     return text;
 }
 #define SAID(j) said((j), &(struct group_shown){""}, (char[120]){""}, 120)
@@ -152,9 +152,9 @@ static void add(struct classic *cl, struct bytes id, const struct join *j)
     update(cl, m, j);
     classic_member_alive(m, j->ev->now_ms, CLASSIC_NEW_MEMBER_MS);
     if (cl->state == CLASSIC_PREPARING) {
-        story_add(cl->g, j->ev->wall_ms, "member %s joined%s", SHOW_ID(id), SAID(j));
+        story_add(cl->g, j->ev->wall_ms, "member %s joined%s", QUOTE_ID(id), SAID(j));
     }
-    classic_rebalance(cl, j->ev, j->fx, "member %s (%s) joined%s", SHOW_ID(id),
+    classic_rebalance(cl, j->ev, j->fx, "member %s (%s) joined%s", QUOTE_ID(id),
                       SHOW(j->ask->client_host), SAID(j));
 }
 
@@ -207,7 +207,7 @@ static void join_member(struct classic *cl, struct classic_member *m, const stru
     update(cl, m, j);
     classic_rebalance(cl, j->ev, j->fx,
                       same ? "leader %s joined again%s" : "member %s changed its subscription%s",
-                      SHOW_ID(m->id), SAID(j));
+                      QUOTE_ID(m->id), SAID(j));
 }
 
 static void join_known(struct classic *cl, const struct join *j)
@@ -259,7 +259,7 @@ static void turn_away(struct classic *cl, const struct join *j)
     } else if (p != NULL) {
         classic_pending_remove(cl, p);
     }
-    group_fx_line(j->fx, false, true,
+    group_fx_line(j->fx, GROUP_LINE_EVENT,
                   "a member was turned away: the group has group.max.size members group=\"%s\" "
                   "client=\"%s\" host=\"%s\" members=%u",
                   SHOW(cl->g->id), SHOW(j->ask->client_id), SHOW(j->ask->client_host),

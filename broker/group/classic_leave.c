@@ -16,10 +16,10 @@ struct leave {
 static void leaves(struct leave *l, struct classic_member *m, struct bytes reason)
 {
     struct group *g = l->cl->g;
-    classic_show_id(&l->first, m->id);
+    classic_quote_id(&l->first, m->id);
     story_add(g, l->ev->wall_ms, "member %s (client %s, %s) left%s%s", l->first.s,
-              SHOW(m->client_id->text), SHOW(m->client_host->text),
-              reason.len ? ", its reason: " : "", reason.len ? SHOW(reason) : "");
+              QUOTE(m->client_id->text), SHOW(m->client_host->text),
+              reason.len ? ", its reason: " : "", reason.len ? QUOTE(reason) : "");
     l->gone++;
     classic_member_evict(l->cl, m, l->fx);
 }
@@ -39,7 +39,7 @@ static int16_t leave_one(struct leave *l, const struct leave_group_request_membe
         return KE_NONE;
     }
     if (p != NULL) {
-        classic_show_id(&l->first, p->id);
+        classic_quote_id(&l->first, p->id);
         l->gone++;
         classic_pending_remove(cl, p);
         return KE_NONE;

@@ -42,8 +42,9 @@ static void empty_written(struct group_coordinator *c, struct group_op *op,
     struct group *g = op->group;
     g->in_log |= ev->code == KE_NONE;
     if (ev->code != KE_NONE) {
-        group_fx_line(fx, true, true, "an empty group could not be written group=\"%s\" error=%d",
-                      SHOW(g->id), (int)ev->code);
+        group_fx_line(fx, GROUP_LINE_WARNING,
+                      "an empty group could not be written group=\"%s\" error=%d", SHOW(g->id),
+                      (int)ev->code);
     }
     group_dealloc(c, op, sizeof *op);
     group_release(g);
@@ -92,8 +93,9 @@ static void new_written(struct group_coordinator *c, struct group_op *op,
         g->in_log = true;
         foreign_free(g);
     } else {
-        group_fx_line(fx, true, true, "a new group could not be written group=\"%s\" error=%d",
-                      SHOW(g->id), (int)ev->code);
+        group_fx_line(fx, GROUP_LINE_WARNING,
+                      "a new group could not be written group=\"%s\" error=%d", SHOW(g->id),
+                      (int)ev->code);
         if (!g->in_log || o->before != GROUP_KIND_CLASSIC) {
             drop(g, group_append_error(ev->code), fx);
             g->kind = o->before;

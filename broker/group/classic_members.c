@@ -6,20 +6,17 @@
 #include "broker/group/classic.h"
 
 /* What stands before the random part, which is 36 characters, and eight of those. */
-const char *classic_show_id(struct group_shown *out, struct bytes id)
+const char *classic_quote_id(struct group_shown *out, struct bytes id)
 {
     enum { RANDOM = 36, SHOWN = 8 };
     if (id.len <= RANDOM || id.data[id.len - RANDOM - 1] != '-' ||
         id.data[id.len - RANDOM + SHOWN] != '-') {
-        return group_show(out, id);
+        return group_show_quoted(out, id);
     }
     struct bytes front = bytes_of(id.data, id.len - RANDOM + SHOWN);
     group_show(out, front);
-    size_t n = strlen(out->s);
-    if (n + sizeof "..." <= sizeof out->s) {
-        strcpy(out->s + n, "...");
-    }
-    return out->s;
+    strcat(out->s, strlen(out->s) <= GROUP_SHOWN_MAX ? "..." : "");
+    return group_quote(out);
 }
 
 struct classic *classic_make(struct group *g, int64_t now_ms, int64_t wall_ms)
@@ -85,7 +82,7 @@ int16_t classic_validate(const struct classic *cl, struct bytes id, struct bytes
             return KE_UNKNOWN_MEMBER_ID;
         }
         if (!bytes_eq(holder->id, id)) {
-            group_fx_line(fx, false, true,
+            group_fx_line(fx, GROUP_LINE_EVENT,
                           "a static member was fenced group=\"%s\" instance=\"%s\" "
                           "member=\"%s\" holder=\"%s\" request=%s",
                           SHOW(cl->g->id), SHOW(instance), SHOW(id), SHOW(holder->id), what);

@@ -87,7 +87,7 @@ void classic_rebalance_ended(struct classic *cl, const char *state, const struct
     if (bytes_is_null(cl->reason)) {
         return;
     }
-    group_fx_line(fx, false, true,
+    group_fx_line(fx, GROUP_LINE_REBALANCE,
                   "rebalance group=\"%s\" generation=%d reason=\"%.*s\" members=%u protocol=\"%s\" "
                   "leader=\"%s\" took_ms=%" PRId64 " state=%s",
                   SHOW(cl->g->id), (int)cl->generation, BYTES_FMT(cl->reason), cl->members_n,
@@ -210,13 +210,13 @@ static void remove_missing(struct classic *cl, const struct group_event *ev,
         if (m->join != NULL || !bytes_is_null(m->instance)) {
             continue;
         }
-        group_fx_line(fx, false, true,
+        group_fx_line(fx, GROUP_LINE_EVENT,
                       "a member did not rejoin in time and was removed group=\"%s\" member=\"%s\" "
                       "client=\"%s\" host=\"%s\" last_heard_ms=%" PRId64,
                       SHOW(cl->g->id), SHOW(m->id), SHOW(m->client_id->text),
                       SHOW(m->client_host->text), ev->now_ms - m->heard_ms);
         if (gone++ == 0) {
-            classic_show_id(&first, m->id);
+            classic_quote_id(&first, m->id);
         }
         classic_member_remove(cl, m);
     }
@@ -242,7 +242,7 @@ static bool elect(struct classic *cl, const struct group_event *ev)
         struct classic_member *m = LIST_ENTRY(n, struct classic_member, node);
         if (m->join != NULL) {
             story_add(cl->g, ev->wall_ms, "leader %s did not rejoin: %s leads now",
-                      SHOW_ID(cl->leader->id), SHOW_ID(m->id));
+                      QUOTE_ID(cl->leader->id), QUOTE_ID(m->id));
             cl->leader = m;
             return true;
         }
@@ -310,13 +310,13 @@ static void sync_fire(struct group_coordinator *c, struct group_timer *t,
     list_for_each_safe (n, &cl->members) {
         struct classic_member *m = LIST_ENTRY(n, struct classic_member, node);
         if (m->owes_sync) {
-            group_fx_line(fx, false, true,
+            group_fx_line(fx, GROUP_LINE_EVENT,
                           "a member sent no SyncGroup and was removed group=\"%s\" member=\"%s\" "
                           "client=\"%s\" host=\"%s\" generation=%d",
                           SHOW(cl->g->id), SHOW(m->id), SHOW(m->client_id->text),
                           SHOW(m->client_host->text), (int)cl->generation);
             if (gone++ == 0) {
-                classic_show_id(&first, m->id);
+                classic_quote_id(&first, m->id);
             }
             classic_member_evict(cl, m, fx);
         }
@@ -342,9 +342,9 @@ void classic_session_fire(struct group_coordinator *c, struct group_timer *t,
         return; /* it waits for us; the answer starts its session again */
     }
     struct group_shown who = {""};
-    classic_show_id(&who, m->id);
+    classic_quote_id(&who, m->id);
     int64_t quiet = ev->now_ms - m->heard_ms;
-    group_fx_line(fx, false, true,
+    group_fx_line(fx, GROUP_LINE_EVENT,
                   "a member timed out group=\"%s\" member=\"%s\" client=\"%s\" host=\"%s\" "
                   "session_ms=%d last_heard_ms=%" PRId64 " state=%s",
                   SHOW(m->g->id), SHOW(m->id), SHOW(m->client_id->text), SHOW(m->client_host->text),
@@ -352,7 +352,7 @@ void classic_session_fire(struct group_coordinator *c, struct group_timer *t,
     story_add(m->g, ev->wall_ms,
               "member %s (client %s, %s) left because its %s of %d ms timed out: last heard "
               "%" PRId64 " ms ago",
-              who.s, SHOW(m->client_id->text), SHOW(m->client_host->text),
+              who.s, QUOTE(m->client_id->text), SHOW(m->client_host->text),
               m->is_new ? "first JoinGroup" : "session",
               m->is_new ? (int)CLASSIC_NEW_MEMBER_MS : (int)m->session_ms, quiet);
     classic_member_evict(cl, m, fx);
@@ -370,8 +370,8 @@ void classic_pending_fire(struct group_coordinator *c, struct group_timer *t,
     struct classic_pending *p = CONTAINER_OF(t, struct classic_pending, timer);
     struct group *g = p->g;
     struct classic *cl = g->classic;
-    story_add(g, ev->wall_ms, "%s was given a member id and did not come back within %d ms",
-              SHOW_ID(p->id), (int)p->session_ms);
+    story_add(g, ev->wall_ms, "member id %s was given out and did not come back within %d ms",
+              QUOTE_ID(p->id), (int)p->session_ms);
     classic_pending_remove(cl, p);
     classic_complete_if_all_joined(cl, ev, fx);
     group_release(g);

@@ -34,7 +34,7 @@ static void restore(struct classic *cl, struct classic_member *m, struct replace
                     const struct group_event *ev, struct group_effects *fx)
 {
     struct group_ask *ask = classic_member_take_join(cl, m);
-    group_fx_line(fx, true, true,
+    group_fx_line(fx, GROUP_LINE_WARNING,
                   "a static member's new id could not be written: the old one is back "
                   "group=\"%s\" instance=\"%s\" member=\"%s\" error=%d",
                   SHOW(cl->g->id), SHOW(m->instance), SHOW(r->old_id), (int)ev->code);
@@ -113,13 +113,13 @@ void classic_join_static(struct classic *cl, struct classic_member *m, struct by
     r->old_leader = group_dup(c, cl->leader->id);
     r->rebalance_ms = m->rebalance_ms;
     r->session_ms = m->session_ms;
-    group_fx_line(fx, false, true,
+    group_fx_line(fx, GROUP_LINE_EVENT,
                   "a static member came back and has a new id group=\"%s\" instance=\"%s\" "
                   "member=\"%s\" before=\"%s\" state=%s",
                   SHOW(cl->g->id), SHOW(m->instance), SHOW(new_id), SHOW(m->id),
                   classic_state_name(cl->g));
-    story_add(cl->g, ev->wall_ms, "static member %s came back: %s is now %s", SHOW(m->instance),
-              SHOW_ID(m->id), SHOW_ID(new_id));
+    story_add(cl->g, ev->wall_ms, "static member %s came back: %s is now %s", QUOTE(m->instance),
+              QUOTE_ID(m->id), QUOTE_ID(new_id));
 
     fence(cl, m, fx);
     classic_member_rename(cl, m, new_id);
@@ -140,5 +140,5 @@ void classic_join_static(struct classic *cl, struct classic_member *m, struct by
                       cl->state == CLASSIC_STABLE
                           ? "static member %s came back with another protocol"
                           : "static member %s came back while the assignment was awaited",
-                      SHOW(m->instance));
+                      QUOTE(m->instance));
 }

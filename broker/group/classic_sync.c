@@ -82,14 +82,14 @@ static void stable(struct classic *cl, struct assign_op *a, const struct group_e
     classic_enter(cl, CLASSIC_STABLE, ev);
     story_add(cl->g, ev->wall_ms, "generation %d is stable: %u member%s, protocol %s, %s leads",
               (int)cl->generation, cl->members_n, cl->members_n == 1 ? "" : "s",
-              SHOW(cl->protocol->text), SHOW_ID(cl->leader->id));
+              QUOTE(cl->protocol->text), QUOTE_ID(cl->leader->id));
     classic_rebalance_ended(cl, "Stable", ev, fx);
 }
 
 static void not_stable(struct classic *cl, const struct group_event *ev, struct group_effects *fx)
 {
     int16_t code = group_append_error(ev->code);
-    group_fx_line(fx, true, true,
+    group_fx_line(fx, GROUP_LINE_WARNING,
                   "the assignment could not be written: the group rebalances group=\"%s\" "
                   "generation=%d error=%d",
                   SHOW(cl->g->id), (int)cl->generation, (int)ev->code);

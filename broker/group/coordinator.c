@@ -67,7 +67,7 @@ bool group_room(struct group_coordinator *c, size_t more, struct group_effects *
     if (c->bytes <= max && more <= max - c->bytes) {
         return true;
     }
-    group_fx_line(fx, true, true,
+    group_fx_line(fx, GROUP_LINE_WARNING,
                   "refused: the groups of this partition would need more memory than "
                   "group.coordinator.memory.bytes allows bytes=%" PRIu64 " more=%zu max=%" PRIu64,
                   c->bytes, more, max);
@@ -183,7 +183,6 @@ struct group *group_make(struct group_coordinator *c, struct bytes id, enum grou
     g->topics.secret = c->secret;
     list_init(&g->pending);
     list_push_back(&c->all, &g->all);
-    g->gone_seq = c->gone_seq;
     group_map_put(c, &c->groups, g->id, g);
     return g;
 }
@@ -223,14 +222,14 @@ int16_t group_append_error(int16_t code)
  * UTF-8 become '?', as does the quote that ends a value in a line. */
 const char *group_show(struct group_shown *out, struct bytes b)
 {
-    size_t max = sizeof out->s - sizeof "...", n = 0, at = 0;
+    size_t n = 0, at = 0;
     while (at < b.len) {
         const uint8_t *p = b.data + at;
         size_t bad = 1, len = utf8_sequence(p, b.data + b.len, &bad);
         bool control =
             len == 1 ? *p < 0x20 || *p == 0x7f || *p == '"' : len == 2 && *p == 0xc2 && p[1] < 0xa0;
         size_t put = len == 0 || control ? 1 : len;
-        if (n + put > max) {
+        if (n + put > GROUP_SHOWN_MAX) {
             break;
         }
         if (len == 0 || control) {
@@ -242,6 +241,19 @@ const char *group_show(struct group_shown *out, struct bytes b)
         at += len ? len : bad;
     }
     strcpy(out->s + n, at < b.len ? "..." : "");
+    return out->s;
+}
+
+const char *group_quote(struct group_shown *out)
+{
+    size_t n = strlen(out->s);
+    for (size_t i = 0; i < n; i++) {
+        out->s[i] = out->s[i] == '\'' ? '?' : out->s[i];
+    }
+    ASSERT(n + sizeof "''" <= sizeof out->s);
+    memmove(out->s + 1, out->s, n);
+    out->s[0] = out->s[n + 1] = '\'';
+    out->s[n + 2] = '\0';
     return out->s;
 }
 

@@ -116,11 +116,18 @@ struct group_write {
     uint32_t n;                   /* > 0; appended together: all or none */
 };
 
-/* One line for the node's log: key=value facts of a rebalance, a fence, a refusal. */
+/* One line for the node's log: key=value facts. But for the first kind peers can cause them at
+ * will: each kind is rate-limited by itself, so that none drowns in another. */
+enum group_line_kind {
+    GROUP_LINE_OWN,       /* info */
+    GROUP_LINE_REBALANCE, /* info: one for each rebalance */
+    GROUP_LINE_EVENT,     /* info: a member is fenced, timed out, turned away; a group is deleted */
+    GROUP_LINE_WARNING,   /* refusals, writes that failed */
+    GROUP_LINE_KINDS,
+};
 struct group_line {
     struct list node; /* in effects->lines */
-    bool warn;        /* else info */
-    bool by_peer;     /* a peer can cause it at will: rate-limited */
+    enum group_line_kind kind;
     const char *text; /* in effects->arena */
 };
 
@@ -128,16 +135,17 @@ struct group_line {
  * Reset by the host when that is done; several steps may fill one. */
 struct group_effects {
     struct arena arena;
-    struct list writes;  /* group_write */
-    struct list replies; /* group_ask */
-    struct list lines;   /* group_line */
-    uint32_t peer_lines; /* of them, by_peer; no more are kept than the log would take ... */
-    uint32_t left_out;   /* ... and this many were not */
+    struct list writes;                 /* group_write */
+    struct list replies;                /* group_ask */
+    struct list lines;                  /* group_line */
+    uint32_t lines_n[GROUP_LINE_KINDS]; /* asked for; no more are kept than the log would take */
 };
 
 void group_effects_init(struct group_effects *fx);
 void group_effects_reset(struct group_effects *fx); /* frees what the effects point to */
 void group_effects_free(struct group_effects *fx);
+/* How many lines of the kind were asked for and not kept. */
+uint32_t group_effects_left_out(const struct group_effects *fx, enum group_line_kind kind);
 
 /* ---- life ---- */
 

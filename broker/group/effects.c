@@ -14,13 +14,13 @@ void group_effects_init(struct group_effects *fx)
 }
 
 enum {
-    PEER_LINES_MAX = 16,  /* more than the log takes in a second (base/logger.h) */
+    LINES_MAX = 16,       /* of a kind: more than the log takes in a second (base/logger.h) */
     ARENA_KEPT = 1 << 20, /* one that was larger gives its memory back */
 };
 
 void group_effects_reset(struct group_effects *fx)
 {
-    fx->peer_lines = fx->left_out = 0;
+    memset(fx->lines_n, 0, sizeof fx->lines_n);
     list_init(&fx->writes);
     list_init(&fx->replies);
     list_init(&fx->lines);
@@ -29,6 +29,12 @@ void group_effects_reset(struct group_effects *fx)
     } else {
         arena_reset(&fx->arena);
     }
+}
+
+uint32_t group_effects_left_out(const struct group_effects *fx, enum group_line_kind kind)
+{
+    uint32_t n = fx->lines_n[kind];
+    return kind != GROUP_LINE_OWN && n > LINES_MAX ? n - LINES_MAX : 0;
 }
 
 void group_effects_free(struct group_effects *fx)
@@ -53,20 +59,18 @@ void group_fx_reply(struct group_effects *fx, struct group_ask *ask)
     list_push_back(&fx->replies, &ask->node);
 }
 
-void group_fx_line(struct group_effects *fx, bool warn, bool by_peer, const char *fmt, ...)
+void group_fx_line(struct group_effects *fx, enum group_line_kind kind, const char *fmt, ...)
 {
     char text[768];
     va_list ap;
-    if (by_peer && fx->peer_lines++ >= PEER_LINES_MAX) { /* one request may make a million */
-        fx->left_out++;
-        return;
+    if (fx->lines_n[kind]++ >= LINES_MAX && kind != GROUP_LINE_OWN) {
+        return; /* one request may make a million */
     }
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     struct group_line *l = ARENA_NEW(&fx->arena, struct group_line);
-    l->warn = warn;
-    l->by_peer = by_peer;
+    l->kind = kind;
     l->text = arena_strndup(&fx->arena, text, strlen(text));
     list_push_back(&fx->lines, &l->node);
 }

@@ -40,9 +40,8 @@ enum group_kind { GROUP_KIND_CLASSIC, GROUP_KIND_CONSUMER, GROUP_KIND_SHARE, GRO
 
 struct group {
     struct group_coordinator *c;
-    struct list all;   /* in c->all */
-    uint64_t gone_seq; /* deletions of topics up to this one have been applied to it */
-    struct bytes id;   /* owned */
+    struct list all; /* in c->all */
+    struct bytes id; /* owned */
     enum group_kind kind;
     bool in_log; /* its group record is committed (classic: GroupMetadata) */
     /* It has had an offset: then it stays, Empty, until the next look at retention, as in Kafka. */
@@ -69,20 +68,28 @@ struct group_op {
                     struct group_effects *fx);
 };
 
+/* expiry.c's: a walk over all offsets of all groups, a slice at a time, and where it goes on. */
+struct group_walk {
+    struct list *at; /* its group in c->all, or c->all itself: its end; NULL: no walk */
+    struct list *of; /* of a walk for topics that went: the deletion */
+    uint32_t topic;  /* inside the group: of its topics these are left, the last one in part; ... */
+    uint32_t entry;  /* ... of the topic's offsets these. Larger than there are: all */
+    uint32_t gone;   /* of the group (and deletion) in earlier slices */
+};
+
 struct group_coordinator {
     const struct group_config *config;
     const struct siphash_key *secret;
-    struct map groups; /* id -> struct group */
-    struct list all;   /* the same, in the order in which they were made */
-    /* expiry.c's: walks over all of them, a slice at a time. Where each goes on: a node of `all`
-     * (or `all` itself, its end); NULL: no walk. */
-    struct list *expire_at, *gone_at;
+    struct map groups;                        /* id -> struct group */
+    struct list all;                          /* the same, in the order in which they were made */
+    struct group_walk expiring, going;        /* by retention, with a topic */
     uint64_t expired_offsets, expired_groups; /* by this walk */
     struct list gone;                         /* topic_gone: deletions that are not through */
-    uint64_t gone_seq;                        /* the newest deletion */
-    uint64_t gone_walk_seq;                   /* the newest when this walk began */
-    int64_t slice_ms;                         /* when a walk goes on; INT64_MAX: there is none */
-    struct map txns; /* producer id -> struct group_txn: offsets of open transactions; replay.c */
+    uint32_t gone_seq;                        /* the newest deletion */
+    uint32_t gone_walk_seq;                   /* the newest when this walk began */
+    uint32_t sweeps_out;                      /* writes of tombstones of walks under way */
+    int64_t slice_ms; /* when a walk goes on; INT64_MAX: there is none, or it waits for them */
+    struct map txns;  /* producer id -> struct group_txn: offsets of open transactions; replay.c */
     struct map strings; /* text -> struct group_str */
     struct group_timer **heap;
     uint32_t heap_n, heap_cap;
@@ -124,20 +131,29 @@ void group_map_free(struct group_coordinator *c, struct map *m);
 /* What a client is told when its records could not be written: Kafka's mapping. */
 int16_t group_append_error(int16_t code);
 
-/* A text of a peer for people: cut, nothing but printable characters. For one expression:
- * story_add(g, t, "%s left", SHOW(id)). */
+/* A text of a peer for people: cut, nothing but printable characters. SHOW for values in lines of
+ * the log, which quote them there; QUOTE for sentences: no name can be taken for a part of one.
+ * For one expression: story_add(g, t, "%s left", QUOTE(id)). */
+enum { GROUP_SHOWN_MAX = 80 };
 struct group_shown {
-    char s[84];
+    char s[GROUP_SHOWN_MAX + sizeof "...''"];
 };
 const char *group_show(struct group_shown *out, struct bytes b);
+const char *group_quote(struct group_shown *out); /* what is shown there is put in quotes */
 #define SHOW(b) group_show(&(struct group_shown){""}, (b))
+static inline const char *group_show_quoted(struct group_shown *out, struct bytes b)
+{
+    group_show(out, b);
+    return group_quote(out);
+}
+#define QUOTE(b) group_show_quoted(&(struct group_shown){""}, (b))
 
 /* ---- effects.c ---- */
 
 struct group_write *group_fx_write(struct group_effects *fx, struct group_op *op, uint32_t n);
 void group_fx_reply(struct group_effects *fx, struct group_ask *ask);
-void group_fx_line(struct group_effects *fx, bool warn, bool by_peer, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+void group_fx_line(struct group_effects *fx, enum group_line_kind kind, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* ---- records.c: bytes in fx->arena ---- */
 
@@ -202,8 +218,8 @@ void offsets_topic_gone(struct group_coordinator *c, const struct group_event *e
 /* GROUP_TICK: the next slice of what these two have begun. */
 void offsets_sweep(struct group_coordinator *c, const struct group_event *ev,
                    struct group_effects *fx);
-/* Deletions of topics that have not come to this group yet: before anything new is written. */
-void offsets_catch_up(struct group *g, const struct group_event *ev, struct group_effects *fx);
+/* A write of theirs has come back. */
+void offsets_sweep_home(struct group_coordinator *c, const struct group_event *ev);
 void offsets_sweep_leaves(struct group *g); /* it is being freed */
 void offsets_sweep_free(struct group_coordinator *c);
 /* Its members subscribe to it, whatever the group's kind. */

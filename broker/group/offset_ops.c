@@ -46,7 +46,7 @@ static void commit_written(struct group_coordinator *c, struct group_op *op,
                 t = offset_topic_make(g, it->topic);
                 name = it->topic.data;
             }
-            offset_put(t, it->partition, &it->v, ev->offset + i);
+            offset_put(t, it->partition, &it->v, ev->offset + i, o->gone_seq);
         }
     }
     group_fx_reply(fx, o->ask);
@@ -59,6 +59,7 @@ struct commit_op *commit_op_new(struct group *g, struct group_ask *ask, uint32_t
     o->op.group = g;
     o->op.written = commit_written;
     o->ask = ask;
+    o->gone_seq = g->c->gone_seq;
     return o;
 }
 
@@ -136,6 +137,9 @@ static void gone_written(struct group_coordinator *c, struct group_op *op,
     if (ev->code == 0 && o->with_group) {
         group_gone(g, fx);
     }
+    if (job->kind == GONE_QUIET) {
+        offsets_sweep_home(c, ev);
+    }
     ASSERT(job->left > 0);
     if (--job->left == 0) {
         job_answer(job, fx);
@@ -180,6 +184,7 @@ static void gone_flush(struct gone *b, bool with_group)
         foreign_tombstones(b->g, b->fx, w->records, &w->n);
     }
     b->job->left++;
+    c->sweeps_out += b->job->kind == GONE_QUIET;
     b->n = 0;
     b->bytes = 0;
 }
@@ -269,14 +274,19 @@ static uint32_t flights_fill(const struct group *g, struct offset_flight *v)
         if (op->written == commit_written) {
             const struct commit_op *o = CONTAINER_OF(op, const struct commit_op, op);
             for (uint32_t i = 0; i < o->n; i++, n++) {
-                v[n] = (struct offset_flight){o->items[i].topic, o->items[i].partition, n, false,
-                                              o->items[i].v.topic_id};
+                v[n] = (struct offset_flight){.topic = o->items[i].topic,
+                                              .partition = o->items[i].partition,
+                                              .seq = n,
+                                              .gone_seq = o->gone_seq,
+                                              .topic_id = o->items[i].v.topic_id};
             }
         } else if (op->written == gone_written) {
             const struct gone_op *o = CONTAINER_OF(op, const struct gone_op, op);
             for (uint32_t i = 0; i < o->n; i++, n++) {
-                v[n] = (struct offset_flight){o->items[i].topic->text, o->items[i].partition, n,
-                                              true, UUID_ZERO};
+                v[n] = (struct offset_flight){.topic = o->items[i].topic->text,
+                                              .partition = o->items[i].partition,
+                                              .seq = n,
+                                              .gone = true};
             }
         }
     }

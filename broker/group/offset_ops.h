@@ -14,6 +14,7 @@ struct commit_item {
 struct commit_op {
     struct group_op op;
     struct group_ask *ask; /* its response is complete but for an error of the write */
+    uint32_t gone_seq;     /* of the coordinator when it was asked for */
     uint32_t n;
     struct commit_item items[];
 };
@@ -51,6 +52,7 @@ struct offset_flight {
     int32_t partition;
     uint32_t seq;
     bool gone;
+    uint32_t gone_seq; /* of a commit */
     struct uuid topic_id;
 };
 /* Sorted by topic and partition. */

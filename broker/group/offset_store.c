@@ -164,7 +164,7 @@ static uint8_t entry_id(struct group_topic *t, struct uuid id)
 
 /* e->partition stays. */
 static void entry_fill(struct group_topic *t, struct offset_entry *e,
-                       const struct offset_commit_value *v, int64_t at)
+                       const struct offset_commit_value *v, int64_t at, uint32_t gone_seq)
 {
     struct group_coordinator *c = t->group->c;
     uint8_t id = entry_id(t, v->topic_id);
@@ -187,6 +187,7 @@ static void entry_fill(struct group_topic *t, struct offset_entry *e,
     e->commit_ms = v->commit_timestamp;
     e->at = at;
     e->leader_epoch = v->leader_epoch;
+    e->gone_seq = gone_seq;
     e->id = id;
 }
 
@@ -258,9 +259,9 @@ static struct offset_entry *entry_make(struct group_topic *t, int32_t partition)
 }
 
 void offset_put(struct group_topic *t, int32_t partition, const struct offset_commit_value *v,
-                int64_t at)
+                int64_t at, uint32_t gone_seq)
 {
-    entry_fill(t, entry_make(t, partition), v, at);
+    entry_fill(t, entry_make(t, partition), v, at, gone_seq);
 }
 
 static void entry_remove(struct group_topic *t, struct offset_entry *e)
@@ -328,7 +329,7 @@ void open_offset_put(struct group_topic *t, int64_t producer_id, int32_t partiti
         }
         t->group->open_offsets_n++;
     }
-    entry_fill(t, &o->e, v, at);
+    entry_fill(t, &o->e, v, at, c->gone_seq);
 }
 
 bool open_offset_has(const struct group_topic *t, int32_t partition)

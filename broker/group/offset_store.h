@@ -29,6 +29,7 @@ struct offset_entry {
     struct offset_extra *extra; /* NULL: no metadata, no expiry */
     int32_t partition;
     int32_t leader_epoch; /* -1 none */
+    uint32_t gone_seq;    /* the newest deletion of a topic when it was committed: expiry.c */
     uint8_t id;           /* enum offset_id */
 };
 _Static_assert(sizeof(struct offset_entry) <= 48, "a million of them are 48 MB");
@@ -64,7 +65,7 @@ struct group_topic *offset_topic_make(struct group *g, struct bytes name);
 struct offset_entry *offset_find(const struct group_topic *t, int32_t partition); /* NULL */
 /* v's strings are copied. */
 void offset_put(struct group_topic *t, int32_t partition, const struct offset_commit_value *v,
-                int64_t at);
+                int64_t at, uint32_t gone_seq);
 
 /* Committed and of every transaction. The topic may be gone afterwards. */
 void offset_forget(struct group *g, struct bytes topic, int32_t partition);

@@ -162,9 +162,6 @@ void offsets_commit(struct group_coordinator *c, const struct group_event *ev,
     const struct offset_commit_request *q = ask->request;
     struct group *g = group_find(c, q->group_id);
     uint32_t n;
-    if (g) {
-        offsets_catch_up(g, ev, fx);
-    }
     commit_respond(c, ask, &n);
     int16_t code = commit_check(g && group_doomed(g) ? NULL : g, q, ev, fx);
     if (code == 0 && !commit_fits(c, g, q, fx)) {
@@ -308,7 +305,7 @@ void group_delete(struct group_coordinator *c, const struct group_event *ev,
     struct gone b;
     gone_begin(&b, g, fx, GONE_GROUP_ASKED, ask);
     group_delete_offsets(&b);
-    group_fx_line(fx, false, true, "a group was deleted group=\"%s\" offsets=%u", SHOW(g->id),
+    group_fx_line(fx, GROUP_LINE_EVENT, "a group was deleted group=\"%s\" offsets=%u", SHOW(g->id),
                   b.total);
     gone_end(&b, true);
 }

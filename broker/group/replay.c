@@ -105,7 +105,7 @@ static int replay_offset(struct group_coordinator *c, const struct group_replay 
     if (r->transactional && r->producer_id >= 0) {
         open_offset_put(t, r->producer_id, partition, &v, r->offset);
     } else {
-        offset_put(t, partition, &v, r->offset);
+        offset_put(t, partition, &v, r->offset, c->gone_seq);
     }
     return 0;
 }

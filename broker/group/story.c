@@ -3,7 +3,7 @@
  *
  * The past is a queue of texts in one small piece of memory, made when something happens first: a
  * handful of events for a small group, more for one with many members (story_max); the oldest go.
- * What clients say is cut and cleaned by group_show before it comes here. */
+ * What clients say is cut, cleaned and quoted (QUOTE) before it comes here. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -149,8 +149,8 @@ static bool is_late(const struct teller *t, const struct classic_member *m)
     return t->now_ms - m->heard_ms > m->session_ms / 2;
 }
 
-/* "A (client a, /10.0.0.5, last heard 12 s ago), B (...)" of those who match; "" and n 0: nobody.
- */
+/* "'A' (client 'a', /10.0.0.5, last heard 12 s ago), 'B' (...)" of those who match; "" and n 0:
+ * nobody. */
 static const char *names(struct teller *t,
                          bool (*match)(const struct teller *t, const struct classic_member *m),
                          uint32_t max, uint32_t *n)
@@ -163,7 +163,7 @@ static const char *names(struct teller *t,
             continue;
         }
         text = arena_printf(t->a, "%s%s%s (client %s, %s, last heard %lld s ago)", text,
-                            *n > 1 ? ", " : "", SHOW_ID(m->id), SHOW(m->client_id->text),
+                            *n > 1 ? ", " : "", QUOTE_ID(m->id), QUOTE(m->client_id->text),
                             SHOW(m->client_host->text), seconds(t->now_ms - m->heard_ms));
     }
     return *n > max ? arena_printf(t->a, "%s and %u more", text, *n - max) : text;
@@ -212,7 +212,7 @@ static void tell_completing(struct teller *t)
         tell(t, arena_printf(t->a,
                              "generation %d of %u members: waiting for the leader's assignment "
                              "(SyncGroup) for %lld s: %s, last heard %lld s ago",
-                             (int)cl->generation, cl->members_n, since, SHOW_ID(cl->leader->id),
+                             (int)cl->generation, cl->members_n, since, QUOTE_ID(cl->leader->id),
                              seconds(t->now_ms - cl->leader->heard_ms)));
     }
     if (n > 0) {
@@ -233,7 +233,7 @@ static void tell_stable(struct teller *t)
                       "leader %s",
                       (int)cl->generation, seconds(t->now_ms - cl->state_ms), cl->members_n,
                       cl->members_n == 1 ? "" : "s",
-                      cl->protocol ? SHOW(cl->protocol->text) : "none", SHOW_ID(cl->leader->id)));
+                      cl->protocol ? QUOTE(cl->protocol->text) : "none", QUOTE_ID(cl->leader->id)));
     const char *late = names(t, is_late, LATE_MAX, &n);
     if (n > 0) {
         tell(t, arena_printf(t->a,

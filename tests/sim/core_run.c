@@ -68,7 +68,7 @@ static void note_lines(struct core_run *cr)
         struct list *n = list_pop_front(&cr->fx.lines);
         const struct group_line *l = LIST_ENTRY(n, struct group_line, node);
         if (cr->r->verbose) {
-            run_note(cr->r, "%s%s", l->warn ? "WARN " : "", l->text);
+            run_note(cr->r, "%s%s", l->kind == GROUP_LINE_WARNING ? "WARN " : "", l->text);
         }
     }
 }

@@ -20,7 +20,7 @@ static void a_member_leaves_and_the_others_rebalance(void **state)
     assert_true(bytes_eq_str(l->r.leave.members[0].member_id, k[1]->member));
     assert_int_equal(l->r.leave.members[0].error_code, KE_NONE);
     assert_int_equal(l->r.leave.members[1].error_code, KE_UNKNOWN_MEMBER_ID);
-    rig_explains(&r, "g", "left, its reason: the consumer?is being ?closed?");
+    rig_explains(&r, "g", "left, its reason: 'the consumer?is being ?closed?'");
     assert_int_equal(rig_beat(&r, k[0]->member, 1), KE_REBALANCE_IN_PROGRESS);
     struct call *a = rig_join(&r, (struct join){.member = k[0]->member});
     struct call *c = rig_join(&r, (struct join){.member = k[2]->member});
@@ -149,11 +149,14 @@ static void what_clients_say_is_made_harmless(void **state)
     for (size_t i = 0; i < ARRAY_LEN(said); i++) {
         assert_string_equal(SHOW(bytes_str(said[i][0])), said[i][1]);
     }
+    assert_string_equal(QUOTE(bytes_str("it's' \"x\" left")), "'it?s? ?x? left'");
+    assert_string_equal(QUOTE(bytes_str("")), "''");
     char longer[300];
     memset(longer, 'x', sizeof longer);
     const char *cut = SHOW(bytes_of(longer, sizeof longer));
-    assert_int_equal(strlen(cut), sizeof(struct group_shown) - 1);
+    assert_int_equal(strlen(cut), GROUP_SHOWN_MAX + strlen("..."));
     assert_non_null(strstr(cut, "x..."));
+    assert_non_null(strstr(QUOTE(bytes_of(longer, sizeof longer)), "x...'"));
     /* a character of two bytes that does not fit is left out, not halved */
     for (size_t i = 0; i < sizeof longer; i += 2) {
         memcpy(longer + i, "\xc3\xb6", 2);

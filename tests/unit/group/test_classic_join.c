@@ -315,7 +315,7 @@ static void a_stable_leader_that_joins_again_starts_a_rebalance(void **state)
     struct call *a =
         rig_join(&r, (struct join){.member = k[0]->member, .reason = "topics\nchanged"});
     assert_false(a->done);
-    rig_explains(&r, "g", "(its reason: topics?changed)");
+    rig_explains(&r, "g", "(its reason: 'topics?changed')");
     assert_int_equal(rig_beat(&r, k[1]->member, 1), KE_REBALANCE_IN_PROGRESS);
     struct call *b = rig_join(&r, (struct join){.member = k[1]->member});
     assert_true(a->done && b->done);

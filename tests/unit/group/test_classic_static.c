@@ -70,7 +70,7 @@ static void one_that_comes_back_starts_no_rebalance(void **state)
     struct call *s =
         rig_sync(&t.r, (struct sync){.member = k->member, .instance = "two", .generation = 1});
     assert_true(bytes_eq_str(s->r.sync.assignment, "B"));
-    rig_explains(&t.r, "g", "static member two came back");
+    rig_explains(&t.r, "g", "static member 'two' came back");
     rig_close(&t.r);
 }
 
@@ -298,7 +298,7 @@ static void an_administrator_removes_it_by_its_instance(void **state)
     assert_true(bytes_eq_str(l->r.leave.members[0].group_instance_id, "two"));
     assert_int_equal(l->r.leave.members[1].error_code, KE_UNKNOWN_MEMBER_ID);
     assert_string_equal(rig_state(&t.r), "PreparingRebalance");
-    rig_explains(&t.r, "g", "left, its reason: scaled down");
+    rig_explains(&t.r, "g", "left, its reason: 'scaled down'");
     rig_close(&t.r);
 }
 

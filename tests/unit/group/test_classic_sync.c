@@ -53,7 +53,7 @@ static void the_assignment_is_told_when_it_is_committed(void **state)
     assert_non_null(strstr(line, "members=2 protocol=\"range\""));
     assert_non_null(strstr(line, "took_ms=6000 state=Stable"));
     assert_int_equal(rig_lines(&r, "rebalance group="), 1);
-    rig_explains(&r, "g", "generation 1 is stable: 2 members, protocol range");
+    rig_explains(&r, "g", "generation 1 is stable: 2 members, protocol 'range'");
     rig_close(&r);
 }
 
@@ -315,13 +315,13 @@ static void the_story_of_a_rebalance_names_who_holds_it_up(void **state)
     rig_join(&r, (struct join){.member = k[0]->member});
     rig_advance(&r, 4000);
     snprintf(text, sizeof text,
-             "waiting for 2 of 3 members to rejoin: %s (client c, /127.0.0.1, last heard 16 s "
-             "ago), %s (",
+             "waiting for 2 of 3 members to rejoin: '%s' (client 'c', /127.0.0.1, last heard 16 s "
+             "ago), '%s' (",
              rig_short(k[1]->member).s, rig_short(k[2]->member).s);
     rig_explains(&r, "g", text);
     rig_explains(&r, "g", "those that do not are removed in 296 s");
     snprintf(text, sizeof text,
-             "a rebalance has been running for 4 s because leader %s joined again",
+             "a rebalance has been running for 4 s because leader '%s' joined again",
              rig_short(k[0]->member).s);
     rig_explains(&r, "g", text);
     rig_close(&r);
@@ -404,7 +404,7 @@ static void a_session_that_times_out_starts_a_rebalance(void **state)
         rig_beat(&r, k[0]->member, 1);
     }
     snprintf(text, sizeof text,
-             "member %s (client c, /127.0.0.1) left because its session of 45000 ms timed out: "
+             "member '%s' (client 'c', /127.0.0.1) left because its session of 45000 ms timed out: "
              "last heard 45000 ms ago",
              rig_short(k[1]->member).s);
     rig_explains(&r, "g", text);

@@ -4,8 +4,8 @@
 enum { RETENTION_DAYS = 7 };
 
 /* What stands in the log: an offset of topic "t" or "u", committed so many days ago. */
-static void put_offset(struct rig *r, const char *group, const char *topic, int64_t days_ago,
-                       int64_t expire_ms, int64_t producer_id)
+static void put_partition(struct rig *r, const char *group, const char *topic, int32_t partition,
+                          int64_t days_ago, int64_t expire_ms, int64_t producer_id)
 {
     struct group_effects fx;
     struct offset_commit_value v = {
@@ -16,8 +16,8 @@ static void put_offset(struct rig *r, const char *group, const char *topic, int6
         .expire_timestamp = expire_ms,
     };
     group_effects_init(&fx);
-    struct group_record rec = group_record_offset(&fx, bytes_str(group), bytes_str(topic), 0, &v,
-                                                  expire_ms == -1 ? 4 : 1);
+    struct group_record rec = group_record_offset(&fx, bytes_str(group), bytes_str(topic),
+                                                  partition, &v, expire_ms == -1 ? 4 : 1);
     struct group_replay rp = {.producer_id = producer_id,
                               .transactional = producer_id >= 0,
                               .timestamp = v.commit_timestamp,
@@ -26,6 +26,12 @@ static void put_offset(struct rig *r, const char *group, const char *topic, int6
                                        producer_id, false, false});
     assert_int_equal(group_coordinator_replay(r->c, &rp, rec.key, rec.value), 0);
     group_effects_free(&fx);
+}
+
+static void put_offset(struct rig *r, const char *group, const char *topic, int64_t days_ago,
+                       int64_t expire_ms, int64_t producer_id)
+{
+    put_partition(r, group, topic, 0, days_ago, expire_ms, producer_id);
 }
 
 /* A classic group's record; it has a member when topic is not NULL, subscribed to that. */
@@ -39,6 +45,21 @@ static void put_group(struct rig *r, const char *group, const char *type, const 
 static void expire(struct rig *r)
 {
     rig_step(r, GROUP_EXPIRE, NULL);
+}
+
+static void check_story(struct rig *r, const char *group, const char *part)
+{
+    struct arena a = {0};
+    struct group_story_line *lines;
+    uint32_t n;
+    bool found = false;
+    assert_int_equal(group_explain(r->c, bytes_str(group), r->now_ms, r->wall_ms, &a, &lines, &n),
+                     0);
+    for (uint32_t i = 0; i < n; i++) {
+        found = found || strstr(lines[i].text, part) != NULL;
+    }
+    assert_true(found);
+    arena_free(&a);
 }
 
 static bool exists(struct rig *r, const char *group)
@@ -277,6 +298,15 @@ static void many_init(struct rig *r, int64_t days_ago)
     rig_loaded(r);
 }
 
+/* MANY partitions of "t" in one group. */
+static void large_init(struct rig *r, int64_t days_ago)
+{
+    rig_init(r);
+    for (int32_t i = 0; i < MANY; i++) {
+        put_partition(r, "large", "t", i, days_ago, -1, -1);
+    }
+}
+
 static void many_end(struct rig *r)
 {
     rig_settle(r);
@@ -286,16 +316,21 @@ static void many_end(struct rig *r)
     rig_free(r);
 }
 
-/* The rest of a walk, of which there is one; the most writes of a slice. */
+/* The rest of a walk, of which there is one; the most records of a slice. A slice waits for the
+ * writes of the one before. */
 static uint32_t many_tick(struct rig *r)
 {
-    uint32_t most = rig_out(r);
+    uint32_t at = r->log_n;
+    rig_settle(r);
+    uint32_t most = r->log_n - at;
     while (group_coordinator_deadline(r->c) != INT64_MAX) {
-        uint32_t before = rig_out(r);
+        at = r->log_n;
         assert_true(group_coordinator_deadline(r->c) > r->now_ms);
         r->now_ms = group_coordinator_deadline(r->c);
         rig_step(r, GROUP_TICK, NULL);
-        most = rig_out(r) - before > most ? rig_out(r) - before : most;
+        assert_true(rig_out(r) == 0 || group_coordinator_deadline(r->c) == INT64_MAX);
+        rig_settle(r);
+        most = r->log_n - at > most ? r->log_n - at : most;
     }
     return most;
 }
@@ -306,13 +341,65 @@ static void test_many_expire_in_slices(void **state)
     (void)state;
     many_init(&r, 100);
     expire(&r);
-    assert_in_range(rig_out(&r), 1, SLICE_MOST);
+    uint32_t out = rig_out(&r);
+    assert_in_range(out, 1, SLICE_MOST);
     assert_int_equal(r.lines.len, 0); /* it is told once, at the end */
-    expire(&r);                       /* goes on with the same walk */
-    assert_in_range(rig_out(&r), 2, 2 * SLICE_MOST);
+    expire(&r);                       /* the same walk, which waits */
+    assert_int_equal(rig_out(&r), out);
     rig_settle(&r); /* groups go while the walk is among them */
     assert_in_range(many_tick(&r), 1, SLICE_MOST);
     assert_non_null(strstr(buf_cstr(&r.lines), "offsets=3000 groups=3000"));
+    many_end(&r);
+}
+
+/* One group has them all. */
+static void test_a_group_expires_in_slices(void **state)
+{
+    struct rig r;
+    (void)state;
+    large_init(&r, 100);
+    put_offset(&r, "large", "u", 1, -1, -1);
+    rig_loaded(&r);
+    expire(&r);
+    assert_in_range(rig_out(&r), 1, 2); /* parts of one batch */
+    assert_in_range(many_tick(&r), 500, SLICE_MOST);
+    assert_int_equal(r.c->offsets, 1);
+    assert_non_null(strstr(buf_cstr(&r.lines), "offsets=3000 groups=0"));
+    check_story(&r, "large", "3000 committed offsets are older");
+    r.wall_ms += INT64_C(8) * RIG_DAY_MS;
+    expire(&r);
+    (void)many_tick(&r);
+    assert_false(exists(&r, "large"));
+    many_end(&r);
+}
+
+/* A topic goes that a group has many offsets of. In the middle the group commits to its successor,
+ * without a topic id: before the walk has come there, and behind it. */
+static void test_a_topic_of_a_group_goes_in_slices(void **state)
+{
+    struct rig r;
+    (void)state;
+    large_init(&r, 0);
+    rig_loaded(&r);
+    rig_topic_gone(&r, "t", rig_topic_id("t"));
+    rig_settle(&r);
+    assert_in_range(r.c->offsets, 1, MANY - 500);
+    struct rig_offset o[] = {{"t", 0, 9, ""}, {"t", MANY - 1, 9, ""}};
+    struct rig_ask *ask = rig_commit_ask("large", 9, o, 2);
+    ask->q.commit.topics[0].topic_id = UUID_ZERO;
+    ask->q.commit.topics[1].topic_id = UUID_ZERO;
+    rig_step(&r, GROUP_OFFSET_COMMIT, ask);
+    assert_int_equal(rig_out(&r), 1); /* nothing else is done for it */
+    assert_in_range(many_tick(&r), 500, SLICE_MOST);
+    assert_int_equal(rig_commit_code(ask, 0), 0);
+    assert_int_equal(r.c->offsets, 2);
+    assert_int_equal(rig_offset(&r, "large", "t", 0), 9);
+    assert_int_equal(rig_offset(&r, "large", "t", MANY - 1), 9);
+    check_story(&r, "large", "topic 't' is deleted, and 2999 committed offsets with it");
+    rig_check_reload(&r);
+    rig_topic_gone(&r, "t", rig_topic_id("t"));
+    (void)many_tick(&r);
+    rig_ask_free(ask);
     many_end(&r);
 }
 
@@ -370,7 +457,9 @@ int main(void)
         cmocka_unit_test(test_topic_gone),
         cmocka_unit_test(test_topic_gone_under_way),
         cmocka_unit_test(test_many_expire_in_slices),
+        cmocka_unit_test(test_a_group_expires_in_slices),
         cmocka_unit_test(test_a_topic_goes_in_slices),
+        cmocka_unit_test(test_a_topic_of_a_group_goes_in_slices),
         cmocka_unit_test(test_the_end_comes_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -469,7 +469,8 @@ static void test_many_partitions_of_a_topic(void **state)
     struct offset_commit_value v = {.metadata = bytes_of("", 0), .expire_timestamp = -1};
     for (int64_t i = 0; i < PARTITIONS; i++) {
         v.offset = i;
-        offset_put(offset_topic_make(g, bytes_str("t")), (int32_t)(i * STRIDE % PARTITIONS), &v, i);
+        offset_put(offset_topic_make(g, bytes_str("t")), (int32_t)(i * STRIDE % PARTITIONS), &v, i,
+                   0);
     }
     assert_int_equal(r.c->offsets, PARTITIONS);
     assert_true(r.c->bytes - before < (uint64_t)PARTITIONS * 100);
