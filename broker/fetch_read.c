@@ -6,6 +6,7 @@
 #include "broker/replica/isr.h"
 #include "broker/replica/leader_throttle.h"
 #include "broker/replica/selector.h"
+#include "broker/replica/standing.h"
 #include "proto/record_batch.h"
 
 static void give_back(struct fetch_item *it)
@@ -50,6 +51,7 @@ static void clear_offsets(struct fetch_item *it)
 static void clear(struct fetch_item *it)
 {
     it->error = KE_NONE;
+    it->settled = false;
     clear_offsets(it);
     it->diverging_epoch = -1;
     it->diverging_end_offset = -1;
@@ -244,8 +246,13 @@ static void read_one(struct partition *p, struct fetch_leg *leg, struct fetch_it
         if (it->error) {
             give_back(it);
             clear_offsets(it);
-        } else if (it->len > 0 && !is_admitted(p, leg, it)) {
+            return;
+        }
+        if (it->len > 0 && !is_admitted(p, leg, it)) {
             give_back(it);
+        }
+        if (leg->standing && it->diverging_epoch < 0) {
+            it->settled = standing_arm(p, leg->replica_id, leg->standing, it);
         }
     }
 }

@@ -8,7 +8,9 @@ enum { MAP_ENTRY_BYTES = 48 }; /* about what map.h takes for one */
 
 /* A partition as the session remembers it. Key: topic id or name, then the index. */
 struct cached {
-    struct list node; /* in the session's order */
+    struct list node;  /* in the session's order */
+    struct list fresh; /* in the session's, by when it became so; what had records goes behind */
+    bool news;         /* since it was listed */
     struct fetch_part part;
     int64_t high_watermark; /* as last shown; -1: show it next time */
     int64_t log_start;
@@ -26,7 +28,11 @@ struct session {
     int64_t created_ms;
     int64_t used_ms;
     struct list order;
-    struct map parts; /* struct cached */
+    struct list fresh; /* cached.fresh: what a standing fetch looks at */
+    uint32_t fresh_n;
+    bool stirred;        /* there was news to wake for since they were listed */
+    struct list waiters; /* fetch_waiter */
+    struct map parts;    /* struct cached */
 };
 
 struct fetch_sessions {
@@ -49,8 +55,25 @@ static size_t cached_bytes(size_t key_len)
     return sizeof(struct cached) + key_len + MAP_ENTRY_BYTES;
 }
 
+static void fresh_add(struct session *s, struct cached *c)
+{
+    if (list_empty(&c->fresh)) {
+        list_push_back(&s->fresh, &c->fresh);
+        s->fresh_n++;
+    }
+}
+
+static void fresh_remove(struct session *s, struct cached *c)
+{
+    if (!list_empty(&c->fresh)) {
+        list_remove(&c->fresh);
+        s->fresh_n--;
+    }
+}
+
 static void cached_remove(struct session *s, struct cached *c)
 {
+    fresh_remove(s, c);
     s->fs->bytes -= cached_bytes(c->key_len);
     map_remove(&s->parts, bytes_of(c->key, c->key_len));
     list_remove(&c->node);
@@ -61,6 +84,8 @@ static void session_free(struct session *s)
 {
     while (!list_empty(&s->order)) {
         cached_remove(s, LIST_ENTRY(s->order.next, struct cached, node));
+    }
+    while (list_pop_front(&s->waiters) != NULL) { /* their time will be over */
     }
     map_free(&s->parts);
     mem_free(s);
@@ -93,7 +118,9 @@ static struct cached *session_put(struct session *s, const struct fetch_part *p,
         c->log_start = -1;
         map_put(&s->parts, bytes_of(c->key, c->key_len), c);
         list_push_back(&s->order, &c->node);
+        list_init(&c->fresh);
     }
+    fresh_add(s, c);
     bool named = c->part.named;
     c->part = *p;
     c->part.named = named || p->named;
@@ -101,18 +128,34 @@ static struct cached *session_put(struct session *s, const struct fetch_part *p,
     return c;
 }
 
+/* Was something read that the client does not know? */
+static bool is_news(const struct cached *c, const struct fetch_part *p)
+{
+    return p->records > 0 || p->diverging || p->redirected || p->error != KE_NONE ||
+           c->high_watermark != p->high_watermark || c->log_start != p->log_start;
+}
+
 /* Remembers what the answer tells; true if it has to be told. */
 static bool cached_news(struct session *s, struct cached *c, const struct fetch_part *p)
 {
-    bool news = p->records > 0 || p->diverging || p->redirected || p->error != KE_NONE ||
-                c->high_watermark != p->high_watermark || c->log_start != p->log_start;
+    bool news = is_news(c, p);
     c->high_watermark = p->error || p->diverging ? -1 : p->high_watermark;
     c->log_start = p->log_start;
     if (p->records > 0) {
         list_remove(&c->node);
         list_push_back(&s->order, &c->node);
+        fresh_remove(s, c);
+        fresh_add(s, c);
     }
     return news;
+}
+
+/* Told, and watched by its home: it need not be read until that says so. */
+static void settle(struct session *s, struct cached *c, const struct fetch_part *p)
+{
+    if (p->settled && !c->news) {
+        fresh_remove(s, c);
+    }
 }
 
 /* ---- the table ---- */
@@ -297,6 +340,18 @@ static void forget(struct session *s, struct fetch_begin *b)
     }
 }
 
+static void list_fresh(struct session *s, struct fetch_begin *b)
+{
+    b->n = 0;
+    b->parts = ARENA_ARRAY(b->arena, struct fetch_part, s->fresh_n + 1);
+    list_for_each (at, &s->fresh) {
+        struct cached *c = LIST_ENTRY(at, struct cached, fresh);
+        c->news = false;
+        b->parts[b->n++] = c->part; /* by id: it has no name to copy */
+    }
+    s->stirred = false;
+}
+
 /* All partitions of the session, in its order; names are copied: the session may go meanwhile. */
 static void list_session(struct session *s, struct fetch_begin *b)
 {
@@ -348,7 +403,11 @@ static void begin_incremental(struct fetch_sessions *fs, struct fetch_begin *b)
         remove_session(fs, s);
         return; /* sessionless, with what the request names */
     }
-    list_session(s, b);
+    if (b->standing) {
+        list_fresh(s, b);
+    } else {
+        list_session(s, b);
+    }
     s->epoch = next_epoch(s->epoch);
     b->epoch = s->epoch;
     b->mode = FETCH_INCREMENTAL;
@@ -387,6 +446,8 @@ static void end_full(struct fetch_sessions *fs, struct fetch_begin *b)
     s->fs = fs;
     s->parts.secret = fs->map_secret;
     list_init(&s->order);
+    list_init(&s->fresh);
+    list_init(&s->waiters);
     s->id = new_id(fs);
     s->epoch = next_epoch(FETCH_EPOCH_INITIAL);
     s->by_id = b->by_id;
@@ -424,6 +485,9 @@ static void end_incremental(struct fetch_sessions *fs, struct fetch_begin *b)
         if (c) {
             c->part.named = p->named;
         }
+        if (c && b->standing) {
+            settle(s, c, p);
+        }
     }
 }
 
@@ -436,5 +500,79 @@ void fetch_session_end(struct fetch_sessions *fs, struct fetch_begin *b)
         end_full(fs, b);
     } else if (b->mode == FETCH_INCREMENTAL) {
         end_incremental(fs, b);
+    }
+}
+
+/* ---- standing sessions ---- */
+
+/* That of b, if no other request has come in it since. */
+static struct session *standing_of(const struct fetch_sessions *fs, const struct fetch_begin *b)
+{
+    struct session *s = find(fs, b->req->session_id);
+    return s && s->epoch == b->epoch ? s : NULL;
+}
+
+bool fetch_session_wait(struct fetch_sessions *fs, struct fetch_begin *b, struct fetch_waiter *w)
+{
+    struct session *s = standing_of(fs, b);
+    if (s == NULL) {
+        return true;
+    }
+    for (uint32_t i = 0; i < b->n; i++) {
+        struct fetch_part *p = &b->parts[i];
+        struct cached *c =
+            map_get(&s->parts, part_key(s, p->topic, p->topic_id, p->index, b->arena));
+        if (c && !is_news(c, p)) {
+            settle(s, c, p);
+        }
+    }
+    if (s->stirred) {
+        return false;
+    }
+    list_push_back(&s->waiters, &w->node);
+    return true;
+}
+
+void fetch_session_again(struct fetch_sessions *fs, struct fetch_begin *b)
+{
+    struct session *s = find(fs, b->req->session_id);
+    b->n = 0;
+    if (s && s->epoch != b->epoch) {
+        b->error = KE_INVALID_FETCH_SESSION_EPOCH;
+    } else if (s) {
+        list_fresh(s, b);
+    }
+}
+
+void fetch_session_news(struct fetch_sessions *fs, int32_t id, const struct fetch_news *v,
+                        uint32_t n)
+{
+    struct session *s = find(fs, id);
+    struct list *at;
+    bool wake = false;
+    if (s == NULL || !s->by_id) {
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t key[sizeof(struct uuid) + 4];
+        memcpy(key, v[i].topic_id.b, sizeof v[i].topic_id.b);
+        store_be32(key + sizeof(struct uuid), (uint32_t)v[i].index);
+        struct cached *c = map_get(&s->parts, bytes_of(key, sizeof key));
+        if (c) {
+            c->news = true;
+            fresh_add(s, c);
+            wake = wake || v[i].wake;
+        }
+    }
+    if (!wake) {
+        return;
+    }
+    s->stirred = true;
+    struct list woken; /* one that waits again is not woken again; the session may go meanwhile */
+    list_insert_before(s->waiters.next, &woken); /* takes the head's place */
+    list_remove(&s->waiters);
+    while ((at = list_pop_front(&woken)) != NULL) {
+        struct fetch_waiter *w = LIST_ENTRY(at, struct fetch_waiter, node);
+        w->woken(w);
     }
 }

@@ -9,6 +9,14 @@
  * partitions keep the order in which they were added; one that had records goes to the end, so that
  * a byte limit starves nobody.
  *
+ * A follower's session stands (b->standing): the home shards watch what it has read to the end
+ * (replica/standing.h) and tell when there is news, so a fetch lists and reads those partitions
+ * only that are fresh: named by the request, or with news since they were last read, or not settled
+ * then. Its fetch waits here, not at the partitions:
+ *
+ *     begin -> read what is fresh -> enough? end. No: wait -> fired, or the time is over
+ *       -> again -> read ... -> end
+ *
  * Limits: slots_max sessions per shard. When they are used up, the session unused for longest goes
  * if that is over two minutes, else one smaller than the newcomer that is older than that; else the
  * newcomer gets no session (id 0) and works without. bytes_max of memory for all of them (ours: in
@@ -51,6 +59,7 @@ struct fetch_part {
     int16_t error;
     bool diverging;
     bool redirected;  /* to another replica */
+    bool settled;     /* read to the end, and its home will tell of news */
     uint32_t records; /* bytes */
     int64_t high_watermark;
     int64_t log_start; /* the leader's */
@@ -66,6 +75,7 @@ struct fetch_begin {
     const struct fetch_request *req;
     bool by_id;      /* version 13 and up */
     bool privileged; /* a follower's */
+    bool standing;   /* only what is fresh; by_id, and the session must be of the asker's shard */
     int64_t now_ms;
     struct arena *arena;
     /* out of begin */
@@ -76,6 +86,19 @@ struct fetch_begin {
     int32_t epoch; /* the session's after begin; checked again at the end */
     /* out of end */
     int32_t session_id;
+};
+
+/* News of a partition, for a standing session. */
+struct fetch_news {
+    struct uuid topic_id;
+    int32_t index;
+    bool wake; /* a fetch that waits has to look; else the next answer tells it */
+};
+
+/* A fetch that waits for news of its session. */
+struct fetch_waiter {
+    struct list node;                      /* the session's, while it waits; initialised */
+    void (*woken)(struct fetch_waiter *w); /* it does not wait any more */
 };
 
 struct fetch_sessions;
@@ -97,5 +120,14 @@ void fetch_session_begin(struct fetch_sessions *fs, struct fetch_begin *b);
 /* Incremental: on the session's shard; full: on the shard where the session is to live. parts must
  * be in the order of the answer. Sets error again if the session went or moved on meanwhile. */
 void fetch_session_end(struct fetch_sessions *fs, struct fetch_begin *b);
+
+/* Standing, after a reading that is not the answer. False: there is news already, look again. True:
+ * w waits; it may be taken off its list at any time. A session that has gone wakes nobody. */
+bool fetch_session_wait(struct fetch_sessions *fs, struct fetch_begin *b, struct fetch_waiter *w);
+/* What is fresh now, after a wait. Sets error if the session moved on meanwhile. */
+void fetch_session_again(struct fetch_sessions *fs, struct fetch_begin *b);
+/* On the session's shard; no harm if there is no such session, or partition in it. */
+void fetch_session_news(struct fetch_sessions *fs, int32_t id, const struct fetch_news *v,
+                        uint32_t n);
 
 #endif

@@ -396,6 +396,7 @@ static void make_legs(struct fetch_job *j)
                 .any_replica = j->any_replica,
                 .replica_id = j->replica_id,
                 .replica_epoch = j->replica_epoch,
+                .standing = j->standing,
                 .rack = j->rack,
                 .listener = j->listener,
                 .max_bytes = j->max_bytes,

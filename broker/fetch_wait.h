@@ -53,6 +53,7 @@ struct fetch_item {
     int64_t last_stable_offset;
     int64_t log_start_offset;
     int64_t log_end;         /* at the reading: a follower may see that far */
+    bool settled;            /* for a standing session: it need not be read before there is news */
     int32_t diverging_epoch; /* -1: the asker's log does not diverge */
     int64_t diverging_end_offset;
     int32_t preferred_replica; /* -1: none; else the consumer is to read there (KIP-392) */
@@ -92,6 +93,7 @@ struct fetch_leg {
     bool first_read; /* a follower's progress counts as of when it asked */
     int32_t replica_id;
     int64_t replica_epoch;
+    int32_t standing;
     struct bytes rack;
     struct bytes listener;
     uint32_t max_bytes;
@@ -125,6 +127,7 @@ struct fetch_job {
     bool any_replica;      /* a consumer that may read from followers (KIP-392) */
     int32_t replica_id;    /* -1: a consumer */
     int64_t replica_epoch; /* its broker epoch; -1 unknown */
+    int32_t standing;      /* its session, which is told of news (replica/standing.h); 0: none */
     struct bytes rack;     /* of a consumer that may be sent to a replica near to it; else empty */
     struct bytes listener; /* with rack: where the consumer is connected */
     void (*done)(struct fetch_job *j); /* exactly once; may run inside fetch_job_start */
@@ -135,8 +138,8 @@ struct fetch_job {
     uint32_t legs_n;
     uint32_t out; /* messages that are away */
     enum { JOB_READING, JOB_WATCHING, JOB_RECALLING, JOB_DONE } state;
-    bool read_once;
-    bool last; /* the next read is the answer, enough or not */
+    bool read_once; /* set by the maker: the follower's progress was noted before */
+    bool last;      /* the next read is the answer, enough or not */
     bool starting;
     struct timer timer;
     int64_t bytes; /* of the answer */

@@ -22,6 +22,7 @@ enum broker_msg_kind {
     MSG_FETCH_LEG,     /* data -> home -> back   data (maker)  fetch_leg, fetch_wait.c */
     MSG_FETCH_RECALL,  /* data -> home -> back   data (maker)  inside a fetch_leg, fetch_wait.c */
     MSG_LEASE,         /* data -> home           home          lease of a file range, fetch_read.c */
+    MSG_STANDING,      /* home -> data           data          standing_notice, replica/standing.c */
     MSG_CALL,          /* any -> any -> back     maker         call, call.h: rare work of every kind */
     MSG_IMAGE,         /* main -> data -> back   main          image_msg, metadata loader */
     MSG_GROUP,         /* data -> home -> back   data (maker)  group_request, group_route.c */

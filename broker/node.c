@@ -21,6 +21,7 @@
 #include "broker/partition_manager.h"
 #include "broker/producer_ids.h"
 #include "broker/replica/alter.h"
+#include "broker/replica/standing.h"
 #include "broker/request.h"
 #include "controller/channel.h"
 #include "controller/image.h"
@@ -132,6 +133,9 @@ static void on_msg(struct shard *sh, struct msg *m)
     case MSG_FETCH_RECALL:
     case MSG_LEASE:
         fetch_on_msg(ns, m);
+        return;
+    case MSG_STANDING:
+        standing_on_msg(ns, m);
         return;
     case MSG_CALL:
         call_on_msg(sh, m);

@@ -11,6 +11,7 @@
 #include "broker/replica/alter.h"
 #include "broker/replica/fetcher.h"
 #include "broker/replica/isr.h"
+#include "broker/replica/standing.h"
 #include "controller/image.h"
 #include "proto_errors.h"
 
@@ -66,6 +67,7 @@ uint32_t partition_min_isr(const struct partition *p)
 void partition_forget_isr(struct partition *p)
 {
     if (p->isr) {
+        standing_forget(p);
         isr_alter_cancel(p->pm->ns->alter, p);
         list_remove(&p->led);
         isr_free(p->isr);
@@ -76,8 +78,13 @@ void partition_forget_isr(struct partition *p)
 
 void partition_set_broker(struct partition *p, int32_t id, const struct image_broker *b)
 {
+    const struct isr_follower *f = isr_follower(p->isr, id);
+    int64_t before = f ? f->image_epoch : ISR_EPOCH_UNKNOWN;
     isr_set_broker(p->isr, id, b ? b->epoch : ISR_EPOCH_UNKNOWN, b && b->fenced,
                    b && b->in_controlled_shutdown);
+    if (f && f->image_epoch != before) {
+        standing_news(p, id); /* it has to fetch with its new epoch */
+    }
     if (!list_empty(&p->low_wait)) {
         low_wait_look(p); /* the dead are not waited for */
     }
@@ -118,6 +125,7 @@ static void set_isr(struct partition *p, const struct image_partition *ip, const
         int32_t id = p->isr->followers[i].id;
         partition_set_broker(p, id, image_broker(img, id));
     }
+    standing_look(p);
 }
 
 void partition_look_at_isr(struct partition *p)
@@ -205,6 +213,7 @@ void partition_set_state(struct partition *p, const struct image_partition *ip,
     }
     if (new_epoch) {
         fetch_watch_wake_all(p);
+        standing_news(p, -1);
     }
 }
 
@@ -261,6 +270,7 @@ void partition_advance(struct partition *p)
     if (!list_empty(&p->watches)) {
         fetch_watch_moved(p);
     }
+    standing_moved(p);
     if (!list_empty(&p->low_wait)) {
         low_wait_look(p);
     }
@@ -464,6 +474,7 @@ void partition_release_waiters(struct partition *p, int16_t code)
         }
     }
     fetch_watch_wake_all(p);
+    standing_news(p, -1);
     low_wait_release(p, code);
     group_host_look(p);
 }

@@ -85,12 +85,13 @@ struct partition {
     struct dir_move *move; /* to another log directory; NULL: none */
     bool held;             /* for its last moment: no appends */
 
-    struct list queue;         /* append_item: of this turn, in order */
-    struct list dirty;         /* in pm->dirty while the queue is not empty */
-    struct list ack_wait;      /* append_item: acks=-1, waits for the high watermark; by offset */
-    struct list flush_wait;    /* append_item: acks=1, waits for flush_wanted; by offset */
-    struct list watches;       /* fetch_watch: parked fetches */
-    struct list low_wait;      /* low_wait: DeleteRecords that wait for followers */
+    struct list queue;      /* append_item: of this turn, in order */
+    struct list dirty;      /* in pm->dirty while the queue is not empty */
+    struct list ack_wait;   /* append_item: acks=-1, waits for the high watermark; by offset */
+    struct list flush_wait; /* append_item: acks=1, waits for flush_wanted; by offset */
+    struct list watches;    /* fetch_watch: parked fetches */
+    struct list standing;   /* of followers' sessions: replica/standing.c's; while isr is there */
+    struct list low_wait;   /* low_wait: DeleteRecords that wait for followers */
     struct group_coord *group; /* the coordinator that lives in it, or NULL; group_host.c's */
 
     struct isr *isr; /* while it leads and has other replicas; NULL else */

@@ -11,6 +11,7 @@
 #include "broker/group_host.h"
 #include "broker/replica/fetcher.h"
 #include "broker/replica/leader_throttle.h"
+#include "broker/replica/standing.h"
 #include "controller/image.h"
 #include "proto_errors.h"
 #include "storage/log_dir.h"
@@ -39,6 +40,12 @@ static void woken_task(struct task *t)
 {
     struct partition_manager *pm = t->user;
     fetch_send_woken(pm->ns, &pm->woken);
+}
+
+static void notice_task(struct task *t)
+{
+    struct partition_manager *pm = t->user;
+    standing_send(pm->ns, &pm->notices);
 }
 
 void partition_dirty(struct partition *p)
@@ -199,8 +206,10 @@ struct partition_manager *partition_manager_new(struct node_shard *ns)
     list_init(&pm->dirty);
     list_init(&pm->led);
     list_init(&pm->woken);
+    list_init(&pm->notices);
     task_init(&pm->append_task, append_task, pm);
     task_init(&pm->woken_task, woken_task, pm);
+    task_init(&pm->notice_task, notice_task, pm);
     task_init(&pm->failed_task, failed_task, pm);
     pm->tick = (struct timer){.cb = tick_cb, .user = pm};
     pm->retention = (struct timer){.cb = retention_cb, .user = pm};
@@ -263,6 +272,8 @@ void partition_manager_free(struct partition_manager *pm)
         detach(p);
         partition_free(p);
     }
+    standing_drop(&pm->notices);
+    list_remove(&pm->notice_task.node);
     topic_settings_forget_all(&pm->topics);
     map_free(&pm->by_key);
     log_store_free(&pm->store);
@@ -305,6 +316,7 @@ static struct partition *add_partition(struct partition_manager *pm, const struc
     list_init(&p->ack_wait);
     list_init(&p->flush_wait);
     list_init(&p->watches);
+    list_init(&p->standing);
     list_init(&p->low_wait);
     list_init(&p->led);
     list_init(&p->alter);
@@ -568,7 +580,7 @@ void partition_manager_stop(struct partition_manager *pm)
 
 bool partition_manager_busy(const struct partition_manager *pm)
 {
-    return log_store_busy(&pm->store) || !list_empty(&pm->woken) ||
+    return log_store_busy(&pm->store) || !list_empty(&pm->woken) || !list_empty(&pm->notices) ||
            fetchers_busy(pm->ns->fetchers) || leader_throttle_busy(pm->throttle) ||
            dir_moves_busy(pm->moves);
 }

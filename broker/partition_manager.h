@@ -40,6 +40,8 @@ struct partition_manager {
     struct task append_task;   /* end of turn: append the queues */
     struct list woken;         /* fetch_leg: go home at the end of the turn */
     struct task woken_task;
+    struct list notices; /* standing_notice: go to the sessions at the end of the turn */
+    struct task notice_task;
     struct timer tick; /* log_store_tick */
     struct timer retention;
     struct timer reopen; /* logs that found no space */

@@ -4,11 +4,15 @@
  *       -> job: read on the home shards, wait (fetch_wait.h) -> session end -> encode
  *       -> chunks: header bytes, file ranges, header bytes ...
  *
+ * A follower's incremental fetch stands (fetch_session.h): it reads what is fresh, does not wait at
+ * the partitions but for news of its session, and then reads what is fresh anew.
+ *
  * Records come as file ranges that the connection sends straight from the page cache, or, below
  * fetch.zerocopy.min.bytes, as bytes copied into the answer. Unknown topics and partitions stand
  * behind all others in the answer, as in Kafka, and neither read nor shorten the wait.
  *
- * On cancel: the job is recalled; the request ends when its legs are home. */
+ * On cancel: the job is recalled; the request ends when its legs are home, or at once if it stands.
+ */
 #include "base/mem.h"
 #include "broker/api/handlers.h"
 #include "broker/api/leader_hint.h"
@@ -26,6 +30,8 @@ enum {
     ISOLATION_MAX = 1,
     FOLLOWERS_FROM = 11, /* the version that may be answered by a follower */
     DIVERGING_FROM = 12,
+    IDS_FROM = 13,
+    STANDING_RUNS = 8, /* each takes memory: an answer without records comes early then */
 };
 
 struct fetch {
@@ -37,6 +43,12 @@ struct fetch {
     const struct image_topic **topics; /* of each ordered part; NULL: unknown */
     uint32_t known;                    /* so many of them have an item */
     struct call call;                  /* to the session's shard */
+    /* standing */
+    bool standing;
+    bool expired; /* the next reading is the answer */
+    unsigned runs;
+    struct timer timer;
+    struct fetch_waiter waiter;
 };
 
 /* ---- chunks ---- */
@@ -355,27 +367,27 @@ static void done_end(struct shard *sh, struct call *c)
     answer(c->user);
 }
 
-static void job_done(struct fetch_job *j)
+static void note_read(struct fetch *f)
 {
-    struct fetch *f = j->user;
-    struct node_shard *ns = f->r->ns;
-    if (j->canceled) {
-        fetch_job_free(j);
-        request_drop(f->r);
-        return;
-    }
     for (uint32_t i = 0; i < f->known; i++) {
         struct fetch_part *p = &f->ordered[i];
-        const struct fetch_item *it = &j->items[i];
+        const struct fetch_item *it = &f->job.items[i];
         p->error = it->error;
         p->redirected = it->preferred_replica >= 0;
         p->diverging = it->diverging_epoch >= 0;
         p->records = it->len;
         p->high_watermark = it->high_watermark;
         p->log_start = it->log_start_offset;
+        p->settled = it->settled;
     }
     f->begin.parts = f->ordered;
+}
+
+static void end_session(struct fetch *f)
+{
+    struct node_shard *ns = f->r->ns;
     f->r->on_cancel = NULL;
+    timer_cancel(ns->shard, &f->timer);
     unsigned home = f->begin.mode == FETCH_INCREMENTAL
                         ? fetch_session_shard(f->q->session_id, ns->node->data_shards)
                         : ns->index;
@@ -387,7 +399,97 @@ static void job_done(struct fetch_job *j)
     }
 }
 
+/* ---- standing ---- */
+
+static void order_parts(struct fetch *f);
+static void start_job(struct fetch *f);
+
+/* Reads what is fresh now. */
+static void look_again(struct fetch *f)
+{
+    f->runs++;
+    fetch_session_again(f->r->ns->sessions, &f->begin);
+    if (f->begin.error) {
+        f->r->on_cancel = NULL;
+        timer_cancel(f->r->ns->shard, &f->timer);
+        answer_error(f, f->begin.error);
+        return;
+    }
+    order_parts(f);
+    start_job(f);
+}
+
+static void on_news(struct fetch_waiter *w)
+{
+    look_again(CONTAINER_OF(w, struct fetch, waiter));
+}
+
+static void on_timer(struct timer *t)
+{
+    struct fetch *f = t->user;
+    f->expired = true;
+    if (!list_empty(&f->waiter.node) || f->job.state == JOB_DONE) {
+        list_remove(&f->waiter.node);
+        look_again(f);
+    }
+}
+
+static void on_cancel_standing(struct request *r)
+{
+    struct fetch *f = r->state;
+    timer_cancel(r->ns->shard, &f->timer);
+    list_remove(&f->waiter.node);
+    request_drop(r);
+}
+
+static bool is_answer(const struct fetch *f)
+{
+    const struct fetch_job *j = &f->job;
+    if (f->expired || f->runs >= STANDING_RUNS || j->bytes >= j->min_bytes ||
+        (f->known == 0 && f->begin.n > 0)) {
+        return true;
+    }
+    for (uint32_t i = 0; i < f->known; i++) {
+        if (j->items[i].error || j->items[i].diverging_epoch >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What was read is not enough: waits for news, or has looked again. False: it is the answer. */
+static bool stand(struct fetch *f)
+{
+    struct node_shard *ns = f->r->ns;
+    if (is_answer(f)) {
+        return false;
+    }
+    fetch_job_free(&f->job);
+    f->r->on_cancel = on_cancel_standing;
+    if (!fetch_session_wait(ns->sessions, &f->begin, &f->waiter)) {
+        look_again(f);
+    } else if (!timer_is_set(&f->timer)) {
+        timer_set(ns->shard, &f->timer, shard_now_ms(ns->shard) + f->q->max_wait_ms);
+    }
+    return true;
+}
+
 /* ---- the job ---- */
+
+static void job_done(struct fetch_job *j)
+{
+    struct fetch *f = j->user;
+    if (j->canceled) {
+        timer_cancel(f->r->ns->shard, &f->timer);
+        fetch_job_free(j);
+        request_drop(f->r);
+        return;
+    }
+    note_read(f);
+    if (!f->standing || !stand(f)) {
+        end_session(f);
+    }
+}
 
 static void on_cancel(struct request *r)
 {
@@ -420,6 +522,7 @@ static void order_parts(struct fetch *f)
     const struct image *img = f->r->image;
     uint32_t n = f->begin.n;
     const struct image_topic **topics = ARENA_ARRAY(a, const struct image_topic *, n + 1);
+    f->known = 0;
     f->ordered = ARENA_ARRAY(a, struct fetch_part, n + 1);
     f->topics = ARENA_ARRAY(a, const struct image_topic *, n + 1);
     for (uint32_t i = 0; i < n; i++) {
@@ -463,7 +566,9 @@ static void start_job(struct fetch *f)
         .n = f->known,
         .max_bytes = (uint32_t)max,
         .min_bytes = q->min_bytes < max ? q->min_bytes : max,
-        .max_wait_ms = q->max_wait_ms,
+        .max_wait_ms = f->standing ? 0 : q->max_wait_ms,
+        .standing = f->standing ? q->session_id : 0,
+        .read_once = f->runs > 0,
         .read_committed = q->isolation_level == 1,
         .any_replica = replica_id < 0 && r->hdr.version >= FOLLOWERS_FROM,
         .replica_id = replica_id,
@@ -500,6 +605,7 @@ static void after_begin(struct fetch *f)
     } else if (f->begin.error) {
         answer_error(f, f->begin.error);
     } else {
+        f->standing = f->begin.standing && f->begin.mode == FETCH_INCREMENTAL;
         order_parts(f);
         bool known_level = f->q->isolation_level >= 0 && f->q->isolation_level <= ISOLATION_MAX;
         if (f->known > 0 && !known_level) { /* nobody asks for it where nothing is read */
@@ -532,13 +638,18 @@ void api_fetch(struct request *r)
     int32_t replica = r->hdr.version >= 15 ? f->q->replica_state.replica_id : f->q->replica_id;
     f->begin = (struct fetch_begin){
         .req = f->q,
-        .by_id = r->hdr.version >= 13,
+        .by_id = r->hdr.version >= IDS_FROM,
         .privileged = replica >= 0,
         .now_ms = shard_now_ms(r->ns->shard),
         .arena = &r->arena,
     };
     unsigned home =
         f->q->session_id > 0 ? fetch_session_shard(f->q->session_id, n->data_shards) : r->ns->index;
+    f->begin.standing = replica >= 0 && f->begin.by_id && home == r->ns->index;
+    f->expired = f->q->max_wait_ms <= 0;
+    f->timer = (struct timer){.cb = on_timer, .user = f};
+    f->waiter.woken = on_news;
+    list_init(&f->waiter.node);
     if (home == r->ns->index) {
         fetch_session_begin(r->ns->sessions, &f->begin);
         after_begin(f);

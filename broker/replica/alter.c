@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "broker/config.h"
 #include "broker/partition_manager.h"
+#include "broker/replica/standing.h"
 #include "controller/channel.h"
 #include "controller/image.h"
 #include "proto/message.h"
@@ -148,6 +149,7 @@ static void take_state(struct partition *p, const RESULT *r)
     p->isr_n = p->isr->isr_n;
     p->partition_epoch = p->isr->partition_epoch;
     say(p, "the in-sync set changed", r);
+    standing_look(p);
     partition_advance(p);
 }
 

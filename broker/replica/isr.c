@@ -144,6 +144,11 @@ void isr_fetched(struct isr_follower *f, int64_t broker_epoch, int64_t offset, i
     f->leader_end = end > f->leader_end ? end : f->leader_end;
 }
 
+void isr_stood(struct isr_follower *f, int64_t until_ms)
+{
+    f->caught_up_ms = until_ms > f->caught_up_ms ? until_ms : f->caught_up_ms;
+}
+
 /* ---- what follows ---- */
 
 static bool is_caught_up(const struct isr_follower *f, int64_t end, int64_t now_ms, int64_t lag_ms)

@@ -77,6 +77,8 @@ bool isr_is_stale(const struct isr_follower *f, int64_t broker_epoch);
 /* A follower's fetch from `offset` was read, while the leader's log ended at `end`. */
 void isr_fetched(struct isr_follower *f, int64_t broker_epoch, int64_t offset, int64_t log_start,
                  int64_t end, int64_t now_ms);
+/* It had all of the log, as of its newest fetch, for longer than that fetch says. */
+void isr_stood(struct isr_follower *f, int64_t until_ms);
 
 /* Where the high watermark may stand, from `hw` on; `own` is how far the leader's own log counts.
  * min_isr: min.insync.replicas, at most the number of replicas. */

@@ -19,6 +19,7 @@
 #include "broker/partition_manager.h"
 #include "broker/replica/alter.h"
 #include "broker/replica/isr.h"
+#include "broker/replica/standing.h"
 #include "controller/loader.h"
 #include "proto/message.h"
 #include "proto/record_batch.h"
@@ -124,6 +125,9 @@ static void rig_on_msg(struct shard *sh, struct msg *m)
     case MSG_FETCH_RECALL:
     case MSG_LEASE:
         fetch_on_msg(ns, m);
+        break;
+    case MSG_STANDING:
+        standing_on_msg(ns, m);
         break;
     case MSG_CALL:
         call_on_msg(sh, m);
