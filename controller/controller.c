@@ -56,6 +56,11 @@ void controller_fail(struct controller *c, const char *sentence)
 
 /* ---- leading ---- */
 
+bool controller_serves(const struct controller *c)
+{
+    return c->active && !c->stopping && !c->failed && quorum_may_serve(c->quorum);
+}
+
 void controller_append_own(struct controller *c,
                            void (*decide)(struct controller *c, struct decision *d))
 {

@@ -153,9 +153,7 @@ static int16_t check_leader(const struct controller *c, int32_t epoch)
     if (epoch > present) {
         return KE_UNKNOWN_LEADER_EPOCH;
     }
-    /* The quorum knows first that another one leads: this log is not that of the present epoch. */
-    bool leads = c->active && quorum_may_serve(c->quorum) && !c->stopping && !c->failed;
-    return leads ? KE_NONE : KE_NOT_LEADER_OR_FOLLOWER;
+    return controller_serves(c) ? KE_NONE : KE_NOT_LEADER_OR_FOLLOWER;
 }
 
 enum place { PLACE_GOOD, PLACE_SNAPSHOT, PLACE_DIVERGES };

@@ -101,6 +101,10 @@ struct controller {
 /* ---- controller.c ---- */
 
 void controller_fail(struct controller *c, const char *sentence);
+/* The active controller, as far as the quorum knows this very moment: it knows that another one
+ * leads before this one is told that it does not (on_lost). What does not hold here must not be
+ * answered from the image, not even when nothing is to be written. */
+bool controller_serves(const struct controller *c);
 /* One decision that the controller makes by itself. */
 void controller_append_own(struct controller *c,
                            void (*decide)(struct controller *c, struct decision *d));

@@ -401,7 +401,7 @@ static bool leaves_work(struct controller_request *r)
 static void begin(struct controller_request *r)
 {
     struct controller *c = r->c;
-    if (r->api->active_only && (!c->active || c->stopping || c->failed)) {
+    if (r->api->active_only && !controller_serves(c)) {
         controller_refuse(r, KE_NOT_CONTROLLER);
     } else if (r->api->timeout_of && r->api->timeout_of(r->body) <= 0 && leaves_work(r)) {
         controller_refuse(r, KE_REQUEST_TIMED_OUT);

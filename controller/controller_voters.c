@@ -209,7 +209,7 @@ void controller_describe_quorum(struct controller_request *r)
 {
     const struct describe_quorum_request *q = r->body;
     struct describe_quorum_response *resp = r->response;
-    if (!r->c->active || r->c->stopping || r->c->failed) {
+    if (!controller_serves(r->c)) {
         controller_refuse(r, r->enveloped ? KE_NOT_CONTROLLER : KE_NOT_LEADER_OR_FOLLOWER);
         return;
     }

@@ -278,6 +278,9 @@ static void arm(struct quorum *q)
     }
     int64_t at = (int64_t)raft_timeout(&q->raft);
     int64_t soonest = q->last_time_ms + 1; /* defect G: may stay in the past */
+    if (at < soonest && timer_is_set(&q->timer) && q->timer.deadline_ms < soonest) {
+        return; /* it is due: messages that come ever again must not put it off */
+    }
     timer_set(q->shard, &q->timer, at < soonest ? soonest : at);
 }
 

@@ -10,27 +10,7 @@
 
 #include "base/mem.h"
 #include "base/prng.h"
-#include "controller/peers_codec.h"
-#include "controller_rig.h"
-
-static const int32_t voters[] = {1, 2, 3};
-
-static struct uuid directory(uint8_t n)
-{
-    struct uuid id = {{9}};
-    id.b[15] = n;
-    return id;
-}
-
-static struct peer_names names_of(int32_t from, int32_t to)
-{
-    return (struct peer_names){.cluster_id = bytes_str(RIG_CLUSTER),
-                               .from = from,
-                               .from_directory = directory((uint8_t)from),
-                               .to = to,
-                               .voters = voters,
-                               .voters_n = 3};
-}
+#include "voters_rig.h"
 
 /* ---- the codec ---- */
 
@@ -69,7 +49,7 @@ static struct quorum_message message_of(enum quorum_message_type type)
 
 static void put(struct buf *out, const struct quorum_message *m)
 {
-    struct peer_names names = names_of(m->from, m->to);
+    struct peer_names names = rig_names(m->from, m->to);
     peer_put_message(out, &names, m);
 }
 
@@ -117,7 +97,7 @@ static void what_is_said_is_understood(void **state)
         assert_int_equal(0, peer_take_message(buf_bytes(&b), &a, &names, &back, &em));
         same(&m, &back);
         assert_true(bytes_eq_str(names.cluster_id, RIG_CLUSTER));
-        assert_true(uuid_eq(names.from_directory, directory(2)));
+        assert_true(uuid_eq(names.from_directory, rig_directory(2)));
         assert_int_equal(3, names.voters_n);
         assert_int_equal(3, names.voters[2]);
         arena_free(&a);
@@ -256,23 +236,6 @@ static void pieces_are_checked(void **state)
 
 /* ---- who is heard ---- */
 
-/* What the controller answers to a frame. */
-static int16_t ask(struct rig *r, const struct buf *frame, char *why, size_t size)
-{
-    struct rig_answer answer = {0};
-    int32_t correlation;
-    int16_t code;
-    struct bytes sentence;
-    controller_handle(r->c, buf_bytes(frame), rig_on_reply, &answer);
-    rig_wait(r, &answer);
-    assert_int_equal(0, answer.err);
-    assert_int_equal(0, peer_take_answer(buf_bytes(&answer.frame), &correlation, &code, &sentence));
-    assert_int_equal(77, correlation);
-    snprintf(why, size, "%.*s", BYTES_FMT(sentence));
-    buf_free(&answer.frame);
-    return code;
-}
-
 static int16_t say(struct rig *r, const struct peer_names *names, char *why, size_t size)
 {
     struct quorum_message m = {.type = QUORUM_VOTE,
@@ -285,60 +248,49 @@ static int16_t say(struct rig *r, const struct peer_names *names, char *why, siz
     struct buf frame = {0};
     peer_put_header(&frame, PEER_API_MESSAGE, 77);
     peer_put_message(&frame, names, &m);
-    int16_t code = ask(r, &frame, why, size);
+    int16_t code = rig_voter_frame(r, &frame, why, size);
     buf_free(&frame);
     return code;
-}
-
-static void start_three(struct rig *r, void *arg)
-{
-    static const struct controller_voter three[] = {
-        {1, "localhost", 9093}, {2, "127.0.0.2", 9093}, {3, "127.0.0.3", 9093}};
-    rig_init(r, arg);
-    r->cfg.directory_id = directory(1);
-    r->cfg.voters = three;
-    r->cfg.voters_n = 3;
-    rig_start(r);
 }
 
 static void refusals(void *arg)
 {
     struct rig r;
     char why[600];
-    start_three(&r, arg);
-    struct peer_names n = names_of(2, 1);
+    rig_start_three(&r, arg);
+    struct peer_names n = rig_names(2, 1);
     assert_int_equal(KE_NONE, say(&r, &n, why, sizeof why));
     assert_string_equal("", why);
     n.cluster_id = bytes_str("another");
     assert_int_equal(KE_INCONSISTENT_CLUSTER_ID, say(&r, &n, why, sizeof why));
     assert_non_null(strstr(why, "cluster another"));
-    n = names_of(2, 3);
+    n = rig_names(2, 3);
     assert_int_equal(KE_INCONSISTENT_VOTER_SET, say(&r, &n, why, sizeof why));
     assert_non_null(strstr(why, "this is node 1"));
-    n = names_of(1, 1);
+    n = rig_names(1, 1);
     assert_int_equal(KE_INCONSISTENT_VOTER_SET, say(&r, &n, why, sizeof why));
     assert_non_null(strstr(why, "two controllers have node.id=1"));
-    n = names_of(4, 1);
+    n = rig_names(4, 1);
     assert_int_equal(KE_INCONSISTENT_VOTER_SET, say(&r, &n, why, sizeof why));
     static const int32_t others[][3] = {{1, 2, 4}, {1, 2, 2}};
     for (size_t i = 0; i < ARRAY_LEN(others); i++) {
-        n = names_of(2, 1);
+        n = rig_names(2, 1);
         n.voters = others[i];
         assert_int_equal(KE_INCONSISTENT_VOTER_SET, say(&r, &n, why, sizeof why));
         assert_non_null(strstr(why, "controller.quorum.voters"));
     }
-    n = names_of(3, 1);
+    n = rig_names(3, 1);
     n.from_directory = UUID_ZERO;
     assert_int_equal(KE_INVALID_VOTER_KEY, say(&r, &n, why, sizeof why));
     struct buf frame = {0};
     peer_put_header(&frame, PEER_API_MESSAGE, 77);
     frame.data[3] = 1; /* another version: whatever follows is not read */
-    assert_int_equal(KE_UNSUPPORTED_VERSION, ask(&r, &frame, why, sizeof why));
+    assert_int_equal(KE_UNSUPPORTED_VERSION, rig_voter_frame(&r, &frame, why, sizeof why));
     assert_non_null(strstr(why, "the same release"));
     buf_clear(&frame);
     peer_put_header(&frame, PEER_API_MESSAGE, 77);
     buf_put_str(&frame, "not a message");
-    assert_int_equal(KE_INVALID_REQUEST, ask(&r, &frame, why, sizeof why));
+    assert_int_equal(KE_INVALID_REQUEST, rig_voter_frame(&r, &frame, why, sizeof why));
     buf_free(&frame);
     rig_stop(&r);
 }
@@ -356,17 +308,17 @@ static void another_disk(void *arg)
 {
     struct rig r;
     char why[600];
-    struct peer_names n = names_of(2, 1);
+    struct peer_names n = rig_names(2, 1);
     for (int start = 0; start < 2; start++) { /* it is remembered */
-        start_three(&r, arg);
-        n.from_directory = directory(2);
+        rig_start_three(&r, arg);
+        n.from_directory = rig_directory(2);
         assert_int_equal(KE_NONE, say(&r, &n, why, sizeof why));
-        n.from_directory = directory(7);
+        n.from_directory = rig_directory(7);
         assert_int_equal(KE_INVALID_VOTER_KEY, say(&r, &n, why, sizeof why));
         assert_non_null(strstr(why, "an empty disk under an old id"));
         rig_stop(&r);
     }
-    start_three(&r, arg);
+    rig_start_three(&r, arg);
     assert_int_equal(KE_INVALID_VOTER_KEY, say(&r, &n, why, sizeof why));
     rig_stop(&r);
 }
@@ -383,7 +335,7 @@ static void a_voter_on_another_disk_is_not_heard(void **state)
 static void not_active(void *arg)
 {
     struct rig r;
-    start_three(&r, arg);
+    rig_start_three(&r, arg);
     assert_false(rig_active(&r));
     assert_int_equal(KE_NOT_CONTROLLER, rig_create(&r, "t", 1));
     assert_int_equal(KE_NOT_LEADER_OR_FOLLOWER, rig_fetch(&r, 0, -1)->error_code);
