@@ -23,7 +23,7 @@ def check(name, ok, detail=''):
 
 
 def kafka(tool, *args, **kw):
-    return run(KAFKA, tool, *args, **kw)
+    return run(KAFKA, tool, *args, **{"timeout": 600, **kw})  # a JVM on a busy machine
 
 
 def more_tools(n, servers):

@@ -1,0 +1,377 @@
+#!/usr/bin/env python3
+"""The same seeded requests about a cluster's administration to two clusters of three nodes, Millrace's and Kafka's, the answers compared:
+assignments by hand, reassignments, elections, features, registrations, what the quorum and the cluster say of themselves, and what Metadata
+shows of it afterwards. differential.py has the masks and the comparing.
+
+    differential_cluster.py [--seeds 1-20] [--steps 40] [--api ElectLeaders,...] [--whole]
+
+Node 1 is controller and broker, 11 and 12 are brokers. Every seed runs twice: with all brokers, where each change is waited for until
+replicas have caught up, and without broker 12, where what needs it stays under way, is listed and is cancelled. In the end broker 12 is
+unregistered. The last line is `N passed, N failed`, counted in steps. Run by differential_cluster.sh."""
+import argparse
+import collections
+import concurrent.futures
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, '../cluster'))
+from cluster import Cluster, ports  # noqa: E402
+from kafkawire import Codec  # noqa: E402
+
+from differential import MARKER, ZERO, Side, by_label, differences, mark, text  # noqa: E402,F401
+
+KAFKA = os.path.join(HERE, '../oracle/kafka')
+BROKERS, GONE = (1, 11, 12), 12
+SETTINGS = {'auto.leader.rebalance.enable': 'false', 'min.insync.replicas': 1, 'broker.session.timeout.ms': 6000,
+            'broker.heartbeat.interval.ms': 500, 'replica.lag.time.max.ms': 6000, 'offsets.topic.replication.factor': 1,
+            'auto.create.topics.enable': 'false', 'num.partitions': 1, 'default.replication.factor': 3}
+CALM_SECONDS = 60
+CHANGES = {'CreateTopics', 'DeleteTopics', 'CreatePartitions', 'AlterPartitionReassignments', 'ElectLeaders', 'IncrementalAlterConfigs',
+           'UnregisterBroker', 'UpdateFeatures'}
+FEATURES = ['metadata.version', 'kraft.version', 'group.version', 'transaction.version', 'share.version', 'streams.version',
+            'eligible.leader.replicas.version', 'nonsense', '']
+SORTED = {'isrNodes', 'offlineReplicas', 'eligibleLeaderReplicas', 'lastKnownElr'}  # sets, in the order of whoever wrote them
+QUORUM_NUMBERS = {'highWatermark', 'logEndOffset', 'lastFetchTimestamp', 'lastCaughtUpTimestamp', 'leaderEpoch'}
+
+
+# ---- the two clusters
+
+
+class KafkaCluster:
+    def __init__(self, cluster_id):
+        self.names, self.ports = {}, {}
+        free = ports(4)
+        processes = []
+        for n, node_id in enumerate(BROKERS):
+            name, self.ports[node_id] = 'cluster-%d-%d' % (os.getpid(), node_id), free[n]
+            self.names[node_id] = name
+            roles, listeners = 'broker', 'PLAINTEXT://127.0.0.1:%d' % free[n]
+            if node_id == 1:
+                roles, listeners = 'broker,controller', listeners + ',CONTROLLER://127.0.0.1:%d' % free[3]
+            values = {**SETTINGS, 'process.roles': roles, 'node.id': node_id, 'listeners': listeners, 'controller.quorum.voters': '1@127.0.0.1:%d' % free[3],
+                      'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT'}
+            processes.append(subprocess.Popen([KAFKA, 'start', name, *('%s=%s' % x for x in values.items())],
+                                              env={'HEAP': '320m', 'START_WAIT': '240', **os.environ, 'CLUSTER_ID': cluster_id}))
+        if any([p.wait() for p in processes]):
+            self.wipe()
+            raise SystemExit('Kafka does not start')
+
+    def stop(self, node_id):
+        subprocess.check_call([KAFKA, 'stop', self.names[node_id]])
+
+    def wipe(self):
+        for name in self.names.values():
+            subprocess.call([KAFKA, 'wipe', name])
+
+
+class ClusterSide(Side):
+    """One of the two, asked at one broker at a time."""
+
+    def __init__(self, by_id, codec):
+        super().__init__('127.0.0.1:%d' % by_id[1], codec)
+        self.by_id, self.alive = by_id, list(BROKERS)
+
+    def go(self, node_id):
+        if self.port != self.by_id[node_id]:
+            self.drop()
+            self.port = self.by_id[node_id]
+
+    def settle(self):
+        """Every broker has seen what was accepted before, and replicas that can catch up have."""
+        for node_id in self.alive:
+            self.go(node_id)
+            mark(self)
+        self.go(1)
+        until = time.monotonic() + CALM_SECONDS
+        while not self.calm():
+            if time.monotonic() > until:
+                raise SystemExit('%d does not come to rest: %s' % (self.port, self.restless()))
+            time.sleep(0.1)
+        for node_id in self.alive:
+            self.go(node_id)
+            mark(self)
+
+    def restless(self):
+        """Partitions whose replicas are not all in sync, or that move, although all brokers concerned are there."""
+        moving = {(t['name'], p['partitionIndex']): p for t in self.ask('ListPartitionReassignments', 0, {'topics': None})['topics'] for p in t['partitions']}
+        out = []
+        for t in self.ask('Metadata', 12, {'topics': None})['topics']:
+            for p in t['partitions']:
+                at = t['name'], p['partitionIndex']
+                here = set(p['replicaNodes']) & set(self.alive)
+                if not here <= set(p['isrNodes']) and p['leaderId'] >= 0:
+                    out.append((at, p))
+                elif at in moving and set(p['replicaNodes']) <= set(self.alive):
+                    out.append((at, moving[at]))
+        return out
+
+    def calm(self):
+        return not self.restless()
+
+    def clean(self):
+        names = [t['name'] for t in self.ask('Metadata', 12, {'topics': None})['topics'] if t['name'] != MARKER]
+        if names:
+            self.ask('DeleteTopics', 5, {'topicNames': names, 'timeoutMs': 10000})
+        self.settle()
+        self.forget()
+
+    def mask(self, v, key=None, api=None):
+        if key in SORTED and isinstance(v, list):
+            return sorted(v)
+        if api == 'DescribeQuorum' and key in QUORUM_NUMBERS and isinstance(v, int) and v >= 0:
+            return '(number)'
+        return super().mask(v, key, api)
+
+
+# ---- the requests
+
+
+class ClusterSteps:
+    def __init__(self, seed, without):
+        self.r = random.Random(seed * 2 + without)
+        self.names = ['k%d-%d' % (seed, i) for i in range(4)]
+        self.without = without
+
+    def chance(self, p):
+        return self.r.random() < p
+
+    def pick(self, *v):
+        return self.r.choice(v)
+
+    def topic(self):
+        return self.pick(*self.names, *self.names, *self.names, 'k-unknown', 'bad name', '', '__cluster_metadata')
+
+    def partition(self):
+        return self.pick(0, 0, 0, 1, 1, 2, 3, 99, -1)
+
+    def replicas(self, bad=0.2):
+        if self.chance(bad):
+            return self.pick([], [1, 1], [9], [-1], [1, 11, 9], [11, 12, 11], [2147483647, 1], [-1, -2])
+        return self.r.sample(BROKERS, self.r.randint(1, 3))
+
+    def new_topic(self, name):
+        t = {'name': name, 'numPartitions': -1, 'replicationFactor': -1, 'assignments': [], 'configs': []}
+        if self.chance(0.1):  # by the controller: where, is chance
+            t.update(self.pick({'numPartitions': 1, 'replicationFactor': 4}, {'numPartitions': 0, 'replicationFactor': 1},
+                               {'numPartitions': 1, 'replicationFactor': 0}, {'numPartitions': 1, 'replicationFactor': 32767}))
+            return t
+        factor = self.r.randint(1, 3)
+        for i in range(self.r.randint(1, 4)):
+            ids = self.r.sample(BROKERS, factor) if self.chance(0.93) else self.replicas(0.7)
+            t['assignments'].append({'partitionIndex': i if self.chance(0.97) else self.pick(i + 1, 7, -1, 0), 'brokerIds': ids})
+        if self.chance(0.05):
+            t[self.pick('numPartitions', 'replicationFactor')] = 2
+        if self.chance(0.3):
+            t['configs'].append({'name': 'min.insync.replicas', 'value': self.pick('2', '3')})
+        return t
+
+    def create(self):
+        topics = [self.new_topic(n) for n in self.r.sample(self.names, self.r.randint(1, 3))]
+        return 'CreateTopics', self.r.randint(2, 7), {'topics': topics, 'timeoutMs': 10000, 'validateOnly': self.chance(0.1)}
+
+    def grow(self):
+        rows = []
+        for name in {self.topic() for _ in range(self.r.randint(1, 2))}:
+            count = self.pick(2, 3, 4, 5, 1, 0, -1)
+            rows.append({'name': name, 'count': count, 'assignments': [{'brokerIds': self.replicas()} for _ in range(self.r.randint(1, 3))]})
+        return 'CreatePartitions', self.r.randint(0, 3), {'topics': rows, 'timeoutMs': 10000, 'validateOnly': self.chance(0.1)}
+
+    def reassign(self):
+        rows = []
+        for _ in range(self.r.randint(1, 3)):
+            parts = [{'partitionIndex': self.partition(), 'replicas': None if self.chance(0.25) else self.replicas()} for _ in range(self.r.randint(0, 3))]
+            rows.append({'name': self.topic(), 'partitions': parts})
+        version = self.r.randint(0, 1)
+        q = {'timeoutMs': self.pick(10000, 0, -1), 'topics': rows}
+        if version:
+            q['allowReplicationFactorChange'] = self.chance(0.6)
+        return 'AlterPartitionReassignments', version, q
+
+    def list_moves(self):
+        rows = None if self.chance(0.5) else [{'name': self.topic(), 'partitionIndexes': [self.partition() for _ in range(self.r.randint(0, 3))]}
+                                              for _ in range(self.r.randint(0, 3))]
+        return 'ListPartitionReassignments', 0, {'timeoutMs': 10000, 'topics': rows}
+
+    def elect(self):
+        version = self.r.randint(0, 2)
+        names = {self.topic() for _ in range(self.r.randint(0, 3))}
+        rows = None if self.chance(0.2) else [{'topic': n, 'partitions': [self.partition() for _ in range(self.r.randint(0, 3))]} for n in sorted(names)]
+        q = {'topicPartitions': rows, 'timeoutMs': self.pick(10000, 10000, 0)}
+        if version:
+            q['electionType'] = self.pick(0, 0, 1, 1, 2, -5)
+        return 'ElectLeaders', version, q
+
+    def features(self):
+        version = self.r.randint(0, 2)
+        rows = []
+        for name in sorted({self.pick(*FEATURES) for _ in range(self.r.randint(0, 3))}):
+            row = {'feature': name, 'maxVersionLevel': self.pick(0, 1, 2, 3, 7, 25, 28, 29, 30, 31, 100, -1, -32768)}
+            if version:
+                row['upgradeType'] = self.pick(1, 1, 2, 3, 0, 9, -1)
+            else:
+                row.update({'feature': self.pick('nonsense', '', 'metadata.version'), 'maxVersionLevel': self.pick(100, -1, 31), 'allowDowngrade': self.chance(0.5)})
+            rows.append(row)
+        q = {'timeoutMs': 10000, 'featureUpdates': rows if version else rows[:1]}
+        if version:
+            q['validateOnly'] = True
+        return 'UpdateFeatures', version, q
+
+    def unregister(self):
+        return 'UnregisterBroker', 0, {'brokerId': self.pick(99, -1, 0, 2147483647)}
+
+    def cluster(self):
+        version = self.r.randint(0, 2)
+        q = {'includeClusterAuthorizedOperations': self.chance(0.3)}
+        if version:
+            q['endpointType'] = self.pick(1, 1, 2, 0, 3, -1)
+        if version > 1:
+            q['includeFencedBrokers'] = self.chance(0.5)
+        return 'DescribeCluster', version, q
+
+    def quorum(self):
+        row = self.pick({'topicName': '__cluster_metadata', 'partitions': [{'partitionIndex': 0}]}, {'topicName': '__cluster_metadata', 'partitions': [{'partitionIndex': 0}]},
+                        {'topicName': '__cluster_metadata', 'partitions': [{'partitionIndex': 1}]}, {'topicName': '__cluster_metadata', 'partitions': []},
+                        {'topicName': 'k', 'partitions': [{'partitionIndex': 0}]}, {'topicName': '', 'partitions': [{'partitionIndex': -1}]})
+        rows = [] if self.chance(0.1) else [row, row] if self.chance(0.1) else [row]
+        return 'DescribeQuorum', self.r.randint(0, 2), {'topics': rows}
+
+    def metadata(self):
+        rows = [{'topicId': ZERO, 'name': n} for n in self.names]
+        return 'Metadata', 12, {'topics': rows, 'allowAutoTopicCreation': False, 'includeTopicAuthorizedOperations': self.chance(0.2)}
+
+    def partitions(self):
+        return 'DescribeTopicPartitions', 0, {'topics': [{'name': n} for n in self.names], 'responsePartitionLimit': 2000, 'cursor': None}
+
+    def configs(self):
+        resource = {'resourceType': 4, 'resourceName': self.pick('1', '11', '12', '9', '')}
+        key = self.pick('leader.replication.throttled.rate', 'follower.replication.throttled.rate', 'log.retention.ms')
+        if self.chance(0.5):
+            return 'DescribeConfigs', self.r.randint(1, 4), {'resources': [{**resource, 'configurationKeys': [key]}]}
+        entry = {'name': key, 'configOperation': self.pick(0, 1), 'value': self.pick('1000000', 'x', '0')}
+        return 'IncrementalAlterConfigs', 1, {'resources': [{**resource, 'configs': [entry]}], 'validateOnly': self.chance(0.7)}
+
+    def delete(self):
+        return 'DeleteTopics', 5, {'topicNames': [self.topic()], 'timeoutMs': 10000}
+
+    def next(self, n):
+        """(broker that is asked, api, version, request)"""
+        if n == 0:
+            draw = self.create
+        else:
+            draw = self.r.choices([self.create, self.grow, self.reassign, self.list_moves, self.elect, self.features, self.unregister, self.cluster,
+                                   self.quorum, self.metadata, self.partitions, self.configs, self.delete],
+                                  [10, 6, 20, 10, 16, 8, 3, 5, 5, 3, 3, 5, 2])[0]
+        return (self.pick(1, 11), *draw())
+
+
+# ---- the run
+
+
+class Run:
+    def __init__(self, args, sides):
+        self.args, self.sides = args, sides
+        self.pool = concurrent.futures.ThreadPoolExecutor(2)
+        self.passed, self.failed = 0, 0
+        self.asked, self.wrong = collections.Counter(), collections.Counter()
+
+    def both(self, f):
+        return list(self.pool.map(f, self.sides))
+
+    def ask(self, label, broker, api, version, request):
+        def one(side):
+            side.go(broker)
+            answer = side.ask(api, version, request, 30)
+            if api in ('CreateTopics', 'Metadata'):
+                for t in answer.get('topics') or []:
+                    if t.get('topicId', ZERO) != ZERO and t['name']:
+                        side.names[t['topicId']] = t['name']
+            return side.mask(answer, api=api)
+
+        ours, theirs = self.both(one)
+        self.asked[api] += 1
+        if ours == theirs:
+            self.passed += 1
+            return
+        self.failed += 1
+        self.wrong[api] += 1
+        print('\n'.join(differences(ours, theirs)[:12]))
+        print('%s at broker %d: %s version %d\n  request %s' % (label, broker, api, version, text(request, self.args.width)), flush=True)
+        if self.args.whole:
+            print("  ours    %s\n  kafka's %s" % (text(ours, self.args.width), text(theirs, self.args.width)), flush=True)
+
+    def seed(self, seed, without):
+        steps = ClusterSteps(seed, without)
+        self.both(ClusterSide.clean)
+        for n in range(self.args.steps):
+            broker, api, version, request = steps.next(n)
+            if self.args.api and api not in self.args.api and api not in CHANGES:
+                continue
+            label = 'seed %d%s step %d' % (seed, ' without %d' % GONE if without else '', n)
+            self.ask(label, broker, api, version, request)
+            if api in CHANGES:
+                self.both(ClusterSide.settle)
+                for api, version, request in (steps.metadata(), steps.partitions(), ('ListPartitionReassignments', 0, {'topics': None})):
+                    self.ask(label + ', after it', broker, api, version, request)
+
+    def end(self):
+        """The stopped broker is unregistered, twice."""
+        cluster = {'includeClusterAuthorizedOperations': False, 'endpointType': 1, 'includeFencedBrokers': True}
+        for api, version, request in (('DescribeCluster', 2, cluster), ('UnregisterBroker', 0, {'brokerId': GONE}),
+                                      ('DescribeCluster', 2, cluster), ('UnregisterBroker', 0, {'brokerId': GONE})):
+            self.ask('at the end', 1, api, version, request)
+            self.both(ClusterSide.settle)
+
+
+def run(args, millrace, kafka):
+    codec = Codec()
+    sides = [ClusterSide({n.id: n.port for n in millrace.nodes}, codec), ClusterSide(kafka.ports, codec)]
+    r = Run(args, sides)
+    topic = {'name': MARKER, 'numPartitions': -1, 'replicationFactor': -1, 'assignments': [{'partitionIndex': 0, 'brokerIds': [1]}], 'configs': []}
+    r.both(lambda s: s.ask('CreateTopics', 7, {'topics': [topic], 'timeoutMs': 10000}))
+    low, _, high = args.seeds.partition('-')
+    seeds = range(int(low), int(high or low) + 1)
+    for seed in seeds:
+        r.seed(seed, False)
+    r.both(ClusterSide.clean)
+    millrace.node(GONE).stop()
+    kafka.stop(GONE)
+    for s in sides:
+        s.alive.remove(GONE)
+    for seed in seeds:
+        r.seed(seed, True)
+    r.end()
+    print('requests: ' + ', '.join('%s %d' % x for x in sorted(r.asked.items())))
+    if r.wrong:
+        print('different: ' + ', '.join('%s %d' % x for x in r.wrong.most_common()))
+    print('%d passed, %d failed' % (r.passed, r.failed))
+    return 1 if r.failed else 0
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument('--seeds', default='1-10')
+    ap.add_argument('--steps', type=int, default=40)
+    ap.add_argument('--api', type=lambda s: set(s.split(',')), help='compare only these (and do what changes metadata)')
+    ap.add_argument('--whole', action='store_true', help='print both answers, not only where they differ')
+    ap.add_argument('--width', type=int, default=900)
+    args = ap.parse_args()
+    folder = tempfile.mkdtemp(prefix='differential-cluster-')
+    with Cluster(folder, combined=1, brokers=2, settings=SETTINGS, factor=1) as millrace:
+        kafka = KafkaCluster(millrace.id)
+        try:
+            status = run(args, millrace, kafka)
+        finally:
+            kafka.wipe()
+    shutil.rmtree(folder)
+    return status
+
+
+if __name__ == '__main__':
+    sys.exit(main())
