@@ -206,6 +206,9 @@ void decide_elect_leaders(struct decision *d, int16_t version, const void *reque
     resp->replica_election_results =
         proto_array(d->arena, &elect_leaders_response_replica_election_result_desc,
                     (size_t)(all ? d->img->topics_n : q->topic_partitions_n));
+    if (q->topic_partitions_n == 0) {
+        return; /* Kafka does not look at the type then */
+    }
     if (type != TYPE_PREFERRED && type != TYPE_UNCLEAN) {
         refuse_type(d, q, resp);
         return;

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "proto/message.h"
+#include "proto_errors.h"
 #include "proto_messages.h"
 
 static size_t count(int32_t n)
@@ -14,8 +15,7 @@ void refuse_elect_leaders(struct arena *a, int16_t version, const void *request,
 {
     const struct elect_leaders_request *q = request;
     struct elect_leaders_response *resp = response;
-    UNUSED(version);
-    resp->error_code = code;
+    resp->error_code = version >= 1 ? code : KE_NONE; /* 0 has none for all */
     resp->replica_election_results = proto_array(
         a, &elect_leaders_response_replica_election_result_desc, count(q->topic_partitions_n));
     resp->replica_election_results_n = (int32_t)count(q->topic_partitions_n);
