@@ -34,7 +34,7 @@ KEEP = (MARKER,) + INTERNAL
 TEXTS = {"errorMessage", "batchIndexErrorMessage", "documentation"}
 IDS = {"topicId", "replicaDirectoryId"}
 ROW_KEYS = ("name", "topic", "topicId", "topicName", "resourceType", "resourceName", "partitionIndex", "index", "partition", "producerId", "source", "apiKey",
-            "groupId", "memberId", "groupInstanceId", "key", "errorCode")
+            "groupId", "memberId", "groupInstanceId", "key", "nodeId", "brokerId", "replicaId", "partitionId", "errorCode")
 # Settings whose value is this node's own place or size.
 PLACES = {"listeners", "advertised.listeners", "log.dir", "log.dirs", "metadata.log.dir", "controller.quorum.voters", "controller.quorum.bootstrap.servers",
           "listener.security.protocol.map", "controller.listener.names", "process.roles", "node.id", "broker.id"}

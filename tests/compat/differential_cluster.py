@@ -125,6 +125,8 @@ class ClusterSide(Side):
     def mask(self, v, key=None, api=None):
         if key in SORTED and isinstance(v, list):
             return sorted(v)
+        if key == 'controllerId' and v in self.alive:
+            return '(broker)'  # any that lives: Kafka draws one
         if api == 'DescribeQuorum' and key in QUORUM_NUMBERS and isinstance(v, int) and v >= 0:
             return '(number)'
         return super().mask(v, key, api)
