@@ -1,5 +1,6 @@
 """Groups by raw frames: a coordinator that is there, and members that join, sync and leave in any version."""
 import os
+import struct
 import sys
 import time
 
@@ -49,16 +50,41 @@ class Member:
     def who(self, since, version):
         return {'groupInstanceId': self.instance} if version >= since else {}
 
-    def join(self, timeout=30, **more):
-        q = {'groupId': self.group, 'sessionTimeoutMs': 30000, 'rebalanceTimeoutMs': 30000, 'memberId': self.id, 'protocolType': 'consumer',
-             'protocols': self.protocols, **self.who(5, self.version), **more}
-        answer = self.conn.ask('JoinGroup', self.version, q, timeout)
-        if answer['errorCode'] in (0, 79):
-            self.id = answer['memberId']
+    def wish(self, more):
+        """JoinGroup's body."""
+        return {'groupId': self.group, 'sessionTimeoutMs': 30000, 'rebalanceTimeoutMs': 30000, 'memberId': self.id, 'protocolType': 'consumer',
+                'protocols': self.protocols, **self.who(5, self.version), **more}
+
+    def join(self, **more):
+        answer = self.conn.ask('JoinGroup', self.version, self.wish(more))
         if answer['errorCode'] == 79:
-            return self.join(timeout, **more)
+            self.id = answer['memberId']
+            return self.join(**more)
+        return self.took(answer)
+
+    def took(self, answer):
+        if answer['errorCode'] == 0:
+            self.id = answer['memberId']
         self.generation = answer['generationId']
         return answer
+
+    def named(self):
+        """The member with an id and not yet in the group."""
+        answer = self.conn.ask('JoinGroup', self.version, self.wish({}))
+        assert answer['errorCode'] == 79, answer
+        self.id = answer['memberId']
+        return self
+
+    def send_join(self, **more):
+        """The answer, which waits for others, is joined()."""
+        m = CODEC.api('JoinGroup')
+        frame = CODEC.request(m.key, self.version, 1, 'test', CODEC.encode(m.name, self.version, self.wish(more)))
+        self.conn.send_raw(struct.pack('>i', len(frame)) + frame)
+
+    def joined(self):
+        m = CODEC.api('JoinGroup')
+        _, body = CODEC.split_response(m.key, self.version, self.conn.receive())
+        return self.took(CODEC.decode(CODEC.responses[m.key].name, self.version, body)[0])
 
     def sync(self, assignments=None):
         """assignments: member id -> bytes, of the leader."""

@@ -117,10 +117,10 @@ def through_kills(n, kinds, rounds):
             wait_settled(members[g], topic, PARTITIONS)
             seen = [len(m.records) for m in members[g]]
             wait(lambda: all(len(m.records) > s + 300 for m, s in zip(members[g], seen)), lambda: 'no progress: ' + '; '.join(map(str, members[g])))
+        wait(lambda: all(len(highest(members[g])) == PARTITIONS for g in groups), 'not every partition has a commit')
         n.kill()
         # While the node is down no commit is answered, so what was told by now must be there again.
         before = {g: highest(members[g]) for g in groups}
-        assert all(len(b) == PARTITIONS for b in before.values()), before
         n.start()
         for g in groups:
             now = committed(n.servers, g, topic)
