@@ -164,7 +164,7 @@ class ClusterNode:
 class Cluster:
     def __init__(self, folder, controllers=0, brokers=0, combined=0, settings=None, per_node=None, links=None, factor=3):
         self.folder, self.links = str(folder), links
-        self.id = millrace('storage', 'random-uuid')[1].strip()
+        self.id, self.writers = millrace('storage', 'random-uuid')[1].strip(), []
         plan = [(i + 1, 'broker,controller') for i in range(combined)] + [(i + 1, 'controller') for i in range(controllers)] + \
                [(i + 11, 'broker') for i in range(brokers)]
         free = ports(2 * len(plan))
@@ -284,6 +284,8 @@ class Cluster:
 
     def fail(self):
         """Kills what runs and prints the logs."""
+        for w in self.writers:
+            w.wanted = False
         for n in self.nodes:
             if n.running:
                 n.kill()
@@ -331,8 +333,8 @@ class Cluster:
             return None
         return next((x for x in m['topics'][0]['partitions'] if x['partitionIndex'] == p), None)
 
-    def partitions(self, topic):
-        m = self.metadata(topic)
+    def partitions(self, topic, nodes=None):
+        m = self.metadata(topic, nodes)
         return {x['partitionIndex']: x for x in m['topics'][0]['partitions']} if m and m['topics'] else {}
 
     def leader(self, topic, p):
@@ -349,10 +351,17 @@ class Cluster:
         return self.partition(topic, p, nodes)
 
     def wait_in_sync(self, topic, seconds=60):
-        """Every partition has a leader, and all its replicas in the ISR."""
-        def late():
-            return {p: x for p, x in self.partitions(topic).items() if x['leaderId'] < 0 or set(x['isrNodes']) != set(x['replicaNodes'])}
-        wait(lambda: self.partitions(topic) and not late(), lambda: '%s is not in sync: %s' % (topic, late()), seconds)
+        """Every running broker knows that each partition has a leader, and all its replicas in the ISR."""
+        late = {}
+
+        def in_sync(n):
+            seen = self.partitions(topic, [n])
+            late.clear()
+            late.update({p: x for p, x in seen.items() if x['leaderId'] < 0 or set(x['isrNodes']) != set(x['replicaNodes'])})
+            return seen and not late
+        for n in self.brokers:
+            if n.running and not n.paused:
+                wait(lambda n=n: in_sync(n), lambda n=n: '%s is not in sync, says %r: %s' % (topic, n, late), seconds)
 
     def quorum(self):
         """DescribeQuorum of the metadata log, by way of any broker; None if nobody knows."""

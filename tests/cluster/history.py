@@ -26,6 +26,7 @@ class Writer:
         self.acked = [{} for _ in range(partitions)]  # of a partition: number -> offset
         self.times = [[] for _ in range(partitions)]  # of a partition: (sent, acknowledged)
         self.failed, self.trouble, self.wanted = [], None, True
+        cluster.writers.append(self)  # who fails ends it
         self.thread = threading.Thread(target=self.guarded, daemon=True)
         self.thread.start()
 

@@ -1,6 +1,6 @@
 """Consumer groups whose coordinator dies or leaves: members go on with the next one, no commit is lost, none goes back."""
 import pytest
-from cluster import Cluster, ask, wait
+from cluster import Cluster, wait
 from history import Writer, check_records
 from members import KafkaPython, Librdkafka, read_by, wait_settled
 
@@ -8,18 +8,22 @@ GROUP, TOPIC = 'g', 't'
 
 
 def coordinator(c):
-    def find():
+    found = []
+
+    def known():
         r = c.any('FindCoordinator', 4, {'keyType': 0, 'coordinatorKeys': [GROUP]})
-        return r['coordinators'][0]['nodeId'] if r and r['coordinators'][0]['errorCode'] == 0 else None
-    wait(lambda: find() in {n.id for n in c.brokers if n.running}, 'no coordinator')
-    return c.node(find())
+        found[:] = [n for n in c.brokers if n.running and r and (r['coordinators'][0]['errorCode'], r['coordinators'][0]['nodeId']) == (0, n.id)]
+        return found
+    wait(known, 'no coordinator')
+    return found[0]
 
 
 def committed(c):
-    """{partition: offset} as the coordinator tells."""
-    r = ask(coordinator(c).port, 'OffsetFetch', 8, {'groups': [{'groupId': GROUP, 'topics': None}], 'requireStable': False})
-    g = r['groups'][0]
-    return None if g['errorCode'] else {p['partitionIndex']: p['committedOffset'] for t in g['topics'] for p in t['partitions']}
+    """{partition: offset} as the coordinator tells, None if it does not."""
+    r = c.any('OffsetFetch', 8, {'groups': [{'groupId': GROUP, 'topics': None}], 'requireStable': False}, [coordinator(c)])
+    if r is None or r['groups'][0]['errorCode']:
+        return None
+    return {p['partitionIndex']: p['committedOffset'] for t in r['groups'][0]['topics'] for p in t['partitions']}
 
 
 def told(members):
