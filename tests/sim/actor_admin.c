@@ -104,7 +104,8 @@ static void watch_partition(struct node_run *nr, struct topic *t, int32_t i)
 {
     char name[40];
     snprintf(name, sizeof(name), "%s-%d", t->name, i);
-    t->part[i] = history_part(&nr->h, name, t->flushed && !t->unclean);
+    t->part[i] = history_part(&nr->h, name, t->flushed);
+    history_part_unclean(&nr->h, t->part[i], topic_may_lose(t));
 }
 
 static void copies(struct node_run *nr, struct topic *t)
@@ -113,7 +114,8 @@ static void copies(struct node_run *nr, struct topic *t)
     t->factor = (int16_t)(all ? nr->factor_max : 1 + (int)run_below(nr->r, nr->factor_max));
     bool most = run_chance(nr->r, 70);
     t->min_isr = 1 + (most ? t->factor / 2 : (int32_t)run_below(nr->r, (uint64_t)t->factor));
-    t->unclean = run_chance(nr->r, 10);
+    t->min_isr_set = t->min_isr;
+    t->unclean = t->unclean_set = run_chance(nr->r, 10);
 }
 
 static struct topic *topic_new(struct node_run *nr)
@@ -125,7 +127,7 @@ static struct topic *topic_new(struct node_run *nr)
     t->flushed = run_chance(nr->r, 50);
     t->segment = (int32_t)run_between(nr->r, 25000, 200000);
     t->factor = 1;
-    t->min_isr = 1;
+    t->min_isr = t->min_isr_set = 1;
     if (nr->factor_max > 1) {
         copies(nr, t);
     }

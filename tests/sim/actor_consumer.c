@@ -1,12 +1,14 @@
 /* A consumer: reads every partition it knows from the start on, in order, and checks what it gets:
  * whole batches, no gap, nothing twice, nothing that was not sent. Some use fetch sessions'
- * simplest form (none); versions and limits vary from call to call. */
+ * simplest form (none); versions and limits vary from call to call. In a cluster one may have a
+ * rack, and then reads from the replica that the leader sends it to, for a while or until that one
+ * does not serve it any more. */
 #include <stdio.h>
 
 #include "base/mem.h"
 #include "sim/node_run.h"
 
-enum { CALL_US = 8000000 };
+enum { CALL_US = 8000000, OTHER_US = 2000000, RACK_FROM = 11 };
 
 struct consumer_actor {
     struct actor a;
@@ -18,8 +20,12 @@ struct consumer_actor {
     struct topic *topic; /* of the call in flight */
     int32_t partition;
     int64_t from;
-    int64_t start;   /* as it was known when the call was made */
-    bool epoch_sent; /* the leader's, so that one that leads no more says so */
+    int64_t start;                   /* as it was known when the call was made */
+    bool epoch_sent;                 /* the leader's, so that one that leads no more says so */
+    char rack[8];                    /* "": none */
+    int8_t other[HISTORY_PARTS_MAX]; /* machine that the leader sent it to; -1: none */
+    int64_t other_until_us[HISTORY_PARTS_MAX];
+    bool at_other; /* the call in flight is to such a one */
 };
 
 static struct consumer_actor *of(struct actor *a)
@@ -63,11 +69,35 @@ static void check_range(struct consumer_actor *c, uint32_t part)
     }
 }
 
+/* The leader sends it to another replica, which may be behind, or gone by now. */
+static void go_to(struct consumer_actor *c, uint32_t part, int32_t id)
+{
+    struct node_run *nr = c->a.nr;
+    for (unsigned i = 0; i < nr->brokers_n; i++) {
+        if (nr->brokers[i]->node_id == id) {
+            c->other[part] = (int8_t)nr->brokers[i]->index;
+            c->other_until_us[part] = nr->w.sim->clock.now_us + OTHER_US;
+            return;
+        }
+    }
+    run_fail(nr->r, "%s: Fetch sends a consumer to broker %d, which there is not",
+             nr->h.parts[part].name, id);
+}
+
 static void read_partition(struct consumer_actor *c, const struct fetch_response_partition_data *d)
 {
     struct node_run *nr = c->a.nr;
     uint32_t part = c->topic->part[c->partition];
     RUN_CHECK(nr->r, d->partition_index == c->partition);
+    if (d->preferred_read_replica >= 0) {
+        RUN_CHECK(nr->r, c->rack[0] != 0 && !c->at_other && d->records.len == 0);
+        go_to(c, part, d->preferred_read_replica);
+        return;
+    }
+    if (d->error_code == KE_OFFSET_OUT_OF_RANGE && c->at_other) {
+        c->other[part] = -1; /* the leader knows better */
+        return;
+    }
     if (d->error_code == KE_OFFSET_OUT_OF_RANGE) {
         check_range(c, part);
         c->at[part] = -1; /* ask where it starts */
@@ -79,6 +109,7 @@ static void read_partition(struct consumer_actor *c, const struct fetch_response
                      (long long)c->from, d->error_code);
         }
         actor_forget(&c->a, part);
+        c->other[part] = -1;
         return;
     }
     if (!nr->many && d->high_watermark < c->hw[part]) { /* a new leader's may be behind */
@@ -118,8 +149,18 @@ static void on_fetch(struct sim_call *call, int err, struct bytes body)
         arena_free(&arena);
     } else if (err != 0) {
         actor_forget(&c->a, c->topic->part[c->partition]);
+        c->other[c->topic->part[c->partition]] = -1;
     }
     actor_done(&c->a);
+}
+
+/* It reads on from the replica that it was sent to. */
+static bool goes_elsewhere(struct consumer_actor *c, uint32_t part)
+{
+    if (c->other[part] >= 0 && c->a.nr->w.sim->clock.now_us > c->other_until_us[part]) {
+        c->other[part] = -1; /* the leader may know a better one by now */
+    }
+    return c->other[part] >= 0;
 }
 
 static void fetch(struct consumer_actor *c)
@@ -131,7 +172,15 @@ static void fetch(struct consumer_actor *c)
     proto_msg_init(&fetch_request_msg, &req);
     proto_init(&fetch_request_fetch_topic_desc, &topic);
     proto_init(&fetch_request_fetch_partition_desc, &p);
-    int16_t version = (int16_t)(4 + run_below(nr->r, topic_has_id(c->topic) ? 14 : 9));
+    uint32_t part = c->topic->part[c->partition];
+    int16_t least = c->rack[0] != 0 ? RACK_FROM : 4;
+    int16_t most = topic_has_id(c->topic) ? 17 : 12;
+    int16_t version = (int16_t)(least + (int16_t)run_below(nr->r, (uint64_t)(most - least) + 1));
+    c->at_other = goes_elsewhere(c, part);
+    if (c->at_other) {
+        actor_at(&c->a, (unsigned)c->other[part]);
+    }
+    req.rack_id = version >= RACK_FROM ? bytes_str(c->rack) : req.rack_id;
     req.max_wait_ms = (int32_t)run_between(nr->r, 0, 2000);
     req.min_bytes = (int32_t)run_between(nr->r, 0, 5000);
     req.max_bytes = (int32_t)run_between(nr->r, 1, 1 << 20);
@@ -149,8 +198,7 @@ static void fetch(struct consumer_actor *c)
     topic.partitions = &p;
     topic.partitions_n = 1;
     p.partition = c->partition;
-    p.fetch_offset = c->from = c->at[c->topic->part[c->partition]];
-    uint32_t part = c->topic->part[c->partition];
+    p.fetch_offset = c->from = c->at[part];
     c->start = nr->many ? 0 : nr->h.parts[part].start; /* a new leader's may be behind */
     c->epoch_sent = nr->many && version >= 9 && run_chance(nr->r, 70);
     p.current_leader_epoch = c->epoch_sent ? c->a.epoch[part] : -1;
@@ -239,6 +287,10 @@ struct actor *actor_consumer_new(struct node_run *nr, unsigned index)
     snprintf(c->id, sizeof(c->id), "consumer-%u", index);
     for (int i = 0; i < HISTORY_PARTS_MAX; i++) {
         c->at[i] = run_chance(nr->r, 50) ? 0 : -1;
+        c->other[i] = -1;
+    }
+    if (nr->racks > 0 && run_chance(nr->r, 70)) {
+        snprintf(c->rack, sizeof(c->rack), "r%u", (unsigned)run_below(nr->r, nr->racks));
     }
     c->a.step = consumer_step;
     c->a.learned = actor_done;

@@ -5,7 +5,7 @@
 
 enum { CALL_US = 3000000 };
 
-static struct actor_link *open_link(struct actor *a, unsigned machine)
+struct actor_link *actor_at(struct actor *a, unsigned machine)
 {
     struct node_run *nr = a->nr;
     struct actor_link *l = &a->links[machine];
@@ -24,15 +24,15 @@ void actor_open(struct actor *a)
     if (nr->many && (!sim_client_is_open(a->c) || run_chance(nr->r, 10))) {
         at = nr->brokers[run_below(nr->r, nr->brokers_n)]->index;
     }
-    open_link(a, at);
+    actor_at(a, at);
 }
 
 struct actor_link *actor_leader(struct actor *a, uint32_t part)
 {
     if (!a->nr->many) {
-        return open_link(a, 0);
+        return actor_at(a, 0);
     }
-    return a->leader[part] < 0 ? NULL : open_link(a, (unsigned)a->leader[part]);
+    return a->leader[part] < 0 ? NULL : actor_at(a, (unsigned)a->leader[part]);
 }
 
 void actor_forget(struct actor *a, uint32_t part)

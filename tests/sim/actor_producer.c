@@ -1,20 +1,33 @@
 /* A producer: plain (acks 0, 1 or all, each record sent once) or idempotent (acks all, each batch
- * sent until it is answered, at most one in flight per partition). */
+ * sent until it is answered).
+ *
+ * An idempotent one has up to five batches under way for a partition, over one connection. Once one
+ * of them was not answered well, those behind it may come out of order and are refused: when
+ * nothing is under way any more, all that are left are sent again, in order. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "sim/node_run.h"
 
-enum { RECORDS_MAX = 5, CALL_US = 6000000, IN_FLIGHT_MAX = 3 };
+enum { RECORDS_MAX = 5, CALL_US = 6000000, IN_FLIGHT_MAX = 3, PENDING_MAX = 5 };
 
-/* The batch that an idempotent producer has out for one partition. */
+/* A batch of an idempotent producer that was not answered well yet. */
 struct pending {
     struct buf batch;
     struct topic *topic;
     int32_t partition;
     uint64_t first;
     uint32_t n;
+    uint64_t number; /* no other one has it */
     bool sending;
+    uint32_t stream; /* of the connection that it was sent over last */
+};
+
+/* All of a partition, in the order of their sequences. */
+struct pending_list {
+    struct pending v[PENDING_MAX];
+    unsigned n;
 };
 
 struct producer_actor {
@@ -30,7 +43,9 @@ struct producer_actor {
     bool has_pid;
     uint64_t losses; /* as many as there had been when the id was given */
     int32_t next[HISTORY_PARTS_MAX];
-    struct pending pending[HISTORY_PARTS_MAX];
+    unsigned pending_max;
+    uint64_t numbers;
+    struct pending_list pending[HISTORY_PARTS_MAX];
 };
 
 /* One Produce in flight. */
@@ -40,7 +55,7 @@ struct sent {
     int32_t partition;
     uint64_t first;
     uint32_t n;
-    int64_t pid;
+    uint64_t number; /* of the pending batch; 0: it is none */
 };
 
 static struct producer_actor *of(struct actor *a)
@@ -91,21 +106,41 @@ static void batch_make(struct producer_actor *p, struct topic *t, int32_t partit
 
 /* ---- the answer ---- */
 
+static void drop(struct pending_list *l, unsigned i)
+{
+    buf_free(&l->v[i].batch);
+    memmove(&l->v[i], &l->v[i + 1], (--l->n - i) * sizeof(l->v[0]));
+}
+
 static void forget_id(struct producer_actor *p)
 {
     p->has_pid = false;
     p->stream = ++p->a.nr->streams;
     for (int i = 0; i < HISTORY_PARTS_MAX; i++) {
         p->next[i] = 0;
-        buf_clear(&p->pending[i].batch);
+        while (p->pending[i].n > 0) {
+            drop(&p->pending[i], p->pending[i].n - 1);
+        }
     }
+}
+
+/* Where it is in the partition's list; -1: it is plain, or nobody waits for it any more. */
+static int place_of(const struct sent *s)
+{
+    const struct pending_list *l = &s->p->pending[s->topic->part[s->partition]];
+    for (unsigned i = 0; i < l->n; i++) {
+        if (l->v[i].number == s->number) {
+            return (int)i;
+        }
+    }
+    return -1;
 }
 
 /* The log may have lost batches that the sequences of this one count on: on a disk, or by the
  * election of a replica that had not all. */
 static bool may_have_lost(const struct producer_actor *p, const struct topic *t)
 {
-    return p->losses != p->a.nr->losses || (p->a.nr->many && t->unclean && t->factor > 1);
+    return p->losses != p->a.nr->losses || (p->a.nr->many && topic_may_lose(t));
 }
 
 static void judge(struct sent *s, int16_t code, int64_t base)
@@ -113,32 +148,31 @@ static void judge(struct sent *s, int16_t code, int64_t base)
     struct producer_actor *p = s->p;
     struct node_run *nr = p->a.nr;
     uint32_t part = s->topic->part[s->partition];
-    struct pending *q = &p->pending[part];
-    bool mine = p->idempotent && p->has_pid && s->pid == p->pid;
-    if (mine) {
-        q->sending = false;
-    }
+    struct pending_list *l = &p->pending[part];
+    int at = place_of(s);
     if (code == 0) {
         if (base >= 0 && s->topic->state <= TOPIC_EXISTS &&
             node_run_promised(nr, s->topic, p->acks)) {
             history_acked(&nr->h, part, s->first, s->n, base);
         }
-        if (mine) {
-            p->next[part] = batch_sequence_add(p->next[part], (int32_t)s->n);
-            buf_clear(&q->batch);
+        if (at >= 0) {
+            drop(l, (unsigned)at);
         }
         return;
     }
     actor_forget(&p->a, part);
-    if (node_run_retriable(code)) {
-        if (mine && s->topic->state > TOPIC_EXISTS) {
-            buf_clear(&q->batch);
+    bool lost = code == KE_OUT_OF_ORDER_SEQUENCE_NUMBER || code == KE_UNKNOWN_PRODUCER_ID;
+    if (node_run_retriable(code) || (p->idempotent && lost && at > 0)) {
+        if (at >= 0) {
+            l->v[at].sending = false;
+        }
+        if (at >= 0 && s->topic->state > TOPIC_EXISTS) {
+            drop(l, (unsigned)at);
         }
         return;
     }
-    bool lost = code == KE_OUT_OF_ORDER_SEQUENCE_NUMBER || code == KE_UNKNOWN_PRODUCER_ID;
-    if (p->idempotent && lost && (!mine || may_have_lost(p, s->topic))) {
-        if (mine) {
+    if (p->idempotent && lost && (at < 0 || may_have_lost(p, s->topic))) {
+        if (at >= 0) {
             forget_id(p);
         }
         return; /* the id was forgotten while this one was under way */
@@ -164,8 +198,9 @@ static void on_answer(struct sim_call *call, int err, struct bytes body)
         arena_free(&arena);
     } else {
         actor_forget(&p->a, s->topic->part[s->partition]);
-        if (p->idempotent) {
-            p->pending[s->topic->part[s->partition]].sending = false;
+        int at = place_of(s);
+        if (at >= 0) {
+            p->pending[s->topic->part[s->partition]].v[at].sending = false;
         }
     }
     mem_free(s);
@@ -175,7 +210,8 @@ static void on_answer(struct sim_call *call, int err, struct bytes body)
 /* ---- sending ---- */
 
 static void send_batch(struct producer_actor *p, struct sim_client *to, struct topic *t,
-                       int32_t partition, struct bytes batch, uint64_t first, uint32_t n)
+                       int32_t partition, struct bytes batch, uint64_t first, uint32_t n,
+                       uint64_t number)
 {
     struct node_run *nr = p->a.nr;
     struct produce_request req;
@@ -204,7 +240,7 @@ static void send_batch(struct producer_actor *p, struct sim_client *to, struct t
     }
     struct sent *s = MEM_NEW(struct sent);
     *s = (struct sent){.p = p, .topic = t, .partition = partition, .first = first, .n = n};
-    s->pid = p->pid;
+    s->number = number;
     p->in_flight++;
     sim_client_call(to, API_PRODUCE, version, &req, CALL_US, on_answer, s);
 }
@@ -216,24 +252,39 @@ static void send_plain(struct producer_actor *p, struct actor_link *to, struct t
     uint64_t first = 0;
     uint32_t n;
     batch_make(p, t, partition, to->stream, &batch, &first, &n);
-    send_batch(p, &to->c, t, partition, buf_bytes(&batch), first, n);
+    send_batch(p, &to->c, t, partition, buf_bytes(&batch), first, n, 0);
     buf_free(&batch);
+}
+
+static void send_pending(struct producer_actor *p, struct actor_link *to, struct pending *q)
+{
+    q->sending = true;
+    q->stream = to->stream;
+    send_batch(p, &to->c, q->topic, q->partition, buf_bytes(&q->batch), q->first, q->n, q->number);
 }
 
 static void send_idempotent(struct producer_actor *p, struct actor_link *to, struct topic *t,
                             int32_t partition)
 {
-    struct pending *q = &p->pending[t->part[partition]];
-    if (q->sending) {
-        return;
+    uint32_t part = t->part[partition];
+    struct pending_list *l = &p->pending[part];
+    unsigned sending = 0;
+    bool elsewhere = false;
+    for (unsigned i = 0; i < l->n; i++) {
+        sending += l->v[i].sending;
+        elsewhere = elsewhere || l->v[i].stream != to->stream;
     }
-    if (q->batch.len == 0) {
-        q->topic = t;
-        q->partition = partition;
+    if (sending == 0 && l->n > 0) {
+        for (unsigned i = 0; i < l->n; i++) {
+            send_pending(p, to, &l->v[i]);
+        }
+    } else if (sending == l->n && !elsewhere && l->n < p->pending_max) {
+        struct pending *q = &l->v[l->n++];
+        *q = (struct pending){.topic = t, .partition = partition, .number = ++p->numbers};
         batch_make(p, t, partition, p->stream, &q->batch, &q->first, &q->n);
+        p->next[part] = batch_sequence_add(p->next[part], (int32_t)q->n);
+        send_pending(p, to, q);
     }
-    q->sending = true;
-    send_batch(p, &to->c, q->topic, q->partition, buf_bytes(&q->batch), q->first, q->n);
 }
 
 static void on_producer_id(struct sim_call *call, int err, struct bytes body)
@@ -329,9 +380,7 @@ static void producer_step(struct actor *a)
 
 static void producer_stop(struct actor *a)
 {
-    for (int i = 0; i < HISTORY_PARTS_MAX; i++) {
-        buf_free(&of(a)->pending[i].batch);
-    }
+    forget_id(of(a));
 }
 
 struct actor *actor_producer_new(struct node_run *nr, unsigned index)
@@ -342,6 +391,7 @@ struct actor *actor_producer_new(struct node_run *nr, unsigned index)
     p->idempotent = run_chance(nr->r, 50);
     p->acks = p->idempotent ? -1 : acks[run_below(nr->r, ARRAY_LEN(acks))];
     p->in_flight_max = 1 + (unsigned)run_below(nr->r, IN_FLIGHT_MAX);
+    p->pending_max = run_chance(nr->r, 50) ? 1 : PENDING_MAX;
     p->stream = ++nr->streams;
     p->a.step = producer_step;
     p->a.learned = on_learned;

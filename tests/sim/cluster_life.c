@@ -27,16 +27,21 @@ static bool too_many(const struct cluster_run *cr, uint32_t replicas, int32_t mi
     return (cr->lost & replicas) != 0 && __builtin_popcount(cr->fell & replicas) >= min_isr;
 }
 
-/* Of a partition that clients know, what its copies do. */
-static uint32_t replicas_of(const struct cluster_run *cr, const struct topic *t, int32_t index)
+/* NULL: nobody has seen it yet. */
+static struct watched_part *part_of(struct cluster_run *cr, const struct topic *t, int32_t index)
 {
-    uint32_t all = 0;
     for (unsigned i = 0; i < cr->watch.parts_n; i++) {
-        const struct watched_part *p = &cr->watch.parts[i];
+        struct watched_part *p = &cr->watch.parts[i];
         if (topic_has_id(t) && uuid_eq(p->topic, t->id) && p->index == index) {
-            return p->replicas;
+            return p;
         }
     }
+    return NULL;
+}
+
+static uint32_t all_brokers(const struct cluster_run *cr)
+{
+    uint32_t all = 0;
     for (unsigned i = 0; i < cr->nr.brokers_n; i++) {
         all |= 1u << cr->nr.brokers[i]->index;
     }
@@ -49,8 +54,16 @@ void cluster_judge_losses(struct cluster_run *cr)
     for (unsigned i = 0; i < nr->topics_n; i++) {
         const struct topic *t = &nr->topics[i];
         for (int32_t k = 0; k < t->parts_asked; k++) {
-            if (too_many(cr, replicas_of(cr, t, k), t->min_isr) || (t->unclean && t->factor > 1)) {
+            struct watched_part *p = part_of(cr, t, k);
+            uint32_t replicas = p != NULL ? p->replicas : all_brokers(cr);
+            int32_t least = p != NULL && p->min_isr < t->min_isr ? p->min_isr : t->min_isr;
+            history_part_unclean(&nr->h, t->part[k], topic_may_lose(t));
+            if (too_many(cr, replicas, least)) {
                 history_part_may_lose(&nr->h, t->part[k]);
+            }
+            if (p != NULL) {
+                p->min_isr = least;
+                p->may_lose = p->may_lose || (topic_may_lose(t) && !cr->rested);
             }
         }
     }

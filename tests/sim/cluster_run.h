@@ -16,7 +16,7 @@ enum {
     CLUSTER_PARTS_MAX = 40, /* partitions that are watched, internal ones too */
     CLUSTER_LEADERS_MAX = 32,
     CLUSTER_ELECTION_MS = 300,
-    CLUSTER_VOTERS = 3,     /* most; */
+    CLUSTER_VOTERS = 5,     /* most; */
     CLUSTER_SNAPSHOTS = 30, /* percent of the runs with frequent ones */
     CLUSTER_FACTOR = 3,     /* most copies of a partition */
 };
@@ -50,6 +50,7 @@ struct watched_part {
     size_t crcs_cap;
     int64_t read[WORLD_MACHINES_MAX]; /* how far each machine's copy was compared */
     uint64_t starts[WORLD_MACHINES_MAX];
+    uint64_t folders[WORLD_MACHINES_MAX];
 };
 
 struct cluster_watch {

@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "sim/cluster_run.h"
 
+#define SELECTOR "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+
 struct shape {
     unsigned controllers;
     unsigned brokers;
@@ -15,12 +17,16 @@ struct shape {
 
 static struct shape draw(struct run *r)
 {
-    struct shape s = {.controllers = CLUSTER_VOTERS, .brokers = 3};
+    struct shape s = {.controllers = 3, .brokers = 3};
     if (run_chance(r, 25)) {
         s.controllers = 1;
+    } else if (run_chance(r, 10)) {
+        s.controllers = CLUSTER_VOTERS;
     }
-    if (run_chance(r, 40)) {
-        s.brokers = 1 + (unsigned)run_below(r, 4);
+    if (run_chance(r, 25)) {
+        s.brokers = 4; /* so that partitions have somewhere to go */
+    } else if (run_chance(r, 35)) {
+        s.brokers = 1 + (unsigned)run_below(r, 3);
     }
     s.combined = run_chance(r, 25) && s.brokers >= s.controllers;
     return s;
@@ -83,6 +89,10 @@ static void configure(struct cluster_run *cr, const char *text, const char *vote
             add(m->config, "CONTROLLER://%s:%d", m->host->ip, WORLD_CONTROLLER_PORT);
         }
         add(m->config, "\n%s", text);
+        if (mb->broker && cr->nr.racks > 0) {
+            add(m->config, "broker.rack=r%u\nreplica.selector.class=" SELECTOR "\n",
+                m->index % cr->nr.racks);
+        }
         if (mb->broker) {
             cr->nr.brokers[cr->nr.brokers_n++] = m;
         }
@@ -113,6 +123,7 @@ void cluster_make(struct cluster_run *cr)
     }
     cr->controllers_n = s.controllers;
     cr->nr.factor_max = (uint8_t)(CLUSTER_FACTOR < s.brokers ? CLUSTER_FACTOR : s.brokers);
+    cr->nr.racks = run_chance(r, 50) ? (uint8_t)(1 + run_below(r, 3)) : 0;
     common(cr, &s, text);
     configure(cr, text, voters);
     world_format(&cr->nr.w);

@@ -147,7 +147,7 @@ static struct watched_part *watched(struct cluster_run *cr, struct uuid topic, i
     }
     RUN_CHECK(cr->nr.r, w->parts_n < CLUSTER_PARTS_MAX);
     struct watched_part *p = &w->parts[w->parts_n++];
-    *p = (struct watched_part){.topic = topic, .index = index, .min_isr = 1};
+    *p = (struct watched_part){.topic = topic, .index = index, .min_isr = INT32_MAX};
     return p;
 }
 
@@ -174,6 +174,8 @@ static void tell(struct cluster_run *cr, const struct image_topic *t,
     put_ids(&b, "isr", ip->isr, ip->isr_n);
     put_ids(&b, "elr", ip->elr, ip->elr_n);
     put_ids(&b, "last known", ip->last_known_elr, ip->last_known_elr_n);
+    put_ids(&b, "adding", ip->adding, ip->adding_n);
+    put_ids(&b, "removing", ip->removing, ip->removing_n);
     run_note(cr->nr.r, "%s, at least %d, committed %lld", buf_cstr(&b), p->min_isr,
              (long long)p->committed);
     buf_free(&b);
@@ -196,9 +198,9 @@ static void look_at_metadata(struct cluster_run *cr, const struct image *img)
                 continue;
             }
             struct watched_part *p = watched(cr, t->id, (int32_t)k);
-            p->min_isr = v.len == 1 ? v.data[0] - '0' : cr->min_isr;
-            p->min_isr =
-                p->min_isr < (int32_t)ip->replicas_n ? p->min_isr : (int32_t)ip->replicas_n;
+            int32_t least = v.len == 1 ? v.data[0] - '0' : cr->min_isr;
+            least = least < (int32_t)ip->replicas_n ? least : (int32_t)ip->replicas_n;
+            p->min_isr = least < p->min_isr ? least : p->min_isr;
             tell(cr, t, ip, p);
             p->may_lose = p->may_lose || (unclean && !cr->rested);
             for (uint32_t i = 0; i < ip->replicas_n; i++) {
@@ -275,6 +277,14 @@ static void read_fn(void *arg)
     }
 }
 
+/* Tells a copy from another one that the broker had before it lost and got back the partition. */
+static uint64_t folder_of(struct machine *m, const struct partition *p)
+{
+    char path[300];
+    snprintf(path, sizeof(path), "/data/%s", plog_name(p->log));
+    return sim_disk_id(m->host->disk, path);
+}
+
 static void look_at_copy(struct cluster_run *cr, struct machine *m, struct partition *p,
                          struct watched_part *wp)
 {
@@ -286,8 +296,10 @@ static void look_at_copy(struct cluster_run *cr, struct machine *m, struct parti
         run_fail(cr->nr.r, "%s: node %d has the high watermark %lld, its log ends at %lld",
                  plog_name(p->log), m->node_id, (long long)hw, (long long)end);
     }
-    if (wp->starts[m->index] != m->starts) { /* another process: all is read anew */
-        wp->starts[m->index] = m->starts;
+    uint64_t folder = folder_of(m, p);
+    if (wp->starts[m->index] != m->starts || wp->folders[m->index] != folder) {
+        wp->starts[m->index] = m->starts; /* another process, or copy: all is read anew */
+        wp->folders[m->index] = folder;
         *read = 0;
     }
     if (*read > end) {
@@ -384,11 +396,27 @@ void cluster_look(struct cluster_run *cr)
     }
 }
 
+/* What clients may count on again. */
+static void settle_topics(struct node_run *nr)
+{
+    for (unsigned i = 0; i < nr->topics_n; i++) {
+        struct topic *t = &nr->topics[i];
+        bool was = topic_may_lose(t);
+        if (!t->settings_open && t->state == TOPIC_EXISTS) {
+            t->min_isr = t->min_isr_set;
+            t->unclean = t->unclean_set;
+        }
+        nr->losses += was && !topic_may_lose(t);
+    }
+}
+
 void cluster_watch_new_round(struct cluster_run *cr)
 {
+    settle_topics(&cr->nr);
     for (unsigned i = 0; i < cr->watch.parts_n; i++) {
         struct watched_part *p = &cr->watch.parts[i];
         p->replicas = 0;
+        p->min_isr = INT32_MAX;
         if (p->may_lose) {
             p->committed = 0;
             memset(p->read, 0, sizeof(p->read));
@@ -451,10 +479,13 @@ static bool part_in_sync(struct cluster_run *cr, const struct image_topic *t,
                          const struct image_partition *ip, char *why, size_t n)
 {
     bool recovering = ip->leader_recovery_state != 0 && ip->replicas_n > 1;
-    if (ip->leader < 0 || ip->isr_n != ip->replicas_n || recovering) {
-        snprintf(why, n, "%.*s-%d: leader %d, %u of %u replicas in sync%s", BYTES_FMT(t->name),
+    bool moving = ip->adding_n > 0 || ip->removing_n > 0;
+    bool owes = ip->elr_n > 0 || ip->last_known_elr_n > 0; /* once all is well nobody needs these */
+    if (ip->leader < 0 || ip->isr_n != ip->replicas_n || recovering || moving || owes) {
+        snprintf(why, n, "%.*s-%d: leader %d, %u of %u replicas in sync%s%s%s", BYTES_FMT(t->name),
                  ip->index, ip->leader, ip->isr_n, ip->replicas_n,
-                 ip->leader_recovery_state ? ", recovering" : "");
+                 ip->leader_recovery_state ? ", recovering" : "", moving ? ", moving" : "",
+                 owes ? ", others eligible" : "");
         return false;
     }
     for (uint32_t k = 0; k < ip->replicas_n; k++) {

@@ -107,6 +107,15 @@ struct topic *node_run_topic(struct node_run *nr)
     return NULL;
 }
 
+void topic_unclean(struct node_run *nr, struct topic *t)
+{
+    t->unclean = true;
+    nr->losses++;
+    for (int32_t k = 0; k < t->parts_asked; k++) {
+        history_part_unclean(&nr->h, t->part[k], topic_may_lose(t));
+    }
+}
+
 bool topic_has_id(const struct topic *t)
 {
     return !uuid_is_zero(t->id);

@@ -32,10 +32,17 @@ struct topic {
     int32_t setting_asked; /* the last one */
     bool flushed;          /* flush.messages=1 */
     int32_t segment;       /* internal.segment.bytes */
-    int16_t factor;        /* copies of each partition */
-    int32_t min_isr;       /* min.insync.replicas */
-    bool unclean;          /* unclean.leader.election.enable */
-    bool doubt; /* of several nodes: a call went unanswered and may be done at any time */
+    int16_t factor;        /* copies of each partition, as it was made */
+    /* What an acknowledged record had, at least, since everything was last in sync: the least of
+     * min.insync.replicas, and of copies, that was asked for. And as it was acknowledged last. */
+    int32_t min_isr;
+    int32_t min_isr_set;
+    /* An unclean election may have been since then; unclean.leader.election.enable. */
+    bool unclean;
+    bool unclean_set;
+    bool moved;         /* or may have been: its copies are elsewhere, and more or fewer */
+    bool settings_open; /* the same of the two settings: a change was not answered well */
+    bool doubt;         /* of several nodes: a call went unanswered and may be done at any time */
     uint32_t part[TOPIC_PARTS_MAX]; /* in the history */
 };
 
@@ -71,6 +78,7 @@ struct node_run {
     unsigned brokers_n;
     bool many;          /* a cluster: clients follow Metadata to the leaders */
     uint8_t factor_max; /* of topics; 0: one copy */
+    uint8_t racks;      /* that brokers stand in, r0 and on; 0: none */
     struct history h;
     struct topic topics[TOPICS_MAX];
     unsigned topics_n;
@@ -124,6 +132,8 @@ void actor_init(struct node_run *nr, struct actor *a, const char *id, int64_t pa
 void actor_open(struct actor *a);
 /* The same to the partition's leader. NULL: it is not known (actor_learn). */
 struct actor_link *actor_leader(struct actor *a, uint32_t part);
+/* The same to that machine. */
+struct actor_link *actor_at(struct actor *a, unsigned machine);
 /* It was not the leader, or does not answer. */
 void actor_forget(struct actor *a, uint32_t part);
 /* Asks a broker for Metadata; learned() is called once it is answered or given up. */
@@ -137,13 +147,21 @@ struct actor *actor_producer_new(struct node_run *nr, unsigned index);
 struct actor *actor_consumer_new(struct node_run *nr, unsigned index);
 struct actor *actor_admin_new(struct node_run *nr);
 struct actor *actor_noise_new(struct node_run *nr);
+struct actor *actor_mover_new(struct node_run *nr);
 
 /* The topic's replicas may differ after the loss of one that leads: an answer to acks=1 promises
  * nothing. */
 static inline bool node_run_promised(const struct node_run *nr, const struct topic *t, int16_t acks)
 {
-    return !nr->many || acks == -1 || t->factor == 1;
+    return !nr->many || acks == -1 || (t->factor == 1 && !t->moved);
 }
+/* Records may go by an unclean election. */
+static inline bool topic_may_lose(const struct topic *t)
+{
+    return t->unclean && (t->factor > 1 || t->moved);
+}
+/* Somebody asks for what may make one, or for one. */
+void topic_unclean(struct node_run *nr, struct topic *t);
 /* A topic that clients may use, by chance; NULL: none yet. */
 struct topic *node_run_topic(struct node_run *nr);
 /* Ids are needed from some versions on. */

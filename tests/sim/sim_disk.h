@@ -177,6 +177,8 @@ struct sim_disk_faults sim_disk_no_faults(void); /* and a little delay */
 
 int sim_disk_open(struct sim_disk *d, const char *path, unsigned flags, struct sim_inode **out);
 int sim_disk_stat(struct sim_disk *d, const char *path, struct io_stat *out);
+/* A number that no other file or folder has; 0: there is none. A look from outside: no faults. */
+uint64_t sim_disk_id(struct sim_disk *d, const char *path);
 int sim_disk_rename(struct sim_disk *d, const char *from, const char *to);
 int sim_disk_unlink(struct sim_disk *d, const char *path);
 int sim_disk_mkdir(struct sim_disk *d, const char *path);

@@ -181,6 +181,12 @@ static int find(struct sim_disk *d, const char *path, struct sim_inode **out)
     return *out ? 0 : ERR_NOTFOUND;
 }
 
+uint64_t sim_disk_id(struct sim_disk *d, const char *path)
+{
+    struct sim_inode *ino;
+    return find(d, path, &ino) == 0 ? ino->id : 0;
+}
+
 static int name_fault(struct sim_disk *d)
 {
     d->stats.names++;

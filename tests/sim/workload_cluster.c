@@ -228,6 +228,9 @@ static void set_up(struct cluster_run *cr)
     nr->m = nr->brokers[0];
     sim_client_init(&nr->checker, world_client(&nr->w), "checker");
     actor_admin_new(nr);
+    if (run_chance(r, 60)) {
+        actor_mover_new(nr);
+    }
     for (uint64_t i = 0, n = 1 + run_below(r, 4); i < n; i++) {
         actor_producer_new(nr, (unsigned)i)->pause_us_max = 20000 + (int64_t)run_below(r, 300000);
     }

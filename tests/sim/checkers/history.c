@@ -155,7 +155,7 @@ void history_acked(struct history *h, uint32_t part, uint64_t first, uint32_t n,
         h->records[first + i].acked = true;
     }
     h->acked += n;
-    if (p->flushed && base + n > p->durable) {
+    if (p->flushed && !p->unclean && base + n > p->durable) {
         p->durable = base + n;
     }
 }
@@ -211,6 +211,16 @@ void history_may_lose(struct history *h, bool power_loss)
 void history_part_may_lose(struct history *h, uint32_t part)
 {
     h->parts[part].may_lose = true;
+}
+
+void history_part_unclean(struct history *h, uint32_t part, bool on)
+{
+    struct hist_part *p = &h->parts[part];
+    p->unclean = on;
+    if (on) {
+        p->may_lose = true;
+        p->durable = 0;
+    }
 }
 
 void history_end_told(struct history *h, uint32_t part, int64_t end)

@@ -41,6 +41,7 @@ struct hist_part {
     int64_t durable;   /* below: must survive a power loss */
     int64_t start;     /* the log's start as last told */
     int64_t start_max; /* the most that was ever asked for */
+    bool unclean;      /* anything may be lost, at any time */
     bool may_lose;     /* since the last scan the disk may have lost what was not flushed */
     bool on_platters;  /* what the next scan finds */
     bool may_unstart;  /* since then the start may have gone back: it is not flushed at once */
@@ -88,6 +89,8 @@ void history_may_lose(struct history *h, bool power_loss);
 /* The same of one partition: more copies than may be were lost at once. In a cluster it shows at
  * any time from now on, until the next scan. */
 void history_part_may_lose(struct history *h, uint32_t part);
+/* From now on, or no longer, any loss is allowed, of what was flushed too. */
+void history_part_unclean(struct history *h, uint32_t part, bool on);
 /* The high watermark, or the end offset, as a client was told: offsets below exist. */
 void history_end_told(struct history *h, uint32_t part, int64_t end);
 
