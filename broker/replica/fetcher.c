@@ -278,6 +278,7 @@ void fetchers_follow(struct fetchers *fs, struct partition *p)
         list_init(&fl->change);
         list_init(&fl->wait);
         list_init(&fl->ask);
+        list_init(&fl->throttle);
         list_push_back(&fl->fetcher->parts, &fl->node);
         p->follow = fl;
     }
@@ -302,6 +303,7 @@ void fetchers_unfollow(struct fetchers *fs, struct partition *p)
     }
     out_of_lists(fl);
     list_remove(&fl->change);
+    list_remove(&fl->throttle);
     list_remove(&fl->node);
     fetcher_due(fl->fetcher);
     p->follow = NULL;

@@ -22,6 +22,7 @@ struct fetchers {
     struct list asked;     /* the same: it is asked for */
     struct cut_ask *ask;   /* on its way; NULL: none */
     struct timer ask_again;
+    struct list throttled;          /* replica_follow.throttle: those that the settings name */
     bool over_rate;                 /* throttled partitions are held back */
     struct timer throttle;          /* while they are: main is asked again */
     uint64_t throttled_bytes;       /* fetched, not told to main yet */
@@ -87,10 +88,10 @@ struct replica_follow {
     struct list change;
     struct list wait;
     struct list ask;
+    struct list throttle; /* in fetchers.throttled, or not */
     struct fetcher_named named;
     bool in_session;
-    bool throttled;
-    bool throttle_known; /* throttled is as the settings have it */
+    bool throttle_known; /* throttle is as the settings have it */
     bool asked;          /* it is in the question that is in flight */
     int64_t from; /* fetch from here on, though the empty log begins earlier; -1: from its end */
     int64_t leader_end; /* of the question */

@@ -23,14 +23,22 @@ enum { WAIT_MAX_MS = 1000 }; /* the rate may be changed meanwhile */
 
 static void look_up(struct replica_follow *fl)
 {
-    const struct node_shard *ns = fl->fetcher->fs->ns;
+    struct fetchers *fs = fl->fetcher->fs;
+    const struct node_shard *ns = fs->ns;
     if (fl->throttle_known) {
         return;
     }
     const struct partition *p = fl->part;
-    fl->throttled =
-        throttled_names_replica(ns->image, REPLICAS, p->topic->name, p->index, ns->node->id);
+    list_remove(&fl->throttle);
+    if (throttled_names_replica(ns->image, REPLICAS, p->topic->name, p->index, ns->node->id)) {
+        list_push_back(&fs->throttled, &fl->throttle);
+    }
     fl->throttle_known = true;
+}
+
+static bool is_named(const struct replica_follow *fl)
+{
+    return !list_empty(&fl->throttle);
 }
 
 void fetchers_forget_throttles(struct fetchers *fs)
@@ -66,13 +74,8 @@ static void count_run(struct shard *sh, struct call *c)
 
 static void wake_throttled(struct fetchers *fs)
 {
-    list_for_each (f, &fs->all) {
-        list_for_each (at, &LIST_ENTRY(f, struct fetcher, node)->parts) {
-            struct replica_follow *fl = LIST_ENTRY(at, struct replica_follow, node);
-            if (fl->throttled) {
-                follow_changed(fl);
-            }
-        }
+    list_for_each (at, &fs->throttled) {
+        follow_changed(LIST_ENTRY(at, struct replica_follow, throttle));
     }
 }
 
@@ -125,14 +128,14 @@ bool follow_is_throttled(struct replica_follow *fl)
     struct fetchers *fs = fl->fetcher->fs;
     look_up(fl);
     bool in_sync = fl->leader_hw >= 0 && plog_end_offset(fl->part->log) >= fl->leader_hw;
-    return fl->throttled && !in_sync && fs->over_rate;
+    return is_named(fl) && !in_sync && fs->over_rate;
 }
 
 void follow_count(struct replica_follow *fl, uint64_t bytes)
 {
     struct fetchers *fs = fl->fetcher->fs;
     look_up(fl);
-    if (!fl->throttled || bytes == 0) {
+    if (!is_named(fl) || bytes == 0) {
         return;
     }
     fs->throttled_bytes += bytes;
@@ -144,6 +147,7 @@ void follow_count(struct replica_follow *fl, uint64_t bytes)
 void fetchers_init_throttle(struct fetchers *fs)
 {
     const struct config_values *v = &fs->ns->node->config->v;
+    list_init(&fs->throttled);
     fs->throttle = (struct timer){.cb = throttle_cb, .user = fs};
     rate_window_init(&fs->fetched, (uint32_t)v->replication_quota_window_num,
                      (int64_t)v->replication_quota_window_size_seconds * 1000);
