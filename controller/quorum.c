@@ -11,7 +11,10 @@
 _Static_assert(RAFT_VERSION_NUMBER == 2201, "memory rules of another release: see the decision");
 _Static_assert(sizeof(struct raft) == 992, "built with another layout than the packaged library");
 
-enum { SNAPSHOT_AGAIN_MS = 5000 }; /* it is offered again; a transfer under way goes on */
+enum {
+    SNAPSHOT_AGAIN_MS = 5000, /* it is offered again; a transfer under way goes on */
+    TERM_LEAP_MAX = 1 << 24,  /* as many elections need two months in which none succeeds */
+};
 
 static void step(struct quorum *q, struct raft_event *e);
 
@@ -80,6 +83,10 @@ static bool write_state(struct quorum *q)
 static bool persist_vote(struct quorum *q)
 {
     int32_t term = (int32_t)raft_current_term(&q->raft);
+    if (term < 0) {
+        quorum_fail(q, "the quorum has used up its terms, of which there are %d", INT32_MAX);
+        return false;
+    }
     if (term != q->state.epoch) {
         q->state.leader_id = -1;
         q->votes = 0;
@@ -574,22 +581,6 @@ static void drop(struct quorum *q, const struct quorum_message *m, const char *w
                 (int)m->type, (unsigned long long)m->term);
 }
 
-/* Guards B and C: entries that are committed here are not looked at again. Returns how many. */
-static uint32_t skip_committed(const struct quorum *q, const struct quorum_message *m,
-                               uint64_t *prev, uint64_t *prev_term)
-{
-    *prev = m->index;
-    *prev_term = m->index_term;
-    if (m->term < raft_current_term(&q->raft) || q->raft.snapshot.installing ||
-        m->index >= q->commit) {
-        return 0;
-    }
-    uint64_t behind = q->commit - m->index;
-    *prev = q->commit;
-    *prev_term = quorum_term_of(q, q->commit);
-    return behind < m->entries_n ? (uint32_t)behind : m->entries_n;
-}
-
 /* One block for all payloads, as libraft wants it; it frees the block or hands it back. */
 static bool copy_entries(const struct quorum_message *m, uint32_t skip, struct raft_entry *out)
 {
@@ -624,10 +615,10 @@ static void receive_append(struct quorum *q, const struct quorum_message *m, str
 {
     uint64_t prev;
     uint64_t prev_term;
-    uint32_t skip = skip_committed(q, m, &prev, &prev_term);
+    uint32_t skip = quorum_skip_committed(q, m, &prev, &prev_term);
     uint32_t n = m->entries_n - skip;
     struct raft_entry *entries = NULL;
-    if (!quorum_entries_sound(m, skip) || !quorum_offsets_follow(q, m, skip, prev)) {
+    if (!quorum_entries_sound(m, skip, prev_term) || !quorum_offsets_follow(q, m, skip, prev)) {
         drop(q, m, "its entries are no batches that can follow here");
         return;
     }
@@ -762,8 +753,9 @@ void quorum_receive(struct quorum *q, const struct quorum_message *m)
         drop(q, m, "it is not from another voter to this one");
         return;
     }
-    if (m->term > INT32_MAX || m->sender_term > INT32_MAX) {
-        drop(q, m, "its term is too large to be one");
+    uint64_t term = m->sender_term > m->term ? m->sender_term : m->term;
+    if (term > INT32_MAX || term > raft_current_term(&q->raft) + TERM_LEAP_MAX) {
+        drop(q, m, "its term is too far from the present one");
         return;
     }
     const char *why = quorum_contradiction(q, m);

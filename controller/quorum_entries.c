@@ -91,10 +91,10 @@ int quorum_build_batch(struct quorum *q, int32_t epoch, const struct bytes *reco
     return err;
 }
 
-/* Entries must be batches that can follow each other, one entry each. */
-bool quorum_entries_sound(const struct quorum_message *m, uint32_t skip)
+/* Entries must be batches that can follow each other, one entry each; terms never descend. */
+bool quorum_entries_sound(const struct quorum_message *m, uint32_t skip, uint64_t prev_term)
 {
-    uint64_t term = 0;
+    uint64_t term = prev_term;
     for (uint32_t i = skip; i < m->entries_n; i++) {
         struct batch_header h;
         struct bytes b = m->entries[i].batch;
@@ -112,6 +112,21 @@ bool quorum_entries_sound(const struct quorum_message *m, uint32_t skip)
     return true;
 }
 
+uint32_t quorum_skip_committed(const struct quorum *q, const struct quorum_message *m,
+                               uint64_t *prev, uint64_t *prev_term)
+{
+    *prev = m->index;
+    *prev_term = m->index_term;
+    if (m->term < (uint64_t)quorum_epoch(q) || q->raft.snapshot.installing ||
+        m->index >= q->commit) {
+        return 0;
+    }
+    uint64_t behind = q->commit - m->index;
+    *prev = q->commit;
+    *prev_term = quorum_term_of(q, q->commit);
+    return behind < m->entries_n ? (uint32_t)behind : m->entries_n;
+}
+
 const char *quorum_contradiction(const struct quorum *q, const struct quorum_message *m)
 {
     static const char of_committed[] = "it contradicts what is committed here";
@@ -126,8 +141,14 @@ const char *quorum_contradiction(const struct quorum *q, const struct quorum_mes
     if (m->term == own && quorum_is_leader(q)) {
         return "it is a leader's, in the term in which this voter leads";
     }
+    if (m->index_term == 0 && m->index > 0) {
+        return "it is of an entry of term 0, which there is none of";
+    }
     if (m->type == QUORUM_APPEND) { /* what lies below is not looked at (guards B and C) */
         return m->index == q->commit && known != 0 && known != m->index_term ? of_committed : NULL;
+    }
+    if (m->index < 2) {
+        return "its snapshot has no entry";
     }
     if (m->index_term != (m->snapshot.epoch < 1 ? 1 : (uint64_t)m->snapshot.epoch)) {
         return "its snapshot is of another term than it says";
@@ -140,7 +161,19 @@ const char *quorum_contradiction(const struct quorum *q, const struct quorum_mes
     return !compacted && known != m->index_term ? of_committed : NULL;
 }
 
-/* Whether the entries begin where our log would have them begin. */
+/* Where entry index ends, which the log has. False: it cannot be read. */
+static bool end_of(struct quorum *q, uint64_t index, int64_t *offset)
+{
+    const struct quorum_recent *r = &q->recent[index % QUORUM_RECENT];
+    if (r->index == index) {
+        *offset = r->next_offset;
+        return true;
+    }
+    return metadata_log_end_of(q->log, index, offset) == 0;
+}
+
+/* Whether the entries begin where our log would have them begin, and those that it has already
+ * (libraft knows them by their terms) end where they do here: what follows them stays. */
 bool quorum_offsets_follow(struct quorum *q, const struct quorum_message *m, uint32_t skip,
                            uint64_t prev)
 {
@@ -160,12 +193,19 @@ bool quorum_offsets_follow(struct quorum *q, const struct quorum_message *m, uin
     } else if (metadata_log_end_of(q->log, prev, &next) != 0) {
         return false;
     }
+    bool same = true; /* up to here, as in our log */
     for (uint32_t i = skip; i < m->entries_n; i++) {
         struct batch_header h;
+        uint64_t index = prev + 1 + i - skip;
+        int64_t here;
         if (batch_header_read(m->entries[i].batch, &h) != 0 || h.base_offset != next) {
             return false;
         }
         next = batch_next_offset(&h);
+        same = same && quorum_term_of(q, index) == m->entries[i].term;
+        if (same && (!end_of(q, index, &here) || here != next)) {
+            return false;
+        }
     }
     return true;
 }

@@ -95,9 +95,15 @@ int quorum_build_batch(struct quorum *q, int32_t epoch, const struct bytes *reco
 /* NULL, or why no leader that there could be says this. libraft, built without its assertions, ends
  * or is corrupted by it: it does not get to see it. */
 const char *quorum_contradiction(const struct quorum *q, const struct quorum_message *m);
-/* Whether the message's entries from skip on are batches, each of its entry's term. */
-bool quorum_entries_sound(const struct quorum_message *m, uint32_t skip);
-/* Whether they begin at the offset behind entry prev, one behind the other. */
+/* Guards B and C: entries that are committed here are not looked at again. Returns how many. The
+ * entry before the rest is then prev. */
+uint32_t quorum_skip_committed(const struct quorum *q, const struct quorum_message *m,
+                               uint64_t *prev, uint64_t *prev_term);
+/* Whether the message's entries from skip on are batches, each of its entry's term, behind an entry
+ * of prev_term. */
+bool quorum_entries_sound(const struct quorum_message *m, uint32_t skip, uint64_t prev_term);
+/* Whether they begin at the offset behind entry prev, one behind the other, and those that are here
+ * are of the same length. */
 bool quorum_offsets_follow(struct quorum *q, const struct quorum_message *m, uint32_t skip,
                            uint64_t prev);
 

@@ -913,8 +913,18 @@ static void check_other_history(struct voter *v)
                                     .index_term = 1,
                                     .entries = &e,
                                     .entries_n = 1});
-    buf_free(&b);
     assert_int_equal(1, quorum_next_offset(v->q));
+    store_be64(b.data, 1); /* the same behind it, of an earlier term: terms never descend */
+    batch_set_leader_epoch(b.data, 3);
+    e.term = 3;
+    say(v, &(struct quorum_message){.type = QUORUM_APPEND,
+                                    .term = 5,
+                                    .index = 2,
+                                    .index_term = 5,
+                                    .entries = &e,
+                                    .entries_n = 1});
+    assert_int_equal(1, quorum_next_offset(v->q));
+    buf_free(&b);
     struct quorum_message m = {
         .type = QUORUM_SNAPSHOT, .term = 6, .index = 2, .index_term = 2, .snapshot = {9, 2}};
     assert_true(quorum_wants_snapshot(v->q, &m));
