@@ -269,8 +269,10 @@ static void wrap(struct controller_request *r, int16_t code)
     r->frame = outer;
 }
 
-/* Makes the frame of r->response, for now or for later. */
-static void make_frame(struct controller_request *r)
+/* Makes the frame of r->response, for now or for later. One that cannot be written is a mistake of
+ * ours that a client has found: it costs him his connection, as at a broker, and not us the node.
+ */
+static int make_frame(struct controller_request *r)
 {
     struct errmsg em = {{0}};
     buf_clear(&r->frame);
@@ -278,18 +280,18 @@ static void make_frame(struct controller_request *r)
     int err =
         proto_encode(proto_response(r->hdr.api_key), r->hdr.version, r->response, &r->frame, &em);
     if (err) {
-        log_error(r->c->log, "controller", "an answer does not encode: %s", em.text);
-    }
-    ASSERT(err == 0);
-    if (r->enveloped) {
+        log_limited(r->c->log, &r->c->limit, LOG_ERROR, "controller",
+                    "an answer does not encode: the connection is closed reason=\"%s\"", em.text);
+        buf_clear(&r->frame);
+    } else if (r->enveloped) {
         wrap(r, 0);
     }
+    return err;
 }
 
 void controller_answer(struct controller_request *r)
 {
-    make_frame(r);
-    reply(r, 0);
+    reply(r, make_frame(r));
 }
 
 void controller_refuse(struct controller_request *r, int16_t code)
@@ -335,11 +337,11 @@ void controller_release(struct controller *c)
 static void wait_for_commit(struct controller_request *r)
 {
     struct controller *c = r->c;
-    make_frame(r);
+    int err = make_frame(r);
     r->end =
         list_empty(&c->appended) ? 0 : LIST_ENTRY(c->appended.prev, struct appended, node)->end;
-    if (r->end <= c->committed_offset) {
-        reply(r, 0);
+    if (err || r->end <= c->committed_offset) {
+        reply(r, err);
     } else {
         list_push_back(&c->waiting, &r->node);
     }
@@ -381,14 +383,9 @@ static void decide(struct controller_request *r)
     image_put(img);
 }
 
-/* False: no topic of a CreateTopics is named only once. Kafka answers that before any clock counts.
- */
-static bool leaves_work(struct controller_request *r)
+static bool creates_topics(struct controller_request *r)
 {
     const struct create_topics_request *q = r->body;
-    if (r->hdr.api_key != API_CREATE_TOPICS) {
-        return true;
-    }
     const struct decision_places *same = decide_create_topics_same(&r->arena, q);
     for (int32_t i = 0; i < q->topics_n; i++) {
         if (same[i].first == same[i].last) {
@@ -396,6 +393,22 @@ static bool leaves_work(struct controller_request *r)
         }
     }
     return false;
+}
+
+/* False: it names nothing, or no topic of a CreateTopics only once. Kafka answers that before any
+ * clock counts. */
+static bool leaves_work(struct controller_request *r)
+{
+    switch (r->hdr.api_key) {
+    case API_CREATE_TOPICS:
+        return creates_topics(r);
+    case API_ELECT_LEADERS:
+        return ((const struct elect_leaders_request *)r->body)->topic_partitions_n != 0;
+    case API_ALTER_PARTITION_REASSIGNMENTS:
+        return ((const struct alter_partition_reassignments_request *)r->body)->topics_n > 0;
+    default:
+        return true;
+    }
 }
 
 static void begin(struct controller_request *r)

@@ -116,6 +116,7 @@ class ClusterSide(Side):
         return not self.restless()
 
     def clean(self):
+        self.go(1)
         names = [t['name'] for t in self.ask('Metadata', 12, {'topics': None})['topics'] if t['name'] != MARKER]
         if names:
             self.ask('DeleteTopics', 5, {'topicNames': names, 'timeoutMs': 10000})

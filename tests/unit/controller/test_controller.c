@@ -208,6 +208,42 @@ static void a_broker_that_is_silent_is_fenced(void **state)
     with_rig(sessions);
 }
 
+/* A client that gives no time is told so at once, in every version: unless it asks for nothing. */
+static void elections_in_no_time(void *arg)
+{
+    struct rig r;
+    struct elect_leaders_request q;
+    struct elect_leaders_request_topic_partitions row = {.topic = bytes_str("t")};
+    int32_t index = 0;
+    rig_init(&r, arg);
+    rig_start(&r);
+    rig_wait_active(&r);
+    row.partitions = &index;
+    row.partitions_n = 1;
+    for (int16_t v = 0; v <= 2; v++) {
+        struct elect_leaders_response resp;
+        proto_msg_init(&elect_leaders_request_msg, &q);
+        q.timeout_ms = 0;
+        q.topic_partitions = &row;
+        q.topic_partitions_n = 1;
+        rig_ask(&r, API_ELECT_LEADERS, v, &q, &resp);
+        assert_int_equal(resp.error_code, v == 0 ? KE_NONE : KE_REQUEST_TIMED_OUT);
+        assert_int_equal(resp.replica_election_results_n, 1);
+        assert_int_equal(resp.replica_election_results[0].partition_result[0].error_code,
+                         KE_REQUEST_TIMED_OUT);
+        q.topic_partitions_n = 0;
+        rig_ask(&r, API_ELECT_LEADERS, v, &q, &resp);
+        assert_int_equal(resp.error_code, KE_NONE);
+    }
+    rig_stop(&r);
+}
+
+static void who_gives_no_time_is_told_so(void **state)
+{
+    UNUSED(state);
+    with_rig(elections_in_no_time);
+}
+
 static void idle(void *arg)
 {
     struct rig r;
@@ -857,6 +893,7 @@ int main(void)
         cmocka_unit_test(a_stop_answers_what_is_open),
         cmocka_unit_test(a_controller_that_cannot_start_says_why),
         cmocka_unit_test(a_broker_that_is_silent_is_fenced),
+        cmocka_unit_test(who_gives_no_time_is_told_so),
         cmocka_unit_test(an_idle_log_still_moves),
         cmocka_unit_test(brokers_fetch_what_is_committed),
         cmocka_unit_test(a_fetch_of_another_history_is_told),
