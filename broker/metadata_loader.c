@@ -11,6 +11,7 @@
 #include "proto_apis.h"
 #include "proto_errors.h"
 #include "proto_messages.h"
+#include "storage/log_dir.h"
 
 enum {
     FETCH_VERSION = 17,
@@ -348,6 +349,18 @@ static int64_t fetch_timeout(const struct metadata_loader *l)
                                                          : v->controller_raft_election_timeout_ms;
 }
 
+/* Of the log directory where this node's metadata log would be: what DescribeQuorum tells of an
+ * observer. Zero: that one is no log directory, or could not be opened. */
+static struct uuid directory_id(const struct node *n)
+{
+    for (unsigned d = 0; d < n->log_dirs_n; d++) {
+        if (n->log_dirs[d] && strcmp(n->log_dirs[d]->path, n->config->metadata_log_dir) == 0) {
+            return n->log_dirs[d]->meta.directory_id;
+        }
+    }
+    return UUID_ZERO;
+}
+
 static void send_fetch(struct metadata_loader *l)
 {
     struct fetch_request req;
@@ -370,6 +383,7 @@ static void send_fetch(struct metadata_loader *l)
     part.fetch_offset = loader_next_offset(l->loader);
     part.last_fetched_epoch = loader_last_epoch(l->loader);
     part.partition_max_bytes = req.max_bytes;
+    part.replica_directory_id = directory_id(n);
     l->phase = LOADER_FETCH;
     send_call(l, &fetch_request_msg, FETCH_VERSION, &req, on_fetch,
               req.max_wait_ms + fetch_timeout(l));
@@ -458,6 +472,7 @@ static void send_fetch_snapshot(struct metadata_loader *l)
     part.snapshot_id.end_offset = l->snapshot_offset;
     part.snapshot_id.epoch = l->snapshot_epoch;
     part.position = l->snapshot_position;
+    part.replica_directory_id = directory_id(n);
     send_call(l, &fetch_snapshot_request_msg, SNAPSHOT_VERSION, &req, on_snapshot,
               n->config->v.controller_quorum_request_timeout_ms);
 }

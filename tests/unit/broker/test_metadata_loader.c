@@ -16,6 +16,7 @@
 #include "proto_apis.h"
 #include "proto_errors.h"
 #include "proto_messages.h"
+#include "storage/log_dir.h"
 
 /* What the loader tells; static to the program, which runs one case at a time. */
 static struct {
@@ -198,9 +199,15 @@ static void test_first_version_when_caught_up(void **state)
     struct world w;
     (void)state;
     open_world(&w);
+    struct log_dir dir = {.path = w.config->metadata_log_dir,
+                          .meta.directory_id = uuid_reserved(99)};
+    struct log_dir *dirs[] = {&dir};
+    w.f.node.log_dirs = dirs;
+    w.f.node.log_dirs_n = 1;
     metadata_loader_start(w.l);
     const struct fetch_request *q = fetch(&w);
     assert_true(bytes_eq_str(q->cluster_id, "test-cluster"));
+    assert_true(uuid_eq(q->topics[0].partitions[0].replica_directory_id, uuid_reserved(99)));
     assert_int_equal(q->replica_state.replica_id, 1);
     assert_true(uuid_eq(q->topics[0].topic_id, uuid_reserved(1)));
     assert_int_equal(q->topics[0].partitions[0].fetch_offset, 0);
