@@ -68,7 +68,7 @@ static int cut_to(struct dir_move *m, int64_t at)
 
 bool move_compare(struct dir_move *m)
 {
-    int64_t at;
+    int64_t at = 0;
     int64_t end;
     int err;
     if (m->compared) {

@@ -3,7 +3,10 @@
  *
  * An idempotent one has up to five batches under way for a partition, over one connection. Once one
  * of them was not answered well, those behind it may come out of order and are refused: when
- * nothing is under way any more, all that are left are sent again, in order. */
+ * nothing is under way any more, all that are left are sent again, in order. If the first of
+ * several is refused then, all may have been appended: a broker that has read its producers from a
+ * snapshot knows the last batch of each alone, as Kafka does. As Kafka's producer would, this one
+ * begins anew. */
 #include <stdio.h>
 #include <string.h>
 
@@ -21,6 +24,7 @@ struct pending {
     uint32_t n;
     uint64_t number; /* no other one has it */
     bool sending;
+    bool again;      /* it was sent more than once */
     uint32_t stream; /* of the connection that it was sent over last */
 };
 
@@ -171,7 +175,8 @@ static void judge(struct sent *s, int16_t code, int64_t base)
         }
         return;
     }
-    if (p->idempotent && lost && (at < 0 || may_have_lost(p, s->topic))) {
+    bool forgotten = at == 0 && l->n > 1 && l->v[0].again;
+    if (p->idempotent && lost && (at < 0 || forgotten || may_have_lost(p, s->topic))) {
         if (at >= 0) {
             forget_id(p);
         }
@@ -258,6 +263,7 @@ static void send_plain(struct producer_actor *p, struct actor_link *to, struct t
 
 static void send_pending(struct producer_actor *p, struct actor_link *to, struct pending *q)
 {
+    q->again = q->stream != 0;
     q->sending = true;
     q->stream = to->stream;
     send_batch(p, &to->c, q->topic, q->partition, buf_bytes(&q->batch), q->first, q->n, q->number);

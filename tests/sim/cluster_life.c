@@ -27,12 +27,12 @@ static bool too_many(const struct cluster_run *cr, uint32_t replicas, int32_t mi
     return (cr->lost & replicas) != 0 && __builtin_popcount(cr->fell & replicas) >= min_isr;
 }
 
-/* NULL: nobody has seen it yet. */
+/* NULL: nobody has seen it yet. (The last one of that name: clients may not know its id.) */
 static struct watched_part *part_of(struct cluster_run *cr, const struct topic *t, int32_t index)
 {
-    for (unsigned i = 0; i < cr->watch.parts_n; i++) {
-        struct watched_part *p = &cr->watch.parts[i];
-        if (topic_has_id(t) && uuid_eq(p->topic, t->id) && p->index == index) {
+    for (unsigned i = cr->watch.parts_n; i > 0; i--) {
+        struct watched_part *p = &cr->watch.parts[i - 1];
+        if (p->index == index && strcmp(p->name, t->name) == 0) {
             return p;
         }
     }
@@ -71,6 +71,7 @@ void cluster_judge_losses(struct cluster_run *cr)
         struct watched_part *p = &cr->watch.parts[i];
         p->may_lose = p->may_lose || too_many(cr, p->replicas, p->min_isr);
     }
+    cluster_groups_judge(cr);
 }
 
 /* ---- one node ---- */

@@ -10,6 +10,7 @@
 
 #include "controller/controller.h"
 #include "controller/image.h"
+#include "sim/net_carrier.h"
 #include "sim/node_run.h"
 
 enum {
@@ -36,6 +37,7 @@ struct cluster_member {
 /* One partition as the nodes' memory shows it. */
 struct watched_part {
     struct uuid topic;
+    char name[24]; /* of the topic, or what fits */
     int32_t index;
     uint32_t replicas; /* machines that have been one in this round, by bit */
     int32_t min_isr;
@@ -79,6 +81,15 @@ struct cluster_profile {
     bool stops;
 };
 
+/* Groups whose offsets are committed. */
+struct cluster_groups {
+    struct cluster_run *cr;
+    struct group_world gw;
+    struct net_carrier net;
+    struct gw_member *checker;
+    bool lost; /* in this round, more than may be */
+};
+
 struct cluster_run {
     struct node_run nr;
     struct cluster_profile p;
@@ -92,6 +103,7 @@ struct cluster_run {
     struct sim_event tick;
     int64_t look_us; /* when the nodes' memory is looked at next */
     struct cluster_watch watch;
+    struct cluster_groups *groups; /* NULL: none */
 };
 
 static inline struct cluster_run *cluster_of(struct node_run *nr)
@@ -126,6 +138,16 @@ bool cluster_in_sync(struct cluster_run *cr, char *why, size_t n);
 void cluster_compare(struct cluster_run *cr);
 void cluster_watch_new_round(struct cluster_run *cr);
 void cluster_watch_free(struct cluster_run *cr);
+
+/* Its image; NULL: none leads. */
+const struct image *cluster_image(struct cluster_run *cr);
+
+/* cluster_groups.c */
+void cluster_groups_make(struct cluster_run *cr); /* or not, by chance */
+void cluster_groups_start(struct cluster_run *cr);
+void cluster_groups_judge(struct cluster_run *cr);
+void cluster_groups_check(struct cluster_run *cr);
+void cluster_groups_free(struct cluster_run *cr);
 
 /* workload_cluster.c */
 unsigned cluster_index_of(const struct cluster_run *cr, int32_t node_id);

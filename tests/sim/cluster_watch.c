@@ -61,7 +61,7 @@ struct machine *cluster_active(struct cluster_run *cr)
     return best;
 }
 
-static const struct image *active_image(struct cluster_run *cr)
+const struct image *cluster_image(struct cluster_run *cr)
 {
     struct machine *m = cluster_active(cr);
     return m ? controller_image(m->node->controller) : NULL;
@@ -69,7 +69,7 @@ static const struct image *active_image(struct cluster_run *cr)
 
 struct machine *cluster_leader(struct cluster_run *cr, const struct topic *t, int32_t partition)
 {
-    const struct image *img = active_image(cr);
+    const struct image *img = cluster_image(cr);
     const struct image_topic *it = img ? image_topic_by_name(img, bytes_str(t->name)) : NULL;
     const struct image_partition *p = it ? image_partition(it, partition) : NULL;
     return p && p->leader >= 0 ? &cr->nr.w.machines[cluster_index_of(cr, p->leader)] : NULL;
@@ -198,6 +198,7 @@ static void look_at_metadata(struct cluster_run *cr, const struct image *img)
                 continue;
             }
             struct watched_part *p = watched(cr, t->id, (int32_t)k);
+            snprintf(p->name, sizeof(p->name), "%.*s", BYTES_FMT(t->name));
             int32_t least = v.len == 1 ? v.data[0] - '0' : cr->min_isr;
             least = least < (int32_t)ip->replicas_n ? least : (int32_t)ip->replicas_n;
             p->min_isr = least < p->min_isr ? least : p->min_isr;
@@ -371,7 +372,7 @@ static void look_at_isr(struct cluster_run *cr, const struct image *img)
 
 void cluster_look(struct cluster_run *cr)
 {
-    const struct image *img = active_image(cr);
+    const struct image *img = cluster_image(cr);
     if (img != NULL) {
         look_at_metadata(cr, img);
     }
@@ -510,7 +511,7 @@ static bool part_in_sync(struct cluster_run *cr, const struct image_topic *t,
 
 bool cluster_in_sync(struct cluster_run *cr, char *why, size_t n)
 {
-    const struct image *img = active_image(cr);
+    const struct image *img = cluster_image(cr);
     struct image_topic_iter it = {0};
     const struct image_topic *t;
     if (img == NULL) {

@@ -56,7 +56,7 @@ static void on_timeout(struct sim_event *se)
     struct core_ask *a = se->user;
     run_note(a->cr->r, "%s: a call of API %d is not answered in time", a->call->m->client_id,
              a->api_key);
-    core_carrier.hang_up(a->call->m); /* as clients do */
+    core_carrier.hang_up(a->call->m, GW_LANES); /* as clients do */
 }
 
 static void carrier_call(struct gw_member *m, unsigned lane, struct gw_call *call,
@@ -130,10 +130,10 @@ void core_answered(struct core_ask *a)
 }
 
 /* Whoever hangs up hears nothing more; what is under way may still arrive and have its effect. */
-static void carrier_hang_up(struct gw_member *m)
+static void carrier_hang_up(struct gw_member *m, unsigned lanes)
 {
     struct core_run *cr = run_of(m);
-    for (unsigned i = 0; i < GW_LANES; i++) {
+    for (unsigned i = 0; i < lanes; i++) {
         struct core_lane *l = m->lanes[i];
         while (l != NULL && !list_empty(&l->asks)) {
             struct core_ask *a = LIST_ENTRY(list_pop_front(&l->asks), struct core_ask, node);

@@ -334,7 +334,7 @@ void core_init(struct core_run *cr, struct run *r)
     struct sim_clock *clock = &r->sim->clock;
     list_init(&cr->writes);
     group_effects_init(&cr->fx);
-    group_world_init(&cr->gw, r, clock, &core_carrier, cr);
+    group_world_init(&cr->gw, r, clock, &core_carrier, cr, false);
     settings(cr);
     sim_event_init(&cr->written, on_written, cr);
     sim_event_init(&cr->tick, on_tick, cr);

@@ -46,7 +46,7 @@ static void on_commit(struct gw_call *c, int err, struct bytes body)
         group_model_commit_done(&m->gw->model, c->refs[i], err, code);
         if (err == 0) {
             success = success || code == 0;
-            group_model_code(&m->gw->model, c->api_key, c->version, code);
+            gw_code(c, code);
         }
     }
     if (success && c->gen < 0 && c->id[0] == 0 && c->instance[0] == 0) {
@@ -141,8 +141,10 @@ static void found_one(struct gw_call *c, unsigned group, unsigned t, int32_t p, 
         f->code = code;
         return;
     }
-    group_model_read(&gw->model, group, t, (unsigned)p, c->began, offset,
-                     c->version >= 5 ? epoch : -2, metadata);
+    if (gw_current(c)) {
+        group_model_read(&gw->model, group, t, (unsigned)p, c->began, offset,
+                         c->version >= 5 ? epoch : -2, metadata);
+    }
 }
 
 static unsigned topic_found(struct gw_call *c, struct bytes name, struct uuid id)
@@ -202,7 +204,7 @@ static void on_fetch(struct gw_call *c, int err, struct bytes body)
         } else {
             found_old(c, &resp, &f);
         }
-        group_model_code(&gw->model, c->api_key, c->version, f.code);
+        gw_code(c, f.code);
         bool all = c->refs_n > 1; /* asked for all: what is not said is not there */
         uint32_t rest = f.code == 0 ? c->asked & ~f.bits : 0;
         if (rest != 0 && !all) {
@@ -213,7 +215,7 @@ static void on_fetch(struct gw_call *c, int err, struct bytes body)
             unsigned t;
             unsigned p;
             ref_of(bit, &t, &p);
-            if (rest >> bit & 1) {
+            if ((rest >> bit & 1) && gw_current(c)) {
                 group_model_read(&gw->model, c->refs[0].group, t, p, c->began, -1, -2, BYTES_NULL);
             }
         }
@@ -321,7 +323,7 @@ static void on_forget(struct gw_call *c, int err, struct bytes body)
             RUN_CHECK(m->gw->r, resp.topics_n == 1 && resp.topics[0].partitions_n == 1);
             code = resp.topics[0].partitions[0].error_code;
         }
-        group_model_code(&m->gw->model, c->api_key, c->version, code);
+        gw_code(c, code);
     }
     group_model_commit_done(&m->gw->model, c->refs[0], err, code);
     arena_free(&a);
@@ -362,7 +364,7 @@ static void on_delete(struct gw_call *c, int err, struct bytes body)
         gw_decode(c, body, &a, &resp);
         RUN_CHECK(model->r, resp.results_n == 1);
         code = resp.results[0].error_code;
-        group_model_code(model, c->api_key, c->version, code);
+        gw_code(c, code);
     }
     bool refused = err == 0 && (code == KE_NON_EMPTY_GROUP || code == KE_GROUP_ID_NOT_FOUND ||
                                 (code != 0 && model->certain));
@@ -408,7 +410,12 @@ void gw_committer_step(struct gw_member *m)
     struct group_world *gw = m->gw;
     struct run *r = gw->r;
     unsigned group = m->group;
-    if (run_chance(r, 20)) { /* somebody else's: refused while it has members */
+    if (m->seeks && gw->hosts_n > 1) {
+        gw_find(m, false);
+        gw_later(m, gw->pace_us);
+        return;
+    }
+    if (gw->hosts_n == 1 && run_chance(r, 20)) { /* somebody else's: refused while it has members */
         group = (unsigned)run_below(r, gw->model.groups_n);
     }
     uint32_t some = gw->groups[group].all & (uint32_t)prng_next(&r->rng);
@@ -433,7 +440,7 @@ void gw_committer_step(struct gw_member *m)
     } else if (gw->finds && what < 98) {
         gw_find(m, false);
     } else if (what < 100 && gw_naughty(m, 50)) {
-        gw->carrier->hang_up(m);
+        gw->carrier->hang_up(m, GW_LANES);
     }
     gw_later(m, gw->pace_us);
 }

@@ -64,7 +64,7 @@ static void die(struct gw_member *m)
     m->gw->stats[GW_DEATHS]++;
     m->incarnation++;
     m->busy = false;
-    m->gw->carrier->hang_up(m);
+    m->gw->carrier->hang_up(m, GW_LANES);
     gw_member_lost(m);
     m->id[0] = 0;
     m->state = GW_DEAD;
@@ -540,6 +540,11 @@ void gw_member_step(struct gw_member *m)
     }
     if (now_us(m) < m->idle_until_us && gw->naughty) {
         gw_later(m, m->idle_until_us - now_us(m));
+        return;
+    }
+    if (m->seeks && gw->hosts_n > 1 && m->state != GW_DEAD) {
+        gw_find(m, true);
+        gw_later(m, 500000);
         return;
     }
     switch (m->state) {

@@ -5,15 +5,17 @@
 
 #include "base/mem.h"
 
+enum { FIND_US = 5000000 };
+
 /* ---- making ---- */
 
-static void topics_make(struct group_world *gw)
+static void topics_make(struct group_world *gw, bool few)
 {
-    gw->topics_n = 1 + (unsigned)run_below(gw->r, GM_TOPICS_MAX);
+    gw->topics_n = few ? 1 : 1 + (unsigned)run_below(gw->r, GM_TOPICS_MAX);
     for (unsigned t = 0; t < gw->topics_n; t++) {
         struct gw_topic *topic = &gw->topics[t];
         snprintf(topic->name, sizeof(topic->name), "work-%u", t);
-        topic->parts_n = 1 + (unsigned)run_below(gw->r, GM_PARTS_MAX);
+        topic->parts_n = 1 + (unsigned)run_below(gw->r, few ? 2 : GM_PARTS_MAX);
     }
 }
 
@@ -54,7 +56,7 @@ static struct gw_member *member_make(struct group_world *gw, unsigned group, uns
     return m;
 }
 
-static void group_make(struct group_world *gw, bool members)
+static void group_make(struct group_world *gw, bool members, bool few)
 {
     char name[24];
     static const char *const words[] = {"billing", "audit", "search", "mirror"};
@@ -71,7 +73,7 @@ static void group_make(struct group_world *gw, bool members)
             g->all |= gw_bit(t, p);
         }
     }
-    uint64_t n = 1 + run_below(gw->r, members ? GW_MEMBERS_MAX : 2);
+    uint64_t n = 1 + run_below(gw->r, members && !few ? GW_MEMBERS_MAX : 2);
     for (unsigned i = 0; i < n; i++) {
         struct gw_member *m = member_make(gw, group, i);
         m->committer = !members;
@@ -84,18 +86,18 @@ static void group_make(struct group_world *gw, bool members)
 }
 
 void group_world_init(struct group_world *gw, struct run *r, struct sim_clock *clock,
-                      const struct gw_carrier *carrier, void *ctx)
+                      const struct gw_carrier *carrier, void *ctx, bool few)
 {
     *gw = (struct group_world){.r = r, .clock = clock, .carrier = carrier, .carrier_ctx = ctx};
     group_model_init(&gw->model, r);
     gw->pace_us = (int64_t)run_between(r, 20000, 600000);
     gw->deletes = run_chance(r, 50);
-    topics_make(gw);
-    for (uint64_t n = 1 + run_below(r, 3); n > 0; n--) {
-        group_make(gw, true);
+    topics_make(gw, few);
+    for (uint64_t n = few ? 1 : 1 + run_below(r, 3); n > 0; n--) {
+        group_make(gw, true, few);
     }
-    for (uint64_t n = 1 + run_below(r, 2); n > 0; n--) {
-        group_make(gw, false);
+    for (uint64_t n = few ? 1 : 1 + run_below(r, 2); n > 0; n--) {
+        group_make(gw, false, few);
     }
 }
 
@@ -103,7 +105,7 @@ void group_world_free(struct group_world *gw)
 {
     for (unsigned i = 0; i < gw->members_n; i++) {
         sim_clock_cancel(gw->clock, &gw->members[i]->wake);
-        gw->carrier->hang_up(gw->members[i]);
+        gw->carrier->hang_up(gw->members[i], GW_LANES);
         mem_free(gw->members[i]);
     }
     group_model_free(&gw->model);
@@ -160,7 +162,7 @@ bool group_world_idle(void *ctx)
 void group_world_down(struct group_world *gw, bool lost, bool power)
 {
     for (unsigned i = 0; i < gw->members_n; i++) {
-        gw->carrier->hang_up(gw->members[i]);
+        gw->carrier->hang_up(gw->members[i], GW_LANES);
     }
     RUN_CHECK(gw->r, group_world_idle(gw));
     group_model_down(&gw->model, lost, power);
@@ -247,6 +249,8 @@ void gw_call(struct gw_member *m, unsigned lane, int16_t api_key, int16_t versio
     c->incarnation = m->incarnation;
     c->began = group_model_tick(&m->gw->model);
     c->began_us = m->gw->clock->now_us;
+    c->at = m->at;
+    c->lead = m->gw->lead != NULL ? m->gw->lead(m->gw, m->group) : 0;
     m->busy = m->busy || c->main;
     m->calls++;
     m->gw->carrier->call(m, lane, c, request, timeout_us);
@@ -260,6 +264,7 @@ void gw_call_end(struct gw_call *c, int err, struct bytes body)
     if (c->main && c->incarnation == m->incarnation) {
         m->busy = false;
     }
+    m->seeks = m->seeks || (err != 0 && m->gw->hosts_n > 1);
     c->done(c, err, body);
     mem_free(c);
 }
@@ -288,13 +293,26 @@ int16_t gw_version(struct gw_member *m, int16_t api_key, int16_t low)
     return (int16_t)(least + (int16_t)run_below(m->gw->r, (uint64_t)(most - least) + 1));
 }
 
+bool gw_current(const struct gw_call *c)
+{
+    const struct group_world *gw = c->m->gw;
+    return gw->lead == NULL || (c->lead >= 0 && c->lead % GW_HOSTS_MAX == c->at &&
+                                gw->lead(c->m->gw, c->m->group) == c->lead);
+}
+
+void gw_code(struct gw_call *c, int16_t code)
+{
+    group_model_code(&c->m->gw->model, c->api_key, c->version, code);
+    c->m->seeks = c->m->seeks || code == KE_NOT_COORDINATOR || code == KE_COORDINATOR_NOT_AVAILABLE;
+}
+
 /* The coordinator says that it does not know a member that it had answered well shortly before. */
 static void too_early(struct gw_call *c)
 {
     struct gw_member *m = c->m;
     int32_t ms = m->session_ms < m->rebalance_ms ? m->session_ms : m->rebalance_ms;
     int64_t now = m->gw->clock->now_us;
-    if (m->ok_us != 0 && m->ok_life == m->gw->model.life && !m->twin &&
+    if (!m->gw->model.many && m->ok_us != 0 && m->ok_life == m->gw->model.life && !m->twin &&
         m->ghost_life != m->ok_life && now < m->ok_us + (int64_t)ms * 1000) {
         run_fail(m->gw->r,
                  "%s: %s is unknown %.3f s after it was answered well; its session lasts %.3f s",
@@ -326,9 +344,8 @@ bool gw_blind(const struct gw_call *c)
 bool gw_answered(struct gw_call *c, int16_t code)
 {
     struct gw_member *m = c->m;
-    group_model_code(&m->gw->model, c->api_key, c->version, code);
+    gw_code(c, code);
     note_load(c, code);
-    m->seeks = m->seeks || code == KE_NOT_COORDINATOR || code == KE_COORDINATOR_NOT_AVAILABLE;
     if (c->incarnation != m->incarnation || strcmp(c->id, m->id) != 0 || c->id[0] == 0) {
         return c->incarnation == m->incarnation && strcmp(c->id, m->id) == 0;
     }
@@ -341,7 +358,8 @@ bool gw_answered(struct gw_call *c, int16_t code)
         m->id[0] = 0;
     } else if (code == KE_FENCED_INSTANCE_ID) {
         /* (the log may still have the id before) */
-        if (!m->twin && m->ghost_life == 0 && m->id_life == m->gw->model.life) {
+        if (!m->gw->model.many && !m->twin && m->ghost_life == 0 &&
+            m->id_life == m->gw->model.life) {
             run_fail(m->gw->r, "%s: %s is fenced, nobody else has its instance id %s",
                      m->gw->groups[m->group].name, m->id, m->instance);
         }
@@ -353,6 +371,24 @@ bool gw_answered(struct gw_call *c, int16_t code)
 }
 
 /* ---- FindCoordinator ---- */
+
+/* In a cluster it goes there from now on. */
+static void found_at(struct gw_member *m, struct bytes host, int32_t port)
+{
+    struct group_world *gw = m->gw;
+    int at = 0;
+    while (at < gw->hosts_n && !bytes_eq_str(host, gw->hosts[at])) {
+        at++;
+    }
+    if (at == gw->hosts_n || port != gw->port) {
+        run_fail(gw->r, "FindCoordinator of %s answers %.*s:%d", gw->groups[m->group].name,
+                 BYTES_FMT(host), port);
+    }
+    if (at != m->at) {
+        m->at = at;
+        gw->carrier->hang_up(m, GW_SEEK);
+    }
+}
 
 static void on_find(struct gw_call *c, int err, struct bytes body)
 {
@@ -368,9 +404,8 @@ static void on_find(struct gw_call *c, int err, struct bytes body)
         struct bytes host = old ? resp.host : resp.coordinators[0].host;
         int32_t port = old ? resp.port : resp.coordinators[0].port;
         group_model_code(&gw->model, c->api_key, c->version, code);
-        if (code == 0 && (!bytes_eq_str(host, gw->host) || port != gw->port)) {
-            run_fail(gw->r, "FindCoordinator of %s answers %.*s:%d", gw->groups[m->group].name,
-                     BYTES_FMT(host), port);
+        if (code == 0) {
+            found_at(m, host, port);
         }
         m->seeks = code != 0;
     }
@@ -394,5 +429,5 @@ void gw_find(struct gw_member *m, bool main)
     }
     struct gw_call *c = gw_call_new(m, on_find);
     c->main = main;
-    gw_call(m, 0, API_FIND_COORDINATOR, version, &req, 5000000, c);
+    gw_call(m, m->gw->hosts_n > 1 ? GW_SEEK : 0, API_FIND_COORDINATOR, version, &req, FIND_US, c);
 }

@@ -20,7 +20,13 @@
 #include "sim/checkers/group_model.h"
 #include "sim/sim_clock.h"
 
-enum { GW_LANES = 2, GW_REFS = 8, GW_MEMBERS_MAX = 6 };
+enum {
+    GW_LANES = 3,
+    GW_SEEK = 2 /* the lane of FindCoordinator in a cluster */,
+    GW_HOSTS_MAX = 8,
+    GW_REFS = 8,
+    GW_MEMBERS_MAX = 6
+};
 
 struct group_world;
 struct gw_member;
@@ -44,6 +50,8 @@ struct gw_call {
     uint32_t asked;    /* OffsetFetch, DeleteGroups: partitions, as bits */
     uint32_t *deletes; /* DeleteGroups: where the model has them, by bit */
     bool main;         /* the member waits for it */
+    int at;            /* which host it was sent to */
+    int64_t lead;      /* who coordinated then */
     gw_done *done;
 };
 
@@ -51,8 +59,9 @@ struct gw_carrier {
     /* Calls of one lane are carried in order. The request is encoded before this returns. */
     void (*call)(struct gw_member *m, unsigned lane, struct gw_call *call, const void *request,
                  int64_t timeout_us);
-    /* The client's process dies: calls in flight end with an error, now. */
-    void (*hang_up)(struct gw_member *m);
+    /* The client's process dies: calls in flight end with an error, now. lanes: GW_LANES, or
+     * GW_SEEK: all but that one. */
+    void (*hang_up)(struct gw_member *m, unsigned lanes);
 };
 
 struct gw_group {
@@ -99,7 +108,8 @@ struct gw_member {
     bool leads;
     bool incomplete; /* as a leader it held partitions back: join once more */
     bool too_many;   /* the group is full, it was told */
-    bool seeks;      /* it was told that the coordinator is elsewhere */
+    bool seeks;      /* it was told that the coordinator is elsewhere, or not answered */
+    int at;          /* the host that it takes for the coordinator */
     uint32_t owns;
     uint32_t subscription; /* number of the metadata that it sends */
     unsigned mates_n;
@@ -135,8 +145,12 @@ struct group_world {
     bool topic_ids;    /* the carrier takes versions that name topics by id */
     int16_t fetch_low; /* and OffsetFetch from this one on */
     bool finds;        /* there is FindCoordinator */
-    uint16_t port;     /* which it must answer */
-    const char *host;
+    uint16_t port;     /* which it must answer, with one of the hosts */
+    const char *hosts[GW_HOSTS_MAX];
+    int hosts_n;
+    /* Of several hosts: the present coordinator's number and leader epoch as one number; -1: nobody
+     * knows. */
+    int64_t (*lead)(struct group_world *gw, unsigned group);
     int64_t pace_us; /* a member does something about so often */
     uint64_t plans;  /* assignments so far */
     uint64_t stats[8];
@@ -144,9 +158,9 @@ struct group_world {
 
 enum { GW_JOINS, GW_SYNCS, GW_BEATS, GW_COMMITS, GW_FETCHES, GW_LEAVES, GW_STALLS, GW_DEATHS };
 
-/* Groups, topics and members by the run's dice. */
+/* Groups, topics and members by the run's dice; few: one group of members, and one of others. */
 void group_world_init(struct group_world *gw, struct run *r, struct sim_clock *clock,
-                      const struct gw_carrier *carrier, void *ctx);
+                      const struct gw_carrier *carrier, void *ctx, bool few);
 void group_world_free(struct group_world *gw);
 void group_world_start(struct group_world *gw);
 void group_world_rest(struct group_world *gw); /* no new calls */
@@ -176,6 +190,14 @@ void gw_decode(struct gw_call *call, struct bytes body, struct arena *a, void *o
 bool gw_answered(struct gw_call *call, int16_t code);
 /* A Heartbeat's success says nothing: while a coordinator loads, everyone gets it. */
 bool gw_blind(const struct gw_call *call);
+/* Its answer is of the present coordinator. */
+bool gw_current(const struct gw_call *call);
+/* The code is one that the API answers; the member seeks the coordinator after some. */
+void gw_code(struct gw_call *call, int16_t code);
+static inline int64_t gw_lead(int host, int32_t epoch)
+{
+    return (int64_t)epoch * GW_HOSTS_MAX + host;
+}
 int16_t gw_version(struct gw_member *m, int16_t api_key, int16_t low);
 static inline uint32_t gw_bit(unsigned topic, unsigned part)
 {

@@ -12,12 +12,11 @@ static int64_t now_us(const struct groups_run *gr)
     return gr->nr.w.sim->clock.now_us;
 }
 
-static void make_topic(struct groups_run *gr, struct gw_topic *t)
+static void make_topic(struct node_run *nr, struct gw_topic *t)
 {
-    struct node_run *nr = &gr->nr;
-    int64_t until = now_us(gr) + LIMIT_US;
+    int64_t until = nr->w.sim->clock.now_us + LIMIT_US;
     int16_t code = -1;
-    while (code != 0 && now_us(gr) < until) {
+    while (code != 0 && nr->w.sim->clock.now_us < until) {
         struct create_topics_request req;
         struct create_topics_request_creatable_topic topic;
         struct create_topics_response resp;
@@ -33,6 +32,7 @@ static void make_topic(struct groups_run *gr, struct gw_topic *t)
             code = resp.topics[0].error_code;
             t->id = resp.topics[0].topic_id;
         }
+        RUN_CHECK(nr->r, code != KE_TOPIC_ALREADY_EXISTS); /* its id would not be known */
         if (code != 0) {
             world_run(&nr->w, PAUSE_US, NULL, NULL);
         }
@@ -42,13 +42,13 @@ static void make_topic(struct groups_run *gr, struct gw_topic *t)
     }
 }
 
-void groups_make_topics(struct groups_run *gr)
+void groups_make_topics(struct node_run *nr, struct group_world *gw)
 {
-    for (unsigned t = 0; t < gr->gw.topics_n; t++) {
-        make_topic(gr, &gr->gw.topics[t]);
+    for (unsigned t = 0; t < gw->topics_n; t++) {
+        make_topic(nr, &gw->topics[t]);
     }
-    gr->gw.topic_ids = true;
-    sim_client_close(&gr->nr.checker);
+    gw->topic_ids = true;
+    sim_client_close(&nr->checker);
 }
 
 /* ---- DescribeGroups ---- */

@@ -37,7 +37,8 @@ struct groups_run {
     int32_t gens[GM_GROUPS_MAX]; /* of the last group record; -1: none */
 };
 
-void groups_make_topics(struct groups_run *gr);
+/* The topics that members commit for. The node, or nr->m, takes requests. */
+void groups_make_topics(struct node_run *nr, struct group_world *gw);
 /* Settled groups are described so. False: not (yet); why. */
 bool groups_described(struct groups_run *gr, char *why, size_t n);
 void groups_check_offsets(struct groups_run *gr);

@@ -40,15 +40,19 @@ static void net_call(struct gw_member *m, unsigned lane, struct gw_call *call, c
         c = m->lanes[lane] = MEM_NEW(struct sim_client);
         sim_client_init(c, n->ios[(m->slot + lane) % NET_IOS], m->client_id);
     }
+    if (lane == GW_SEEK && run_chance(m->gw->r, 30)) {
+        sim_client_close(c); /* it asks another one */
+    }
     if (!sim_client_is_open(c)) {
-        sim_client_open(c, n->w->machines[0].host->ip, WORLD_PORT);
+        uint64_t at = lane == GW_SEEK ? run_below(m->gw->r, n->hosts_n) : (uint64_t)m->at;
+        sim_client_open(c, n->hosts[at]->host->ip, WORLD_PORT);
     }
     sim_client_call(c, call->api_key, call->version, request, timeout_us, on_answer, call);
 }
 
-static void net_hang_up(struct gw_member *m)
+static void net_hang_up(struct gw_member *m, unsigned lanes)
 {
-    for (unsigned i = 0; i < GW_LANES; i++) {
+    for (unsigned i = 0; i < lanes; i++) {
         if (m->lanes[i] != NULL) {
             sim_client_close(m->lanes[i]);
         }
@@ -56,6 +60,14 @@ static void net_hang_up(struct gw_member *m)
 }
 
 const struct gw_carrier net_carrier = {.call = net_call, .hang_up = net_hang_up};
+
+void net_carrier_host(struct net_carrier *n, struct group_world *gw, struct machine *m)
+{
+    RUN_CHECK(gw->r, n->hosts_n < GW_HOSTS_MAX);
+    n->hosts[n->hosts_n++] = m;
+    gw->hosts[gw->hosts_n++] = m->host->ip;
+    gw->port = WORLD_PORT;
+}
 
 void net_carrier_init(struct net_carrier *n, struct world *w)
 {

@@ -231,6 +231,7 @@ static void set_up(struct cluster_run *cr)
     if (run_chance(r, 60)) {
         actor_mover_new(nr);
     }
+    cluster_groups_make(cr);
     for (uint64_t i = 0, n = 1 + run_below(r, 4); i < n; i++) {
         actor_producer_new(nr, (unsigned)i)->pause_us_max = 20000 + (int64_t)run_below(r, 300000);
     }
@@ -246,6 +247,7 @@ static void work(struct cluster_run *cr)
     struct run *r = cr->nr.r;
     int64_t until = now_us(cr) + 2000000 + (int64_t)run_below(r, 6000000);
     cr->healing = false;
+    cluster_groups_start(cr);
     node_actors_start(&cr->nr);
     while (now_us(cr) < until) {
         cluster_run_for(cr, (int64_t)run_between(r, 10000, 1500000));
@@ -257,8 +259,12 @@ static void check(struct cluster_run *cr)
 {
     struct node_run *nr = &cr->nr;
     node_actors_rest(nr);
+    if (cr->groups != NULL) {
+        group_world_rest(&cr->groups->gw);
+    }
     check_everything(nr);
     cluster_compare(cr);
+    cluster_groups_check(cr);
     run_note(nr->r, "checked: %llu records sent, %llu acknowledged, %llu read, %llu lost",
              (unsigned long long)nr->h.n, (unsigned long long)nr->h.acked,
              (unsigned long long)nr->h.read, (unsigned long long)nr->h.lost);
@@ -287,6 +293,7 @@ static void run_cluster(struct run *r)
     }
     arena_free(&nr->arena);
     history_free(&nr->h);
+    cluster_groups_free(cr);
     cluster_watch_free(cr);
     world_free(&nr->w);
 }
@@ -298,5 +305,6 @@ const struct scenario scenario_cluster = {
     .mutants = MUTANT_BIT(MUTANT_FSYNC) | MUTANT_BIT(MUTANT_ACK) | MUTANT_BIT(MUTANT_SEQUENCE) |
                MUTANT_BIT(MUTANT_VOTE) | MUTANT_BIT(MUTANT_GUARD_A) | MUTANT_BIT(MUTANT_ZOMBIE) |
                MUTANT_BIT(MUTANT_UNCLEAN) | MUTANT_BIT(MUTANT_ALL) | MUTANT_BIT(MUTANT_ABOVE) |
-               MUTANT_BIT(MUTANT_CLEAN) | MUTANT_BIT(MUTANT_UNCUT) | MUTANT_BIT(MUTANT_ALONE),
+               MUTANT_BIT(MUTANT_CLEAN) | MUTANT_BIT(MUTANT_UNCUT) | MUTANT_BIT(MUTANT_ALONE) |
+               MUTANT_BIT(MUTANT_COMMIT),
 };

@@ -147,7 +147,7 @@ static void tear_down(struct core_run *cr)
     struct group_world *gw = &cr->gw;
     struct group_coordinator *fresh = group_coordinator_new(&cr->config, NULL);
     for (unsigned i = 0; i < gw->members_n; i++) {
-        gw->carrier->hang_up(gw->members[i]);
+        gw->carrier->hang_up(gw->members[i], GW_LANES);
     }
     run_until(cr, core_now_us(cr) + 400000000, gone, cr);
     RUN_CHECK(cr->r, gone(cr));

@@ -183,11 +183,10 @@ static void set_up(struct groups_run *gr, struct profile *p)
     *p = node_profile(nr);
     sim_client_init(&nr->checker, world_client(&nr->w), "checker");
     net_carrier_init(&gr->net, &nr->w);
-    group_world_init(&gr->gw, r, &r->sim->clock, &net_carrier, &gr->net);
+    group_world_init(&gr->gw, r, &r->sim->clock, &net_carrier, &gr->net, false);
     gr->gw.model.flushed = flushed;
     gr->gw.finds = true;
-    gr->gw.host = nr->m->host->ip;
-    gr->gw.port = WORLD_PORT;
+    net_carrier_host(&gr->net, &gr->gw, nr->m);
     gr->checker = group_world_checker(&gr->gw);
     nr->user = gr;
     nr->on_end = on_end;
@@ -202,7 +201,7 @@ static void run_groups(struct run *r)
     nr->r = r;
     set_up(gr, &p);
     node_bring_up(nr, &p);
-    groups_make_topics(gr);
+    groups_make_topics(nr, &gr->gw);
     struct node_mark mark = node_mark(nr);
     for (uint64_t k = 1 + run_below(r, 3); k > 0; k--) {
         work(gr, &p, &mark);

@@ -58,12 +58,21 @@ static void gens_down(struct group_model *m, struct gm_group *g, bool lost)
     g->deletes = g->deletes_in; /* those that have ended can do nothing any more */
 }
 
+void group_model_blind(struct group_model *m)
+{
+    m->blind = true;
+    for (unsigned s = 0; s < GM_SLOTS_MAX; s++) {
+        m->beliefs[s].holds = false;
+    }
+}
+
 void group_model_down(struct group_model *m, bool lost, bool power)
 {
     group_model_tick(m);
     m->life++;
     m->losses += lost;
     m->unsure = (m->unsure || lost) && !power;
+    m->blind = false;
     for (unsigned g = 0; g < m->groups_n; g++) {
         group_offsets_down(m, g, lost, power);
         gens_down(m, &m->groups[g], lost);
@@ -114,6 +123,12 @@ static bool unsure(const struct group_model *m, const struct gm_group *g, uint64
 {
     return g->deletes > 0 || m->retention_us != 0 ||
            (m->expiring && !group_model_has_offsets(m, (unsigned)(g - m->groups), since));
+}
+
+/* Looked at for what is known. */
+static bool counts(const struct group_model *m, bool in_log)
+{
+    return !m->many || (in_log && !m->blind);
 }
 
 static void check_current(struct group_model *m, const char *what, struct gm_group *g,
@@ -250,6 +265,9 @@ void group_model_joined(struct group_model *m, const struct gm_joined *j)
         run_fail(m->r, "%s: JoinGroup is answered generation %d, leader '%.*s', protocol '%.*s'",
                  g->name, j->gen, BYTES_FMT(j->leader), BYTES_FMT(j->protocol));
     }
+    if (!counts(m, false)) {
+        return;
+    }
     check_current(m, "JoinGroup", g, j->began, j->gen);
     check_member(m, "JoinGroup", g, j->began, j->id, j->instance);
     struct gm_gen *n = gen_find(g, j->gen);
@@ -275,13 +293,21 @@ void group_model_synced(struct group_model *m, unsigned group, uint64_t began, i
     struct gm_group *g = &m->groups[group];
     group_model_tick(m);
     m->synced++;
-    check_current(m, "SyncGroup", g, began, gen);
-    check_member(m, "SyncGroup", g, began, id, instance);
+    if (!counts(m, true)) {
+        return;
+    }
+    if (counts(m, false)) {
+        check_current(m, "SyncGroup", g, began, gen);
+        check_member(m, "SyncGroup", g, began, id, instance);
+    }
     if (instance.len > 0) {
         struct gm_instance *in = instance_find(m, g, instance);
         in->in_log = in->in_log || same(in->id, id);
     }
     struct gm_gen *n = gen_find(g, gen);
+    if (n == NULL && m->many) {
+        n = gen_add(m, g, gen);
+    }
     if (n == NULL) { /* asked of a process that has ended, or so long ago that it is forgotten */
         return;
     }
@@ -298,10 +324,12 @@ void group_model_success(struct group_model *m, const char *what, unsigned group
 {
     struct gm_group *g = &m->groups[group];
     group_model_tick(m);
-    if (gen >= 0) {
+    if (gen >= 0 && counts(m, strcmp(what, "OffsetCommit") == 0)) {
         check_current(m, what, g, began, gen);
     }
-    check_member(m, what, g, began, id, instance);
+    if (counts(m, false)) {
+        check_member(m, what, g, began, id, instance);
+    }
 }
 
 void group_model_simple(struct group_model *m, unsigned group, uint64_t began)
@@ -314,7 +342,7 @@ void group_model_simple(struct group_model *m, unsigned group, uint64_t began)
 void group_model_alive(struct group_model *m, unsigned group, uint64_t since, uint64_t began)
 {
     const struct gm_group *g = &m->groups[group];
-    for (unsigned i = 0; i < g->simple_n && i < GM_SIMPLE_MAX; i++) {
+    for (unsigned i = 0; !m->many && i < g->simple_n && i < GM_SIMPLE_MAX; i++) {
         const struct gm_simple *s = &g->simple[i];
         if (s->life == m->life && s->begin > since && s->end < began) {
             run_fail(m->r, "%s: a commit of no member was accepted while it had members", g->name);
@@ -350,12 +378,12 @@ void group_model_owns(struct group_model *m, unsigned slot, const struct gm_beli
 {
     RUN_CHECK(m->r, slot < GM_SLOTS_MAX);
     m->beliefs[slot] = *b;
-    m->beliefs[slot].holds = true;
+    m->beliefs[slot].holds = !m->blind;
     m->beliefs[slot].losses = m->losses;
     for (unsigned s = 0; s < GM_SLOTS_MAX; s++) {
         const struct gm_belief *o = &m->beliefs[s];
         bool one = o->instance[0] != 0 && strcmp(o->instance, b->instance) == 0;
-        if (s == slot || !o->holds || o->group != b->group || o->gen != b->gen || one ||
+        if (s == slot || !o->holds || m->blind || o->group != b->group || o->gen != b->gen || one ||
             (o->bits & b->bits) == 0 || (o->losses != m->losses && !m->flushed) ||
             unsure(m, &m->groups[b->group], 0)) {
             continue;

@@ -18,6 +18,12 @@
  *
  * Codes. Each API answers codes of a closed list.
  *
+ * Several nodes (`many`). One that does not know yet that it coordinates no more answers from its
+ * memory: the host tells of reads by the present coordinator only, and of generations what counts
+ * is what needs the log: SyncGroup makes one, and no commit succeeds with one below it. After a
+ * loss that is allowed nothing is looked at (`blind`) until the next quiet time, which is the end
+ * of a process here, and of whatever was never answered.
+ *
  * Order is that of `tick`, which moves with every start and end of a call; two things that happen
  * in one microsecond are still one after the other. */
 #ifndef SIM_GROUP_MODEL_H
@@ -139,6 +145,8 @@ struct group_model {
     uint32_t losses;      /* power losses and broken disks so far */
     bool unsure;          /* the disk broke, and the power was not lost since */
     bool flushed;         /* acknowledged means flushed */
+    bool many;            /* nodes: any of them may coordinate, or believe that it does */
+    bool blind;           /* of these so many lost what was not flushed that anything may be gone */
     bool certain;         /* an error code says that nothing was done and never will be */
     bool expiring;        /* groups without members and offsets may go by themselves */
     int64_t retention_us; /* offsets may, after that long; 0: never */
@@ -154,6 +162,7 @@ unsigned group_model_group(struct group_model *m, const char *name);
 /* The coordinator's process has ended; lost: what was not flushed may be gone, at once (power) or
  * with a power loss to come (the disk broke: what is read may be in the machine's memory alone). */
 void group_model_down(struct group_model *m, bool lost, bool power);
+void group_model_blind(struct group_model *m);   /* until group_model_down */
 void group_model_flushed(struct group_model *m); /* an orderly end: everything is on the disk */
 static inline uint64_t group_model_tick(struct group_model *m)
 {
