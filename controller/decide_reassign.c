@@ -11,9 +11,14 @@
  * for replicas that both targets name, and never ends a move whose second target is where it
  * began.)
  *
+ * A request that moves a partition twice is refused from the second time on: both would be worked
+ * out from where the partition is now, and what came of it would be neither. (Kafka writes both;
+ * the partition then adds a replica that it does not have, for ever or until it is cancelled.)
+ *
  * Shard: the controller's. */
 #include <stdlib.h>
 
+#include "base/map.h"
 #include "controller/decide_topics.h"
 #include "controller/partition_change.h"
 #include "proto_errors.h"
@@ -32,6 +37,7 @@ struct move {
     const MOVE *in;
     MOVE_RESULT *out;
     bool keep_factor; /* the number of replicas must stay */
+    struct map moved; /* struct image_partition's address: those that have a record */
 };
 
 static void fail(struct move *m, int16_t code, struct bytes message)
@@ -137,6 +143,7 @@ static void begin(struct move *m)
 static void move_one(struct move *m, int32_t index)
 {
     m->p = m->topic ? image_partition(m->topic, index) : NULL;
+    size_t before = m->d->n;
     if (m->p == NULL) {
         fail(m, KE_UNKNOWN_TOPIC_OR_PARTITION,
              bytes_str(m->topic ? "there is no partition of this number"
@@ -144,10 +151,17 @@ static void move_one(struct move *m, int32_t index)
     } else if (m->d->n >= DECISION_RECORDS_MAX) {
         fail(m, KE_POLICY_VIOLATION,
              bytes_str("the request moves more than 10000 partitions at once: send several"));
+    } else if (map_get(&m->moved, bytes_of(&m->p, sizeof m->p)) != NULL) {
+        fail(m, KE_INVALID_REQUEST, bytes_str("the request moves this partition already"));
     } else if (m->in->replicas_n < 0) {
         cancel(m);
     } else {
         begin(m);
+    }
+    if (m->d->n > before) {
+        const struct image_partition **key = ARENA_NEW(m->d->arena, const struct image_partition *);
+        *key = m->p;
+        map_put(&m->moved, bytes_of(key, sizeof *key), key);
     }
 }
 
@@ -180,6 +194,7 @@ void decide_alter_partition_reassignments(struct decision *d, int16_t version, c
             move_one(&m, m.in->partition_index);
         }
     }
+    map_free(&m.moved);
 }
 
 /* ---- list ---- */

@@ -5,9 +5,10 @@ shows of it afterwards. differential.py has the masks and the comparing.
 
     differential_cluster.py [--seeds 1-20] [--steps 40] [--api ElectLeaders,...] [--whole]
 
-Node 1 is controller and broker, 11 and 12 are brokers. Every seed runs twice: with all brokers, where each change is waited for until
-replicas have caught up, and without broker 12, where what needs it stays under way, is listed and is cancelled. In the end broker 12 is
-unregistered. The last line is `N passed, N failed`, counted in steps. Run by differential_cluster.sh."""
+Node 1 is controller and broker, 11 and 12 are brokers; they are asked, and the controller's own listener. Every seed runs twice: with all
+brokers, where each change is waited for until replicas have caught up, and without broker 12, where what needs it stays under way, is listed
+and is cancelled. In the end broker 12 is unregistered, and features are changed in earnest. The last line is `N passed, N failed`, counted in
+steps. Run by differential_cluster.sh."""
 import argparse
 import collections
 import concurrent.futures
@@ -33,6 +34,8 @@ SETTINGS = {'auto.leader.rebalance.enable': 'false', 'min.insync.replicas': 1, '
             'broker.heartbeat.interval.ms': 500, 'replica.lag.time.max.ms': 6000, 'offsets.topic.replication.factor': 1,
             'auto.create.topics.enable': 'false', 'num.partitions': 1, 'default.replication.factor': 3}
 CALM_SECONDS = 60
+AT_CONTROLLER = {'CreateTopics', 'DeleteTopics', 'CreatePartitions', 'AlterPartitionReassignments', 'ListPartitionReassignments', 'ElectLeaders',
+                 'IncrementalAlterConfigs', 'UnregisterBroker', 'UpdateFeatures', 'DescribeCluster', 'DescribeQuorum', 'DescribeConfigs'}
 CHANGES = {'CreateTopics', 'DeleteTopics', 'CreatePartitions', 'AlterPartitionReassignments', 'ElectLeaders', 'IncrementalAlterConfigs',
            'UnregisterBroker', 'UpdateFeatures'}
 FEATURES = ['metadata.version', 'kraft.version', 'group.version', 'transaction.version', 'share.version', 'streams.version',
@@ -48,6 +51,7 @@ class KafkaCluster:
     def __init__(self, cluster_id):
         self.names, self.ports = {}, {}
         free = ports(4)
+        self.ports['controller'] = free[3]
         processes = []
         for n, node_id in enumerate(BROKERS):
             name, self.ports[node_id] = 'cluster-%d-%d' % (os.getpid(), node_id), free[n]
@@ -188,9 +192,9 @@ class ClusterSteps:
 
     def reassign(self):
         rows = []
-        for _ in range(self.r.randint(1, 3)):
-            parts = [{'partitionIndex': self.partition(), 'replicas': None if self.chance(0.25) else self.replicas()} for _ in range(self.r.randint(0, 3))]
-            rows.append({'name': self.topic(), 'partitions': parts})
+        for name in sorted({self.topic() for _ in range(self.r.randint(1, 3))}):  # none twice: docs/COMPATIBILITY.md
+            indexes = sorted({self.partition() for _ in range(self.r.randint(0, 3))})
+            rows.append({'name': name, 'partitions': [{'partitionIndex': i, 'replicas': None if self.chance(0.25) else self.replicas()} for i in indexes]})
         version = self.r.randint(0, 1)
         q = {'timeoutMs': self.pick(10000, 0, -1), 'topics': rows}
         if version:
@@ -266,12 +270,20 @@ class ClusterSteps:
     def next(self, n):
         """(broker that is asked, api, version, request)"""
         if n == 0:
-            draw = self.create
+            return (1, *self.create())
         else:
             draw = self.r.choices([self.create, self.grow, self.reassign, self.list_moves, self.elect, self.features, self.unregister, self.cluster,
                                    self.quorum, self.metadata, self.partitions, self.configs, self.delete],
                                   [10, 6, 20, 10, 16, 8, 3, 5, 5, 3, 3, 5, 2])[0]
-        return (self.pick(1, 11), *draw())
+        api, version, request = draw()
+        where = 'controller' if api in AT_CONTROLLER and self.chance(0.25) else self.pick(1, 11)
+        return where, api, version, request
+
+    def real_features(self):
+        _, version, q = self.features()
+        if version:
+            q['validateOnly'] = self.chance(0.2)
+        return 'UpdateFeatures', version, q
 
 
 # ---- the run
@@ -291,6 +303,8 @@ class Run:
         def one(side):
             side.go(broker)
             answer = side.ask(api, version, request, 30)
+            if api == 'ApiVersions':
+                answer = {k: answer.get(k) for k in ('errorCode', 'supportedFeatures', 'finalizedFeatures')}
             if api in ('CreateTopics', 'Metadata'):
                 for t in answer.get('topics') or []:
                     if t.get('topicId', ZERO) != ZERO and t['name']:
@@ -305,7 +319,7 @@ class Run:
         self.failed += 1
         self.wrong[api] += 1
         print('\n'.join(differences(ours, theirs)[:12]))
-        print('%s at broker %d: %s version %d\n  request %s' % (label, broker, api, version, text(request, self.args.width)), flush=True)
+        print('%s at %s: %s version %d\n  request %s' % (label, broker, api, version, text(request, self.args.width)), flush=True)
         if self.args.whole:
             print("  ours    %s\n  kafka's %s" % (text(ours, self.args.width), text(theirs, self.args.width)), flush=True)
 
@@ -320,8 +334,20 @@ class Run:
             self.ask(label, broker, api, version, request)
             if api in CHANGES:
                 self.both(ClusterSide.settle)
+                broker = 1 if broker == 'controller' else broker
                 for api, version, request in (steps.metadata(), steps.partitions(), ('ListPartitionReassignments', 0, {'topics': None})):
                     self.ask(label + ', after it', broker, api, version, request)
+
+    def features(self, seeds):
+        """Levels go up and down as far as they may; what became of it is asked of every broker."""
+        for seed in seeds:
+            steps = ClusterSteps(seed, 2)
+            for n in range(self.args.steps // 2):
+                self.ask('seed %d, features, step %d' % (seed, n), steps.pick(1, 11, 'controller'), *steps.real_features())
+                self.both(ClusterSide.settle)
+                for broker in self.sides[0].alive:
+                    self.ask('seed %d, features, after step %d' % (seed, n), broker, 'ApiVersions', 4,
+                             {'clientSoftwareName': 't', 'clientSoftwareVersion': '1'})
 
     def end(self):
         """The stopped broker is unregistered, twice."""
@@ -334,7 +360,9 @@ class Run:
 
 def run(args, millrace, kafka):
     codec = Codec()
-    sides = [ClusterSide({n.id: n.port for n in millrace.nodes}, codec), ClusterSide(kafka.ports, codec)]
+    ours = {n.id: n.port for n in millrace.nodes}
+    ours['controller'] = millrace.node(1).controller_port
+    sides = [ClusterSide(ours, codec), ClusterSide(kafka.ports, codec)]
     r = Run(args, sides)
     topic = {'name': MARKER, 'numPartitions': -1, 'replicationFactor': -1, 'assignments': [{'partitionIndex': 0, 'brokerIds': [1]}], 'configs': []}
     r.both(lambda s: s.ask('CreateTopics', 7, {'topics': [topic], 'timeoutMs': 10000}))
@@ -350,6 +378,7 @@ def run(args, millrace, kafka):
     for seed in seeds:
         r.seed(seed, True)
     r.end()
+    r.features(seeds)
     print('requests: ' + ', '.join('%s %d' % x for x in sorted(r.asked.items())))
     if r.wrong:
         print('different: ' + ', '.join('%s %d' % x for x in r.wrong.most_common()))

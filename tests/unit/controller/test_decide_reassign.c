@@ -364,6 +364,45 @@ static void bad_targets_are_refused(void **state)
     rig_free(&r);
 }
 
+/* Rows of one request for partition 0: a cancel of nothing does not count, a move does. */
+static void a_partition_moves_once_in_a_request(void **state)
+{
+    UNUSED(state);
+    enum { ROWS = 4 };
+    struct rig r;
+    struct decision d;
+    struct alter_partition_reassignments_request q;
+    struct alter_partition_reassignments_response resp;
+    int32_t first[] = {3, 2}, second[] = {2}, out[ROWS];
+    brokers(&r, 3);
+    rig_topic(&r, "t", (const int32_t[]){1, 2}, 2);
+    proto_msg_init(&alter_partition_reassignments_request_msg, &q);
+    proto_msg_init(&alter_partition_reassignments_response_msg, &resp);
+    q.topics =
+        proto_array(&r.arena, &alter_partition_reassignments_request_reassignable_topic_desc, ROWS);
+    q.topics_n = ROWS;
+    for (int i = 0; i < ROWS; i++) {
+        q.topics[i].name = bytes_str("t");
+        q.topics[i].partitions = proto_array(
+            &r.arena, &alter_partition_reassignments_request_reassignable_partition_desc, 1);
+        q.topics[i].partitions_n = 1;
+        q.topics[i].partitions[0].replicas = i == 1 ? first : i == 2 ? second : NULL;
+        q.topics[i].partitions[0].replicas_n = i == 1 ? 2 : i == 2 ? 1 : -1;
+    }
+    rig_begin(&r, &d);
+    decide_alter_partition_reassignments(&d, 1, &q, &resp);
+    rig_end(&r, &d);
+    for (int i = 0; i < ROWS; i++) {
+        out[i] = resp.responses[i].partitions[0].error_code;
+    }
+    assert_int_equal(out[0], KE_NO_REASSIGNMENT_IN_PROGRESS);
+    assert_int_equal(out[1], KE_NONE);
+    assert_int_equal(out[2], KE_INVALID_REQUEST);
+    assert_int_equal(out[3], KE_INVALID_REQUEST);
+    check_replicas(&r, "t", "3,2,1", "3", "1");
+    rig_free(&r);
+}
+
 static void what_is_listed(void **state)
 {
     UNUSED(state);
@@ -394,6 +433,7 @@ int main(void)
         cmocka_unit_test(cancelling_does_not_lose_records_unless_it_may),
         cmocka_unit_test(a_second_target_takes_the_first_ones_place),
         cmocka_unit_test(bad_targets_are_refused),
+        cmocka_unit_test(a_partition_moves_once_in_a_request),
         cmocka_unit_test(what_is_listed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
