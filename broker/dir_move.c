@@ -13,16 +13,7 @@
 
 static const char RATE[] = "replica.alter.log.dirs.io.max.bytes.per.second";
 
-enum {
-    AGAIN_MS = 1000,
-    TURN_BYTES = 1 << 20,
-    PREFERRED_MAX = 10000, /* notes: anybody may send them */
-};
-
-struct preferred_dir {
-    uint8_t key[PARTITION_KEY];
-    unsigned dir;
-};
+enum { AGAIN_MS = 1000, TURN_BYTES = 1 << 20 };
 
 static struct shard *shard_of_move(const struct dir_move *m)
 {
@@ -444,34 +435,6 @@ int16_t dir_move_ask(struct partition *p, unsigned dir)
     return KE_NONE;
 }
 
-void dir_move_prefer(struct dir_moves *ms, struct uuid topic_id, int32_t index, unsigned dir)
-{
-    struct preferred_dir *pd;
-    uint8_t key[PARTITION_KEY];
-    partition_key(topic_id, index, key);
-    pd = map_get(&ms->preferred, bytes_of(key, sizeof key));
-    if (pd == NULL && ms->preferred.count < PREFERRED_MAX) {
-        pd = MEM_NEW(struct preferred_dir);
-        memcpy(pd->key, key, sizeof key);
-        map_put(&ms->preferred, bytes_of(pd->key, sizeof pd->key), pd);
-    }
-    if (pd) {
-        pd->dir = dir;
-    }
-}
-
-int dir_move_preferred(struct dir_moves *ms, const struct partition *p)
-{
-    struct preferred_dir *pd = map_get(&ms->preferred, bytes_of(p->key, sizeof p->key));
-    if (pd == NULL) {
-        return -1;
-    }
-    int dir = (int)pd->dir;
-    map_remove(&ms->preferred, bytes_of(p->key, sizeof p->key));
-    mem_free(pd);
-    return dir;
-}
-
 void dir_move_resume(struct partition *p, struct plog *future)
 {
     log_info(p->pm->ns->node->log, "dir_move",
@@ -574,10 +537,6 @@ void dir_moves_free(struct dir_moves *ms)
         move_free(m);
     }
     rate_window_free(&ms->moved);
-    map_for_each (slot, &ms->preferred) {
-        mem_free(slot->value);
-    }
-    map_free(&ms->preferred);
     list_remove(&ms->task.node);
     mem_free(ms);
 }

@@ -23,15 +23,13 @@
  * old directory fails: the partition is offline, as without a move. A record that cannot be read:
  * said, and tried again.
  *
- * Two more notes of what an administrator wants: a directory that is to hold a replica which this
- * broker does not have yet (dir_move_prefer; in memory only, as in Kafka), and one asked for while
- * the promotion of another is under way.
+ * A directory that is asked for while the promotion of another one is under way is the next move.
+ * For replicas that are not here yet see dir_wanted.h.
  *
  * Shard: home shard of the partition. */
 #ifndef BROKER_DIR_MOVE_H
 #define BROKER_DIR_MOVE_H
 
-#include "base/uuid.h"
 #include "broker/node.h"
 
 struct partition;
@@ -47,11 +45,6 @@ void dir_moves_free(struct dir_moves *ms);
 
 /* The replica is to lie in that directory, which is online. 0 or a wire code. */
 int16_t dir_move_ask(struct partition *p, unsigned dir);
-/* A replica that is not here yet will be made there. */
-void dir_move_prefer(struct dir_moves *ms, struct uuid topic_id, int32_t index, unsigned dir);
-/* Its note is taken; -1: there is none. */
-int dir_move_preferred(struct dir_moves *ms, const struct partition *p);
-
 /* The start: goes on with a future log that was found. */
 void dir_move_resume(struct partition *p, struct plog *future);
 /* The future log's own retention, beside that of the partition's log. */

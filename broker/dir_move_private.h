@@ -2,7 +2,6 @@
 #ifndef BROKER_DIR_MOVE_PRIVATE_H
 #define BROKER_DIR_MOVE_PRIVATE_H
 
-#include "base/map.h"
 #include "broker/checkpoints.h"
 #include "broker/dir_move.h"
 #include "broker/partition_manager.h"
@@ -49,7 +48,6 @@ struct dir_moves {
     uint64_t left;          /* bytes that this turn may still copy */
     struct rate_account account;
     struct rate_window moved; /* main's: of all shards */
-    struct map preferred;     /* PARTITION_KEY bytes -> struct preferred_dir */
     struct log_limit limit;
     bool running;
     bool stopped;

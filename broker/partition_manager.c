@@ -223,6 +223,7 @@ struct partition_manager *partition_manager_new(struct node_shard *ns)
     ns->fetchers = fetchers_new(ns);
     pm->throttle = leader_throttle_new(ns);
     pm->moves = dir_moves_new(ns);
+    dir_wanted_init(&pm->dirs, &ns->map_secret);
     return pm;
 }
 
@@ -262,6 +263,7 @@ void partition_manager_free(struct partition_manager *pm)
     pm->ns->fetchers = NULL;
     leader_throttle_free(pm->throttle);
     dir_moves_free(pm->moves);
+    dir_wanted_free(&pm->dirs);
     while (!list_empty(&pm->all)) {
         struct partition *p = LIST_ENTRY(pm->all.next, struct partition, all);
         if (p->log) {
@@ -403,6 +405,9 @@ static void apply_topic(struct partition_manager *pm, const struct image *img,
     const struct image_topic *t = c->after ? c->after : c->before;
     for (uint32_t i = 0; i < t->partitions_n; i++) {
         if (node_home_shard(pm->ns->node, t->id, (int32_t)i) != pm->ns->index) {
+            if (c->before == NULL) {
+                dir_wanted_take(&pm->dirs, t->name, (int32_t)i);
+            }
             continue;
         }
         const struct image_partition *before =

@@ -19,6 +19,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "broker/dir_wanted.h"
 #include "broker/node.h"
 #include "broker/partition.h"
 #include "broker/topic_settings.h"
@@ -47,6 +48,7 @@ struct partition_manager {
     struct timer reopen; /* logs that found no space */
     struct leader_throttle *throttle;
     struct dir_moves *moves;    /* between log directories */
+    struct dir_wanted dirs;     /* for replicas that are not here yet */
     struct timer isr_look;      /* half of replica.lag.time.max.ms, while led is not empty */
     uint32_t retention_left;    /* partitions left in the present round */
     struct plog_batch *scratch; /* batches of one append */

@@ -133,15 +133,14 @@ static const struct log_dir *promote_found(struct partition *p, const struct ima
 /* Where a new partition goes: where an administrator wanted it, else where the metadata says, else
  * the online directory with the fewest partitions of this shard. NULL: every directory is offline.
  */
-static const struct log_dir *dir_for_new(const struct partition *p,
-                                         const struct image_partition *ip)
+static const struct log_dir *dir_for_new(struct partition *p, const struct image_partition *ip)
 {
     const struct partition_manager *pm = p->pm;
     const struct node *n = pm->ns->node;
     const struct log_dir *best = NULL;
-    int preferred = dir_move_preferred(pm->moves, p);
-    if (preferred >= 0 && !pm->store.dir_offline[preferred]) {
-        return n->log_dirs[preferred];
+    int wanted = dir_wanted_take(&p->pm->dirs, bytes_str(p->topic->name), p->index);
+    if (wanted >= 0 && !pm->store.dir_offline[wanted]) {
+        return n->log_dirs[wanted];
     }
     for (unsigned d = 0; d < n->log_dirs_n; d++) {
         const struct log_dir *dir = n->log_dirs[d];

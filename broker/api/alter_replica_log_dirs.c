@@ -5,14 +5,16 @@
  * In Kafka's order: a name that leaves no room for the suffix of a future log
  * (INVALID_TOPIC_EXCEPTION), a path that is none of log.dirs, to the letter (LOG_DIR_NOT_FOUND), a
  * directory that is offline or a replica whose own is (KAFKA_STORAGE_ERROR), a replica that this
- * broker does not have: REPLICA_NOT_AVAILABLE, and if it comes it will be made there; a partition
- * that nobody has: UNKNOWN_TOPIC_OR_PARTITION. One that is named twice: the last directory. */
+ * broker does not have: REPLICA_NOT_AVAILABLE, a partition that nobody has:
+ * UNKNOWN_TOPIC_OR_PARTITION; if it comes later it is made there (dir_wanted.h). One that is named
+ * twice: the last directory. */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "broker/api/errors.h"
 #include "broker/api/handlers.h"
 #include "broker/api/named_once.h"
+#include "broker/call.h"
 #include "broker/config.h"
 #include "broker/dir_move.h"
 #include "broker/partition_manager.h"
@@ -28,7 +30,14 @@ enum { NAME_LEN = 32 }; /* of "-" and a partition, and more */
 struct row {
     struct scatter_item it;
     unsigned dir;
+    bool unknown; /* there is no such partition */
     TOPIC *topic; /* of the answer */
+};
+
+/* A shard that notes directories of partitions which nobody has. */
+struct note_call {
+    struct call call;
+    struct state *s;
 };
 
 struct state {
@@ -36,6 +45,9 @@ struct state {
     struct alter_replica_log_dirs_response *resp;
     struct row *rows;
     uint32_t n;
+    bool unknown; /* some partitions are */
+    struct note_call *notes;
+    unsigned out;
 };
 
 static void run(struct node_shard *home, struct partition *p, struct scatter_item *it, void *user,
@@ -47,14 +59,14 @@ static void run(struct node_shard *home, struct partition *p, struct scatter_ite
     if (p) {
         it->error = dir_move_ask(p, row->dir);
     } else {
-        dir_move_prefer(home->partitions->moves, it->topic_id, it->index, row->dir);
+        dir_wanted_set(&home->partitions->dirs, row->topic->topic_name, it->index, row->dir);
         it->error = KE_REPLICA_NOT_AVAILABLE;
     }
 }
 
-static void done(struct request *r, void *user)
+static void answer(struct state *s)
 {
-    struct state *s = user;
+    struct request *r = s->r;
     for (int32_t i = 0; i < s->resp->results_n; i++) {
         TOPIC *t = &s->resp->results[i];
         t->partitions = proto_array(
@@ -69,6 +81,46 @@ static void done(struct request *r, void *user)
     }
     request_reply(r, s->resp);
 }
+
+/* ---- notes of what nobody has ---- */
+
+static void note_run(struct shard *sh, struct call *c)
+{
+    const struct state *s = ((struct note_call *)c->user)->s;
+    struct dir_wanted *w = &node_shard_of(sh)->partitions->dirs;
+    for (uint32_t i = 0; i < s->n; i++) {
+        if (s->rows[i].unknown) {
+            dir_wanted_set(w, s->rows[i].topic->topic_name, s->rows[i].it.index, s->rows[i].dir);
+        }
+    }
+    call_finish(sh, c);
+}
+
+static void note_done(struct shard *sh, struct call *c)
+{
+    struct state *s = ((struct note_call *)c->user)->s;
+    UNUSED(sh);
+    if (--s->out == 0) {
+        answer(s);
+    }
+}
+
+static void done(struct request *r, void *user)
+{
+    struct state *s = user;
+    if (!s->unknown) {
+        answer(s);
+        return;
+    }
+    s->out = request_node(r)->data_shards;
+    s->notes = ARENA_ARRAY(&r->arena, struct note_call, s->out);
+    for (unsigned i = 0; i < request_node(r)->data_shards; i++) {
+        s->notes[i].s = s;
+        call_start(r->ns->shard, i, &s->notes[i].call, note_run, note_done, &s->notes[i]);
+    }
+}
+
+/* ---- the request ---- */
 
 static bool name_fits(struct request *r, struct bytes topic, int32_t index)
 {
@@ -93,17 +145,20 @@ static int16_t find_dir(struct request *r, struct bytes path, unsigned *dir)
     return KE_LOG_DIR_NOT_FOUND;
 }
 
-static void set_row(struct request *r, struct row *row, struct bytes topic, int16_t dir_error,
+static void set_row(struct state *s, struct row *row, struct bytes topic, int16_t dir_error,
                     unsigned dir)
 {
+    struct request *r = s->r;
     const struct image_topic *t = image_topic_by_name(r->image, topic);
     row->dir = dir;
+    row->unknown = false;
     if (!name_fits(r, topic, row->it.index)) {
         row->it.error = KE_INVALID_TOPIC_EXCEPTION;
     } else if (dir_error) {
         row->it.error = dir_error;
     } else if (t == NULL || image_partition(t, row->it.index) == NULL) {
         row->it.error = KE_UNKNOWN_TOPIC_OR_PARTITION;
+        row->unknown = s->unknown = true;
     } else {
         row->it.error = KE_NONE;
         row->it.topic_id = t->id;
@@ -127,7 +182,7 @@ static void add_topic(struct state *s, struct named_once *once, struct bytes nam
             row->topic = o;
             row->it.index = partitions[i];
         }
-        set_row(s->r, twin ? twin : row, name, dir_error, dir);
+        set_row(s, twin ? twin : row, name, dir_error, dir);
     }
 }
 
