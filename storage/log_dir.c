@@ -88,6 +88,16 @@ static const char *path_of(struct log_dir *d, const char *file)
     return arena_printf(&d->arena, "%s/%s", d->path, file);
 }
 
+/* Its name must outlast a loss of power, as what will be flushed in it does. */
+static int make_dir(struct io *io, const char *path, const char *up)
+{
+    int rc = io_mkdir(io, path);
+    if (rc < 0 && rc != ERR_EXISTS) {
+        return rc;
+    }
+    return io_fsync_dir(io, up);
+}
+
 static int make_dirs(struct io *io, const char *path, struct errmsg *em)
 {
     struct io_stat s;
@@ -100,20 +110,20 @@ static int make_dirs(struct io *io, const char *path, struct errmsg *em)
     }
     char *up = mem_strdup(path);
     char *slash = strrchr(up, '/');
-    if (slash && slash != up) {
+    rc = 0;
+    if (slash == up) {
+        up[1] = 0;
+    } else if (slash) {
         *slash = 0;
         rc = make_dirs(io, up, em);
-    } else {
-        rc = 0;
+    }
+    if (rc == 0) {
+        rc = make_dir(io, path, slash ? up : ".");
+        rc = rc < 0 ? errmsg_set(em, rc, "log directory %s cannot be made: %s", path, err_text(rc))
+                    : 0;
     }
     mem_free(up);
-    if (rc < 0) {
-        return rc;
-    }
-    rc = io_mkdir(io, path);
-    return rc < 0 && rc != ERR_EXISTS
-               ? errmsg_set(em, rc, "log directory %s cannot be made: %s", path, err_text(rc))
-               : 0;
+    return rc;
 }
 
 static int take_lock(struct log_dir *d, struct errmsg *em)

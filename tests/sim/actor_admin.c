@@ -1,6 +1,6 @@
 /* An administrator: creates topics, gives them partitions and settings, now and then deletes one,
- * deletes records. And a nuisance: connections that send garbage, stop in the middle, or never
- * read. */
+ * deletes records, moves replicas between log directories. And a nuisance: connections that send
+ * garbage, stop in the middle, or never read. */
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -326,6 +326,50 @@ static void delete_records(struct admin_actor *ad, struct topic *t)
                     on_delete_records, ad);
 }
 
+/* ---- log directories ---- */
+
+static void on_move(struct sim_call *call, int err, struct bytes body)
+{
+    struct admin_actor *ad = call->user;
+    struct node_run *nr = ad->a.nr;
+    if (err == 0) {
+        struct arena arena = {0};
+        struct alter_replica_log_dirs_response resp;
+        node_run_decode(nr, call, body, &arena, &resp);
+        RUN_CHECK(nr->r, resp.results_n == 1 && resp.results[0].partitions_n == 1);
+        int16_t code = resp.results[0].partitions[0].error_code;
+        if (code != 0 && !node_run_retriable(code)) {
+            run_fail(nr->r, "%s: AlterReplicaLogDirs is answered %d", ad->topic->name, code);
+        }
+        arena_free(&arena);
+    }
+    actor_done(&ad->a); /* whether it is done or not, nothing is different for anybody */
+}
+
+/* The broker's replica, if it has one, is to lie in some directory, maybe where it is. */
+static void move_replica(struct admin_actor *ad, struct topic *t)
+{
+    struct node_run *nr = ad->a.nr;
+    struct alter_replica_log_dirs_request req;
+    struct alter_replica_log_dirs_request_alter_replica_log_dir dir;
+    struct alter_replica_log_dirs_request_alter_replica_log_dir_topic topic;
+    int32_t partition = (int32_t)run_below(nr->r, (uint64_t)t->parts_n);
+    proto_msg_init(&alter_replica_log_dirs_request_msg, &req);
+    proto_init(&alter_replica_log_dirs_request_alter_replica_log_dir_desc, &dir);
+    proto_init(&alter_replica_log_dirs_request_alter_replica_log_dir_topic_desc, &topic);
+    req.dirs = &dir;
+    req.dirs_n = 1;
+    dir.path = bytes_str(world_dir((unsigned)run_below(nr->r, nr->w.dirs)));
+    dir.topics = &topic;
+    dir.topics_n = 1;
+    topic.name = bytes_str(t->name);
+    topic.partitions = &partition;
+    topic.partitions_n = 1;
+    ad->topic = t;
+    sim_client_call(ad->a.c, API_ALTER_REPLICA_LOG_DIRS, (int16_t)(1 + run_below(nr->r, 2)), &req,
+                    CALL_US, on_move, ad);
+}
+
 static void admin_step(struct actor *a)
 {
     struct admin_actor *ad = of(a);
@@ -342,7 +386,7 @@ static void admin_step(struct actor *a)
             return;
         }
     }
-    uint64_t what = run_below(nr->r, 14);
+    uint64_t what = run_below(nr->r, nr->w.dirs > 1 ? 22 : 14);
     struct topic *t = node_run_topic(nr);
     if (t == NULL || (what < 3 && nr->topics_n < TOPICS_MAX)) {
         if (nr->topics_n < TOPICS_MAX) {
@@ -361,6 +405,9 @@ static void admin_step(struct actor *a)
     } else if (what < 11 && t->state == TOPIC_EXISTS && t->parts_asked < TOPIC_PARTS_MAX) {
         create_partitions(ad, t);
         return;
+    } else if (nr->w.dirs > 1) {
+        move_replica(ad, t);
+        return;
     }
     actor_done(a);
 }
@@ -370,7 +417,7 @@ struct actor *actor_admin_new(struct node_run *nr)
     struct admin_actor *ad = MEM_NEW(struct admin_actor);
     ad->a.step = admin_step;
     ad->a.learned = actor_done;
-    actor_init(nr, &ad->a, "admin", 1500000);
+    actor_init(nr, &ad->a, "admin", nr->w.dirs > 1 ? 300000 : 1500000);
     return &ad->a;
 }
 

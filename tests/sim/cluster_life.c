@@ -85,8 +85,8 @@ static bool lost_something(const struct cluster_run *cr, const struct machine *m
 /* It is down: what that means, and when it comes back. */
 static void note_down(struct cluster_run *cr, struct machine *m, bool stopped)
 {
-    struct io_stat st; /* without its mark the next start takes nothing for flushed */
-    bool in_order = stopped && sim_disk_stat(m->host->disk, "/data/.kafka_cleanshutdown", &st) == 0;
+    bool in_order =
+        stopped && machine_marked(m); /* else the next start takes nothing for flushed */
     struct cluster_member *mb = &cr->members[m->index];
     mb->down = true;
     mb->stopping = false;

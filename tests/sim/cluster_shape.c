@@ -106,6 +106,7 @@ void cluster_make(struct cluster_run *cr)
     unsigned n = s.combined ? s.brokers : s.controllers + s.brokers;
     char text[WORLD_CONFIG] = "";
     char voters[WORLD_CONFIG] = "";
+    cr->nr.w.dirs = log_dirs_drawn(r);
     world_init(&cr->nr.w, r, n, NODE_DISK_BYTES);
     for (unsigned i = 0; i < n; i++) {
         struct machine *m = &cr->nr.w.machines[i];

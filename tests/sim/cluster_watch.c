@@ -473,7 +473,7 @@ static bool node_in_sync(struct cluster_run *cr, struct machine *m, const struct
             return false;
         }
     }
-    return true;
+    return log_dirs_settled(m, why, n);
 }
 
 static bool part_in_sync(struct cluster_run *cr, const struct image_topic *t,

@@ -151,6 +151,7 @@ void node_round_end(struct node_run *nr, const struct profile *p, const struct n
         node_after_end(nr, mark);
     }
     node_bring_up(nr, p);
+    log_dirs_settle(nr);
     check_everything(nr);
     run_note(nr->r, "checked: %llu records sent, %llu acknowledged, %llu read, %llu lost",
              (unsigned long long)nr->h.n, (unsigned long long)nr->h.acked,

@@ -199,6 +199,13 @@ void node_round_end(struct node_run *nr, const struct profile *p, const struct n
 /* Stopped in order, started and checked once more, stopped, freed. */
 void node_finish(struct node_run *nr);
 
+/* ---- log directories (log_dirs.c) ---- */
+
+unsigned log_dirs_drawn(const struct run *r);
+/* No move goes on, and each replica lies in one directory. False: why says what is not so. */
+bool log_dirs_settled(const struct machine *m, char *why, size_t n);
+void log_dirs_settle(struct node_run *nr); /* waits for it; fails the run if that takes too long */
+
 /* ---- the checker: calls that are waited for, one after another (node_check.c) ---- */
 
 /* Sends until an answer came, for at most limit_us; the answer is decoded into out. False: none. */

@@ -50,9 +50,8 @@ static void stop(struct groups_run *gr, const struct node_mark *mark)
 {
     gr->in_order = true;
     node_stop_in_order(&gr->nr, mark);
-    struct io_stat st; /* on a full disk it ends without the mark, and not everything is flushed */
-    gr->in_order = gr->nr.m->state == NODE_STOPPED &&
-                   sim_disk_stat(gr->nr.m->host->disk, "/data/.kafka_cleanshutdown", &st) == 0;
+    /* On a full disk it ends without the mark, and not everything is flushed. */
+    gr->in_order = gr->nr.m->state == NODE_STOPPED && machine_marked(gr->nr.m);
 }
 
 static bool one_more_acked(void *ctx)

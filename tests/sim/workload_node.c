@@ -141,6 +141,7 @@ static void set_up(struct node_run *nr, struct profile *p)
     };
     run_world(r, false);
     history_init(&nr->h, r);
+    nr->w.dirs = log_dirs_drawn(r);
     world_init_single(&nr->w, r, configs[run_below(r, ARRAY_LEN(configs))], NODE_DISK_BYTES);
     nr->m = &nr->w.machines[0];
     *p = node_profile(nr);

@@ -8,16 +8,23 @@
 #include "broker/config.h"
 #include "controller/format.h"
 
-#define DATA "/data"
+static const char *const dir_paths[WORLD_DIRS_MAX] = {"/data", "/data1", "/data2"};
 
 enum { TURN_US_MAX = 30 };
 
 /* ---- making ---- */
 
+const char *world_dir(unsigned d)
+{
+    ASSERT(d < WORLD_DIRS_MAX);
+    return dir_paths[d];
+}
+
 void world_init(struct world *w, struct run *r, unsigned machines, uint64_t disk_bytes)
 {
     ASSERT(machines <= WORLD_MACHINES_MAX);
-    *w = (struct world){.r = r, .sim = r->sim, .machines_n = machines};
+    unsigned dirs = w->dirs > 1 ? w->dirs : 1;
+    *w = (struct world){.r = r, .sim = r->sim, .machines_n = machines, .dirs = dirs};
     for (unsigned i = 0; i < machines; i++) {
         w->machines[i].w = w;
         w->machines[i].index = i;
@@ -35,11 +42,11 @@ struct formatting {
 static void format_fn(void *arg)
 {
     struct formatting *f = arg;
-    const char *dirs[] = {DATA};
+    const char *dirs[] = {world_dir(0)};
     struct format_options o = {.cluster_id = "MkU3OEVBNTcwNTJENDM2Qk", .node_id = f->m->node_id};
     struct io *io;
     io_sim_make(f->m->proc, 0, &io, NULL);
-    f->result = io_mkdir(io, DATA);
+    f->result = io_mkdir(io, world_dir(0));
     if (f->result == 0) {
         f->result = format_dirs(io, dirs, 1, NULL, &o, NULL, NULL, &f->m->em);
     }
@@ -111,6 +118,18 @@ void world_free(struct world *w)
 
 /* ---- a node's life ---- */
 
+bool machine_marked(const struct machine *m)
+{
+    bool all = true;
+    for (unsigned d = 0; d < m->w->dirs; d++) {
+        char path[64];
+        struct io_stat st;
+        snprintf(path, sizeof(path), "%s/.kafka_cleanshutdown", world_dir(d));
+        all = all && sim_disk_stat(m->host->disk, path, &st) == 0;
+    }
+    return all;
+}
+
 static void on_state(void *user, struct node *n, enum node_state state)
 {
     static const char *const names[] = {"new",      "starting", "running",
@@ -127,7 +146,11 @@ static struct config *configure(struct machine *m)
     struct config *c = config_new();
     struct config_machine cm = {
         .hostname = m->host->name, .processors = 2, .memory_bytes = 1u << 30, .tmp_dir = "/tmp"};
-    int err = config_add_properties(c, bytes_str("log.dirs=" DATA "\n"), "world", &m->em);
+    char dirs[64] = "log.dirs=/data";
+    for (unsigned d = 1; d < m->w->dirs; d++) {
+        strcat(strcat(dirs, ","), world_dir(d));
+    }
+    int err = config_add_properties(c, bytes_str(dirs), "world", &m->em);
     err = err ? err : config_add_properties(c, bytes_str(m->config), "scenario", &m->em);
     err = err ? err : config_finish(c, &cm, NULL, &m->em);
     if (err != 0) {

@@ -20,6 +20,7 @@ enum {
     WORLD_CLIENTS_MAX = 32,
     WORLD_SHARDS_MAX = 8, /* of a node */
     WORLD_CONFIG = 2048,
+    WORLD_DIRS_MAX = 3,
 };
 
 /* OFF: without power until it is started again; POWER: there again at once. */
@@ -55,7 +56,11 @@ struct world {
     struct sim_proc *client_proc;
     struct io *clients[WORLD_CLIENTS_MAX]; /* each with its own turns */
     unsigned clients_n;
+    unsigned dirs; /* log directories of each node; 1, or set before world_init */
 };
+
+/* Path of the d-th of them. The first one is formatted, the others are new disks. */
+const char *world_dir(unsigned d);
 
 /* So many machines with empty disks, and the clients'. node_id and config of each are the caller's
  * to fill in before world_format, which makes the disks those of one cluster. */
@@ -80,6 +85,8 @@ void machine_pause(struct machine *m, int64_t us);
 /* The node has stopped or failed: takes it away, as the end of its process does. leaks: what it
  * left open fails the run. */
 void machine_clear(struct machine *m, bool leaks);
+/* Its disk has the marks of a clean stop. */
+bool machine_marked(const struct machine *m);
 static inline bool machine_up(const struct machine *m)
 {
     return m->proc != NULL;
