@@ -104,8 +104,8 @@ void decide_controller_registration(struct decision *d, const void *request, voi
 bool decide_fence_expired(struct decision *d);
 /* A broker that does not live, whatever its session says (broker_probe.h): as above. */
 bool decide_fence_dead(struct decision *d, int32_t broker, int64_t epoch);
-/* One more step of what decisions have left to do (sessions->more): brokers that are being fenced
- * or leave, partitions without a leader. */
+/* One more step of what decisions have left to do (sessions->more): brokers that are being fenced,
+ * leave or have lost directories, partitions without a leader. */
 void decide_more(struct decision *d);
 /* This controller's own registration, when it is not what the image has. */
 void decide_own_registration(struct decision *d, struct uuid incarnation);
@@ -120,9 +120,9 @@ struct broker_event {
 };
 /* At most max partitions; false: there are more. */
 bool decide_partitions_of(struct decision *d, const struct broker_event *ev, size_t max);
-/* The replicas that a broker has in these directories, which do not work any more. */
-void decide_directories_lost(struct decision *d, int32_t broker, const struct uuid *dirs,
-                             int32_t n);
+/* The replicas that a broker has in these directories, which do not work any more; as above. */
+bool decide_directories_lost(struct decision *d, int32_t broker, const struct uuid *dirs, int32_t n,
+                             size_t max);
 /* Does it lead any partition, in the image? */
 bool decide_leads_any(const struct decision *d, int32_t broker);
 void decide_elect_leaders(struct decision *d, int16_t version, const void *request, void *response);

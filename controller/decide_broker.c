@@ -133,6 +133,31 @@ static void add_registration(struct decision *d, const struct broker_registratio
     decision_add(d, &register_broker_record_msg, mv->register_broker_record, &r);
 }
 
+/* One step of taking a broker's partitions away. False: there are more, which decide_more takes;
+ * meanwhile no decision counts on the broker. */
+static bool take_partitions(struct decision *d, const struct image_broker *b, bool unclean)
+{
+    struct broker_event ev = {unclean ? -1 : b->id, unclean ? b->id : -1, -1};
+    struct session_of_broker *s = sessions_find(d->sessions, b->id);
+    if (s == NULL || s->epoch != b->epoch) {
+        s = sessions_touch(d->sessions, b->id, b->epoch, d->now_ms - d->sessions->timeout_ms - 1);
+    }
+    d->splittable = true;
+    s->fencing = true;
+    s->unclean = unclean;
+    if (!decide_partitions_of(d, &ev, d->step)) {
+        d->sessions->more = true;
+        return false;
+    }
+    s->fencing = s->unclean = false;
+    d->changed_broker = b->id;
+    d->changed_active = false;
+    return true;
+}
+
+/* The registration is the last record: its offset is the broker's epoch, and whoever sees it can
+ * rely on the rest. While there are more partitions than one decision takes, the broker asks again.
+ */
 void decide_broker_registration(struct decision *d, const void *request, void *response)
 {
     const struct broker_registration_request *q = request;
@@ -144,16 +169,11 @@ void decide_broker_registration(struct decision *d, const void *request, void *r
     }
     bool same = old && uuid_eq(old->incarnation, q->incarnation_id);
     if (old && !same) {
-        bool clean = q->previous_broker_epoch == old->epoch;
-        struct broker_event ev = {-1, -1, -1};
-        if (clean || !decide_elr_enabled(d)) {
-            ev.gone = old->id;
-        } else {
-            ev.unclean = old->id;
+        bool clean = q->previous_broker_epoch == old->epoch || !decide_elr_enabled(d);
+        if (!take_partitions(d, old, !clean)) {
+            resp->error_code = KE_REQUEST_TIMED_OUT;
+            return;
         }
-        d->changed_broker = old->id;
-        d->changed_active = false;
-        decide_partitions_of(d, &ev, SIZE_MAX); /* the registration must be the last record */
     }
     d->splittable = true;
     int64_t epoch = same ? old->epoch : d->next_offset + (int64_t)d->n;
@@ -181,20 +201,10 @@ static void add_change(struct decision *d, const struct image_broker *b, int8_t 
  * the next one would find the broker unfenced and without a session, and go on. */
 static void fence(struct decision *d, const struct image_broker *b)
 {
-    struct broker_event ev = {.gone = b->id, .unclean = -1, .come = -1};
-    struct session_of_broker *s = sessions_find(d->sessions, b->id);
-    if (s == NULL || s->epoch != b->epoch) {
-        s = sessions_touch(d->sessions, b->id, b->epoch, d->now_ms - d->sessions->timeout_ms - 1);
-    }
-    d->splittable = true;
-    s->fencing = true;
-    if (decide_partitions_of(d, &ev, d->step)) {
+    const struct session_of_broker *s = sessions_find(d->sessions, b->id);
+    bool unclean = s && s->epoch == b->epoch && s->unclean;
+    if (take_partitions(d, b, unclean) && !b->fenced) {
         add_change(d, b, CHANGED_TO_FENCED, 0);
-        s->fencing = false;
-        d->changed_broker = b->id;
-        d->changed_active = false;
-    } else {
-        d->sessions->more = true;
     }
 }
 
@@ -240,6 +250,13 @@ static bool others_know(const struct decision *d, const struct session_of_broker
     return true;
 }
 
+/* It is to be unregistered, whoever wants that asks again in a moment, and it is not let back in
+ * between. */
+static bool is_doomed(const struct decision *d, const struct session_of_broker *s)
+{
+    return s->doomed_ms > 0 && d->now_ms - s->doomed_ms <= d->sessions->timeout_ms;
+}
+
 enum next { STAY_FENCED, UNFENCE, STAY_ACTIVE, FENCE, LEAVE, GO };
 
 static enum next next_state(const struct decision *d, const struct image_broker *b,
@@ -250,7 +267,8 @@ static enum next next_state(const struct decision *d, const struct image_broker 
         if (q->want_shut_down) {
             return GO;
         }
-        return !q->want_fence && !s->fencing && q->current_metadata_offset >= b->epoch
+        return !q->want_fence && !s->fencing && !is_doomed(d, s) &&
+                       q->current_metadata_offset >= b->epoch
                    ? UNFENCE
                    : STAY_FENCED;
     }
@@ -263,37 +281,56 @@ static enum next next_state(const struct decision *d, const struct image_broker 
     return q->want_fence ? FENCE : STAY_ACTIVE;
 }
 
-/* Directories that the broker says are offline: they leave the registration, and its replicas in
- * them leave the ISRs. */
-static void take_offline_dirs(struct decision *d, const struct image_broker *b,
-                              const struct broker_heartbeat_request *q)
+static bool has_dir(const struct uuid *dirs, int32_t n, struct uuid id)
 {
-    struct broker_registration_change_record r;
-    struct uuid *left = ARENA_ARRAY(d->arena, struct uuid, b->log_dirs_n + 1);
-    struct uuid *lost = ARENA_ARRAY(d->arena, struct uuid, b->log_dirs_n + 1);
-    int32_t n = 0;
-    int32_t lost_n = 0;
-    for (uint32_t i = 0; i < b->log_dirs_n; i++) {
-        bool offline = false;
-        for (int32_t k = 0; k < q->offline_log_dirs_n; k++) {
-            offline = offline || uuid_eq(b->log_dirs[i], q->offline_log_dirs[k]);
-        }
-        if (offline) {
-            lost[lost_n++] = b->log_dirs[i];
-        } else {
-            left[n++] = b->log_dirs[i];
+    for (int32_t i = 0; i < n; i++) {
+        if (uuid_eq(dirs[i], id)) {
+            return true;
         }
     }
-    if (n == (int32_t)b->log_dirs_n || n == 0) {
-        return; /* without any directory left the broker itself stops */
+    return false;
+}
+
+/* One step of what directories cost that do not work any more: the broker's replicas in them leave
+ * the ISRs, and at last the directories leave the registration. Were this controller to end before,
+ * the next one would hear of them with the next heartbeat. */
+static void lose_dirs(struct decision *d, const struct image_broker *b, struct session_of_broker *s)
+{
+    struct broker_registration_change_record r;
+    if (!decide_directories_lost(d, b->id, s->lost, s->lost_n, d->step)) {
+        d->sessions->more = true;
+        return;
     }
     proto_msg_init(&broker_registration_change_record_msg, &r);
     r.broker_id = b->id;
     r.broker_epoch = b->epoch;
-    r.log_dirs = left;
-    r.log_dirs_n = n;
+    r.log_dirs = ARENA_ARRAY(d->arena, struct uuid, b->log_dirs_n + 1);
+    r.log_dirs_n = 0;
+    for (uint32_t i = 0; i < b->log_dirs_n; i++) {
+        if (!has_dir(s->lost, s->lost_n, b->log_dirs[i])) {
+            r.log_dirs[r.log_dirs_n++] = b->log_dirs[i];
+        }
+    }
     decision_add(d, &broker_registration_change_record_msg, 2, &r);
-    decide_directories_lost(d, b->id, lost, lost_n);
+    s->lost_n = 0;
+}
+
+/* Does the broker say that a registered directory is offline? Without any directory left it stops
+ * by itself. */
+static bool note_offline_dirs(const struct image_broker *b, struct session_of_broker *s,
+                              const struct broker_heartbeat_request *q)
+{
+    uint32_t offline = 0;
+    for (uint32_t i = 0; i < b->log_dirs_n; i++) {
+        if (has_dir(q->offline_log_dirs, q->offline_log_dirs_n, b->log_dirs[i])) {
+            offline++;
+            if (s->lost_n < SESSION_DIRS_MAX && !has_dir(s->lost, s->lost_n, b->log_dirs[i])) {
+                s->lost[s->lost_n++] = b->log_dirs[i];
+            }
+        }
+    }
+    s->lost_n = offline < b->log_dirs_n ? s->lost_n : 0;
+    return s->lost_n > 0;
 }
 
 static void take_cordoned(struct decision *d, const struct image_broker *b,
@@ -353,9 +390,12 @@ void decide_broker_heartbeat(struct decision *d, const void *request, void *resp
     struct session_of_broker *s = sessions_touch(d->sessions, b->id, b->epoch, d->now_ms);
     s->metadata_offset = q->current_metadata_offset;
     enum next next = next_state(d, b, s, q);
-    act(d, b, s, next);
-    if ((flags & MV_DIRECTORY_ASSIGNMENT_SUPPORTED) && q->offline_log_dirs_n > 0) {
-        take_offline_dirs(d, b, q);
+    if ((flags & MV_DIRECTORY_ASSIGNMENT_SUPPORTED) && !s->fencing && note_offline_dirs(b, s, q)) {
+        /* nothing else that changes partitions: it would not see what this does to them */
+        next = b->fenced ? STAY_FENCED : STAY_ACTIVE;
+        lose_dirs(d, b, s);
+    } else {
+        act(d, b, s, next);
     }
     if (flags & MV_CORDONED_LOG_DIRS_SUPPORTED) {
         take_cordoned(d, b, q);
@@ -397,12 +437,14 @@ void decide_more(struct decision *d)
     for (int32_t i = 0; i < d->img->brokers_n; i++) {
         const struct image_broker *b = d->img->brokers[i];
         struct session_of_broker *s = sessions_find(d->sessions, b->id);
-        if (b->fenced || s == NULL || s->epoch != b->epoch) {
+        if (s == NULL || s->epoch != b->epoch) {
             continue;
         }
         if (s->fencing) {
             fence(d, b);
-        } else if (b->in_controlled_shutdown) {
+        } else if (s->lost_n > 0) {
+            lose_dirs(d, b, s);
+        } else if (b->in_controlled_shutdown && !b->fenced) {
             begin_leaving(d, b, s);
         }
         if (d->n > 0) { /* one broker a step: the next one must see what became of it */
@@ -429,11 +471,13 @@ void decide_unregister_broker(struct decision *d, const void *request, void *res
         resp->error_message = decision_text(d, "broker %d is not registered", (int)q->broker_id);
         return;
     }
-    struct broker_event ev = {.gone = b->id, .unclean = -1, .come = -1};
-    d->changed_broker = b->id;
-    d->changed_active = false;
-    d->splittable = true;
-    decide_partitions_of(d, &ev, SIZE_MAX);
+    if (!take_partitions(d, b, false)) {
+        sessions_find(d->sessions, b->id)->doomed_ms = d->now_ms;
+        resp->error_code = KE_REQUEST_TIMED_OUT; /* clients try again */
+        resp->error_message = decision_text(
+            d, "the partitions of broker %d are being taken away first", (int)q->broker_id);
+        return;
+    }
     proto_msg_init(&unregister_broker_record_msg, &r);
     r.broker_id = b->id;
     r.broker_epoch = b->epoch;

@@ -72,8 +72,11 @@ static bool lies_in(const struct image_partition *p, int32_t broker, const struc
     return false;
 }
 
-void decide_directories_lost(struct decision *d, int32_t broker, const struct uuid *dirs, int32_t n)
+bool decide_directories_lost(struct decision *d, int32_t broker, const struct uuid *dirs, int32_t n,
+                             size_t max)
 {
+    size_t end = d->n + max;
+    bool all = true;
     const struct broker_event ev = {.gone = broker, .unclean = -1, .come = -1};
     struct image_topic_iter it = {0};
     const struct image_topic *t;
@@ -81,16 +84,20 @@ void decide_directories_lost(struct decision *d, int32_t broker, const struct uu
     bool active = d->changed_active;
     d->changed_broker = broker; /* for these partitions it is as good as dead */
     d->changed_active = false;
-    while ((t = image_next_topic(d->img, &it)) != NULL) {
-        for (uint32_t i = 0; i < t->partitions_n; i++) {
+    while (all && (t = image_next_topic(d->img, &it)) != NULL) {
+        for (uint32_t i = 0; all && i < t->partitions_n; i++) {
             const struct image_partition *p = t->partitions[i];
             if (p && lies_in(p, broker, dirs, n) && concerns(p, &ev)) {
-                look_at(d, t, p, &ev);
+                all = d->n < end;
+                if (all) {
+                    look_at(d, t, p, &ev);
+                }
             }
         }
     }
     d->changed_broker = changed;
     d->changed_active = active;
+    return all;
 }
 
 /* ---- ElectLeaders ---- */

@@ -53,7 +53,9 @@ struct session_of_broker *sessions_touch(struct sessions *s, int32_t broker, int
         b->epoch = epoch;
         b->metadata_offset = -1;
         b->leaving_offset = -1;
-        b->fencing = false;
+        b->fencing = b->unclean = false;
+        b->doomed_ms = 0;
+        b->lost_n = 0;
     }
     b->contact_ms = now_ms;
     b->let_go = false;

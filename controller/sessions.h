@@ -15,6 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/uuid.h"
+
+enum { SESSION_DIRS_MAX = 8 }; /* more at once are lost one after another */
+
 struct session_of_broker {
     int32_t broker;
     int64_t epoch;           /* of its registration */
@@ -22,7 +26,11 @@ struct session_of_broker {
     int64_t metadata_offset; /* that it has applied; -1 unknown */
     int64_t leaving_offset;  /* of the records that took its leaderships away; -1: it stays */
     bool let_go;             /* it was told that it may end: no session */
-    bool fencing; /* its partitions are being taken away: for all decisions it is fenced */
+    bool fencing;      /* its partitions are being taken away: for all decisions it is fenced */
+    bool unclean;      /* meanwhile: its next process is here, and may have lost what it had */
+    int64_t doomed_ms; /* it was to be unregistered then; 0 never */
+    struct uuid lost[SESSION_DIRS_MAX]; /* directories whose replicas are being taken away */
+    int32_t lost_n;
 };
 
 struct sessions {

@@ -346,6 +346,108 @@ static void many_partitions_get_a_leader_again(void **state)
     rig_free(&r);
 }
 
+/* Every step is asked for, or comes by itself; the last one has the record that ends it. */
+static void a_broker_with_many_partitions_comes_back_unclean(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct broker_registration_request q;
+    three_brokers_with_many(&r);
+    int64_t epoch = rig_epoch(&r, 1);
+    r.now_ms += 9001;
+    rig_heartbeat(&r, 2, r.offset, false, false);
+    rig_heartbeat(&r, 3, r.offset, false, false);
+    rig_registration(&r, &q, 1, 77);
+    assert_int_equal(KE_REQUEST_TIMED_OUT, rig_register_as(&r, &q));
+    assert_int_equal(DECISION_STEP, r.total);
+    assert_int_equal(epoch, rig_epoch(&r, 1));
+    rig_topic(&r, "meanwhile", (const int32_t[]){1, 2}, 2); /* does not count on it */
+    RIG_PARTITION(&r, "meanwhile", 2, "2", "");
+    for (int i = 2; i < TOPICS * PARTITIONS / DECISION_STEP; i++) {
+        assert_true(r.sessions.more);
+        more(&r);
+        assert_int_equal(DECISION_STEP, r.total);
+    }
+    assert_int_equal(0, rig_register_as(&r, &q)); /* the rest and the registration */
+    assert_int_equal(DECISION_STEP + 1, r.total);
+    assert_int_equal(r.offset - 1, rig_epoch(&r, 1));
+    assert_int_equal(0, led_by(&r, 1));
+    more(&r);
+    assert_int_equal(0, r.total);
+    assert_false(rig_heartbeat(&r, 1, r.offset, false, false).is_fenced);
+    rig_free(&r);
+}
+
+static int16_t unregister(struct rig *r, int32_t broker)
+{
+    struct unregister_broker_request q;
+    struct unregister_broker_response resp;
+    proto_msg_init(&unregister_broker_request_msg, &q);
+    proto_msg_init(&unregister_broker_response_msg, &resp);
+    q.broker_id = broker;
+    rig_run(r, decide_unregister_broker, &q, &resp);
+    return resp.error_code;
+}
+
+/* Even one that lives. */
+static void a_broker_with_many_partitions_is_unregistered(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    three_brokers_with_many(&r);
+    assert_int_equal(KE_REQUEST_TIMED_OUT, unregister(&r, 1));
+    assert_int_equal(DECISION_STEP, r.total);
+    while (r.sessions.more) {
+        more(&r);
+        assert_in_range(r.total, 0, DECISION_STEP + 1);
+        assert_true(rig_heartbeat(&r, 1, r.offset, false, false).is_fenced);
+    }
+    assert_true(image_broker(r.img, 1)->fenced);
+    assert_int_equal(0, unregister(&r, 1));
+    assert_int_equal(1, r.total);
+    assert_null(image_broker(r.img, 1));
+    assert_int_equal(0, led_by(&r, 1));
+    rig_free(&r);
+}
+
+static void a_directory_with_many_partitions_is_lost(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct broker_registration_request q;
+    struct broker_heartbeat_request h;
+    struct broker_heartbeat_response resp;
+    three_brokers_with_many(&r);
+    rig_registration(&r, &q, 1, 1); /* the same process, with a second directory */
+    q.log_dirs[1] = rig_uuid(241);
+    q.log_dirs_n = 2;
+    assert_int_equal(0, rig_register_as(&r, &q));
+    proto_msg_init(&broker_heartbeat_request_msg, &h);
+    h.broker_id = 1;
+    h.broker_epoch = rig_epoch(&r, 1);
+    h.current_metadata_offset = r.offset;
+    h.want_shut_down = true; /* not before the directory is dealt with */
+    h.offline_log_dirs = q.log_dirs;
+    h.offline_log_dirs_n = 1;
+    for (int i = 0; i < 2; i++) {
+        proto_msg_init(&broker_heartbeat_response_msg, &resp);
+        rig_run(&r, decide_broker_heartbeat, &h, &resp);
+        assert_int_equal(DECISION_STEP, r.total);
+        assert_false(resp.should_shut_down || resp.is_fenced);
+        assert_true(led_by(&r, 1) > 0);
+    }
+    while (r.sessions.more) {
+        more(&r);
+        assert_in_range(r.total, 0, DECISION_STEP + 1);
+        assert_int_equal(led_by(&r, 1) > 0 ? 2 : 1, image_broker(r.img, 1)->log_dirs_n);
+    }
+    assert_int_equal(1, image_broker(r.img, 1)->log_dirs_n);
+    assert_int_equal(0, led_by(&r, 1));
+    rig_run(&r, decide_broker_heartbeat, &h, &resp);
+    assert_true(resp.should_shut_down);
+    rig_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +459,9 @@ int main(void)
         cmocka_unit_test(a_broker_with_many_partitions_is_fenced),
         cmocka_unit_test(a_broker_with_many_partitions_leaves),
         cmocka_unit_test(many_partitions_get_a_leader_again),
+        cmocka_unit_test(a_broker_with_many_partitions_comes_back_unclean),
+        cmocka_unit_test(a_broker_with_many_partitions_is_unregistered),
+        cmocka_unit_test(a_directory_with_many_partitions_is_lost),
         cmocka_unit_test(a_list_does_not_outgrow_a_record),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
