@@ -1,6 +1,7 @@
 /* What a controller says about itself and the cluster: ApiVersions, DescribeCluster and
  * DescribeConfigs on the CONTROLLER listener. From what is committed. */
 #include "controller/controller_private.h"
+#include "controller/refusals.h"
 #include "proto_apis.h"
 #include "proto_errors.h"
 #include "proto_features.h"
@@ -115,22 +116,38 @@ static void put_controllers(struct controller_request *r, struct describe_cluste
     }
 }
 
+/* The first version has no codes for it. */
+static void refuse_type(struct describe_cluster_response *resp, int16_t version, int16_t code,
+                        const char *why)
+{
+    resp->error_code = version >= 1 ? code : KE_INVALID_REQUEST;
+    resp->error_message = bytes_str(why);
+}
+
 void controller_describe_cluster(struct controller_request *r)
 {
     const struct describe_cluster_request *q = r->body;
     struct describe_cluster_response *resp = r->response;
-    int8_t type = r->hdr.version >= 1 ? q->endpoint_type : ENDPOINTS_BROKERS;
-    resp->endpoint_type = type;
+    int16_t version = r->hdr.version;
+    int8_t type = version >= 1 ? q->endpoint_type : ENDPOINTS_BROKERS;
     if (type == ENDPOINTS_CONTROLLERS) {
+        int32_t leader = quorum_leader_id(r->c->quorum);
+        resp->endpoint_type = type;
         resp->cluster_id = bytes_str(r->c->cfg.cluster_id);
-        resp->controller_id = quorum_leader_id(r->c->quorum);
         put_controllers(r, resp);
+        for (int32_t i = 0; i < resp->brokers_n; i++) { /* else clients could not find it */
+            resp->controller_id =
+                resp->brokers[i].broker_id == leader ? leader : resp->controller_id;
+        }
+        if (q->include_cluster_authorized_operations) {
+            resp->cluster_authorized_operations = CLUSTER_OPERATIONS;
+        }
     } else if (type == ENDPOINTS_BROKERS) {
-        resp->error_code = KE_MISMATCHED_ENDPOINT_TYPE;
-        resp->error_message = bytes_str("brokers were asked for, but this is a controller");
+        refuse_type(resp, version, KE_MISMATCHED_ENDPOINT_TYPE,
+                    "brokers were asked for, but this is a controller");
     } else {
-        resp->error_code = KE_UNSUPPORTED_ENDPOINT_TYPE;
-        resp->error_message = bytes_str("the type of endpoints is neither brokers nor controllers");
+        refuse_type(resp, version, KE_UNSUPPORTED_ENDPOINT_TYPE,
+                    "the type of endpoints is neither brokers nor controllers");
     }
     controller_answer(r);
 }

@@ -108,8 +108,12 @@ void controller_register_end(struct controller *c)
 #define QUORUM_PART struct describe_quorum_response_partition_data
 #define REPLICA     struct describe_quorum_response_replica_state
 
-static void describe_voter(const struct controller *c, int32_t id, int64_t wall_ms, REPLICA *out)
+enum { DIRECTORIES_FROM = 2 };
+
+static void describe_voter(const struct controller_request *r, int32_t id, int64_t wall_ms,
+                           REPLICA *out)
 {
+    const struct controller *c = r->c;
     struct quorum_voter_status s;
     struct bytes ignored;
     out->replica_id = id;
@@ -120,7 +124,7 @@ static void describe_voter(const struct controller *c, int32_t id, int64_t wall_
         out->last_caught_up_timestamp = s.caught_up_ms;
         return;
     }
-    if (metadata_log_kraft_version(c->mlog, &ignored) > 0) {
+    if (r->hdr.version >= DIRECTORIES_FROM && metadata_log_kraft_version(c->mlog, &ignored) > 0) {
         out->replica_directory_id = c->cfg.directory_id;
     }
     out->log_end_offset = metadata_log_end_offset(c->mlog);
@@ -138,7 +142,7 @@ static void describe_partition(struct controller_request *r, QUORUM_PART *out)
     out->current_voters =
         proto_array(&r->arena, &describe_quorum_response_replica_state_desc, c->cfg.voters_n);
     for (size_t i = 0; i < c->cfg.voters_n; i++) {
-        describe_voter(c, c->cfg.voters[i].id, wall_ms, &out->current_voters[i]);
+        describe_voter(r, c->cfg.voters[i].id, wall_ms, &out->current_voters[i]);
     }
     out->current_voters_n = (int32_t)c->cfg.voters_n;
     out->observers =
@@ -146,7 +150,8 @@ static void describe_partition(struct controller_request *r, QUORUM_PART *out)
     for (size_t i = 0; i < c->observers_n; i++) {
         REPLICA *o = &out->observers[out->observers_n++];
         o->replica_id = c->observers[i].id;
-        o->replica_directory_id = c->observers[i].directory_id;
+        o->replica_directory_id =
+            r->hdr.version >= DIRECTORIES_FROM ? c->observers[i].directory_id : UUID_ZERO;
         o->log_end_offset = c->observers[i].end_offset;
         o->last_fetch_timestamp = c->observers[i].fetched_ms;
         o->last_caught_up_timestamp = c->observers[i].caught_up_ms;

@@ -3,6 +3,7 @@
  * themselves are told on their own listener only. */
 #include "broker/api/handlers.h"
 #include "broker/api/metadata_view.h"
+#include "controller/refusals.h"
 #include "proto_errors.h"
 #include "proto_messages.h"
 

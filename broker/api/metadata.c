@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "broker/api/handlers.h"
 #include "broker/api/metadata_view.h"
+#include "controller/refusals.h"
 #include "broker/config.h"
 #include "broker/forward.h"
 #include "proto/topic_name.h"

@@ -7,12 +7,8 @@
 #include "broker/request.h"
 #include "controller/image.h"
 
-enum {
-    /* Kafka's bit sets of all operations on a topic and on the cluster, as it answers them without
-     * an authorizer. */
-    TOPIC_OPERATIONS = 3576,
-    CLUSTER_OPERATIONS = 8096,
-};
+/* Kafka's bit set of all operations on a topic, as it answers it without an authorizer. */
+enum { TOPIC_OPERATIONS = 3576 };
 
 /* The broker's address on the request's listener; NULL: not registered, or it has no such
  * listener. Fenced brokers have one. */

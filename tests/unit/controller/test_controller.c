@@ -338,6 +338,48 @@ static void brokers_fetch_what_is_committed(void **state)
     with_rig(fetches);
 }
 
+/* What a broker's Fetch said of it, in every version that has room for it. */
+static void observed(void *arg)
+{
+    struct rig r;
+    struct fetch_request q;
+    struct fetch_response resp;
+    struct uuid dir = uuid_reserved(99);
+    rig_init(&r, arg);
+    rig_start(&r);
+    rig_wait_active(&r);
+    rig_fill_fetch(&r, &q, 0, -1, 0);
+    q.replica_state.replica_id = 7;
+    q.topics[0].partitions[0].replica_directory_id = dir;
+    rig_ask(&r, API_FETCH, 17, &q, &resp);
+    for (int16_t v = 0; v <= 2; v++) {
+        struct describe_quorum_request_partition_data part = {0};
+        struct describe_quorum_request_topic_data topic = {
+            .topic_name = bytes_str("__cluster_metadata"),
+            .partitions = &part,
+            .partitions_n = 1,
+        };
+        struct describe_quorum_request d;
+        struct describe_quorum_response told;
+        proto_msg_init(&describe_quorum_request_msg, &d);
+        d.topics = &topic;
+        d.topics_n = 1;
+        rig_ask(&r, API_DESCRIBE_QUORUM, v, &d, &told);
+        assert_int_equal(told.topics_n, 1);
+        const struct describe_quorum_response_partition_data *p = &told.topics[0].partitions[0];
+        assert_int_equal(p->observers_n, 1);
+        assert_int_equal(p->observers[0].replica_id, 7);
+        assert_true(uuid_eq(p->observers[0].replica_directory_id, v >= 2 ? dir : UUID_ZERO));
+    }
+    rig_stop(&r);
+}
+
+static void observers_are_described_in_every_version(void **state)
+{
+    UNUSED(state);
+    with_rig(observed);
+}
+
 static int16_t fetch_code(struct rig *r, const struct fetch_request *q, bool top)
 {
     struct fetch_response resp;
@@ -896,6 +938,7 @@ int main(void)
         cmocka_unit_test(who_gives_no_time_is_told_so),
         cmocka_unit_test(an_idle_log_still_moves),
         cmocka_unit_test(brokers_fetch_what_is_committed),
+        cmocka_unit_test(observers_are_described_in_every_version),
         cmocka_unit_test(a_fetch_of_another_history_is_told),
         cmocka_unit_test(snapshots_are_taken_fetched_and_started_from),
         cmocka_unit_test(bad_frames_close_the_connection),
