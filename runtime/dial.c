@@ -7,8 +7,11 @@
 #include "runtime/resolve.h"
 
 enum {
-    RECV_BYTES = 16384,  /* room for one read, at least */
-    RECV_TURN = 1 << 20, /* read before frames are handed over */
+    RECV_BYTES = 16384,     /* room for one read, at least */
+    RECV_TURN = 1 << 20,    /* read before frames are handed over */
+    ROOM_AT_ONCE = 1 << 20, /* of a frame that is longer, the room for the rest as it comes */
+    KEEP_FROM = 64 << 10,   /* after such a frame the buffer is kept for the next one ... */
+    KEEP_MAX = 4 << 20,     /* ... if it is not larger than this */
 };
 
 static void arm(struct dial *d);
@@ -68,10 +71,21 @@ static int transmit(struct dial *d)
     return 0;
 }
 
+/* Room for the rest of the frame that has begun, so that its bytes are not moved as it grows. */
+static size_t room_wanted(const struct dial *d)
+{
+    size_t rest = 0;
+    if (d->in.len >= 4) {
+        size_t whole = 4 + (size_t)load_be32(d->in.data);
+        rest = whole > d->in.len ? whole - d->in.len : 0;
+    }
+    return rest < RECV_BYTES ? RECV_BYTES : rest < ROOM_AT_ONCE ? rest : ROOM_AT_ONCE;
+}
+
 static int receive(struct dial *d)
 {
     for (size_t got = 0; got < RECV_TURN;) {
-        buf_reserve(&d->in, RECV_BYTES);
+        buf_reserve(&d->in, room_wanted(d));
         int64_t n = io_recv(d->sock, d->in.data + d->in.len, d->in.cap - d->in.len);
         if (n == ERR_AGAIN) {
             return 0;
@@ -92,6 +106,7 @@ static int take_frames(struct dial *d)
     uint64_t generation = d->generation;
     struct buf taken = d->in;
     size_t at = 0;
+    size_t last = 0;
     int err = 0;
     d->in = (struct buf){0};
     while (d->generation == generation && taken.len - at >= 4) {
@@ -104,9 +119,11 @@ static int take_frames(struct dial *d)
             break;
         }
         at += 4 + len;
+        last = len;
         d->ops->frame(d, bytes_of(taken.data + at - len, len));
     }
-    if (d->generation == generation && at < taken.len) {
+    bool keep = at < taken.len || (last >= KEEP_FROM && taken.cap <= KEEP_MAX);
+    if (d->generation == generation && keep) {
         memmove(taken.data, taken.data + at, taken.len - at);
         taken.len -= at;
         d->in = taken;

@@ -10,7 +10,8 @@
  * the callback has returned. None runs inside a call of the owner.
  *
  * Memory: what is not sent yet is kept (dial_unsent: the owner bounds it), and a frame that comes
- * grows with its bytes, up to frame_max; an idle dial holds no buffers.
+ * grows with its bytes, up to frame_max; after a large one its buffer stays for the next. A dial
+ * that has sent all and has got nothing or something small last holds no buffers.
  *
  * Failure modes, given to down: ERR_REFUSED, ERR_TIMEOUT (no connection within connect_ms),
  * ERR_NOTFOUND (no such host), ERR_CLOSED, ERR_CORRUPT (a length above frame_max or below 1).

@@ -17,7 +17,7 @@ SESSIONS = {
     'find-coordinator': (12, 1),         # of transactions
     'consumer-group-heartbeat': (1, 19), 'streams-group-heartbeat': (0, 4), 'share-groups': (1, 13),
     'transactions': (5, 27), 'transactions-v2': (0, 8),
-    'misc': (12, 24),                     # SASL, ACLs, SCRAM, quotas, reassignment, features, tokens, telemetry, voters
+    'misc': (13, 23),                     # SASL, ACLs, SCRAM, quotas, reassignment, features, tokens, telemetry, voters
 }
 
 
