@@ -4,6 +4,9 @@
  *     none held it -> made, in the directory that the metadata names or the one with fewest
  *     beside it    -> a future log is filled on, a log that was replaced is removed (dir_move.h)
  *
+ * While a directory is offline, a replica of which the metadata says that it lies in none of the
+ * others is not made: an empty one might lead.
+ *
  * A log of another topic of the same name (deleted and made anew while this broker was away) is set
  * aside as -stray.
  *
@@ -196,9 +199,32 @@ static int open_log(struct partition *p, const struct plog_open_args *a, struct 
                : ERR_NOTFOUND;
 }
 
+/* The metadata says that the replica lies in a directory which is none of those that work, and one
+ * of ours does not: it may be there. Kafka's rule. */
+static bool may_lie_offline(const struct partition *p, const struct image_partition *ip)
+{
+    const struct node *n = p->pm->ns->node;
+    bool all = true;
+    bool named = false;
+    for (unsigned d = 0; d < n->log_dirs_n; d++) {
+        bool works = n->log_dirs[d] != NULL && !p->pm->store.dir_offline[d];
+        all = all && works;
+        named = named || (works && is_named(n, ip, n->log_dirs[d]));
+    }
+    for (uint32_t i = 0; !all && !named && i < ip->replicas_n && i < ip->directories_n; i++) {
+        if (ip->replicas[i] == n->id) {
+            return !uuid_eq(ip->directories[i], uuid_reserved(1)); /* UNASSIGNED */
+        }
+    }
+    return false;
+}
+
 static int create_log(struct partition *p, const struct image_partition *ip, const char *name,
                       struct errmsg *em)
 {
+    if (may_lie_offline(p, ip)) {
+        return errmsg_set(em, ERR_OFFLINE, "it may lie in a log directory that is offline");
+    }
     const struct log_dir *dir = dir_for_new(p, ip);
     if (dir == NULL) {
         return errmsg_set(em, ERR_OFFLINE, "every log directory is offline");
