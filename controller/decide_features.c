@@ -233,7 +233,7 @@ void decide_update_features(struct decision *d, int16_t version, const void *req
                         (size_t)(q->feature_updates_n > 0 ? q->feature_updates_n : 0));
         for (int32_t i = 0; i < q->feature_updates_n; i++) {
             resp->results[resp->results_n].feature = q->feature_updates[i].feature;
-            resp->results[resp->results_n++].error_message = BYTES_NULL;
+            resp->results[resp->results_n++].error_message = bytes_str("NONE"); /* Kafka's */
         }
     }
 }

@@ -78,6 +78,7 @@ static void all_or_none_and_only_judged(void **state)
     struct update_features_response *resp = update(&r, 1, false, w, 1);
     assert_int_equal(0, resp->error_code);
     assert_int_equal(1, resp->results_n);
+    assert_true(bytes_eq_str(resp->results[0].error_message, "NONE"));
     assert_true(bytes_eq_str(resp->results[0].feature, "group.version"));
     assert_int_equal(0, update(&r, 2, false, w, 1)->results_n);
     rig_free(&r);
