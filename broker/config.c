@@ -376,7 +376,10 @@ static int voters_from_bootstrap(struct config *c, struct errmsg *em)
     return 0;
 }
 
-enum { VOTERS_SERVED = 5 };
+enum {
+    VOTERS_SERVED = 5,
+    VOTER_FRAME_BYTES = 10 << 20, /* the largest change of the metadata, and what goes with it */
+};
 
 static int fill_voters(struct config *c, struct errmsg *em)
 {
@@ -407,6 +410,12 @@ static int fill_voters(struct config *c, struct errmsg *em)
         return errmsg_set(em, ERR_UNSUPPORTED,
                           "controller.quorum.voters=%s names %zu voters; allowed: 1, 3 or 5",
                           c->v.controller_quorum_voters, c->voters_n);
+    }
+    if (c->is_controller && c->voters_n > 1 && c->v.socket_request_max_bytes < VOTER_FRAME_BYTES) {
+        return errmsg_set(em, ERR_INVALID,
+                          "socket.request.max.bytes=%d would keep this controller from what the "
+                          "other voters send; allowed with several: %d or more",
+                          (int)c->v.socket_request_max_bytes, VOTER_FRAME_BYTES);
     }
     if (self != c->is_controller) {
         return errmsg_set(em, ERR_INVALID,

@@ -81,7 +81,6 @@ static void dispatch(struct shard *from, unsigned to, struct group_request *g)
 
 static void finish(struct group_request *g)
 {
-    g->r->lent--;
     g->done(g->r, g, g->code);
 }
 
@@ -148,7 +147,6 @@ void group_request_start(struct group_request *g, struct request *r, enum group_
     g->patient = r->cr->patient;
     g->code = KE_NONE;
     g->image_offset = r->image->offset;
-    r->lent++;
     g->ask = (struct group_ask){
         .version = r->hdr.version,
         .client_id = r->hdr.client_id,

@@ -50,7 +50,6 @@ struct request {
     void *state;                          /* the handler's while it waits */
     void (*on_cancel)(struct request *r); /* the handler's; may be NULL */
     bool canceled;                        /* the connection is gone */
-    uint32_t lent; /* messages that are away with memory of this request and may stay so */
 };
 
 /* Per connection: conn->session. */

@@ -88,6 +88,7 @@ struct controller {
     int64_t snapshot_retry_ms; /* not before: the disk was full */
     struct snapshot_job *snapshot;
     struct log_limit limit;
+    struct log_limit refused; /* registrations of brokers */
     bool active;
     bool followed; /* another voter has led while this node ran */
     bool failed;   /* on_fatal was called */

@@ -355,6 +355,37 @@ static int32_t heartbeat_of(const struct controller_request *r)
     return r->hdr.api_key == API_BROKER_HEARTBEAT && resp->error_code == 0 ? q->broker_id : -1;
 }
 
+static const char *why_not_registered(int16_t code)
+{
+    switch (code) {
+    case KE_INCONSISTENT_CLUSTER_ID:
+        return "it belongs to another cluster";
+    case KE_DUPLICATE_BROKER_REGISTRATION:
+        return "another process under its id lives, or has ended less than a session ago";
+    case KE_INVALID_REGISTRATION:
+        return "it names no listener, or no log directories of its own";
+    case KE_UNSUPPORTED_VERSION:
+        return "it does not know the cluster's features at their levels";
+    default:
+        return "the registration cannot be taken";
+    }
+}
+
+/* Both ends say it: the broker stops for good or tries again. */
+static void note_refusal(const struct controller_request *r)
+{
+    const struct broker_registration_request *q = r->body;
+    const struct broker_registration_response *resp = r->response;
+    if (r->hdr.api_key == API_BROKER_REGISTRATION && resp->error_code &&
+        resp->error_code != KE_REQUEST_TIMED_OUT) { /* that one only comes a little later */
+        log_seldom(r->c->log, &r->c->refused, LOG_WARN, "controller",
+                   "a broker's registration is refused: %s broker=%d cluster_id=%.*s error=%s",
+                   why_not_registered(resp->error_code), (int)q->broker_id,
+                   q->cluster_id.len > 64 ? 64 : (int)q->cluster_id.len,
+                   (const char *)q->cluster_id.data, kafka_error_name(resp->error_code));
+    }
+}
+
 static void decide(struct controller_request *r)
 {
     struct controller *c = r->c;
@@ -364,6 +395,7 @@ static void decide(struct controller_request *r)
     struct image *img = image_get(d.img); /* the answer may point into it */
     r->api->decide(&d, r->hdr.version, r->body, r->response);
     int32_t heard_from = heartbeat_of(r);
+    note_refusal(r);
     int err = d.n > 0 ? controller_append(c, &d, &em) : 0;
     decision_free(&d);
     if (err && err != ERR_TOOBIG) { /* it leads no more, or its disk has failed */

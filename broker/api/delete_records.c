@@ -105,7 +105,6 @@ static void row_waited(struct low_wait *w)
     if (w->error == KE_NONE) {
         row->low_watermark = w->low_watermark;
     }
-    s->r->lent--;
     if (--s->out == 0) {
         answer(s);
     }
@@ -131,7 +130,6 @@ static void wait_for(struct state *s, struct row *row)
                                   .user = s};
     row->waiting = true;
     s->out++;
-    s->r->lent++;
     low_wait_start(&row->wait, s->r->ns);
 }
 

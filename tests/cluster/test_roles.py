@@ -33,6 +33,7 @@ def test_a_node_that_does_not_belong(tmp_path):
         shutil.rmtree(n.data)
         n.format(millrace('storage', 'random-uuid')[1].strip())
         assert 'INCONSISTENT_CLUSTER_ID' in n.refused()
+        c.node(1).wait_log("a broker's registration is refused: it belongs to another cluster broker=12")
         n.write_properties(**{'initial.broker.registration.timeout.ms': 5000, 'node.id': 11})  # node 11 lives
         shutil.rmtree(n.data)
         n.format()

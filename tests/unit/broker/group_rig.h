@@ -70,7 +70,6 @@ static inline void group_rig_request(struct rig *r, struct question *q, unsigned
 
 static inline void group_rig_free(struct question *q)
 {
-    assert_int_equal(q->request.lent, 0);
     image_put(q->request.image);
     arena_free(&q->request.arena);
 }

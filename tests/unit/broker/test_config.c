@@ -203,6 +203,9 @@ static void test_roles_and_voters(void **state)
     bad(OVER("controller.quorum.voters=x@localhost:1"), "x@localhost:1", "ID@HOST:PORT");
     bad(OVER("controller.quorum.voters=1@a:1,1@b:2"), "voter 1", "twice");
     bad(OVER("controller.quorum.voters=1@0.0.0.0:9093"), "0.0.0.0", "controller.quorum.voters");
+    bad(OVER("controller.quorum.voters=1@a:9093,2@b:9093,3@c:9093",
+             "socket.request.max.bytes=8388608"),
+        "socket.request.max.bytes=8388608", "10485760");
     bad(OVER("broker.id=9"), "broker.id=9", "node.id=1");
 
     struct config *c = good(OVER("-node.id", "broker.id=1"));
