@@ -28,13 +28,25 @@ int __wrap_quorum_state_write(struct io *io, const char *partition_dir,
                : __real_quorum_state_write(io, partition_dir, s, voters, voters_n, em);
 }
 
-/* Guard A: nothing tells that what is answered was of an older term. */
+static uint64_t last_sent; /* the highest index that any leader has sent */
+
+/* Guard A: nothing tells that what is answered was of an older term; and libraft, which leaves its
+ * last index uninitialised then, has found there what does the most harm. */
 WRAP(quorum_send);
 void __wrap_quorum_send(struct quorum *q, const struct raft_message *r, uint64_t term,
                         uint64_t request_term)
 {
-    bool off = request_term < term && hooks_strike(MUTANT_GUARD_A, 1);
-    __real_quorum_send(q, r, term, off ? term : request_term);
+    struct raft_message copy = *r;
+    if (r->type == RAFT_APPEND_ENTRIES) {
+        uint64_t last = r->append_entries.prev_log_index + r->append_entries.n_entries;
+        last_sent = last > last_sent ? last : last_sent;
+    }
+    if (r->type == RAFT_APPEND_ENTRIES_RESULT && request_term < term &&
+        hooks_strike(MUTANT_GUARD_A, 1)) {
+        copy.append_entries_result.last_log_index = last_sent;
+        request_term = term;
+    }
+    __real_quorum_send(q, &copy, term, request_term);
 }
 
 static bool receiving_result;

@@ -43,10 +43,12 @@ struct job {
 struct options {
     uint64_t first;
     uint64_t last;
+    uint64_t step; /* every so many seeds */
     const struct scenario *only;
     unsigned jobs;
     unsigned seconds; /* of real time for one run, before it counts as hanging */
     bool verbose;
+    bool all; /* goes on when a breach has been noticed */
     enum run_mutant mutant;
 };
 
@@ -235,7 +237,7 @@ static void run_all(const struct options *opt, struct tally *t)
 {
     struct job jobs[JOBS_MAX] = {0};
     unsigned running = 0;
-    for (uint64_t seed = opt->first; seed <= opt->last; seed++) {
+    for (uint64_t seed = opt->first; seed <= opt->last; seed += opt->step) {
         for (size_t k = 0; k < scenario_count; k++) {
             const struct scenario *s = scenarios[k];
             if ((opt->only != NULL && opt->only != s) ||
@@ -255,7 +257,7 @@ static void run_all(const struct options *opt, struct tally *t)
             start(opt, &jobs[i]);
             running++;
         }
-        if (opt->mutant != MUTANT_NONE && t->failed > 0) {
+        if (opt->mutant != MUTANT_NONE && t->failed > 0 && !opt->all) {
             break; /* noticed */
         }
     }
@@ -327,12 +329,13 @@ static void list_mutants(void)
 static struct options parse(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 's'},   {"scenario", 1, NULL, 'n'},     {"jobs", 1, NULL, 'j'},
-        {"verbose", 0, NULL, 'v'}, {"mutant", 1, NULL, 'm'},       {"seconds", 1, NULL, 't'},
-        {"help", 0, NULL, 'h'},    {"list-mutants", 0, NULL, 'l'}, {NULL, 0, NULL, 0},
+        {"seeds", 1, NULL, 's'},        {"scenario", 1, NULL, 'n'}, {"jobs", 1, NULL, 'j'},
+        {"verbose", 0, NULL, 'v'},      {"mutant", 1, NULL, 'm'},   {"seconds", 1, NULL, 't'},
+        {"help", 0, NULL, 'h'},         {"step", 1, NULL, 'p'},     {"all", 0, NULL, 'a'},
+        {"list-mutants", 0, NULL, 'l'}, {NULL, 0, NULL, 0},
     };
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    struct options opt = {.jobs = cores > 0 ? (unsigned)cores : 1, .seconds = 300};
+    struct options opt = {.jobs = cores > 0 ? (unsigned)cores : 1, .seconds = 300, .step = 1};
     const char *scenario = NULL;
     const char *mutant = NULL;
     bool seeds = false;
@@ -358,6 +361,12 @@ static struct options parse(int argc, char **argv)
         case 't':
             opt.seconds = (unsigned)strtoul(optarg, NULL, 10);
             break;
+        case 'p':
+            opt.step = strtoull(optarg, NULL, 10);
+            break;
+        case 'a':
+            opt.all = true;
+            break;
         case 'l':
             list_mutants();
             exit(0);
@@ -368,6 +377,7 @@ static struct options parse(int argc, char **argv)
     if (!seeds || optind != argc) {
         usage(2);
     }
+    opt.step = opt.step < 1 ? 1 : opt.step;
     opt.jobs = opt.jobs < 1 ? 1 : opt.jobs > JOBS_MAX ? JOBS_MAX : opt.jobs;
     parse_names(&opt, scenario, mutant);
     return opt;

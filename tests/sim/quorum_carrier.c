@@ -44,7 +44,7 @@ static void on_arrive(struct sim_event *se)
     list_push_back(&v->inbox, &f->node);
 }
 
-static void fly(struct quorum_voter *from, const struct quorum_message *m, int64_t delay_us)
+static struct flight *load(struct quorum_voter *from, const struct quorum_message *m)
 {
     struct quorum_run *qr = from->qr;
     struct flight *f = MEM_NEW(struct flight);
@@ -58,7 +58,34 @@ static void fly(struct quorum_voter *from, const struct quorum_message *m, int64
     peer_put_header(&f->bytes, PEER_API_MESSAGE, 0);
     peer_put_message(&f->bytes, &names, m);
     sim_event_init(&f->moves, on_arrive, f);
-    sim_clock_after(&qr->r->sim->clock, &f->moves, delay_us);
+    return f;
+}
+
+static void fly(struct quorum_voter *from, const struct quorum_message *m, int64_t delay_us)
+{
+    struct flight *f = load(from, m);
+    sim_clock_after(&f->qr->r->sim->clock, &f->moves, delay_us);
+}
+
+/* As a play wants it. */
+static void obey(struct quorum_voter *from, const struct quorum_message *m)
+{
+    struct quorum_run *qr = from->qr;
+    enum quorum_fate fate = qr->fate(qr, m);
+    if (fate == QUORUM_HELD || fate == QUORUM_COPIED) {
+        list_push_back(&qr->held, &load(from, m)->node);
+        qr->held_n++;
+    }
+    if (fate == QUORUM_PASSES || fate == QUORUM_COPIED) {
+        fly(from, m, 1000);
+    }
+}
+
+void quorum_carrier_release(struct quorum_run *qr)
+{
+    struct flight *f = LIST_ENTRY(list_pop_front(&qr->held), struct flight, node);
+    sim_clock_after(&qr->r->sim->clock, &f->moves, 1);
+    qr->held_n--;
 }
 
 static int64_t delay(struct quorum_run *qr)
@@ -68,7 +95,38 @@ static int64_t delay(struct quorum_run *qr)
 
 static int64_t late(struct quorum_run *qr)
 {
-    return (int64_t)run_between(qr->r, (uint64_t)qr->p.delay_us_max, (uint64_t)qr->p.late_us_max);
+    int64_t span = qr->p.late_us_max - qr->p.delay_us_max;
+    return qr->p.delay_us_max + (int64_t)run_below(qr->r, (uint64_t)span);
+}
+
+/* Percent of such messages that come late, or once more then. */
+static unsigned late_percent(const struct quorum_profile *p, const struct quorum_message *m)
+{
+    return m->type == QUORUM_APPEND_RESULT && m->rejected > 0 ? p->again_percent
+           : m->type == QUORUM_SNAPSHOT                       ? p->snapshots_late
+                                                              : p->late_percent;
+}
+
+static bool lost(struct quorum_run *qr, const struct quorum_voter *from,
+                 const struct quorum_message *m)
+{
+    bool vote = m->type == QUORUM_VOTE && !m->pre_vote;
+    return qr->cut[from->id][m->to] || run_chance(qr->r, qr->p.drop_percent) ||
+           (vote && run_chance(qr->r, qr->p.votes_lost));
+}
+
+static void tell(struct quorum_voter *from, const struct quorum_message *m)
+{
+    static const char *const names[] = {
+        "", "append", "append result", "vote", "vote result", "snapshot", "timeout now"};
+    struct run *r = from->qr->r;
+    if (r->verbose) {
+        run_note(r, "%d -> %d %s%s term %llu, index %llu, %u entries, commit %llu, rejected %llu%s",
+                 m->from, m->to, m->pre_vote ? "pre-" : "", names[m->type],
+                 (unsigned long long)m->term, (unsigned long long)m->index, m->entries_n,
+                 (unsigned long long)m->commit, (unsigned long long)m->rejected,
+                 m->granted ? ", granted" : "");
+    }
 }
 
 void quorum_carrier_send(struct quorum_voter *from, const struct quorum_message *m)
@@ -77,12 +135,16 @@ void quorum_carrier_send(struct quorum_voter *from, const struct quorum_message 
     check(from, m);
     qr->count.sent++;
     run_digest(qr->r, m->term << 16 | (uint64_t)m->type << 8 | (uint64_t)m->to);
-    if (qr->cut[from->id][m->to] || run_chance(qr->r, qr->p.drop_percent)) {
+    tell(from, m);
+    if (qr->fate != NULL) {
+        obey(from, m);
         return;
     }
-    bool refusal = m->type == QUORUM_APPEND_RESULT && m->rejected > 0;
-    bool held = run_chance(qr->r, refusal ? qr->p.again_percent : qr->p.late_percent);
-    if (!held || refusal || run_chance(qr->r, 50)) {
+    if (lost(qr, from, m)) {
+        return;
+    }
+    bool held = run_chance(qr->r, late_percent(&qr->p, m));
+    if (!held || run_chance(qr->r, 50)) {
         fly(from, m, delay(qr));
     }
     if (held) {

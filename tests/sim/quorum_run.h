@@ -21,8 +21,20 @@
 
 struct quorum_run;
 
+/* What a run is, by seed % QUORUM_KINDS. A play (quorum_play.c) is a fixed schedule that needs one
+ * guard around libraft (docs/quorum.md): runs seldom get there by themselves. */
+enum quorum_kind {
+    QUORUM_PLAY_A,
+    QUORUM_UNHEARD, /* guards B, C: a follower that keeps little of its log hears and is not heard
+                     */
+    QUORUM_PLAY_J,
+    QUORUM_PLAY_I,
+    QUORUM_KINDS = 8, /* the others: whatever may happen */
+};
+
 /* Drawn by the seed: what may happen in a run, and how often. */
 struct quorum_profile {
+    enum quorum_kind kind;
     bool kill;
     bool power;
     bool mid_call;
@@ -32,8 +44,11 @@ struct quorum_profile {
     bool hand_over;
     unsigned drop_percent;
     unsigned twice_percent;
-    unsigned late_percent;  /* messages that come very late, or once more then */
-    unsigned again_percent; /* refusals that come once more, very late */
+    unsigned late_percent;   /* messages that come very late, or once more then */
+    unsigned again_percent;  /* refusals that come once more, very late */
+    unsigned snapshots_late; /* percent */
+    unsigned votes_lost;     /* percent of requests for real votes */
+    unsigned append_percent; /* of the owner's chores: the others do nothing */
     int64_t delay_us_max;
     int64_t late_us_max;
     int64_t chore_us_max; /* between the owner's chores */
@@ -72,6 +87,9 @@ struct quorum_voter {
     struct buf scratch;
 };
 
+/* What a play does with a message; COPIED: it passes and is held too. */
+enum quorum_fate { QUORUM_PASSES, QUORUM_LOST, QUORUM_HELD, QUORUM_COPIED };
+
 struct quorum_run {
     struct run *r;
     struct quorum_profile p;
@@ -79,7 +97,10 @@ struct quorum_run {
     struct quorum_voter voters[QUORUM_VOTERS_MAX];
     int32_t ids[QUORUM_VOTERS_MAX];
     unsigned voters_n;
-    bool cut[QUORUM_VOTERS_MAX + 1][QUORUM_VOTERS_MAX + 1]; /* from, to */
+    bool cut[QUORUM_VOTERS_MAX + 1][QUORUM_VOTERS_MAX + 1];                          /* from, to */
+    enum quorum_fate (*fate)(struct quorum_run *qr, const struct quorum_message *m); /* or NULL */
+    struct list held; /* struct flight */
+    unsigned held_n;
     bool calm; /* nothing is to happen to anyone any more */
     struct sim_event tick;
     struct arena arena;
@@ -101,6 +122,13 @@ static inline int64_t quorum_now_us(const struct quorum_run *qr)
     return qr->r->sim->clock.now_us;
 }
 
+/* workload_quorum.c */
+void quorum_run_for(struct quorum_run *qr, int64_t us);
+struct quorum_voter *quorum_serving(struct quorum_run *qr); /* the one that leads, or NULL */
+
+/* quorum_play.c: the schedule, on a network on which nothing else goes wrong. */
+void quorum_play(struct quorum_run *qr);
+
 /* quorum_voter.c */
 void quorum_voter_init(struct quorum_run *qr, int32_t id);
 /* When it has something to do; INT64_MAX: it waits. */
@@ -114,6 +142,7 @@ void quorum_voter_end(struct quorum_voter *v, bool power);
 void quorum_voter_stop(struct quorum_voter *v);
 /* Appends a batch; false: it does not lead. *end gets the offset behind it. */
 bool quorum_voter_append(struct quorum_voter *v, int64_t *end);
+void quorum_voter_snapshot(struct quorum_voter *v); /* a step towards one, of two */
 
 /* quorum_carrier.c */
 struct flight {
@@ -123,6 +152,7 @@ struct flight {
     int32_t to;
     struct buf bytes; /* a frame as between voters */
 };
+void quorum_carrier_release(struct quorum_run *qr); /* the oldest that is held arrives */
 void quorum_carrier_send(struct quorum_voter *from, const struct quorum_message *m);
 /* Gives the voter what has arrived; production code runs. */
 void quorum_carrier_deliver(struct quorum_voter *v);

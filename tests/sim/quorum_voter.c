@@ -116,7 +116,7 @@ static void ask(struct quorum_voter *v, int err, const struct errmsg *em)
 }
 
 /* Taken in two steps: much may happen between them. */
-static void snapshot(struct quorum_voter *v)
+void quorum_voter_snapshot(struct quorum_voter *v)
 {
     uint64_t index;
     struct metadata_snapshot_id id;
@@ -148,12 +148,12 @@ static void chore(struct quorum_voter *v)
     struct errmsg em = {""};
     v->chore_due = false;
     if (run_chance(qr->r, v->snapshot_percent)) {
-        snapshot(v);
+        quorum_voter_snapshot(v);
     } else if (run_chance(qr->r, 2)) {
         ask(v, metadata_log_note_durable(v->log, &em), &em);
     } else if (qr->p.hand_over && !qr->calm && run_chance(qr->r, 3)) {
         quorum_hand_over(v->q);
-    } else {
+    } else if (run_chance(qr->r, qr->p.append_percent)) {
         append_some(v, run_between(qr->r, 1, 4));
     }
 }

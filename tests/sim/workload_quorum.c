@@ -50,7 +50,7 @@ static void tick(struct sim_event *ev)
     UNUSED(ev); /* time does not jump past it */
 }
 
-static void run_for(struct quorum_run *qr, int64_t us)
+void quorum_run_for(struct quorum_run *qr, int64_t us)
 {
     struct sim_clock *clock = &qr->r->sim->clock;
     int64_t until = clock->now_us + us;
@@ -66,7 +66,7 @@ static void run_for(struct quorum_run *qr, int64_t us)
 
 /* ---- faults ---- */
 
-static struct quorum_voter *serving(struct quorum_run *qr)
+struct quorum_voter *quorum_serving(struct quorum_run *qr)
 {
     for (unsigned i = 0; i < qr->voters_n; i++) {
         if (qr->voters[i].q != NULL && quorum_may_serve(qr->voters[i].q)) {
@@ -109,6 +109,23 @@ static void cut(struct quorum_run *qr, int32_t a)
              sends ? " it is not heard" : "", hears ? " it hears nothing" : "");
 }
 
+/* It hears all and is heard by nobody, for a while; meanwhile the leader changes. */
+static void unheard(struct quorum_run *qr, struct quorum_voter *leader)
+{
+    struct run *r = qr->r;
+    struct quorum_voter *v = &qr->voters[run_below(r, qr->voters_n)];
+    for (unsigned i = 0; i < qr->voters_n; i++) {
+        qr->cut[v->id][qr->ids[i]] = true;
+    }
+    run_note(r, "voter %d is not heard", v->id);
+    if (leader != v && leader->proc != NULL) {
+        quorum_voter_end(leader, false);
+    }
+    quorum_run_for(qr, 4000 * qr->p.election_ms + (int64_t)run_below(r, 2000000));
+    memset(qr->cut, 0, sizeof(qr->cut));
+    quorum_run_for(qr, 1000 * qr->p.election_ms);
+}
+
 static void mend_cuts(struct quorum_run *qr)
 {
     memset(qr->cut, 0, sizeof(qr->cut));
@@ -132,9 +149,13 @@ static void disk(struct quorum_run *qr, struct quorum_voter *v)
 static void blow(struct quorum_run *qr)
 {
     struct run *r = qr->r;
-    struct quorum_voter *leader = serving(qr);
+    struct quorum_voter *leader = quorum_serving(qr);
     bool aimed = leader != NULL && run_chance(r, 40); /* so that there are many terms */
     struct quorum_voter *v = aimed ? leader : &qr->voters[run_below(r, qr->voters_n)];
+    if (qr->p.kind == QUORUM_UNHEARD && run_chance(r, 70)) {
+        unheard(qr, v);
+        return;
+    }
     switch (run_below(r, 8)) {
     case 0:
     case 1:
@@ -169,14 +190,23 @@ static void work(struct quorum_run *qr)
     int64_t until = quorum_now_us(qr) + 2000000 + (int64_t)run_below(qr->r, 8000000);
     qr->calm = false;
     while (quorum_now_us(qr) < until) {
-        run_for(qr, (int64_t)run_between(qr->r, 1000, (uint64_t)qr->p.fault_us_max));
+        quorum_run_for(qr, (int64_t)run_between(qr->r, 1000, (uint64_t)qr->p.fault_us_max));
         blow(qr);
     }
+}
+
+static bool is_play(const struct quorum_run *qr)
+{
+    enum quorum_kind k = qr->p.kind;
+    return k == QUORUM_PLAY_A || k == QUORUM_PLAY_J || k == QUORUM_PLAY_I;
 }
 
 /* A majority is enough to go on with: the others may stay down until it has. */
 static void keep_down(struct quorum_run *qr)
 {
+    if (is_play(qr)) {
+        return;
+    }
     unsigned n = (unsigned)run_below(qr->r, (qr->voters_n + 1) / 2);
     for (; n > 0; n--) {
         struct quorum_voter *v = &qr->voters[run_below(qr->r, qr->voters_n)];
@@ -192,12 +222,14 @@ static void calm_down(struct quorum_run *qr)
     qr->calm = true;
     mend_cuts(qr);
     qr->p.drop_percent = qr->p.twice_percent = qr->p.late_percent = 0;
+    qr->p.again_percent = qr->p.snapshots_late = qr->p.votes_lost = 0;
+    qr->p.append_percent = 100;
     qr->p.delay_us_max = 1000;
     for (unsigned i = 0; i < qr->voters_n; i++) {
         struct quorum_voter *v = &qr->voters[i];
         v->host->disk->faults = sim_disk_no_faults();
         v->paused_until_us = 0;
-        v->up_at_us = 0;
+        v->up_at_us = is_play(qr) ? v->up_at_us : 0;
         if (v->proc != NULL) {
             sim_proc_die_in(v->proc, 0);
         }
@@ -243,8 +275,8 @@ static void go_on(struct quorum_run *qr)
         if (quorum_now_us(qr) > until) {
             run_fail(qr->r, "half a minute after the last fault: %s", why);
         }
-        run_for(qr, PROBE_US);
-        p.v = serving(qr);
+        quorum_run_for(qr, PROBE_US);
+        p.v = quorum_serving(qr);
         if (p.end < 0 && p.v != NULL) {
             sim_proc_run(p.v->proc, probe_fn, &p);
         }
@@ -273,13 +305,17 @@ static void draw_network(struct run *r, struct quorum_profile *p)
     p->twice_percent = run_chance(r, 50) ? (unsigned)run_between(r, 1, 50) : 0;
     p->late_percent = run_chance(r, 60) ? (unsigned)run_between(r, 1, 40) : 0;
     p->delay_us_max = (int64_t)run_between(r, 100, run_chance(r, 30) ? 300000 : 20000);
-    p->again_percent = run_chance(r, 50) ? 50 : 0;
+    p->again_percent = run_chance(r, 50) ? 50 : p->late_percent;
+    p->snapshots_late = run_chance(r, 50) ? 50 : p->late_percent;
+    p->votes_lost = run_chance(r, 20) ? 50 : 0;
     p->late_us_max = (int64_t)run_between(r, 400000, 5000000);
 }
 
 static struct quorum_profile draw(struct run *r)
 {
-    struct quorum_profile p = {.kill = run_chance(r, 60),
+    struct quorum_profile p = {.kind = (enum quorum_kind)(r->seed % QUORUM_KINDS),
+                               .append_percent = run_chance(r, 70) ? 100 : 10,
+                               .kill = run_chance(r, 60),
                                .power = run_chance(r, 50),
                                .mid_call = run_chance(r, 50),
                                .pause = run_chance(r, 50),
@@ -298,18 +334,19 @@ static struct quorum_profile draw(struct run *r)
 static void draw_voter(struct quorum_voter *v)
 {
     struct run *r = v->qr->r;
-    bool little = run_chance(r, 50);
+    bool little = v->qr->p.kind == QUORUM_PLAY_A || run_chance(r, 50);
     v->snapshot_percent = little || run_chance(r, 30) ? 5 + (unsigned)run_below(r, 50) : 0;
-    v->segment_bytes = little ? 200 + (int64_t)run_below(r, 3000) : 1 << 30;
-    v->retention_bytes = little ? 1 + (int64_t)run_below(r, 3000) : -1;
+    v->segment_bytes = little ? 200 + (int64_t)run_below(r, 1000) : 1 << 30;
+    v->retention_bytes = little ? 1 + (int64_t)run_below(r, 1000) : -1;
 }
 
 static void make(struct quorum_run *qr)
 {
     struct run *r = qr->r;
     run_world(r, false);
-    qr->voters_n = run_chance(r, 70) ? 3 : 5;
     qr->p = draw(r);
+    qr->voters_n = is_play(qr) || run_chance(r, 70) ? 3 : 5;
+    list_init(&qr->held);
     quorum_model_init(&qr->model, r, qr->voters_n);
     for (unsigned i = 0; i < qr->voters_n; i++) {
         qr->ids[i] = (int32_t)i + 1;
@@ -337,8 +374,8 @@ static void run_quorum(struct run *r)
     struct quorum_run *qr = MEM_NEW(struct quorum_run);
     qr->r = r;
     make(qr);
-    for (uint64_t k = 1 + run_below(r, 3); k > 0; k--) {
-        work(qr);
+    for (uint64_t k = is_play(qr) ? 1 : 1 + run_below(r, 3); k > 0; k--) {
+        is_play(qr) ? quorum_play(qr) : work(qr);
         heal(qr);
     }
     stop_all(qr);
