@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The same seeded requests about a cluster's administration to two clusters of three nodes, Millrace's and Kafka's, the answers compared:
 assignments by hand, reassignments, elections, features, registrations, what the quorum and the cluster say of themselves, and what Metadata
-shows of it afterwards. differential.py has the masks and the comparing.
+shows of it afterwards; groups and their offsets, at brokers that coordinate them and at others, while __consumer_offsets is moved and its
+leaders elected. differential.py has the masks and the comparing.
 
     differential_cluster.py [--seeds 1-20] [--steps 40] [--api ElectLeaders,...] [--whole]
 
@@ -32,7 +33,7 @@ KAFKA = os.path.join(HERE, '../oracle/kafka')
 BROKERS, GONE = (1, 11, 12), 12
 SETTINGS = {'auto.leader.rebalance.enable': 'false', 'min.insync.replicas': 1, 'broker.session.timeout.ms': 6000,
             'broker.heartbeat.interval.ms': 500, 'replica.lag.time.max.ms': 6000, 'offsets.topic.replication.factor': 1,
-            'auto.create.topics.enable': 'false', 'num.partitions': 1, 'default.replication.factor': 3}
+            'auto.create.topics.enable': 'false', 'num.partitions': 1, 'default.replication.factor': 3, 'offsets.topic.num.partitions': 4}
 CALM_SECONDS = 60
 AT_CONTROLLER = {'CreateTopics', 'DeleteTopics', 'CreatePartitions', 'AlterPartitionReassignments', 'ListPartitionReassignments', 'ElectLeaders',
                  'IncrementalAlterConfigs', 'UnregisterBroker', 'UpdateFeatures', 'DescribeCluster', 'DescribeQuorum', 'DescribeConfigs'}
@@ -41,7 +42,21 @@ CHANGES = {'CreateTopics', 'DeleteTopics', 'CreatePartitions', 'AlterPartitionRe
 FEATURES = ['metadata.version', 'kraft.version', 'group.version', 'transaction.version', 'share.version', 'streams.version',
             'eligible.leader.replicas.version', 'nonsense', '']
 SORTED = {'isrNodes', 'offlineReplicas', 'eligibleLeaderReplicas', 'lastKnownElr'}  # sets, in the order of whoever wrote them
+OFFSETS = '__consumer_offsets'
+OFFSETS_AT = ([1, 11], [11, 12], [12, 1], [11, 1])
+KEPT = {MARKER: [[1]], OFFSETS: OFFSETS_AT}  # where they are at the beginning
+LOADING = (14, 15)  # COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE: asked again
 QUORUM_NUMBERS = {'highWatermark', 'logEndOffset', 'lastFetchTimestamp', 'lastCaughtUpTimestamp', 'leaderEpoch'}
+
+
+def codes(answer):
+    """All of an answer's errors."""
+    if isinstance(answer, dict):
+        for k, v in answer.items():
+            yield from [v] if k == 'errorCode' else codes(v)
+    elif isinstance(answer, list):
+        for v in answer:
+            yield from codes(v)
 
 
 # ---- the two clusters
@@ -121,11 +136,24 @@ class ClusterSide(Side):
 
     def clean(self):
         self.go(1)
-        names = [t['name'] for t in self.ask('Metadata', 12, {'topics': None})['topics'] if t['name'] != MARKER]
+        names = [t['name'] for t in self.ask('Metadata', 12, {'topics': None})['topics'] if t['name'] not in KEPT]
         if names:
             self.ask('DeleteTopics', 5, {'topicNames': names, 'timeoutMs': 10000})
+        self.ask('AlterPartitionReassignments', 0, {'timeoutMs': 10000, 'topics': [{'name': OFFSETS, 'partitions': [
+            {'partitionIndex': i, 'replicas': ids} for i, ids in enumerate(OFFSETS_AT)]}]})
         self.settle()
         self.forget()
+
+    def ask_loaded(self, api, version, request):
+        """Until the coordinators have read their logs; what a seed before this one left is left out."""
+        until = time.monotonic() + CALM_SECONDS
+        answer = self.ask(api, version, request, 30)
+        while set(LOADING) & set(codes(answer)) and time.monotonic() < until:
+            time.sleep(0.05)
+            answer = self.ask(api, version, request, 30)
+        if api == 'ListGroups':
+            answer['groups'] = [g for g in answer.get('groups', []) if g['groupId'].startswith(self.groups)]
+        return answer
 
     def mask(self, v, key=None, api=None):
         if key in SORTED and isinstance(v, list):
@@ -144,7 +172,7 @@ class ClusterSteps:
     def __init__(self, seed, without):
         self.r = random.Random(seed * 2 + without)
         self.names = ['k%d-%d' % (seed, i) for i in range(4)]
-        self.without = without
+        self.groups = ['g%d-%d-%d' % (seed, without, i) for i in range(6)]
 
     def chance(self, p):
         return self.r.random() < p
@@ -153,7 +181,7 @@ class ClusterSteps:
         return self.r.choice(v)
 
     def topic(self):
-        return self.pick(*self.names, *self.names, *self.names, 'k-unknown', 'bad name', '', '__cluster_metadata')
+        return self.pick(*self.names, *self.names, *self.names, OFFSETS, OFFSETS, 'k-unknown', 'bad name', '', '__cluster_metadata')
 
     def partition(self):
         return self.pick(0, 0, 0, 1, 1, 2, 3, 99, -1)
@@ -265,16 +293,67 @@ class ClusterSteps:
         return 'IncrementalAlterConfigs', 1, {'resources': [{**resource, 'configs': [entry]}], 'validateOnly': self.chance(0.7)}
 
     def delete(self):
-        return 'DeleteTopics', 5, {'topicNames': [self.topic()], 'timeoutMs': 10000}
+        return 'DeleteTopics', 5, {'topicNames': [self.pick(*self.names, 'k-unknown', '')], 'timeoutMs': 10000}
+
+    # ---- groups; nobody is a member
+
+    def group(self):
+        return self.pick(*self.groups, *self.groups, 'g-unknown', '')
+
+    def offsets_topics(self, partitions):
+        return [{'name': n, **partitions()} for n in sorted({self.pick(*self.names, 'k-unknown') for _ in range(self.r.randint(1, 3))})]
+
+    def find(self):
+        version = self.r.randint(0, 6)
+        keys = [self.group() for _ in range(self.r.randint(1, 3))]
+        return 'FindCoordinator', version, {'coordinatorKeys': keys, 'keyType': 0} if version >= 4 else {'key': keys[0]}
+
+    def commit(self):
+        version = self.r.randint(2, 9)
+        known = self.chance(0.85)
+        return 'OffsetCommit', version, {
+            'groupId': self.group(), 'memberId': '' if known else 'm', 'generationIdOrMemberEpoch': -1 if known else self.pick(1, -1),
+            'topics': self.offsets_topics(lambda: {'partitions': [
+                {'partitionIndex': self.partition(), 'committedOffset': self.r.randint(0, 99), 'committedMetadata': self.pick('', 'm', None)}
+                for _ in range(self.r.randint(1, 2))]})}
+
+    def offsets(self):
+        version = self.r.randint(1, 9)
+        rows = None if version >= 2 and self.chance(0.4) else self.offsets_topics(lambda: {'partitionIndexes': [self.partition()]})
+        if version < 8:
+            return 'OffsetFetch', version, {'groupId': self.group(), 'topics': rows}
+        return 'OffsetFetch', version, {'groups': [{'groupId': g, 'topics': rows} for g in sorted({self.group() for _ in range(3)})]}
+
+    def forget(self):
+        return 'OffsetDelete', 0, {'groupId': self.group(), 'topics': self.offsets_topics(lambda: {'partitions': [{'partitionIndex': self.partition()}]})}
+
+    def describe_groups(self):
+        return 'DescribeGroups', self.r.randint(0, 6), {'groups': sorted({self.group() for _ in range(3)})}
+
+    def list_groups(self):
+        version = self.r.randint(0, 5)
+        return 'ListGroups', version, {'statesFilter': self.pick([], ['Empty'], ['Stable', 'Dead'])} if version >= 4 else {}
+
+    def delete_groups(self):
+        return 'DeleteGroups', self.r.randint(0, 2), {'groupsNames': sorted({self.group() for _ in range(2)})}
+
+    def stranger(self):
+        group = self.group()
+        return self.pick(('Heartbeat', self.r.randint(0, 4), {'groupId': group, 'generationId': 1, 'memberId': 'm'}),
+                         ('LeaveGroup', 5, {'groupId': group, 'members': [{'memberId': 'm'}]}),
+                         ('SyncGroup', 3, {'groupId': group, 'generationId': 1, 'memberId': 'm'}),
+                         ('JoinGroup', 5, {'groupId': group, 'sessionTimeoutMs': 10000, 'rebalanceTimeoutMs': 10000, 'memberId': 'm',
+                                           'protocolType': 'consumer', 'protocols': [{'name': 'range', 'metadata': b''}]}))
 
     def next(self, n):
         """(broker that is asked, api, version, request)"""
         if n == 0:
             return (1, *self.create())
         else:
-            draw = self.r.choices([self.create, self.grow, self.reassign, self.list_moves, self.elect, self.features, self.unregister, self.cluster,
+            draw = self.r.choices([self.find, self.commit, self.offsets, self.forget, self.describe_groups, self.list_groups,
+                                   self.delete_groups, self.stranger, self.create, self.grow, self.reassign, self.list_moves, self.elect, self.features, self.unregister, self.cluster,
                                    self.quorum, self.metadata, self.partitions, self.configs, self.delete],
-                                  [10, 6, 20, 10, 16, 8, 3, 5, 5, 3, 3, 5, 2])[0]
+                                  [4, 14, 8, 4, 4, 4, 3, 3, 10, 6, 20, 10, 16, 8, 3, 5, 5, 3, 3, 5, 2])[0]
         api, version, request = draw()
         where = 'controller' if api in AT_CONTROLLER and self.chance(0.25) else self.pick(1, 11)
         if api == 'IncrementalAlterConfigs' and request['resources'][0]['configs'][0]['value'] == 'x':
@@ -304,7 +383,7 @@ class Run:
     def ask(self, label, broker, api, version, request):
         def one(side):
             side.go(broker)
-            answer = side.ask(api, version, request, 30)
+            answer = side.ask_loaded(api, version, request)
             if api == 'ApiVersions':
                 answer = {k: answer.get(k) for k in ('errorCode', 'supportedFeatures', 'finalizedFeatures')}
             if api in ('CreateTopics', 'Metadata'):
@@ -328,6 +407,8 @@ class Run:
     def seed(self, seed, without):
         steps = ClusterSteps(seed, without)
         self.both(ClusterSide.clean)
+        for side in self.sides:
+            side.groups = tuple(steps.groups)
         for n in range(self.args.steps):
             broker, api, version, request = steps.next(n)
             if self.args.api and api not in self.args.api and api not in CHANGES:
@@ -366,8 +447,9 @@ def run(args, millrace, kafka):
     ours['controller'] = millrace.node(1).controller_port
     sides = [ClusterSide(ours, codec), ClusterSide(kafka.ports, codec)]
     r = Run(args, sides)
-    topic = {'name': MARKER, 'numPartitions': -1, 'replicationFactor': -1, 'assignments': [{'partitionIndex': 0, 'brokerIds': [1]}], 'configs': []}
-    r.both(lambda s: s.ask('CreateTopics', 7, {'topics': [topic], 'timeoutMs': 10000}))
+    topics = [{'name': name, 'numPartitions': -1, 'replicationFactor': -1, 'configs': [],
+               'assignments': [{'partitionIndex': i, 'brokerIds': ids} for i, ids in enumerate(at)]} for name, at in KEPT.items()]
+    r.both(lambda s: s.ask('CreateTopics', 7, {'topics': topics, 'timeoutMs': 10000}))
     low, _, high = args.seeds.partition('-')
     seeds = range(int(low), int(high or low) + 1)
     for seed in seeds:

@@ -19,7 +19,7 @@ import traceback
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 import shared_group  # noqa: E402
 from confluent_kafka import Consumer, TopicPartition  # noqa: E402
-from members import Java, Librdkafka, wait, wait_settled  # noqa: E402
+from members import LONG, Java, Librdkafka, wait, wait_settled  # noqa: E402
 from node import ROOT, Node, millrace, run  # noqa: E402
 
 KAFKA = os.path.join(ROOT, 'tests/oracle/kafka')
@@ -48,7 +48,7 @@ def of_dump(data):
     """{key: (version, value)} left when all records of the topic's files are played, as Kafka's dump-log reads them."""
     left = {}
     files = ','.join(sorted(glob.glob(os.path.join(data, '__consumer_offsets-*/*.log'))))
-    status, out, err = run(KAFKA, 'dump-log', '--deep-iteration', '--offsets-decoder', '--files', files)
+    status, out, err = run(KAFKA, 'dump-log', '--deep-iteration', '--offsets-decoder', '--files', files, timeout=LONG)
     assert status == 0 and 'isvalid: false' not in out, out[-1000:] + err
     for key, value in re.findall(r'^\| offset: .*? key: (.*?) payload: (.*)$', out, re.M):
         key = json.loads(key)
@@ -84,7 +84,7 @@ def decoders(n):
     left.stop()
     want = {('simple', 0): 5, ('simple', 1): 9, ('simple', 3): 0, ('cut', 0): 1}
     want.update({(g, p): acked[p] for g in ('both', 'left') for p in range(4)})
-    status, out, err = run(KAFKA, 'java', os.path.join(ROOT, 'tests/compat/GroupsReader.java'), n.servers)
+    status, out, err = run(KAFKA, 'java', os.path.join(ROOT, 'tests/compat/GroupsReader.java'), n.servers, timeout=LONG)
     assert status == 0, out + err
     told = [json.loads(line) for line in out.splitlines()]
     offsets = {(o['offset']['group'], o['offset']['partition']): o['offset'] for o in told if 'offset' in o}

@@ -17,7 +17,7 @@ import time
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
 SESSION_MS = 6000
-LONG = 180  # s, for what is waited for: a busy machine takes a minute to start a JVM that compiles its program
+LONG = 300  # s, for what is waited for: a busy machine takes a minute to start a JVM that compiles its program
 JAVA = {'range': 'RangeAssignor', 'roundrobin': 'RoundRobinAssignor', 'cooperative-sticky': 'CooperativeStickyAssignor'}
 
 
