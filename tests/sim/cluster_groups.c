@@ -39,7 +39,7 @@ static int64_t lead(struct group_world *gw, unsigned group)
 void cluster_groups_make(struct cluster_run *cr)
 {
     struct node_run *nr = &cr->nr;
-    if (!run_chance(nr->r, 50)) {
+    if (!run_chance(nr->r, 35)) {
         return;
     }
     struct cluster_groups *cg = cr->groups = MEM_NEW(struct cluster_groups);

@@ -90,7 +90,7 @@ void group_world_init(struct group_world *gw, struct run *r, struct sim_clock *c
 {
     *gw = (struct group_world){.r = r, .clock = clock, .carrier = carrier, .carrier_ctx = ctx};
     group_model_init(&gw->model, r);
-    gw->pace_us = (int64_t)run_between(r, 20000, 600000);
+    gw->pace_us = (int64_t)run_between(r, few ? 100000 : 20000, 600000);
     gw->deletes = run_chance(r, 50);
     topics_make(gw, few);
     for (uint64_t n = few ? 1 : 1 + run_below(r, 3); n > 0; n--) {
