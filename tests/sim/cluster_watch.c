@@ -282,7 +282,7 @@ static void read_fn(void *arg)
 static uint64_t folder_of(struct machine *m, const struct partition *p)
 {
     char path[300];
-    snprintf(path, sizeof(path), "/data/%s", plog_name(p->log));
+    snprintf(path, sizeof(path), "%s/%s", world_dir(plog_dir_index(p->log)), plog_name(p->log));
     return sim_disk_id(m->host->disk, path);
 }
 
