@@ -189,7 +189,6 @@ void cluster_faults_off(struct cluster_run *cr)
 {
     struct world *w = &cr->nr.w;
     w->sim->net.faults = sim_net_no_faults();
-    hooks_late(0);
     memset(w->sim->net.blocked, 0, sizeof(w->sim->net.blocked));
     for (unsigned i = 0; i < w->machines_n; i++) {
         struct machine *m = &w->machines[i];

@@ -47,11 +47,6 @@ bool hooks_strike(enum run_mutant m, unsigned one_in)
     return true;
 }
 
-struct prng *hooks_dice(void)
-{
-    return &hooks.rng;
-}
-
 static bool in_product(void)
 {
     const struct sim *s = hooks.run ? hooks.run->sim : NULL;

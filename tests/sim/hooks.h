@@ -21,9 +21,6 @@ void hooks_full_in(uint64_t n);
 uint64_t hooks_struck(void);
 /* The breach strikes now, once in so many calls. */
 bool hooks_strike(enum run_mutant m, unsigned one_in);
-struct prng *hooks_dice(void); /* the hooks' own: a run is else the same with and without them */
-/* From now on so many of a hundred messages between voters come late, or a second time. */
-void hooks_late(unsigned percent);
 /* For the coordinator's host in core_run.c: this write is said to be committed and is not. */
 bool hooks_drop_commit(void);
 

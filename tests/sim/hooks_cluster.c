@@ -1,7 +1,4 @@
 /* See hooks.h: breaches in the quorum and in replication. */
-#include <string.h>
-
-#include "base/mem.h"
 #include "broker/append.h"
 #include "broker/partition.h"
 #include "broker/replica/follower.h"
@@ -62,7 +59,7 @@ int __wrap_raft_match_index(const struct raft *r, raft_id id, raft_index *index)
 }
 
 WRAP(quorum_receive);
-static void receive(struct quorum *q, const struct quorum_message *m)
+void __wrap_quorum_receive(struct quorum *q, const struct quorum_message *m)
 {
     struct quorum_message copy = *m;
     uint64_t commit = q->commit;
@@ -79,72 +76,6 @@ static void receive(struct quorum *q, const struct quorum_message *m)
     receiving_result = false;
     if (bc) {
         q->commit = q->commit > commit ? q->commit : commit;
-    }
-}
-
-/* ---- messages between voters that come late, or twice ---- */
-
-enum { LATE_MAX = 16 };
-
-static struct {
-    unsigned percent;
-    struct quorum_message *held[LATE_MAX]; /* copies, with all they point to */
-} late;
-
-void hooks_late(unsigned percent)
-{
-    late.percent = percent;
-    for (int i = 0; i < LATE_MAX; i++) { /* those that are held are lost; memory is the run's */
-        late.held[i] = NULL;
-    }
-}
-
-static struct quorum_message *copy_of(const struct quorum_message *m)
-{
-    struct quorum_message *c = MEM_NEW(struct quorum_message);
-    struct quorum_entry *e = mem_zalloc((m->entries_n + 1) * sizeof(*e));
-    *c = *m;
-    for (uint32_t i = 0; i < m->entries_n; i++) {
-        uint8_t *p = mem_alloc(m->entries[i].batch.len + 1);
-        memcpy(p, m->entries[i].batch.data, m->entries[i].batch.len);
-        e[i] = m->entries[i];
-        e[i].batch = bytes_of(p, m->entries[i].batch.len);
-    }
-    c->entries = e;
-    return c;
-}
-
-static void copy_free(struct quorum_message *c)
-{
-    for (uint32_t i = 0; i < c->entries_n; i++) {
-        mem_free((void *)(uintptr_t)c->entries[i].batch.data);
-    }
-    mem_free((void *)(uintptr_t)c->entries);
-    mem_free(c);
-}
-
-void __wrap_quorum_receive(struct quorum *q, const struct quorum_message *m)
-{
-    struct prng *rng = hooks_dice();
-    if (late.percent == 0) {
-        receive(q, m);
-        return;
-    }
-    unsigned i = (unsigned)prng_below(rng, LATE_MAX);
-    bool hold = prng_below(rng, 100) < late.percent;
-    if (hold && late.held[i] == NULL) {
-        late.held[i] = copy_of(m);
-        if (prng_below(rng, 2)) {
-            return; /* it comes later, not now */
-        }
-    }
-    receive(q, m);
-    i = (unsigned)prng_below(rng, LATE_MAX);
-    struct quorum_message *c = late.held[i];
-    if (c != NULL && c->to == q->node_id && prng_below(rng, 4) == 0) {
-        late.held[i] = NULL; /* a node may die in the call */
-        receive(q, c);
-        copy_free(c);
     }
 }
 

@@ -2,6 +2,7 @@
  *
  *   millrace-sim --seeds A-B [--scenario NAME] [--jobs N] [--verbose] [--mutant NAME]
  *                [--seconds N]
+ *   millrace-sim --mutant NAME       its own seeds, and the one that notices once more without it
  *   millrace-sim --list-mutants
  *
  * Each run (a scenario with a seed) is a process of its own: it may be told to die in the middle of
@@ -16,22 +17,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "sim/breaches.h"
 #include "sim/hooks.h"
 #include "sim/run.h"
 #include "sim/scenarios.h"
 
 enum { JOBS_MAX = 64, SHOW_BYTES = 12000, SHOW_FAILURES = 5, TWICE = 10, TELL = 3000 };
-
-static const char *const mutant_names[MUTANTS] = {
-    "none",    "fsync",    "fsync-dir", "kill",    "tear",   "write",   "cut",    "crc",    "ack",
-    "early",   "sequence", "commit",    "twice",   "stale",  "timer",   "replay", "forget", "vote",
-    "guard-a", "guard-bc", "guard-j",   "guard-i", "zombie", "unclean", "all",    "above",  "fence",
-    "join",    "clean",    "watermark", "uncut",   "alone",  "behind"};
+/* Of a breach without --seeds: how many are tried, and how long the one that notices may take. */
+enum { SEEDS = 60, RARE_SEEDS = 600, NOTICED_SECONDS = 5 };
 
 struct job {
     pid_t pid;
@@ -50,11 +49,16 @@ struct options {
     bool verbose;
     bool all; /* goes on when a breach has been noticed */
     enum run_mutant mutant;
+    uint64_t *virtual_us;
 };
 
 struct tally {
     uint64_t passed;
     uint64_t failed;
+    uint64_t failed_seed; /* the last one */
+    double failed_cpu;    /* and the seconds of CPU that it took */
+    double cpu;
+    uint64_t *virtual_us; /* of all runs, shared with them */
 };
 
 /* One run; its digest. */
@@ -67,6 +71,7 @@ static uint64_t run_once(const struct options *opt, const struct job *job)
     prng_seed(&r->rng, job->seed);
     hooks_init(r);
     job->scenario->run(r);
+    __atomic_fetch_add(opt->virtual_us, (uint64_t)r->sim->clock.now_us, __ATOMIC_RELAXED);
     return r->digest;
 }
 
@@ -224,9 +229,17 @@ static void finish(const struct options *opt, struct job *job, int status, struc
 static void reap(const struct options *opt, struct job *jobs, struct tally *t)
 {
     int status;
-    pid_t pid = waitpid(-1, &status, 0);
+    struct rusage ru = {0};
+    pid_t pid = wait4(-1, &status, 0, &ru);
+    double cpu = (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
+                 (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
+    t->cpu += cpu;
     for (unsigned i = 0; i < opt->jobs; i++) {
         if (pid > 0 && jobs[i].pid == pid) {
+            if (status != 0) {
+                t->failed_seed = jobs[i].seed;
+                t->failed_cpu = cpu;
+            }
             finish(opt, &jobs[i], status, t);
             return;
         }
@@ -269,14 +282,16 @@ static void run_all(const struct options *opt, struct tally *t)
 static _Noreturn void usage(int status)
 {
     FILE *f = status ? stderr : stdout;
-    fprintf(f, "usage: millrace-sim --seeds A-B [--scenario NAME] [--jobs N] [--verbose]\n"
-               "                    [--mutant NAME] [--seconds N]\n\nscenarios:\n");
+    fprintf(f,
+            "usage: millrace-sim --seeds A-B [--step N] [--scenario NAME] [--jobs N] [--verbose]\n"
+            "                    [--mutant NAME [--all]] [--seconds N]\n"
+            "       millrace-sim --mutant NAME | --list-mutants\n\nscenarios:\n");
     for (size_t i = 0; i < scenario_count; i++) {
         fprintf(f, "  %-12s %s\n", scenarios[i]->name, scenarios[i]->what);
     }
     fprintf(f, "mutants (a run must fail):");
     for (unsigned i = 1; i < MUTANTS; i++) {
-        fprintf(f, " %s", mutant_names[i]);
+        fprintf(f, " %s", breach_of((enum run_mutant)i)->name);
     }
     fprintf(f, "\n");
     exit(status);
@@ -301,28 +316,12 @@ static void parse_names(struct options *opt, const char *scenario, const char *m
     for (size_t i = 0; scenario != NULL && i < scenario_count; i++) {
         opt->only = strcmp(scenarios[i]->name, scenario) == 0 ? scenarios[i] : opt->only;
     }
-    for (unsigned i = 1; mutant != NULL && i < MUTANTS; i++) {
-        opt->mutant = strcmp(mutant_names[i], mutant) == 0 ? (enum run_mutant)i : opt->mutant;
-    }
+    opt->mutant = mutant != NULL ? breach_named(mutant) : MUTANT_NONE;
     if ((scenario != NULL && opt->only == NULL) || (mutant != NULL && opt->mutant == 0)) {
         fprintf(stderr, "millrace-sim: no %s '%s'\n",
                 opt->only || !scenario ? "mutant" : "scenario",
                 opt->only || !scenario ? mutant : scenario);
         usage(2);
-    }
-}
-
-/* Those that some scenario must find: what strikes too seldom is none of them yet. */
-static void list_mutants(void)
-{
-    for (unsigned i = 1; i < MUTANTS; i++) {
-        bool wanted = false;
-        for (size_t k = 0; k < scenario_count; k++) {
-            wanted = wanted || (scenarios[k]->mutants >> i & 1) != 0;
-        }
-        if (wanted) {
-            printf("%s\n", mutant_names[i]);
-        }
     }
 }
 
@@ -368,13 +367,13 @@ static struct options parse(int argc, char **argv)
             opt.all = true;
             break;
         case 'l':
-            list_mutants();
+            breach_list();
             exit(0);
         default:
             usage(c == 'h' ? 0 : 2);
         }
     }
-    if (!seeds || optind != argc) {
+    if ((!seeds && mutant == NULL) || optind != argc) {
         usage(2);
     }
     opt.step = opt.step < 1 ? 1 : opt.step;
@@ -383,24 +382,73 @@ static struct options parse(int argc, char **argv)
     return opt;
 }
 
+/* A breach is noticed by one of its own seeds, in less than 5 s of CPU; the same run without it
+ * passes. */
+static int prove(struct options *opt, struct tally *t)
+{
+    const struct breach *b = breach_of(opt->mutant);
+    if (b->where == NULL) {
+        fprintf(stderr, "millrace-sim: no run notices %s dependably\n", b->name);
+        return 1;
+    }
+    opt->only = b->where;
+    opt->first = b->first;
+    opt->step = b->step;
+    opt->last = b->first + b->step * (b->rare ? RARE_SEEDS : SEEDS);
+    opt->jobs = 1;
+    run_all(opt, t);
+    double cpu = t->failed_cpu;
+    if (t->failed == 0) {
+        printf("breach %s: NOT noticed by any run\n", b->name);
+        return 1;
+    }
+    opt->first = opt->last = t->failed_seed;
+    opt->mutant = MUTANT_NONE;
+    t->failed = 0;
+    run_all(opt, t);
+    bool good = t->failed == 0 && cpu < NOTICED_SECONDS;
+    printf("breach %s: seed %llu of %s notices it in %.2f s of CPU%s\n", b->name,
+           (unsigned long long)opt->first, b->where->name, cpu,
+           t->failed ? ", and fails without it too"
+           : good    ? ""
+                     : ", which is too long");
+    return good ? 0 : 1;
+}
+
+static void summary(const struct options *opt, const struct tally *t, double seconds)
+{
+    double of_runs = (double)*t->virtual_us / 1e6;
+    printf("seeds %llu-%llu, %.1f s, %.1f runs a second; %.0f s of virtual time in %.1f s of CPU, "
+           "%.0f times real time\n",
+           (unsigned long long)opt->first, (unsigned long long)opt->last, seconds,
+           (double)(t->passed + t->failed) / seconds, of_runs, t->cpu, of_runs / t->cpu);
+    if (opt->mutant != MUTANT_NONE) {
+        printf("mutant %s: %s\n", breach_of(opt->mutant)->name,
+               t->failed ? "noticed" : "NOT noticed by any run");
+        return;
+    }
+    printf("%llu passed, %llu failed\n", (unsigned long long)t->passed,
+           (unsigned long long)t->failed);
+}
+
 int main(int argc, char **argv)
 {
     struct options opt = parse(argc, argv);
     struct tally t = {0};
     struct timespec a;
     struct timespec b;
+    t.virtual_us = opt.virtual_us =
+        mmap(NULL, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (opt.virtual_us == MAP_FAILED) {
+        fprintf(stderr, "millrace-sim: no memory: %s\n", strerror(errno));
+        return 2;
+    }
+    if (opt.last == 0) {
+        return prove(&opt, &t);
+    }
     clock_gettime(CLOCK_MONOTONIC, &a);
     run_all(&opt, &t);
     clock_gettime(CLOCK_MONOTONIC, &b);
-    double seconds = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
-    printf("seeds %llu-%llu, %.1f s, %.1f runs a second\n", (unsigned long long)opt.first,
-           (unsigned long long)opt.last, seconds, (double)(t.passed + t.failed) / seconds);
-    if (opt.mutant != MUTANT_NONE) {
-        printf("mutant %s: %s\n", mutant_names[opt.mutant],
-               t.failed ? "noticed" : "NOT noticed by any run");
-        return t.failed ? 0 : 1;
-    }
-    printf("%llu passed, %llu failed\n", (unsigned long long)t.passed,
-           (unsigned long long)t.failed);
-    return t.failed ? 1 : 0;
+    summary(&opt, &t, (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9);
+    return (t.failed != 0) == (opt.mutant != MUTANT_NONE) ? 0 : 1;
 }

@@ -1,0 +1,67 @@
+/* See breaches.h. Seeds are where to begin, not an oath: a change of production code moves what
+ * chance does, so main.c tries the next ones. Only the plays of scenario quorum are sure. */
+#include "sim/breaches.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define AT(scenario, ...) &scenario_##scenario, __VA_ARGS__
+
+static const struct breach breaches[MUTANTS] = {
+    [MUTANT_FSYNC] = {"fsync", AT(storage, 1, 1, false)},
+    [MUTANT_FSYNC_DIR] = {"fsync-dir", AT(storage, 1, 1, false)},
+    [MUTANT_KILL] = {"kill", AT(storage, 1, 1, false)},
+    [MUTANT_TEAR] = {"tear", AT(storage, 1, 1, false)},
+    [MUTANT_WRITE] = {"write", AT(node, 1, 1, false)},
+    [MUTANT_CUT] = {"cut", AT(storage, 1, 1, false)},
+    [MUTANT_CRC] = {"crc", AT(node, 1, 1, false)},
+    [MUTANT_ACK] = {"ack", AT(node, 1, 1, false)},
+    [MUTANT_EARLY] = {"early", AT(node, 1, 1, false)},
+    [MUTANT_SEQUENCE] = {"sequence", AT(node, 1, 1, false)},
+    [MUTANT_COMMIT] = {"commit", AT(groups, 1, 1, false)},
+    [MUTANT_TWICE] = {"twice", AT(coordinator, 1, 1, false)},
+    [MUTANT_STALE] = {"stale", AT(coordinator, 1, 1, false)},
+    [MUTANT_TIMER] = {"timer", AT(coordinator, 1, 1, false)},
+    [MUTANT_REPLAY] = {"replay", AT(coordinator, 1, 1, false)},
+    [MUTANT_FORGET] = {"forget", AT(coordinator, 1, 1, false)},
+    [MUTANT_VOTE] = {"vote", AT(quorum, 4, 1, false)},
+    [MUTANT_GUARD_A] = {"guard-a", AT(quorum, 8, 8, false)},
+    [MUTANT_GUARD_BC] = {"guard-bc", AT(quorum, 1, 8, false)},
+    [MUTANT_GUARD_J] = {"guard-j", AT(quorum, 2, 8, false)},
+    [MUTANT_GUARD_I] = {"guard-i", AT(quorum, 3, 8, false)},
+    [MUTANT_ZOMBIE] = {"zombie", AT(cluster, 1, 1, true)},
+    [MUTANT_UNCLEAN] = {"unclean", AT(cluster, 1, 1, true)},
+    [MUTANT_ALL] = {"all", AT(cluster, 1, 1, false)},
+    [MUTANT_ABOVE] = {"above", AT(cluster, 1, 1, false)},
+    [MUTANT_FENCE] = {"fence", NULL, 0, 0, true},
+    [MUTANT_JOIN] = {"join", NULL, 0, 0, true},
+    [MUTANT_CLEAN] = {"clean", AT(cluster, 1, 1, true)},
+    [MUTANT_WATERMARK] = {"watermark", NULL, 0, 0, true},
+    [MUTANT_UNCUT] = {"uncut", AT(cluster, 1, 1, true)},
+    [MUTANT_ALONE] = {"alone", AT(cluster, 1, 1, false)},
+    [MUTANT_BEHIND] = {"behind", NULL, 0, 0, true},
+};
+
+const struct breach *breach_of(enum run_mutant m)
+{
+    return &breaches[m];
+}
+
+enum run_mutant breach_named(const char *name)
+{
+    for (unsigned i = 1; i < MUTANTS; i++) {
+        if (strcmp(breaches[i].name, name) == 0) {
+            return (enum run_mutant)i;
+        }
+    }
+    return MUTANT_NONE;
+}
+
+void breach_list(void)
+{
+    for (unsigned i = 1; i < MUTANTS; i++) {
+        if (breaches[i].where != NULL) {
+            printf("%s%s\n", breaches[i].name, breaches[i].rare ? " rare" : "");
+        }
+    }
+}
