@@ -1,6 +1,7 @@
-# bin/millrace, links with Kafka's tool names, a man page and sample configuration.
+# bin/millrace, what `millrace simulate` runs (when it was built), links with Kafka's tool names, a man page and sample configuration.
 include(GNUInstallDirs)
 install(TARGETS millrace RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS millrace-simulate RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/millrace OPTIONAL)
 file(STRINGS ${CMAKE_SOURCE_DIR}/tools/kafka-names.txt kafka_names)
 foreach(name ${kafka_names})
   install(CODE "file(CREATE_LINK millrace \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/${name}\" SYMBOLIC)")

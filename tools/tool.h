@@ -32,6 +32,7 @@ int tool_dump_log(int argc, char **argv);
 int tool_get_offsets(int argc, char **argv);
 int tool_groups(int argc, char **argv);
 int tool_server(int argc, char **argv);
+int tool_simulate(int argc, char **argv);
 int tool_storage(int argc, char **argv);
 int tool_topics(int argc, char **argv);
 int tool_verifiable_consumer(int argc, char **argv);

@@ -29,6 +29,8 @@ const struct tool tool_table[] = {
      tool_verifiable_consumer},
     {"decode", NULL, "prints frames of the protocol, given as hex or from a capture, as JSON",
      tool_decode},
+    {"simulate", NULL, "runs whole clusters by seed, on virtual time, network and disks",
+     tool_simulate},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -12,8 +12,11 @@
 
 #include "sim/run.h"
 
+extern const bool hooks_can_break; /* false in the installed simulator, which has no breaches */
+
 void hooks_init(struct run *r);
-/* The breach holds from now on; d: this disk, or the first of several. */
+/* The breach holds from now on, and writes to d are counted; d: this disk, or the first of several.
+ */
 void hooks_breach(struct sim_disk *d);
 /* The n-th write to that disk from now on finds it full; 0: none. */
 void hooks_full_in(uint64_t n);
@@ -21,6 +24,7 @@ void hooks_full_in(uint64_t n);
 uint64_t hooks_struck(void);
 /* The breach strikes now, once in so many calls. */
 bool hooks_strike(enum run_mutant m, unsigned one_in);
+const struct sim *hooks_world(void); /* NULL: there is none yet */
 /* For the coordinator's host in core_run.c: this write is said to be committed and is not. */
 bool hooks_drop_commit(void);
 

@@ -204,11 +204,10 @@ static void finish(const struct options *opt, struct job *job, int status, struc
             show(job, most);
         }
         if (told) {
-            printf("FAILED: seed %llu, scenario %s. Again: tests/sim.sh --seeds %llu-%llu "
-                   "--scenario %s --verbose\n",
+            printf("FAILED: seed %llu, scenario %s. Again: %s %llu --scenario %s --verbose\n",
                    (unsigned long long)job->seed, job->scenario->name,
-                   (unsigned long long)job->seed, (unsigned long long)job->seed,
-                   job->scenario->name);
+                   hooks_can_break ? "tests/sim.sh --seeds" : "millrace simulate --seed",
+                   (unsigned long long)job->seed, job->scenario->name);
         } else {
             printf("seed %llu, scenario %s:\n", (unsigned long long)job->seed, job->scenario->name);
         }
@@ -316,6 +315,10 @@ static void parse_names(struct options *opt, const char *scenario, const char *m
     for (size_t i = 0; scenario != NULL && i < scenario_count; i++) {
         opt->only = strcmp(scenarios[i]->name, scenario) == 0 ? scenarios[i] : opt->only;
     }
+    if (mutant != NULL && !hooks_can_break) {
+        fprintf(stderr, "millrace simulate: only tests/sim.sh breaks promises\n");
+        exit(2);
+    }
     opt->mutant = mutant != NULL ? breach_named(mutant) : MUTANT_NONE;
     if ((scenario != NULL && opt->only == NULL) || (mutant != NULL && opt->mutant == 0)) {
         fprintf(stderr, "millrace-sim: no %s '%s'\n",
@@ -328,10 +331,10 @@ static void parse_names(struct options *opt, const char *scenario, const char *m
 static struct options parse(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 's'},        {"scenario", 1, NULL, 'n'}, {"jobs", 1, NULL, 'j'},
-        {"verbose", 0, NULL, 'v'},      {"mutant", 1, NULL, 'm'},   {"seconds", 1, NULL, 't'},
-        {"help", 0, NULL, 'h'},         {"step", 1, NULL, 'p'},     {"all", 0, NULL, 'a'},
-        {"list-mutants", 0, NULL, 'l'}, {NULL, 0, NULL, 0},
+        {"seeds", 1, NULL, 's'},   {"scenario", 1, NULL, 'n'},     {"jobs", 1, NULL, 'j'},
+        {"verbose", 0, NULL, 'v'}, {"mutant", 1, NULL, 'm'},       {"seconds", 1, NULL, 't'},
+        {"help", 0, NULL, 'h'},    {"seed", 1, NULL, 's'},         {"step", 1, NULL, 'p'},
+        {"all", 0, NULL, 'a'},     {"list-mutants", 0, NULL, 'l'}, {NULL, 0, NULL, 0},
     };
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct options opt = {.jobs = cores > 0 ? (unsigned)cores : 1, .seconds = 300, .step = 1};

@@ -259,6 +259,9 @@ int64_t sim_disk_write(struct sim_inode *ino, const struct iovec *iov, int iovcn
         wanted += iov[i].iov_len;
     }
     d->stats.writes++;
+    if (d->on_write != NULL) {
+        d->on_write(ino, iov, iovcnt, off);
+    }
     int err = 0;
     if (d->faults.dead || strikes(d, d->faults.write_eio_ppm, &d->faults.write_eio_in)) {
         err = ERR_IO;

@@ -165,6 +165,8 @@ struct sim_disk {
     struct list inodes;
     struct list name_ops; /* struct sim_name_op: not on the platters yet, oldest first */
     struct sim_inode *root;
+    /* NULL, or told of every write before it happens */
+    void (*on_write)(struct sim_inode *ino, const struct iovec *iov, int iovcnt, uint64_t off);
     int64_t (*wall_ms)(void *ctx); /* for mtime */
     void *wall_ctx;
 };

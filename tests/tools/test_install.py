@@ -52,6 +52,21 @@ def test_the_manual_names_every_tool(prefix):
             assert line.split()[0] in manual, line
 
 
+def test_the_simulator_runs_from_where_it_is_installed(prefix):
+    millrace = str(prefix / 'bin/millrace')
+    status, out, err = run(millrace, 'simulate', '--seed', '4', '--scenario', 'quorum')
+    assert (status, err) == (0, '') and out.splitlines()[-1] == '1 passed, 0 failed'
+    again = run(millrace, 'simulate', '--seed', '4', '--scenario', 'quorum', '--verbose')[1]
+    other = run(millrace, 'simulate', '--seed', '5', '--scenario', 'quorum', '--verbose')[1]
+    digest = [[line for line in o.splitlines() if line.startswith('digest ')] for o in (again, run(
+        millrace, 'simulate', '--seed', '4', '--scenario', 'quorum', '--verbose')[1], other)]
+    assert len(digest[0]) == 1 and digest[0] == digest[1] != digest[2]
+    status, out, err = run(millrace, 'simulate', '--seed', '4', '--mutant', 'vote')
+    assert status == 2 and 'tests/sim.sh' in err
+    status, out, err = run(millrace, 'simulate', '--seed', 'x')
+    assert status == 2 and '--seeds wants' in err
+
+
 def test_destdir(tmp_path):
     env = dict(os.environ, DESTDIR=str(tmp_path / 'root'))
     p = subprocess.run(['cmake', '--install', os.path.dirname(binary()), '--prefix', '/usr'], env=env, capture_output=True, check=False)
