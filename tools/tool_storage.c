@@ -11,6 +11,7 @@
 #include "controller/format.h"
 #include "proto_features.h"
 #include "tools/args.h"
+#include "tools/storage.h"
 #include "tools/text.h"
 #include "tools/tool.h"
 
@@ -20,10 +21,12 @@ static const char usage[] =
     "Usage: millrace storage format -t CLUSTER-ID -c FILE [options]\n"
     "       millrace storage info -c FILE\n"
     "       millrace storage random-uuid\n"
+    "       millrace storage admit-voter -c FILE --voter ID --directory DIRECTORY-ID\n"
     "\n"
     "Formats the log directories of a node before its first start, shows what they\n"
     "are, or makes an id for a new cluster. FILE is the server.properties that the\n"
     "node will be started with. See `millrace storage format --help`.\n"
+    "admit-voter lets a controller that has lost its disk be heard by this one again.\n"
     "\n"
     "Example:\n"
     "  millrace storage format -t \"$(millrace storage random-uuid)\" -c server.properties\n";
@@ -195,7 +198,7 @@ static void parse_feature(const struct args *a, const char *text, struct format_
 
 /* ---- what they share ---- */
 
-static struct config *load_config(const struct args *a)
+struct config *storage_load_config(const struct args *a)
 {
     const char *path = args_get(a, "config", NULL);
     struct config *c = config_new();
@@ -215,7 +218,7 @@ static struct config *load_config(const struct args *a)
     return c;
 }
 
-static struct io *open_io(void)
+struct io *storage_open_io(void)
 {
     enum io_backend chosen;
     struct errmsg em = {{0}};
@@ -289,7 +292,7 @@ static int format(int argc, char **argv)
     if (args_has(&a, "add-scram")) {
         args_fail(&a, "--add-scram is not served yet");
     }
-    struct config *c = load_config(&a);
+    struct config *c = storage_load_config(&a);
     struct format_voter voter = {0};
     struct format_options opt = {
         .cluster_id = args_get(&a, "cluster-id", ""),
@@ -305,7 +308,7 @@ static int format(int argc, char **argv)
     }
     opt.metadata_version = release_of(&a, &opt);
     opt.voter = voter_of(&a, c, &voter) ? &voter : NULL;
-    struct io *io = open_io();
+    struct io *io = storage_open_io();
     size_t n = all_dirs(c, dirs);
     int err = format_dirs(io, dirs, n, c->metadata_log_dir, &opt, say, NULL, &em);
     if (err) {
@@ -406,8 +409,8 @@ static int info(int argc, char **argv)
     const char *dirs[DIRS_MAX];
     args_parse(&a, &info_spec, argc, argv);
     args_require(&a, "config");
-    struct config *c = load_config(&a);
-    struct io *io = open_io();
+    struct config *c = storage_load_config(&a);
+    struct io *io = storage_open_io();
     size_t n = all_dirs(c, dirs);
     int status = show(io, c, dirs, n);
     io_destroy(io);
@@ -429,7 +432,7 @@ static int random_uuid(int argc, char **argv)
         fprintf(stderr, "millrace storage: random-uuid takes no options\n");
         return 1;
     }
-    struct io *io = open_io();
+    struct io *io = storage_open_io();
     printf("%s\n", uuid_text(format_random_uuid(io), text));
     io_destroy(io);
     return 0;
@@ -458,8 +461,11 @@ int tool_storage(int argc, char **argv)
     if (what && strcmp(what, "random-uuid") == 0) {
         return random_uuid(argc - 1, argv + 1);
     }
+    if (what && strcmp(what, "admit-voter") == 0) {
+        return tool_storage_admit(argc - 1, argv + 1);
+    }
     fprintf(stderr, "millrace storage: %s\n",
-            what ? "the command is one of format, info, random-uuid"
-                 : "say what to do: format, info or random-uuid");
+            what ? "the command is one of format, info, random-uuid, admit-voter"
+                 : "say what to do: format, info, random-uuid or admit-voter");
     return 1;
 }

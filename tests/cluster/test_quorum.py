@@ -115,7 +115,10 @@ def test_a_voter_on_an_empty_disk_is_not_heard(tmp_path):
         other.start()
         c.wait_active()
         c.create_topic('t', 1, 1)
-        # admitted by hand, as docs/quorum.md has it: all are stopped, the newest log is copied, the line goes
+        # admitted as docs/quorum.md has it: all are stopped, the newest log is copied, the others are told of the new disk
+        for n in c.controllers:
+            if n is not wiped:
+                assert 'is in use' in admit(n, wiped)[2]
         c.node(11).stop()
         for n in c.controllers:
             n.stop()
@@ -123,8 +126,11 @@ def test_a_voter_on_an_empty_disk_is_not_heard(tmp_path):
         shutil.rmtree(os.path.join(wiped.data, name))
         shutil.copytree(os.path.join(other.data, name), os.path.join(wiped.data, name))
         for n in (leader, other):
-            forget(os.path.join(n.data, name, 'voter-directories'), wiped.id)
-        forget(os.path.join(wiped.data, name, 'voter-directories'), None)
+            status, out, err = admit(n, wiped)
+            assert status == 0 and 'Voter %d is admitted' % wiped.id in out, out + err
+            assert 'already' in admit(n, wiped)[1]
+        os.unlink(os.path.join(wiped.data, name, 'voter-directories'))  # the copy's owner has none of itself
+        assert admit(wiped, wiped)[0] == 1
         for n in c.nodes:
             n.launch()
         for n in c.nodes:
@@ -132,16 +138,11 @@ def test_a_voter_on_an_empty_disk_is_not_heard(tmp_path):
         wait_voters(c)
 
 
-def forget(path, voter):
-    """Removes a voter's line, or all."""
-    if voter is None:
-        os.unlink(path)
-        return
-    lines = open(path).read().split('\n')
-    kept = [x for x in lines[2:] if x and not x.startswith('%d ' % voter)]
-    assert len(kept) < len(lines) - 3
-    with open(path, 'w') as f:
-        f.write('\n'.join(['0', str(len(kept))] + kept) + '\n')
+def admit(n, voter):
+    """Tells node n of the voter's new disk: status and what was said."""
+    meta = open(os.path.join(voter.data, 'meta.properties')).read()
+    directory = next(x.split('=')[1] for x in meta.split() if x.startswith('directory.id='))
+    return millrace('storage', 'admit-voter', '-c', n.properties, '--voter', str(voter.id), '--directory', directory)
 
 
 def test_a_voter_of_another_cluster_is_refused(tmp_path):
