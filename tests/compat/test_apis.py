@@ -18,7 +18,7 @@ from kafkawire import Codec, Connection, ZERO_UUID, crc32c, uvarint  # noqa: E40
 GROUP_APIS = ['FindCoordinator', 'JoinGroup', 'SyncGroup', 'Heartbeat', 'LeaveGroup', 'OffsetCommit', 'OffsetFetch', 'OffsetDelete', 'DescribeGroups',
               'ListGroups', 'DeleteGroups']
 BROKER_APIS = ['Produce', 'Fetch', 'ListOffsets', 'Metadata', 'ApiVersions', 'CreateTopics', 'DeleteTopics', 'DeleteRecords', 'InitProducerId',
-               'OffsetForLeaderEpoch', 'DescribeConfigs', 'AlterConfigs', 'DescribeLogDirs', 'CreatePartitions', 'IncrementalAlterConfigs',
+               'OffsetForLeaderEpoch', 'DescribeConfigs', 'AlterConfigs', 'AlterReplicaLogDirs', 'DescribeLogDirs', 'CreatePartitions', 'IncrementalAlterConfigs',
                'DescribeQuorum', 'DescribeCluster', 'DescribeProducers', 'DescribeTopicPartitions', 'ElectLeaders', 'AlterPartitionReassignments',
                'ListPartitionReassignments', 'UnregisterBroker', 'UpdateFeatures'] + GROUP_APIS
 TOPIC = 'probed'
@@ -26,7 +26,8 @@ UNKNOWN_TAGS = [(10001, b'\xca\xfe'), (10002, b'')]
 CODEC = Codec()
 # UNKNOWN_MEMBER_ID of a member that is none, GROUP_ID_NOT_FOUND: what needs members is in test_groups.py.
 ALLOWED_ERRORS = {'JoinGroup': {25}, 'SyncGroup': {25}, 'Heartbeat': {25}, 'LeaveGroup': {25}, 'OffsetDelete': {69}, 'DescribeGroups': {69},
-                  'DeleteGroups': {69}, 'ElectLeaders': {84}, 'UnregisterBroker': {102}}
+                  'DeleteGroups': {69}, 'ElectLeaders': {84}, 'UnregisterBroker': {102},
+                  'AlterReplicaLogDirs': {57}}  # LOG_DIR_NOT_FOUND
 
 
 def facts():
@@ -88,6 +89,7 @@ def sample(api, version, topic_id):
         'OffsetForLeaderEpoch': {'topics': [{'topic': TOPIC, 'partitions': [{'partition': 0, 'leaderEpoch': 0}]}]},
         'DescribeConfigs': {'resources': [{'resourceType': 2, 'resourceName': TOPIC, 'configurationKeys': ['retention.ms']}]},
         'AlterConfigs': {'resources': [{'resourceType': 2, 'resourceName': TOPIC, 'configs': [{'name': 'retention.ms', 'value': '-1'}]}]},
+        'AlterReplicaLogDirs': {'dirs': [{'path': '/nowhere', 'topics': [{'name': TOPIC, 'partitions': [0]}]}]},
         'DescribeLogDirs': {'topics': [{'topic': TOPIC, 'partitions': [0]}]},
         'CreatePartitions': {'topics': [{'name': TOPIC, 'count': 2, 'assignments': None}], 'timeoutMs': 1000, 'validateOnly': True},
         'IncrementalAlterConfigs': {'resources': [{'resourceType': 2, 'resourceName': TOPIC,
