@@ -156,6 +156,8 @@ class ClusterSide(Side):
         return answer
 
     def mask(self, v, key=None, api=None):
+        if isinstance(v, dict) and 'eligibleLeaderReplicas' in v:  # Kafka's may name brokers that are no replicas: docs/COMPATIBILITY.md
+            v = {**v, 'eligibleLeaderReplicas': [i for i in v['eligibleLeaderReplicas'] or [] if i in v['replicaNodes']]}
         if key in SORTED and isinstance(v, list):
             return sorted(v)
         if key == 'controllerId' and v in self.alive:
