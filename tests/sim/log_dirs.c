@@ -11,7 +11,7 @@
 #include "sim/node_run.h"
 #include "storage/log_dir.h"
 
-enum { SETTLE_US = 60000000, LOOK_US = 20000 };
+enum { SETTLE_US = 60000000, LOOK_US = 20000, ASK_US = 1000000 };
 
 unsigned log_dirs_drawn(const struct run *r)
 {
@@ -72,6 +72,31 @@ bool log_dirs_settled(const struct machine *m, char *why, size_t n)
         }
     }
     return true;
+}
+
+void log_dirs_move_all(struct node_run *nr, unsigned d)
+{
+    for (unsigned i = 0; i < nr->topics_n; i++) {
+        struct topic *t = &nr->topics[i];
+        for (int32_t k = 0; t->state == TOPIC_EXISTS && k < t->parts_n && !node_ended(nr); k++) {
+            struct alter_replica_log_dirs_request req;
+            struct alter_replica_log_dirs_request_alter_replica_log_dir dir;
+            struct alter_replica_log_dirs_request_alter_replica_log_dir_topic topic;
+            struct alter_replica_log_dirs_response resp;
+            proto_msg_init(&alter_replica_log_dirs_request_msg, &req);
+            proto_init(&alter_replica_log_dirs_request_alter_replica_log_dir_desc, &dir);
+            proto_init(&alter_replica_log_dirs_request_alter_replica_log_dir_topic_desc, &topic);
+            req.dirs = &dir;
+            req.dirs_n = 1;
+            dir.path = bytes_str(world_dir(d));
+            dir.topics = &topic;
+            dir.topics_n = 1;
+            topic.name = bytes_str(t->name);
+            topic.partitions = &k;
+            topic.partitions_n = 1;
+            check_call(nr, API_ALTER_REPLICA_LOG_DIRS, 2, &req, &resp, ASK_US);
+        }
+    }
 }
 
 void log_dirs_settle(struct node_run *nr)

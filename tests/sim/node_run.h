@@ -204,6 +204,8 @@ void node_finish(struct node_run *nr);
 unsigned log_dirs_drawn(const struct run *r);
 /* No move goes on, and each replica lies in one directory. False: why says what is not so. */
 bool log_dirs_settled(const struct machine *m, char *why, size_t n);
+/* All replicas are told to lie in the d-th directory. */
+void log_dirs_move_all(struct node_run *nr, unsigned d);
 void log_dirs_settle(struct node_run *nr); /* waits for it; fails the run if that takes too long */
 
 /* ---- the checker: calls that are waited for, one after another (node_check.c) ---- */

@@ -69,6 +69,7 @@ struct scenario {
 extern const struct scenario scenario_storage;
 extern const struct scenario scenario_node;
 extern const struct scenario scenario_sweep;
+extern const struct scenario scenario_moves;
 extern const struct scenario scenario_groups;
 extern const struct scenario scenario_coordinator;
 extern const struct scenario scenario_cluster;

@@ -6,7 +6,10 @@
  * runs are the same to the byte, because nothing but the seed decides. So every call of the seam
  * that changes anything is tried with every fault, as far as SPAN reaches. Afterwards, as in
  * scenario `node`: faults end, the node is started if it is down, everything that clients were told
- * must hold, and it must serve. */
+ * must hold, and it must serve.
+ *
+ * Scenario `moves`: the same with two log directories; the fault strikes at a call after all
+ * replicas were told to move to one of them, and then to the other. */
 #include "base/mem.h"
 #include "sim/hooks.h"
 #include "sim/node_run.h"
@@ -27,6 +30,7 @@ enum {
     FULL_US = 7000000, /* long enough for what the broker does from time to time */
     PAUSE_US = 20000,
     START_US = 60000000,
+    MOVE_US = 5000000,
 };
 
 static const char *const fault_names[FAULTS] = {"kill", "power", "write-eio", "fsync-eio", "full"};
@@ -56,11 +60,12 @@ static void set_fault(struct node_run *nr, enum fault fault, uint64_t at)
     }
 }
 
-static void set_up(struct node_run *nr)
+static void set_up(struct node_run *nr, unsigned dirs)
 {
     run_world(nr->r, false);
     nr->net = sim_net_no_faults();
     history_init(&nr->h, nr->r);
+    nr->w.dirs = dirs;
     world_init_single(&nr->w, nr->r, "io.threads=1\nauto.create.topics.enable=false\n",
                       NODE_DISK_BYTES);
     nr->m = &nr->w.machines[0];
@@ -96,7 +101,32 @@ static void live(struct node_run *nr, enum fault fault, uint64_t at)
     node_round_end(nr, &calm, &mark);
 }
 
-static void run_sweep(struct run *r)
+static bool moved(void *ctx)
+{
+    struct node_run *nr = ctx;
+    char why[400];
+    return node_ended(nr) || log_dirs_settled(nr->m, why, sizeof(why));
+}
+
+/* It strikes while replicas move, or what was left of it when they do not any more. */
+static void live_and_move(struct node_run *nr, enum fault fault, uint64_t at)
+{
+    struct profile calm = {0};
+    node_bring_up(nr, &calm);
+    struct node_mark mark = node_mark(nr);
+    node_actors_start(nr);
+    world_run(&nr->w, WORK_US, node_ended, nr);
+    set_fault(nr, fault, at);
+    for (unsigned d = 0; d < nr->w.dirs && !node_ended(nr); d++) {
+        log_dirs_move_all(nr, d);
+        world_run(&nr->w, MOVE_US, moved, nr);
+    }
+    hooks_full_in(0);
+    node_round_end(nr, &calm, &mark);
+}
+
+static void sweep(struct run *r, unsigned dirs,
+                  void (*run)(struct node_run *nr, enum fault fault, uint64_t at))
 {
     uint64_t which = r->seed % SPAN;
     enum fault fault = (enum fault)(which % FAULTS);
@@ -104,14 +134,30 @@ static void run_sweep(struct run *r)
     struct node_run *nr = MEM_NEW(struct node_run);
     nr->r = r;
     prng_seed(&r->rng, r->seed / SPAN);
-    set_up(nr);
+    set_up(nr, dirs);
     run_note(r, "fault: %s at call %llu", fault_names[fault], (unsigned long long)at);
-    live(nr, fault, at);
+    run(nr, fault, at);
     node_finish(nr);
+}
+
+static void run_sweep(struct run *r)
+{
+    sweep(r, 1, live);
+}
+
+static void run_moves(struct run *r)
+{
+    sweep(r, 2, live_and_move);
 }
 
 const struct scenario scenario_sweep = {
     .name = "sweep",
     .what = "a whole node: one short run, one fault, one call later each time",
     .run = run_sweep,
+};
+
+const struct scenario scenario_moves = {
+    .name = "moves",
+    .what = "the same while replicas move between log directories",
+    .run = run_moves,
 };
