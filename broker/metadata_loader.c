@@ -17,7 +17,7 @@ enum {
     FETCH_VERSION = 17,
     SNAPSHOT_VERSION = 1,
     QUORUM_VERSION = 2,
-    FETCH_WAIT_MS = 500,          /* long poll */
+    FETCH_WAIT_MS = 250,          /* long poll; a silent controller is noticed so much later */
     PUBLICATIONS_MAX = 16,        /* versions under way before fetching pauses */
     SILENT_MAX = 6,               /* short fetches before a long one */
     ARENA_MAX = 64 * 1024 * 1024, /* of one decoded answer (its records are not copied) */

@@ -327,8 +327,8 @@ static void test_silent_controller_is_left(void **state)
     fake_run(&w.f, 1);
     assert_int_equal(seen.leaders, 1);
     assert_int_equal(seen.leader, 1);
-    assert_int_equal(fetch(&w)->max_wait_ms, 500);
-    assert_int_equal(fake_next(&w.f, API_FETCH)->timeout_ms, 800);
+    assert_int_equal(fetch(&w)->max_wait_ms, 250);
+    assert_int_equal(fake_next(&w.f, API_FETCH)->timeout_ms, 550);
     for (int i = 1; i <= 6; i++) {
         fake_end(fake_next(&w.f, API_FETCH), ERR_TIMEOUT, BYTES_NULL);
         fake_run(&w.f, 25);
@@ -342,7 +342,7 @@ static void test_silent_controller_is_left(void **state)
     fake_answer(&w.f, fake_next(&w.f, API_FETCH), &r.r);
     assert_int_equal(seen.leaders, 2);
     assert_int_equal(seen.leader, 2);
-    assert_int_equal(fetch(&w)->max_wait_ms, 500);
+    assert_int_equal(fetch(&w)->max_wait_ms, 250);
     fake_answer(&w.f, fake_next(&w.f, API_FETCH), &r.r);
     assert_int_equal(seen.leaders, 2);
     shut_world(&w);
