@@ -24,13 +24,14 @@
 #   tests/bench/groups                    the group coordinator beside Kafka's
 #   tests/bench/cluster                   three controllers and three brokers beside Kafka's
 #   tests/cluster/java_tools.sh           Kafka's Java tools on a cluster (needs Java and Maven)
+#   tests/cluster/hour.sh                 an hour of faults under clients (needs root)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 names=(tidy unit sim compat tools cluster fuzz bench)
 default=(tidy unit sim compat tools cluster fuzz)
 
 case ${1:-} in
-  --help | -h) sed -n '2,26s/^# \{0,1\}//p' "$0"; exit ;;
+  --help | -h) sed -n '2,27s/^# \{0,1\}//p' "$0"; exit ;;
   --list) printf '%s\n' "${names[@]}"; exit ;;
 esac
 for n in "$@"; do

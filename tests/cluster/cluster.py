@@ -11,7 +11,7 @@ answers, and waited for with wait(); what was waited for in vain is told with wh
 log is printed and all nodes are killed; else they are stopped in order, brokers first, and each must end with status 0.
 
 Extra settings: `settings` for all nodes, `per_node` {id: {name: value}}. With `links` (proxy.py) all nodes reach each other through proxies that
-can be cut; clients always come directly."""
+can be cut; clients always come directly. `disks` {id: MiB} has the nodes whose data are on a small file system of their own (node.disk, small_disk.py)."""
 import os
 import random
 import signal
@@ -25,7 +25,8 @@ sys.path.insert(0, os.path.join(HERE, '..'))
 sys.path.insert(0, os.path.join(HERE, '../lib'))
 from kafkawire import Codec, Connection, WireError  # noqa: E402
 from members import wait  # noqa: E402
-from node import ROOT, binary, millrace  # noqa: E402,F401
+from node import ROOT, binary, millrace, run  # noqa: E402,F401
+from small_disk import SmallDisk  # noqa: E402
 
 CODEC = Codec()
 READY = 'is ready.'
@@ -66,10 +67,18 @@ class ClusterNode:
         self.folder = os.path.join(cluster.folder, 'node%d' % node_id)
         self.data, self.log = os.path.join(self.folder, 'data'), os.path.join(self.folder, 'node.log')
         self.properties = os.path.join(self.folder, 'node.properties')
-        self.settings, self.process, self.paused, self.mark = settings, None, False, 0
+        self.settings, self.process, self.paused, self.mark, self.disk = settings, None, False, 0, None
 
     def __repr__(self):
         return 'node %d' % self.id
+
+    @property
+    def prefix(self):
+        return self.disk.prefix if self.disk else []
+
+    def seen(self, path):
+        """Where a file of its data is for who looks from outside."""
+        return self.disk.seen(path) if self.disk else path
 
     @property
     def is_broker(self):
@@ -94,13 +103,13 @@ class ClusterNode:
                 f.write('%s=%s\n' % (k, v))
 
     def format(self, cluster_id=None):
-        status, out, err = millrace('storage', 'format', '-t', cluster_id or self.cluster.id, '-c', self.properties)
+        status, out, err = run(*self.prefix, binary(), 'storage', 'format', '-t', cluster_id or self.cluster.id, '-c', self.properties)
         assert status == 0, out + err
 
     def launch(self):
         assert not self.running
         self.mark = os.path.getsize(self.log) if os.path.exists(self.log) else 0
-        self.process = subprocess.Popen([binary(), 'server', self.properties], stdout=open(self.log, 'a'), stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen([*self.prefix, binary(), 'server', self.properties], stdout=open(self.log, 'a'), stderr=subprocess.STDOUT)
         self.paused = False
 
     def text(self, whole=False):
@@ -162,7 +171,7 @@ class ClusterNode:
 
 
 class Cluster:
-    def __init__(self, folder, controllers=0, brokers=0, combined=0, settings=None, per_node=None, links=None, factor=3):
+    def __init__(self, folder, controllers=0, brokers=0, combined=0, settings=None, per_node=None, links=None, factor=3, disks=None):
         self.folder, self.links = str(folder), links
         self.id, self.writers = millrace('storage', 'random-uuid')[1].strip(), []
         plan = [(i + 1, 'broker,controller') for i in range(combined)] + [(i + 1, 'controller') for i in range(controllers)] + \
@@ -180,6 +189,8 @@ class Cluster:
             n.settings.update(self.role_settings(n))
             n.settings.update((per_node or {}).get(n.id, {}))
             n.write_properties()
+        for node_id, mib in (disks or {}).items():
+            self.node(node_id).disk = SmallDisk(self.node(node_id).data, mib)
 
     def voters(self, n):
         """The voters as node n is told them: through its links, or directly."""
@@ -261,8 +272,14 @@ class Cluster:
         except BaseException:
             self.fail()
             raise
+        self.end()
+
+    def end(self):
         if self.links:
             self.links.stop()
+        for n in self.nodes:
+            if n.disk:
+                n.disk.end()
 
     def clean(self, n):
         """No node may have met a failed assertion or a sanitizer's finding, whatever became of it."""
@@ -289,8 +306,7 @@ class Cluster:
         for n in self.nodes:
             if n.running:
                 n.kill()
-        if self.links:
-            self.links.stop()
+        self.end()
         for n in self.nodes:
             if os.path.exists(n.log):
                 print('---- %r (%s), the end of %s' % (n, n.roles, n.log))
@@ -382,6 +398,44 @@ class Cluster:
             return found[0] is not None and found[0] is not other_than
         wait(holds, lambda: 'no active controller: %s' % self.quorum(), seconds)
         return found[0]
+
+    def wait_quorum(self):
+        """quorum(), as soon as there is an answer."""
+        found = []
+
+        def told():
+            found[:] = [self.quorum()]
+            return found[0]
+        wait(told, 'nobody describes the quorum')
+        return found[0]
+
+    def wait_voters(self, seconds=60):
+        """Every voter has what the leader has committed."""
+        seen = []
+
+        def equal():
+            q = self.wait_quorum()
+            seen[:] = [v['logEndOffset'] for v in q['currentVoters']] + [q['highWatermark']]
+            return len(set(seen)) == 1 and -1 not in seen
+        wait(equal, lambda: 'voters stand at %s' % seen, seconds)
+
+    def coordinator(self, group):
+        """The node of a group's coordinator."""
+        found = []
+
+        def known():
+            r = self.any('FindCoordinator', 4, {'keyType': 0, 'coordinatorKeys': [group]})
+            found[:] = [n for n in self.brokers if n.running and r and (r['coordinators'][0]['errorCode'], r['coordinators'][0]['nodeId']) == (0, n.id)]
+            return found
+        wait(known, 'no coordinator')
+        return found[0]
+
+    def committed(self, group):
+        """{(topic, partition): offset} as the group's coordinator tells, None if it does not."""
+        r = self.any('OffsetFetch', 8, {'groups': [{'groupId': group, 'topics': None}], 'requireStable': False}, [self.coordinator(group)])
+        if r is None or r['groups'][0]['errorCode']:
+            return None
+        return {(t['name'], p['partitionIndex']): p['committedOffset'] for t in r['groups'][0]['topics'] for p in t['partitions']}
 
     # ---- commands
 

@@ -1,6 +1,6 @@
 """A quorum of controllers: the active one is killed, stopped, paused; clients and brokers go on with the next."""
 import pytest
-from cluster import Cluster, ask, wait
+from cluster import Cluster, ask
 from history import Writer, check_records
 
 
@@ -19,34 +19,12 @@ def test_three_controllers(tmp_path):
                 old.resume()
             else:
                 old.start()
-            wait_voters(c)
+            c.wait_voters()
         for n in c.controllers:
             n.restart()
             c.create_topic('round-%d' % n.id, 1, 1)
         c.wait_unfenced({11, 12})
         check_records(c, w.stop())
-
-
-def wait_quorum(c):
-    """DescribeQuorum's answer, as soon as there is one."""
-    found = []
-
-    def told():
-        found[:] = [c.quorum()]
-        return found[0]
-    wait(told, 'nobody describes the quorum')
-    return found[0]
-
-
-def wait_voters(c):
-    """Every voter has what the leader has committed."""
-    seen = []
-
-    def equal():
-        q = wait_quorum(c)
-        seen[:] = [v['logEndOffset'] for v in q['currentVoters']] + [q['highWatermark']]
-        return len(set(seen)) == 1 and -1 not in seen
-    wait(equal, lambda: 'voters stand at %s' % seen)
 
 
 @pytest.mark.slow

@@ -7,8 +7,8 @@ import socket
 import struct
 import time
 
+import pytest
 from cluster import Cluster, WireError, ask, millrace, wait
-from test_controllers import wait_quorum, wait_voters
 
 
 def test_five_controllers_lose_two(tmp_path):
@@ -21,7 +21,7 @@ def test_five_controllers_lose_two(tmp_path):
         for n in c.controllers:
             if not n.running:
                 n.start()
-        wait_voters(c)
+        c.wait_voters()
 
 
 def test_combined_nodes_lose_the_active_controller(tmp_path):
@@ -33,7 +33,7 @@ def test_combined_nodes_lose_the_active_controller(tmp_path):
             c.create_topic('after-%s' % end, 3, 1)
             old.start()
             c.wait_unfenced({1, 2, 3})
-        wait_voters(c)
+        c.wait_voters()
 
 
 def test_every_controller_is_registered(tmp_path):
@@ -70,7 +70,7 @@ def test_a_voter_far_behind_takes_the_leaders_snapshot(tmp_path):
         leader = c.wait_active()
         late = next(n for n in c.controllers if n is not leader)
         late.kill()
-        end = max(v['logEndOffset'] for v in wait_quorum(c)['currentVoters'])  # the late one has no more than this
+        end = max(v['logEndOffset'] for v in c.wait_quorum()['currentVoters'])  # the late one has no more than this
         c.create_topic('t', 20, 1)
         others = [n for n in c.controllers if n is not late]
         for n in others:
@@ -79,7 +79,7 @@ def test_a_voter_far_behind_takes_the_leaders_snapshot(tmp_path):
             n.restart()
         late.launch()
         late.wait_log("the leader's snapshot is installed")
-        wait_voters(c)
+        c.wait_voters()
         leader = c.wait_active()
         c.create_topic('u', 1, 1)
         late.restart()  # from what it has installed
@@ -87,7 +87,7 @@ def test_a_voter_far_behind_takes_the_leaders_snapshot(tmp_path):
         other.kill()  # now every commit needs the late one
         c.create_topic('v', 1, 1)
         other.start()
-        wait_voters(c)
+        c.wait_voters()
 
 
 def wait_snapshot(n, beyond):
@@ -135,7 +135,7 @@ def test_a_voter_on_an_empty_disk_is_not_heard(tmp_path):
             n.launch()
         for n in c.nodes:
             n.wait_ready()
-        wait_voters(c)
+        c.wait_voters()
 
 
 def admit(n, voter):
@@ -157,6 +157,36 @@ def test_a_voter_of_another_cluster_is_refused(tmp_path):
         leader.wait_log("a voter's message is refused: voter %d belongs to cluster" % strange.id)
         c.create_topic('t', 1, 1)
         strange.stop()
+
+
+@pytest.mark.parametrize('what', ['unknown voter', 'wrong address', 'id of another'])
+def test_voters_that_do_not_agree(tmp_path, what):
+    """Both ends say why, in a line each, and the others go on."""
+    with Cluster(tmp_path, controllers=3, brokers=1, factor=1) as c:
+        leader = c.wait_active()
+        odd, other = [n for n in c.controllers if n is not leader]
+        for n in (leader, odd):
+            other.wait_log("a voter's directory is known from now on voter=%d " % n.id)
+        odd.stop()
+        at = {n.id: n.controller_port for n in c.controllers}
+        if what == 'unknown voter':
+            at[9] = at.pop(other.id)
+            hearer, why = leader, 'controllers %d and %d have different controller.quorum.voters' % (odd.id, leader.id)
+        elif what == 'wrong address':
+            at[leader.id], at[other.id] = at[other.id], at[leader.id]
+            hearer, why = other, 'voter %d means to speak to node %d, but this is node %d' % (odd.id, leader.id, other.id)
+        else:
+            at[odd.id], at[other.id] = at[other.id], at[odd.id]
+            hearer, why = leader, 'voter %d comes with directory ' % other.id
+            shutil.rmtree(odd.data)
+        odd.write_properties(**{'controller.quorum.voters': ','.join('%d@127.0.0.1:%d' % v for v in at.items()),
+                                'node.id': other.id if what == 'id of another' else odd.id})
+        if what == 'id of another':
+            odd.format()
+        odd.launch()
+        odd.wait_log('a voter refuses what this one says: ' + why)
+        hearer.wait_log("a voter's message is refused: " + why)
+        c.create_topic('t', 1, 1)
 
 
 def frame(key, version, body):

@@ -1,8 +1,8 @@
 """Topics of factor 3 under a load of acks=all, while brokers are killed, paused, stopped. At the end: every acknowledged record is there, where it
 was acknowledged, once and in order; the replicas' files are equal to the byte."""
 import pytest
-from cluster import Cluster, wait
-from history import Writer, check_records, check_replicas, log_bytes
+from cluster import SETTINGS, Cluster, wait
+from history import Writer, check_records, check_replicas, log_bytes, longest_wait
 
 TOPIC, PARTITIONS = 't', 3
 
@@ -115,7 +115,32 @@ def test_a_disk_is_lost(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_disk_is_full(tmp_path):
+    """A broker without room on its disk: as a follower it leaves the ISR, as a leader it acknowledges nothing and harms nobody; when it dies another
+    leads; it starts on the full disk; when there is room again it catches up by itself."""
+    with Cluster(tmp_path, controllers=1, brokers=3, settings={'replica.lag.time.max.ms': 3000}, disks={12: 64}) as c:
+        w = spread(c)
+        w.wait_more(100)
+        n = c.node(12)
+        n.disk.fill()
+        for p in (0, 2):
+            c.wait_partition(TOPIC, p, isr={11, 13})
+        w.wait_more(100, partitions=(0, 2))
+        n.wait_log('append refused until it can be written partition=%s-1 ' % TOPIC)
+        n.kill()
+        c.wait_partition(TOPIC, 1, not_leader=12, isr={11, 13})
+        w.wait_more(100)
+        n.start()
+        w.wait_more(100)
+        n.disk.give_space_back()
+        c.wait_in_sync(TOPIC)
+        w.wait_more(100)
+        finish(c, w)
+
+
+@pytest.mark.slow
 def test_every_node_restarts_under_load(tmp_path):
+    """No record waits longer than it may after a leader's death: the session's time and a second."""
     with Cluster(tmp_path, controllers=3, brokers=3) as c:
         w = spread(c)
         w.wait_more(100)
@@ -129,6 +154,8 @@ def test_every_node_restarts_under_load(tmp_path):
                 c.wait_active()
         w.wait_more(100)
         finish(c, w)
+        print('the longest wait for an acknowledgement: %.2f s' % longest_wait(w))
+        assert longest_wait(w) < SETTINGS['broker.session.timeout.ms'] / 1000 + 1
 
 
 @pytest.mark.parametrize('end', ['kill', pytest.param('stop', marks=pytest.mark.slow)])

@@ -2,7 +2,6 @@
 own. Partitions there answer KAFKA_STORAGE_ERROR, the others go on; what was acknowledged stays; a full one serves again by itself. And
 retention on a running node."""
 import os
-import subprocess
 import sys
 import time
 
@@ -12,42 +11,10 @@ import pytest
 from kafkawire import Codec, Connection
 from node import Node
 from records import batch, values
+from small_disk import SmallDisk
 
 STORAGE_ERROR = 56
 SMALL_MIB = 6
-
-
-class SmallDisk:
-    """A file system of a few MiB on a folder, seen by one process that holds it and by what is started with `prefix`."""
-
-    def __init__(self, folder):
-        script = 'mount -t tmpfs -o size=%dm tmpfs "$0" && echo mounted && exec sleep 600' % SMALL_MIB
-        self.folder = str(folder)
-        self.holder = subprocess.Popen(['unshare', '-m', '--propagation', 'private', 'sh', '-c', script, self.folder],
-                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        if self.holder.stdout.readline() != b'mounted\n':
-            self.holder.wait()
-            pytest.skip('this needs the right to mount a file system in a mount namespace of its own')
-        self.prefix = ['nsenter', '-t', str(self.holder.pid), '-m']
-        self.filler = '/proc/%d/root%s/filler' % (self.holder.pid, self.folder)
-
-    def fill(self):
-        with open(self.filler, 'wb', buffering=0) as f:
-            try:
-                while True:
-                    f.write(b'\0' * 4096)
-            except OSError:
-                pass
-
-    def give_space_back(self):
-        os.unlink(self.filler)
-
-    def take_away(self):
-        subprocess.run(self.prefix + ['umount', '-l', self.folder], check=True)
-
-    def end(self):
-        self.holder.kill()
-        self.holder.wait()
 
 
 def log_files(folder):
@@ -133,8 +100,7 @@ class Client:
 def two(tmp_path):
     """A node with a roomy and a small directory, a client, the topics in the small one and in the other."""
     big, small = tmp_path / 'data', tmp_path / 'small'
-    small.mkdir()
-    disk = SmallDisk(small)
+    disk = SmallDisk(small, SMALL_MIB)
     try:
         settings = ['log.dirs=%s,%s' % (big, small), 'replica.high.watermark.checkpoint.interval.ms=100']
         with Node(tmp_path, settings, prefix=disk.prefix) as n:

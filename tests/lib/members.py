@@ -99,12 +99,19 @@ class KafkaPython(Member):
         from kafka import ConsumerRebalanceListener, KafkaConsumer
         from kafka.coordinator.assignors.range import RangePartitionAssignor
         from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-        from kafka.errors import CommitFailedError, KafkaError
+        from kafka.errors import CommitFailedError, KafkaError, NoBrokersAvailable
         from kafka.structs import OffsetAndMetadata
-        c = KafkaConsumer(bootstrap_servers=self.servers, group_id=self.group, enable_auto_commit=False, auto_offset_reset='earliest',
-                          session_timeout_ms=self.session_ms, heartbeat_interval_ms=500, max_poll_interval_ms=max(60000, self.session_ms), max_poll_records=100,
-                          partition_assignment_strategy=[{'range': RangePartitionAssignor, 'roundrobin': RoundRobinPartitionAssignor}[self.assignor]])
-        member = self
+        config = dict(bootstrap_servers=self.servers, group_id=self.group, enable_auto_commit=False, auto_offset_reset='earliest',
+                      session_timeout_ms=self.session_ms, heartbeat_interval_ms=500, max_poll_interval_ms=max(60000, self.session_ms), max_poll_records=100,
+                      partition_assignment_strategy=[{'range': RangePartitionAssignor, 'roundrobin': RoundRobinPartitionAssignor}[self.assignor]])
+        member, c = self, None
+        while c is None and self.wanted:
+            try:
+                c = KafkaConsumer(**config)
+            except NoBrokersAvailable:
+                pass  # none answered within two seconds: it gives up at once where others try again
+        if c is None:
+            return
 
         class Listener(ConsumerRebalanceListener):
             def on_partitions_revoked(self, revoked):
