@@ -62,7 +62,11 @@ static bool is_settled(const struct machine *m, const struct partition *p, const
 
 bool log_dirs_settled(const struct machine *m, char *why, size_t n)
 {
-    for (unsigned i = 0; m->w->dirs > 1 && m->node != NULL && i < m->node->data_shards; i++) {
+    if (m->node == NULL || m->state != NODE_RUNNING) { /* its directories may be closed already */
+        snprintf(why, n, "node %d does not run", m->node_id);
+        return false;
+    }
+    for (unsigned i = 0; m->w->dirs > 1 && i < m->node->data_shards; i++) {
         const struct partition_manager *pm = m->node->shards[i].partitions;
         list_for_each (it, &pm->all) {
             const struct partition *p = LIST_ENTRY(it, struct partition, all);
