@@ -4,7 +4,7 @@ brokers are what was made, and dump-log prints what `millrace dump-log` prints.
 
     metadata_shell.py    the last line is `N passed, N failed`. Run by metadata_shell.sh.
 
-The shell runs its command while it still loads at times (Kafka's own logs show that too): an answer is waited for."""
+The shell runs its command while it still loads at times: an answer is waited for."""
 import glob
 import os
 import re
