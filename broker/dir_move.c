@@ -45,8 +45,26 @@ void dir_move_was_cut(struct dir_move *m)
     dir_move_look(m);
 }
 
+static void hold(struct partition *p)
+{
+    p->held = true;
+    fetchers_look(p->pm->ns->fetchers, p);
+}
+
+static void release(struct partition *p)
+{
+    p->held = false;
+    if (!list_empty(&p->queue)) {
+        partition_dirty(p);
+    }
+    fetchers_look(p->pm->ns->fetchers, p);
+}
+
 void move_later(struct dir_move *m)
 {
+    if (m->part && m->part->held) { /* who appends does not wait for what may last */
+        release(m->part);
+    }
     if (m->part && !m->ms->stopped) {
         timer_set(shard_of_move(m), &m->again, shard_now_ms(shard_of_move(m)) + AGAIN_MS);
     }
@@ -67,21 +85,6 @@ static void again_cb(struct timer *t)
 }
 
 /* ---- beginning and end ---- */
-
-static void hold(struct partition *p)
-{
-    p->held = true;
-    fetchers_look(p->pm->ns->fetchers, p);
-}
-
-static void release(struct partition *p)
-{
-    p->held = false;
-    if (!list_empty(&p->queue)) {
-        partition_dirty(p);
-    }
-    fetchers_look(p->pm->ns->fetchers, p);
-}
 
 static struct dir_move *move_new(struct partition *p, struct plog *future)
 {
@@ -243,11 +246,15 @@ static void swap(struct dir_move *m)
     ASSERT(!p->flushing && plog_end_offset(old) == plog_end_offset(m->log));
     plog_set_high_watermark(m->log, plog_high_watermark(old));
     p->log = m->log;
-    if (p->is_leader) {
-        int err = plog_begin_epoch(p->log, p->leader_epoch);
-        if (err) {
-            partition_note_error(p, err, "note the leader epoch");
-        }
+    int err = 0;
+    if (plog_start_offset(p->log) < plog_start_offset(old)) { /* DeleteRecords came meanwhile */
+        err = plog_set_start_offset(p->log, plog_start_offset(old));
+    }
+    if (err == 0 && p->is_leader) {
+        err = plog_begin_epoch(p->log, p->leader_epoch);
+    }
+    if (err) {
+        partition_note_error(p, err, "begin in another log directory");
     }
     log_info(move_logger(m), "dir_move",
              "the replica was moved partition=%s from=%s to=%s end=%" PRId64, plog_name(p->log),
@@ -255,6 +262,7 @@ static void swap(struct dir_move *m)
              plog_end_offset(p->log));
     m->log = old; /* and counts in per_dir as the move's */
     give_up(m);
+    partition_advance(p);
     if (next >= 0 && !p->pm->stopping) {
         dir_move_ask(p, (unsigned)next);
     }
@@ -293,10 +301,15 @@ static bool caught_up(const struct dir_move *m)
 static void finish(struct dir_move *m)
 {
     struct partition *p = m->part;
-    if (!image_says(p, plog_dir_index(m->log))) {
-        if (!m->reported) {
-            m->reported = true;
-            dir_assign_report(m->ms->ns, p->topic->id, p->index, plog_dir_index(m->log));
+    unsigned dir = plog_dir_index(m->log);
+    if (!m->reported) { /* if the metadata has it, too: the old one may be on its way there, from a
+                         * move that was given up, and the newest report is the one that stays */
+        m->reported = true;
+        dir_assign_report(m->ms->ns, p->topic->id, p->index, dir);
+    }
+    if (!image_says(p, dir)) {
+        if (p->held) {
+            release(p);
         }
     } else if (!p->held) {
         hold(p);
