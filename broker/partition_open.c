@@ -307,15 +307,22 @@ static void resume_move(struct partition *p, const struct log_dir *dir, const ch
     }
 }
 
-static void look_for_moves(struct partition *p, const char *name)
+/* Only the log that the metadata names has what the others have. */
+static void look_for_moves(struct partition *p, const struct image_partition *ip, const char *name)
 {
     const struct node *n = p->pm->ns->node;
+    bool named = is_named(n, ip, n->log_dirs[plog_dir_index(p->log)]);
     for (unsigned d = 0; d < n->log_dirs_n; d++) {
         const struct log_dir *dir = n->log_dirs[d];
         bool its = d == plog_dir_index(p->log);
         const struct log_dir_entry *e = dir ? future_in(dir, name) : NULL;
-        if (dir && !its && holds(dir, name)) {
+        if (dir && !its && holds(dir, name) && named) {
             remove_replaced(p, dir, name);
+        } else if (dir && !its && holds(dir, name)) {
+            log_error(n->log, "partition",
+                      "two log directories hold the partition and the metadata names neither, the "
+                      "second is left alone partition=%s dir=%s other=%s",
+                      name, n->log_dirs[plog_dir_index(p->log)]->path, dir->path);
         }
         if (e && (its || p->move)) {
             remove_entry(p, dir, e->name);
@@ -388,7 +395,7 @@ void partition_open(struct partition *p, const struct image_partition *ip)
     }
     pm->per_dir[plog_dir_index(p->log)]++;
     if (!pm->started) {
-        look_for_moves(p, name);
+        look_for_moves(p, ip, name);
     }
     report_dir(p, ip);
 }
