@@ -38,9 +38,9 @@ resume() {
   local first last p f commit
   commit=$(git rev-parse --short HEAD 2>/dev/null || echo -)
   touch "$4"
-  for ((first = $1; first <= $2; first = last + 1)); do
+  first=$(awk -F'\t' -v s="$3" -v n="$1" '$1 == s && $2 <= n && $3 >= n { n = $3 + 1 } END { print n }' "$4")
+  for (( ; first <= $2; first = last + 1)); do
     last=$((first + 99 < $2 ? first + 99 : $2))
-    grep -q "^$3	$first	$last	" "$4" && continue
     "$sim" --seeds "$first-$last" --scenario "$3" >"$log" || grep -A 1 '^FAILED' "$log" || true
     read -r p _ f _ < <(tail -n 1 "$log")
     printf '%s\t%d\t%d\t%d\t%d\t%s\n' "$3" "$first" "$last" "$p" "$f" "$commit" >>"$4"
@@ -60,6 +60,11 @@ elif [ "$1" = --ci ]; then
     read -r p _ f _ < <(tail -n 1 "$log")
     passed=$((passed + p)) failed=$((failed + f))
   done
+  if [ -x build/release/libexec/millrace/millrace-simulate ]; then # as it is installed, where that was built
+    build/release/libexec/millrace/millrace-simulate --seeds 51-350 --scenario cluster | tee "$log" || true
+    read -r p _ f _ < <(tail -n 1 "$log")
+    passed=$((passed + p)) failed=$((failed + f))
+  fi
   mutants quick
 elif [ "$1" = --seeds ] && [ "${3:-}" = --scenario ] && [ "${5:-}" = --resume ] && [ $# = 6 ]; then
   resume "${2%-*}" "${2#*-}" "$4" "$6"
