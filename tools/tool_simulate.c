@@ -22,7 +22,7 @@ static const char help[] =
     "  millrace simulate --seeds 1-1000 --scenario quorum  many\n"
     "\n"
     "  --seed N, --seeds A-B  which runs: a seed decides all that happens in one\n"
-    "  --scenario NAME        storage, node, sweep, groups, coordinator, quorum or cluster (all)\n"
+    "  --scenario NAME        storage, node, sweep, moves, groups, coordinator, quorum or cluster\n"
     "  --step N               only every N-th of the seeds\n"
     "  --jobs N               so many at once (as many as there are processors)\n"
     "  --seconds N            a run that takes longer counts as hanging (300)\n"
