@@ -97,6 +97,21 @@ void log_store_delete_later(struct log_store *st, unsigned dir, const char *path
     log_store_want(st, d->due_ms);
 }
 
+void log_store_renamed(struct log_store *st, const char *from, const char *to)
+{
+    size_t n = strlen(from);
+    list_for_each (at, &st->deletions) {
+        struct deletion *d = LIST_ENTRY(at, struct deletion, node);
+        if (strncmp(d->path, from, n) == 0 && d->path[n] == '/') {
+            struct buf path = {0};
+            buf_printf(&path, "%s%s", to, d->path + n);
+            mem_free(d->path);
+            d->path = mem_strdup(buf_cstr(&path));
+            buf_free(&path);
+        }
+    }
+}
+
 struct removal {
     struct io *io;
     struct buf path;

@@ -77,5 +77,7 @@ void log_store_dir_offline(struct log_store *st, unsigned dir);
 /* Removes a file, or a directory with the files in it, after delay_ms, on a worker thread. */
 void log_store_delete_later(struct log_store *st, unsigned dir, const char *path, bool is_dir,
                             int64_t delay_ms);
+/* A directory has another name now: what waits in it for its removal is found there. */
+void log_store_renamed(struct log_store *st, const char *from, const char *to);
 
 #endif

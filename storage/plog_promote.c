@@ -72,6 +72,7 @@ static void promoted(struct io_op *op, int64_t result)
     struct plog *log = p->log;
     int err = (int)result;
     if (p->renamed) {
+        log_store_renamed(log->st, p->from, p->to);
         take_name(log, p->to);
     } else {
         mem_free(p->to);

@@ -1,0 +1,80 @@
+/* A future log takes its final name (storage/plog_promote.c): what it has stays readable, and the
+ * files that it was about to remove are removed under the new name. */
+#include "storage_rig.h"
+
+#include <dirent.h>
+
+#include "storage/plog.h"
+
+enum { DELETE_DELAY_MS = 1000 };
+
+/* Files in the folder whose name ends so. */
+static unsigned files_with(const struct rig *r, const char *folder, const char *suffix)
+{
+    char path[512];
+    unsigned n = 0;
+    DIR *d = opendir(rig_path(r, folder, path));
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        size_t len = strlen(e->d_name);
+        size_t k = strlen(suffix);
+        n += len > k && strcmp(e->d_name + len - k, suffix) == 0;
+    }
+    closedir(d);
+    return n;
+}
+
+static void flushed(struct plog_flush *f, int err)
+{
+    assert_int_equal(err, 0);
+    *(bool *)f->user = true;
+}
+
+static void promoted(struct plog_promotion *p, int err)
+{
+    assert_int_equal(err, 0);
+    *(bool *)p->user = true;
+}
+
+static void what_waits_for_its_removal_is_removed(void **state)
+{
+    struct rig r;
+    struct buf name = {0};
+    struct plog_flush flush;
+    struct plog_promotion promotion;
+    unsigned deleted;
+    bool done = false;
+    (void)state;
+    rig_init(&r);
+    r.config.file_delete_delay_ms = DELETE_DELAY_MS;
+    r.config.retention_ms = -1;
+    plog_future_name(r.io, "t-0", &name);
+    struct plog *log = rig_create(&r, buf_cstr(&name));
+    rig_fill(log, 2, 5, 100);
+    assert_int_equal(plog_roll(log), 0);
+    rig_fill(log, 2, 5, 100);
+    assert_int_equal(plog_set_start_offset(log, 10), 0);
+    assert_int_equal(plog_retention(log, &deleted), 0);
+    assert_int_equal(deleted, 1);
+    assert_true(files_with(&r, buf_cstr(&name), ".deleted") > 0);
+    plog_flush_start(log, &flush, flushed, &done);
+    rig_until(&r, done && plog_is_durable(log));
+    done = false;
+    plog_promote(log, &promotion, promoted, &done);
+    rig_until(&r, done);
+    assert_string_equal(plog_name(log), "t-0");
+    assert_int_equal(rig_count(log), 2);
+    rig_until(&r, list_empty(&r.st.deletions) && r.st.unlinking == NULL);
+    assert_int_equal(files_with(&r, "t-0", ".deleted"), 0);
+    plog_close(log);
+    buf_free(&name);
+    rig_free(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_waits_for_its_removal_is_removed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
