@@ -60,9 +60,17 @@ static void release(struct partition *p)
     fetchers_look(p->pm->ns->fetchers, p);
 }
 
+/* The next start may take it for the partition's log. */
+static bool has_final_name(const struct plog *log)
+{
+    const char *name = plog_name(log);
+    return plog_base_name(name) == strlen(name);
+}
+
 void move_later(struct dir_move *m)
 {
-    if (m->part && m->part->held) { /* who appends does not wait for what may last */
+    if (m->part && m->part->held && !has_final_name(m->log)) {
+        /* who appends does not wait for what may last */
         release(m->part);
     }
     if (m->part && !m->ms->stopped) {
@@ -187,15 +195,25 @@ static void report_old_dir(const struct dir_move *m)
     }
 }
 
+/* Its log directory failed. If its log may have the final name there, nothing is appended to the
+ * old one before the metadata names that: a start would take the other. */
+static void end_failed(struct dir_move *m)
+{
+    if (!m->promoting && !(has_final_name(m->log) && image_says(m->part, plog_dir_index(m->log)))) {
+        give_up(m);
+    }
+}
+
 void dir_move_dir_failed(struct partition *p, unsigned dir)
 {
     struct dir_move *m = p->move;
-    if (plog_dir_index(m->log) == dir) {
+    if (plog_dir_index(m->log) == dir && !m->failed) {
         log_warn(move_logger(m), "dir_move",
                  "the move ends, its log directory failed partition=%s-%" PRId32 " dir=%s",
                  p->topic->name, p->index, dir_path(m->ms, dir));
         report_old_dir(m);
-        give_up(m);
+        m->failed = true;
+        end_failed(m);
     } else if (plog_dir_index(p->log) == dir) {
         report_old_dir(m);
     }
@@ -277,7 +295,7 @@ static void promoted(struct plog_promotion *pr, int err)
     }
     if (err) {
         move_failed(m, err, "rename the future log");
-    } else if (!m->part->offline) {
+    } else if (!m->part->offline && !m->failed) {
         swap(m);
     }
 }
@@ -341,6 +359,10 @@ static bool save(struct dir_move *m)
 static void step(struct dir_move *m)
 {
     const struct partition *p = m->part;
+    if (m->failed) {
+        end_failed(m);
+        return;
+    }
     if (m->busy || p->offline || timer_is_set(&m->again) || !list_empty(&m->throttled) ||
         !move_compare(m) || !move_marks(m)) {
         return;
@@ -423,6 +445,9 @@ int16_t dir_move_ask(struct partition *p, unsigned dir)
         p->move->next_dir = (int)dir;
         return KE_NONE;
     }
+    if (p->move && p->move->failed) {
+        return KE_KAFKA_STORAGE_ERROR;
+    }
     if (p->move && plog_dir_index(p->move->log) == dir) {
         return KE_NONE;
     }
@@ -461,7 +486,7 @@ void dir_move_resume(struct partition *p, struct plog *future)
 void dir_move_retain(struct partition *p)
 {
     struct dir_move *m = p->move;
-    if (!m->promoting) {
+    if (!m->promoting && !m->failed) {
         int err = plog_retention(m->log, NULL);
         if (err) {
             move_failed(m, err, "retention");

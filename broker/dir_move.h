@@ -23,6 +23,9 @@
  * old directory fails: the partition is offline, as without a move. A record that cannot be read:
  * said, and tried again.
  *
+ * A directory that fails during the promotion may have the final name at the next start, when the
+ * metadata may still name it: the partition stays held until the metadata names the old one.
+ *
  * A directory that is asked for while the promotion of another one is under way is the next move.
  * For replicas that are not here yet see dir_wanted.h.
  *

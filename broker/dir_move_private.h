@@ -31,6 +31,7 @@ struct dir_move {
     bool saved;      /* and the checkpoints had its numbers */
     bool reported;   /* the controller was told of its directory */
     bool no_space;   /* said */
+    bool failed;     /* its log directory did: it ends */
     int next_dir;    /* asked for while it was promoted; -1: none */
     struct checkpoint_ask ask;
     struct plog_flush flush;
