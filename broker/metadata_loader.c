@@ -185,8 +185,8 @@ static bool is_not_leader(int16_t code)
 
 static void on_fetch_error(struct metadata_loader *l, const char *what, int16_t code)
 {
-    char text[32];
-    snprintf(text, sizeof text, "error %d", code);
+    char text[64];
+    snprintf(text, sizeof text, "error %d %s", code, kafka_error_name(code));
     if (is_not_leader(code)) {
         channel_not_controller(l->node->shards[0].channel);
     }

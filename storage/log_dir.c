@@ -259,6 +259,17 @@ static void dir_free(struct log_dir *d)
     mem_free(d);
 }
 
+/* A controller leaves no mark of its stop: its log is checked at every start (docs/quorum.md). */
+static bool has_partitions(const struct log_dir *d)
+{
+    for (size_t i = 0; i < d->entry_count; i++) {
+        if (d->entries[i].kind != LOG_DIR_METADATA) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int log_dir_open(struct io *io, const struct logger *lg, unsigned index, const char *path,
                  bool create, struct log_dir **out, struct errmsg *em)
 {
@@ -290,9 +301,9 @@ int log_dir_open(struct io *io, const struct logger *lg, unsigned index, const c
         return rc;
     }
     log_info(lg, "storage", "log directory opened path=%s stop=%s partitions=%zu", path,
-             d->clean              ? "clean"
-             : d->entry_count == 0 ? "none"
-                                   : "unclean",
+             d->clean            ? "clean"
+             : has_partitions(d) ? "unclean"
+                                 : "none",
              d->entry_count);
     *out = d;
     return 0;

@@ -182,7 +182,10 @@ static void say_ready(const struct node *n)
             printf(" %s on %s:%u.", l->name, l->host[0] ? l->host : "*", node_port(n, l->name));
         }
     }
-    printf(" Data in %s.\n", c->log_dirs[0]);
+    for (size_t i = 0; i < c->log_dirs_n; i++) {
+        printf("%s%s", i ? ", " : " Data in ", c->log_dirs[i]);
+    }
+    printf(".\n");
     fflush(stdout);
 }
 

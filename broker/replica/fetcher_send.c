@@ -213,14 +213,14 @@ static void take_partitions(struct fetcher *f, const struct fetch_response *r)
 /* An error of the whole. A session that the leader has dropped is nothing to talk about. */
 static void take_error(struct fetcher *f, int16_t code)
 {
-    char why[32];
+    char why[64];
     bool lost = code == KE_FETCH_SESSION_ID_NOT_FOUND || code == KE_INVALID_FETCH_SESSION_EPOCH;
     if (lost && f->session_id) {
         fetcher_end_session(f);
         f->stale_id = 0;
         return;
     }
-    snprintf(why, sizeof why, "error %d", code);
+    snprintf(why, sizeof why, "error %d %s", code, kafka_error_name(code));
     fetcher_broken(f, why);
 }
 

@@ -203,9 +203,12 @@ static void cut(struct replica_follow *fl, const struct follower_log *before,
     int64_t at = follower_cut_offset(before, d->diverging_epoch.end_offset, own_epoch, own_end);
     if (err == 0) {
         log_write(log_of(fl), at < before->high_watermark ? LOG_WARN : LOG_INFO, "fetcher",
-                  "the log parts from the leader's and is truncated partition=%s offset=%" PRId64
-                  " end=%" PRId64 " high_watermark=%" PRId64 " leader=%" PRId32
-                  " leader_epoch=%" PRId32 " diverging_epoch=%" PRId32 " its_end=%" PRId64,
+                  "%s partition=%s offset=%" PRId64 " end=%" PRId64 " high_watermark=%" PRId64
+                  " leader=%" PRId32 " leader_epoch=%" PRId32 " diverging_epoch=%" PRId32
+                  " its_end=%" PRId64,
+                  at < before->end
+                      ? "the log parts from the leader's and is truncated"
+                      : "an epoch without records is forgotten, as the leader lacks it",
                   plog_name(log), at, before->end, before->high_watermark, fl->core.leader,
                   fl->core.leader_epoch, d->diverging_epoch.epoch, d->diverging_epoch.end_offset);
         err = plog_truncate_to(log, at);
