@@ -120,6 +120,9 @@ static void move_free(struct dir_move *m)
     list_remove(&m->due);
     list_remove(&m->throttled);
     list_remove(&m->node);
+    if (m->settings) {
+        topic_settings_put(m->settings);
+    }
     mem_free(m->read.data);
     mem_free(m);
 }
@@ -143,6 +146,8 @@ static void give_up(struct dir_move *m)
     p->move = NULL;
     p->pm->per_dir[plog_dir_index(m->log)]--;
     m->part = NULL;
+    m->settings = p->topic; /* a topic that was deleted would take them along */
+    topic_settings_get(m->settings);
     take_log_away(m);
     if (p->held) {
         release(p);

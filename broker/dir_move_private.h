@@ -17,13 +17,14 @@ struct move_read {
 
 struct dir_move {
     struct dir_moves *ms;
-    struct partition *part; /* NULL: given up; only what is under way keeps it */
-    struct plog *log;       /* the future log; NULL: gone */
-    struct list node;       /* in ms->all */
-    struct list due;        /* in ms->due: looked at at the end of the turn */
-    struct list throttled;  /* in ms->throttled: waits for its share */
-    struct timer again;     /* while it waits after something that failed for now */
-    bool busy;              /* an operation is under way: one of those below */
+    struct partition *part;          /* NULL: given up; only what is under way keeps it */
+    struct plog *log;                /* the future log; NULL: gone */
+    struct topic_settings *settings; /* a reference once it is given up: its log uses them still */
+    struct list node;                /* in ms->all */
+    struct list due;                 /* in ms->due: looked at at the end of the turn */
+    struct list throttled;           /* in ms->throttled: waits for its share */
+    struct timer again;              /* while it waits after something that failed for now */
+    bool busy;                       /* an operation is under way: one of those below */
     bool promoting;
     bool compared;   /* since the partition's log was cut: the future log is a front part of it */
     bool settled;    /* no checkpoint says more of the future log than there is */
