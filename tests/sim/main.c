@@ -282,17 +282,22 @@ static _Noreturn void usage(int status)
 {
     FILE *f = status ? stderr : stdout;
     fprintf(f,
-            "usage: millrace-sim --seeds A-B [--step N] [--scenario NAME] [--jobs N] [--verbose]\n"
-            "                    [--mutant NAME [--all]] [--seconds N]\n"
-            "       millrace-sim --mutant NAME | --list-mutants\n\nscenarios:\n");
+            hooks_can_break
+                ? "usage: millrace-sim --seeds A-B [--step N] [--scenario NAME] [--jobs N]\n"
+                  "                    [--verbose] [--mutant NAME [--all]] [--seconds N]\n"
+                  "       millrace-sim --mutant NAME | --list-mutants\n\nscenarios:\n"
+                : "usage: millrace simulate --seed N | --seeds A-B [--step N] [--scenario NAME]\n"
+                  "                         [--jobs N] [--verbose] [--seconds N]\n\nscenarios:\n");
     for (size_t i = 0; i < scenario_count; i++) {
         fprintf(f, "  %-12s %s\n", scenarios[i]->name, scenarios[i]->what);
     }
-    fprintf(f, "mutants (a run must fail):");
-    for (unsigned i = 1; i < MUTANTS; i++) {
-        fprintf(f, " %s", breach_of((enum run_mutant)i)->name);
+    if (hooks_can_break) {
+        fprintf(f, "mutants (a run must fail):");
+        for (unsigned i = 1; i < MUTANTS; i++) {
+            fprintf(f, " %s", breach_of((enum run_mutant)i)->name);
+        }
+        fprintf(f, "\n");
     }
-    fprintf(f, "\n");
     exit(status);
 }
 
