@@ -43,7 +43,10 @@ static void what_waits_for_its_removal_is_removed(void **state)
     struct plog_flush flush;
     struct plog_promotion promotion;
     unsigned deleted;
-    bool done = false;
+    struct {
+        bool flushed;
+        bool promoted;
+    } came = {0};
     (void)state;
     rig_init(&r);
     r.config.file_delete_delay_ms = DELETE_DELAY_MS;
@@ -57,11 +60,10 @@ static void what_waits_for_its_removal_is_removed(void **state)
     assert_int_equal(plog_retention(log, &deleted), 0);
     assert_int_equal(deleted, 1);
     assert_true(files_with(&r, buf_cstr(&name), ".deleted") > 0);
-    plog_flush_start(log, &flush, flushed, &done);
-    rig_until(&r, done && plog_is_durable(log));
-    done = false;
-    plog_promote(log, &promotion, promoted, &done);
-    rig_until(&r, done);
+    plog_flush_start(log, &flush, flushed, &came.flushed);
+    rig_until(&r, came.flushed && plog_is_durable(log));
+    plog_promote(log, &promotion, promoted, &came.promoted);
+    rig_until(&r, came.promoted);
     assert_string_equal(plog_name(log), "t-0");
     assert_int_equal(rig_count(log), 2);
     rig_until(&r, list_empty(&r.st.deletions) && r.st.unlinking == NULL);
