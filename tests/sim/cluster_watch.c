@@ -307,9 +307,10 @@ static void look_at_copy(struct cluster_run *cr, struct machine *m, struct parti
         run_fail(cr->nr.r, "%s: node %d has cut its log to %lld; %lld were committed",
                  plog_name(p->log), m->node_id, (long long)end, (long long)*read);
     }
-    *read = *read > start ? *read : start;
+    int64_t from = *read > start ? *read : start;
     struct reading rd = {.cr = cr, .m = m, .p = p, .wp = wp, .to = hw};
-    if (*read < hw) {
+    if (from < hw) { /* an empty copy may begin anew further down, inside a batch */
+        *read = from;
         sim_proc_run(m->proc, read_fn, &rd);
     }
 }
