@@ -53,7 +53,7 @@ trap 'rm -f "$log"' EXIT
 if [ "$1" = --mutants ]; then
   mutants all
 elif [ "$1" = --ci ]; then
-  declare -A seeds=([storage]=300 [node]=300 [sweep]=300 [moves]=150 [groups]=300 [coordinator]=300 [quorum]=300 [cluster]=50)
+  declare -A seeds=([storage]=300 [node]=300 [sweep]=300 [moves]=150 [groups]=150 [coordinator]=300 [quorum]=300 [cluster]=50)
   for s in storage node sweep moves groups coordinator quorum cluster; do
     echo "scenario $s"
     "$sim" --seeds "1-${seeds[$s]}" --scenario "$s" | tee "$log" || true

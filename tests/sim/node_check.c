@@ -273,15 +273,22 @@ const struct fetch_response_partition_data *check_fetch(struct node_run *nr, int
     return &resp.responses[0].partitions[0];
 }
 
+/* In a cluster the leader may change even now: preferred leaders come back by themselves. */
 static int64_t scan_fetch(struct node_run *nr, struct topic *t, int32_t partition, int64_t at)
 {
-    const struct fetch_response_partition_data *d =
-        check_fetch(nr, 16, t->name, t->id, partition, at, 500);
-    if (d->error_code != 0) {
-        run_fail(nr->r, "%s-%d: Fetch at %lld is answered %d", t->name, partition, (long long)at,
-                 d->error_code);
-    }
-    return scan_batches(nr, t->part[partition], d->records, at);
+    int64_t until = nr->w.sim->clock.now_us + LIMIT_US;
+    int16_t code;
+    do {
+        const struct fetch_response_partition_data *d =
+            check_fetch(nr, 16, t->name, t->id, partition, at, 500);
+        code = d->error_code;
+        if (code == 0) {
+            return scan_batches(nr, t->part[partition], d->records, at);
+        }
+        world_run(&nr->w, PAUSE_US, NULL, NULL);
+        locate(nr, t, partition);
+    } while (nr->many && node_run_retriable(code) && nr->w.sim->clock.now_us < until);
+    run_fail(nr->r, "%s-%d: Fetch at %lld is answered %d", t->name, partition, (long long)at, code);
 }
 
 static void check_partition(struct node_run *nr, struct topic *t, int32_t partition)
