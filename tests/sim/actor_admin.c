@@ -228,19 +228,8 @@ static void create_partitions(struct admin_actor *ad, struct topic *t)
 static void on_alter(struct sim_call *call, int err, struct bytes body)
 {
     struct admin_actor *ad = call->user;
-    struct node_run *nr = ad->a.nr;
-    if (err == 0) {
-        struct arena arena = {0};
-        struct incremental_alter_configs_response resp;
-        node_run_decode(nr, call, body, &arena, &resp);
-        RUN_CHECK(nr->r, resp.responses_n == 1);
-        int16_t code = resp.responses[0].error_code;
-        if (code == 0) {
-            ad->topic->setting = ad->value;
-        } else if (!node_run_retriable(code)) {
-            run_fail(nr->r, "%s: IncrementalAlterConfigs is answered %d", ad->topic->name, code);
-        }
-        arena_free(&arena);
+    if (actor_set_code(ad->a.nr, ad->topic, call, err, body) == 0) {
+        ad->topic->setting = ad->value;
     }
     finish(ad, err);
 }
@@ -248,27 +237,11 @@ static void on_alter(struct sim_call *call, int err, struct bytes body)
 /* One setting takes ever higher values, so that what it is tells which of them were taken. */
 static void alter(struct admin_actor *ad, struct topic *t)
 {
-    struct node_run *nr = ad->a.nr;
-    struct incremental_alter_configs_request req;
-    struct incremental_alter_configs_request_alter_configs_resource res;
-    struct incremental_alter_configs_request_alterable_config config;
     char value[16];
-    proto_msg_init(&incremental_alter_configs_request_msg, &req);
-    proto_init(&incremental_alter_configs_request_alter_configs_resource_desc, &res);
-    proto_init(&incremental_alter_configs_request_alterable_config_desc, &config);
     ad->value = ++t->setting_asked;
-    snprintf(value, sizeof(value), "%d", SETTING_BASE + ad->value);
-    config.name = bytes_str(SETTING_NAME);
-    config.value = bytes_str(value);
-    res.resource_type = 2; /* TOPIC */
-    res.resource_name = bytes_str(t->name);
-    res.configs = &config;
-    res.configs_n = 1;
-    req.resources = &res;
-    req.resources_n = 1;
     ad->topic = t;
-    sim_client_call(ad->a.c, API_INCREMENTAL_ALTER_CONFIGS, (int16_t)run_below(nr->r, 2), &req,
-                    CALL_US, on_alter, ad);
+    snprintf(value, sizeof(value), "%d", SETTING_BASE + ad->value);
+    actor_set(&ad->a, t, SETTING_NAME, value, on_alter, ad);
 }
 
 /* ---- records ---- */

@@ -167,20 +167,8 @@ static void elect(struct mover_actor *mv, struct topic *t, int8_t type)
 static void on_alter(struct sim_call *call, int err, struct bytes body)
 {
     struct mover_actor *mv = call->user;
-    struct node_run *nr = mv->a.nr;
     struct topic *t = mv->topic;
-    int16_t code = -1;
-    if (err == 0) {
-        struct arena arena = {0};
-        struct incremental_alter_configs_response resp;
-        node_run_decode(nr, call, body, &arena, &resp);
-        RUN_CHECK(nr->r, resp.responses_n == 1);
-        code = resp.responses[0].error_code;
-        if (code != 0 && !node_run_retriable(code)) {
-            run_fail(nr->r, "%s: IncrementalAlterConfigs is answered %d", t->name, code);
-        }
-        arena_free(&arena);
-    }
+    int16_t code = actor_set_code(mv->a.nr, t, call, err, body);
     t->settings_open = t->settings_open || code != 0;
     if (code == 0 && mv->value > 0) {
         t->min_isr_set = mv->value;
@@ -193,36 +181,21 @@ static void on_alter(struct sim_call *call, int err, struct bytes body)
 /* value: of min.insync.replicas; or -1, 0: unclean.leader.election.enable or not. */
 static void alter(struct mover_actor *mv, struct topic *t, int32_t value)
 {
-    struct node_run *nr = mv->a.nr;
-    struct incremental_alter_configs_request req;
-    struct incremental_alter_configs_request_alter_configs_resource res;
-    struct incremental_alter_configs_request_alterable_config config;
     char text[16];
-    proto_msg_init(&incremental_alter_configs_request_msg, &req);
-    proto_init(&incremental_alter_configs_request_alter_configs_resource_desc, &res);
-    proto_init(&incremental_alter_configs_request_alterable_config_desc, &config);
+    const char *name = "unclean.leader.election.enable";
     mv->topic = t;
     mv->value = value;
     if (value > 0) {
+        name = "min.insync.replicas";
         snprintf(text, sizeof(text), "%d", value);
-        config.name = bytes_str("min.insync.replicas");
-        config.value = bytes_str(text);
         t->min_isr = t->min_isr < value ? t->min_isr : value;
     } else {
-        config.name = bytes_str("unclean.leader.election.enable");
-        config.value = bytes_str(value < 0 ? "true" : "false");
+        snprintf(text, sizeof(text), "%s", value < 0 ? "true" : "false");
         if (value < 0) {
-            topic_unclean(nr, t);
+            topic_unclean(mv->a.nr, t);
         }
     }
-    res.resource_type = 2; /* TOPIC */
-    res.resource_name = bytes_str(t->name);
-    res.configs = &config;
-    res.configs_n = 1;
-    req.resources = &res;
-    req.resources_n = 1;
-    sim_client_call(mv->a.c, API_INCREMENTAL_ALTER_CONFIGS, (int16_t)run_below(nr->r, 2), &req,
-                    CALL_US, on_alter, mv);
+    actor_set(&mv->a, t, name, text, on_alter, mv);
 }
 
 static void mover_step(struct actor *a)

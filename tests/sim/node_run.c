@@ -5,6 +5,8 @@
 
 #include "base/mem.h"
 
+enum { CALL_US = 10000000 };
+
 bool node_run_retriable(int16_t code)
 {
     switch (code) {
@@ -132,4 +134,45 @@ void node_run_decode(struct node_run *nr, const struct sim_call *call, struct by
         run_fail(nr->r, "the answer to %s version %d does not decode: %s, %zu of %zu bytes",
                  proto_request(call->api_key)->name, call->version, err_text(err), used, body.len);
     }
+}
+
+/* ---- settings ---- */
+
+void actor_set(struct actor *a, const struct topic *t, const char *name, const char *value,
+               sim_call_cb *cb, void *user)
+{
+    struct incremental_alter_configs_request req;
+    struct incremental_alter_configs_request_alter_configs_resource res;
+    struct incremental_alter_configs_request_alterable_config config;
+    proto_msg_init(&incremental_alter_configs_request_msg, &req);
+    proto_init(&incremental_alter_configs_request_alter_configs_resource_desc, &res);
+    proto_init(&incremental_alter_configs_request_alterable_config_desc, &config);
+    config.name = bytes_str(name);
+    config.value = bytes_str(value);
+    res.resource_type = 2; /* TOPIC */
+    res.resource_name = bytes_str(t->name);
+    res.configs = &config;
+    res.configs_n = 1;
+    req.resources = &res;
+    req.resources_n = 1;
+    sim_client_call(a->c, API_INCREMENTAL_ALTER_CONFIGS, (int16_t)run_below(a->nr->r, 2), &req,
+                    CALL_US, cb, user);
+}
+
+int16_t actor_set_code(struct node_run *nr, const struct topic *t, const struct sim_call *call,
+                       int err, struct bytes body)
+{
+    struct arena arena = {0};
+    struct incremental_alter_configs_response resp;
+    if (err != 0) {
+        return -1;
+    }
+    node_run_decode(nr, call, body, &arena, &resp);
+    RUN_CHECK(nr->r, resp.responses_n == 1);
+    int16_t code = resp.responses[0].error_code;
+    arena_free(&arena);
+    if (code != 0 && !node_run_retriable(code)) {
+        run_fail(nr->r, "%s: IncrementalAlterConfigs is answered %d", t->name, code);
+    }
+    return code;
 }

@@ -142,6 +142,12 @@ void actor_hang_up(struct actor *a); /* all its connections */
 void actor_done(struct actor *a);    /* the step is over */
 void actor_free(struct actor *a);
 bool actors_idle(void *nr);
+/* Gives a topic one setting, by IncrementalAlterConfigs of either version. */
+void actor_set(struct actor *a, const struct topic *t, const char *name, const char *value,
+               sim_call_cb *cb, void *user);
+/* The code of its answer, or -1: none came. One that does not pass fails the run. */
+int16_t actor_set_code(struct node_run *nr, const struct topic *t, const struct sim_call *call,
+                       int err, struct bytes body);
 
 struct actor *actor_producer_new(struct node_run *nr, unsigned index);
 struct actor *actor_consumer_new(struct node_run *nr, unsigned index);
