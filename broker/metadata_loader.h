@@ -1,21 +1,18 @@
-/* The broker's view of the metadata: fetches `__cluster_metadata-0` from the active controller over
- * main's channel (Fetch, or FetchSnapshot when it is too far behind), applies the records to an
- * image and publishes each version to every data shard.
+/* The broker's view of the metadata: follows `__cluster_metadata-0` over main's channel and
+ * publishes each version to every data shard.
  *
- *     Fetch -> loader_feed ... -> MSG_IMAGE to all data shards -> node_apply_image -> home
+ *     metadata_follower -> MSG_IMAGE to all data shards -> node_apply_image -> home
  *
  * The first version is published when the loader has all that the controller had committed at that
  * time, so that partitions are opened once and not through their whole history; node_on_caught_up
  * follows when it is applied everywhere. A version that all shards have applied is "applied": its
  * offset is what the broker's heartbeats report.
  *
- * A new leader of the quorum, once it answers, is told to all shards (node_on_leader). If the
- * configuration does not name all controllers, it is asked where they are (DescribeQuorum) before
- * anything of it is taken: a broker that serves can do without those that it began with.
+ * A new leader of the quorum is told to all shards (node_on_leader), and where the controllers are
+ * (node_on_voters) if the configuration names none but to begin with.
  *
- * Failure modes: a silent controller: the others are asked (fetch_timeout). No controller, a broken
- * connection, NOT_LEADER and the like: tried again after controller.quorum.retry.backoff.ms.
- * Metadata that does not decode or contradicts itself stops the node: it must not be served.
+ * Failure modes: those of the follower (controller/metadata_follower.h). Metadata that does not
+ * decode or contradicts itself stops the node: it must not be served.
  *
  * Shard: main, but for metadata_on_image, which runs on every data shard. */
 #ifndef BROKER_METADATA_LOADER_H

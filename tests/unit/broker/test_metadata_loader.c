@@ -88,6 +88,8 @@ struct world {
     struct fake f;
     struct config *config;
     struct metadata_loader *l;
+    struct log_dir dir; /* the metadata log's */
+    struct log_dir *dirs[1];
     struct buf log; /* what the controller has */
     int64_t end;    /* its end offset */
 };
@@ -98,6 +100,11 @@ static void open_world_with(struct world *w, const char *const *overrides)
     memset(w, 0, sizeof *w);
     w->config = fake_config(overrides);
     fake_open(&w->f, w->config);
+    w->dir = (struct log_dir){.path = w->config->metadata_log_dir,
+                              .meta.directory_id = uuid_reserved(99)};
+    w->dirs[0] = &w->dir;
+    w->f.node.log_dirs = w->dirs;
+    w->f.node.log_dirs_n = 1;
     w->l = metadata_loader_new(&w->f.node);
     w->f.node.loader = w->l;
 }
@@ -199,11 +206,6 @@ static void test_first_version_when_caught_up(void **state)
     struct world w;
     (void)state;
     open_world(&w);
-    struct log_dir dir = {.path = w.config->metadata_log_dir,
-                          .meta.directory_id = uuid_reserved(99)};
-    struct log_dir *dirs[] = {&dir};
-    w.f.node.log_dirs = dirs;
-    w.f.node.log_dirs_n = 1;
     metadata_loader_start(w.l);
     const struct fetch_request *q = fetch(&w);
     assert_true(bytes_eq_str(q->cluster_id, "test-cluster"));
@@ -372,31 +374,25 @@ static void answer_voters(struct world *w, int16_t code, uint16_t port)
 
 /* Where to begin is all that the configuration says: the leader is asked for the rest before its
  * records are taken, and so is the next one. */
+/* A broker that knows where to begin, and no more. */
+static const char *const learning[] = {"process.roles=broker",
+                                       "node.id=1",
+                                       "listeners=PLAINTEXT://127.0.0.1:9092",
+                                       "advertised.listeners=PLAINTEXT://127.0.0.1:9092",
+                                       "controller.quorum.voters=",
+                                       "controller.quorum.bootstrap.servers=h:9093",
+                                       NULL};
+
 static void test_the_leader_is_asked_for_all_voters(void **state)
 {
-    static const char *const overrides[] = {"process.roles=broker",
-                                            "node.id=1",
-                                            "listeners=PLAINTEXT://127.0.0.1:9092",
-                                            "advertised.listeners=PLAINTEXT://127.0.0.1:9092",
-                                            "controller.quorum.voters=",
-                                            "controller.quorum.bootstrap.servers=h:9093",
-                                            NULL};
     struct world w;
     struct reply r;
     (void)state;
-    open_world_with(&w, overrides);
+    open_world_with(&w, learning);
     metadata_loader_start(w.l);
     append_topic(&w, 1);
     answer(&w, buf_bytes(&w.log));
     assert_int_equal(seen.leaders, 1);
-    answer_voters(&w, KE_NOT_LEADER_OR_FOLLOWER, 1); /* not any more */
-    assert_int_equal(w.f.not_controller, 1);
-    fake_run(&w.f, 25);
-    answer(&w, buf_bytes(&w.log)); /* who says that it leads is asked again */
-    fake_end(fake_next(&w.f, API_DESCRIBE_QUORUM), ERR_CLOSED, BYTES_NULL);
-    fake_run(&w.f, 25);
-    answer(&w, buf_bytes(&w.log));
-    assert_int_equal(seen.voters, 0);
     answer_voters(&w, 0, 9093);
     assert_int_equal(seen.voters, 1);
     assert_int_equal(seen.port, 9093);
@@ -411,6 +407,44 @@ static void test_the_leader_is_asked_for_all_voters(void **state)
     answer_voters(&w, 0, 9094);
     assert_int_equal(seen.port, 9094);
     assert_int_equal(fetch_offset(&w), 1);
+    shut_world(&w);
+}
+
+/* The metadata does not depend on the answer to where all controllers are. */
+static void test_metadata_does_not_wait_for_the_voters(void **state)
+{
+    struct world w;
+    (void)state;
+    open_world_with(&w, learning);
+    metadata_loader_start(w.l);
+    append_topic(&w, 1);
+    answer(&w, buf_bytes(&w.log));
+    answer_voters(&w, KE_NOT_LEADER_OR_FOLLOWER, 1); /* not any more */
+    assert_int_equal(w.f.not_controller, 1);
+    fake_run(&w.f, 25);
+    answer_log(&w);
+    fake_run(&w.f, 1);
+    assert_int_equal(seen.topics, 1);
+    assert_int_equal(seen.caught_up, 1);
+    for (uint8_t i = 2; i <= 4; i++) { /* asked again from time to time, whatever is said */
+        assert_int_equal(fetch_offset(&w), i - 1);
+        fake_run(&w.f, 1000);
+        answer(&w, bytes_of("", 0));
+        fake_end(fake_next(&w.f, API_DESCRIBE_QUORUM), ERR_CLOSED, BYTES_NULL);
+        fake_run(&w.f, 25);
+        append_topic(&w, i);
+        answer_log(&w);
+        fake_run(&w.f, 1);
+        assert_int_equal(seen.topics, i);
+    }
+    assert_int_equal(seen.voters, 0);
+    fake_run(&w.f, 1000);
+    answer(&w, bytes_of("", 0));
+    answer_voters(&w, 0, 9093);
+    assert_int_equal(seen.voters, 1);
+    fake_run(&w.f, 1000);
+    answer(&w, bytes_of("", 0)); /* known: not asked any more */
+    assert_int_equal(fetch_offset(&w), 4);
     shut_world(&w);
 }
 
@@ -665,6 +699,7 @@ int main(void)
         cmocka_unit_test(test_errors_are_tried_again),
         cmocka_unit_test(test_silent_controller_is_left),
         cmocka_unit_test(test_the_leader_is_asked_for_all_voters),
+        cmocka_unit_test(test_metadata_does_not_wait_for_the_voters),
         cmocka_unit_test(test_fenced_epoch_is_forgotten),
         cmocka_unit_test(test_broken_metadata_stops_the_node),
         cmocka_unit_test(test_another_history_stops_the_node),
