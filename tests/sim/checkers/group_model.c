@@ -71,7 +71,7 @@ void group_model_down(struct group_model *m, bool lost, bool power)
     group_model_tick(m);
     m->life++;
     m->losses += lost;
-    m->unsure = (m->unsure || lost) && !power;
+    m->unsure = (m->unsure || lost) && (!power || m->many);
     m->blind = false;
     for (unsigned g = 0; g < m->groups_n; g++) {
         group_offsets_down(m, g, lost, power);

@@ -22,7 +22,8 @@
  * memory: the host tells of reads by the present coordinator only, and of generations what counts
  * is what needs the log: SyncGroup makes one, and no commit succeeds with one below it. After a
  * loss that is allowed nothing is looked at (`blind`) until the next quiet time, which is the end
- * of a process here, and of whatever was never answered.
+ * of a process here, and of whatever was never answered. What was committed between the two may be
+ * on no disk: the next loss may bring back what it replaced.
  *
  * Order is that of `tick`, which moves with every start and end of a call; two things that happen
  * in one microsecond are still one after the other. */
@@ -143,7 +144,7 @@ struct group_model {
     uint64_t tick;
     uint32_t life;        /* processes so far */
     uint32_t losses;      /* power losses and broken disks so far */
-    bool unsure;          /* the disk broke, and the power was not lost since */
+    bool unsure;          /* after a loss commits, that the next one may take, hid others */
     bool flushed;         /* acknowledged means flushed */
     bool many;            /* nodes: any of them may coordinate, or believe that it does */
     bool blind;           /* of these so many lost what was not flushed that anything may be gone */
