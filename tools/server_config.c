@@ -1,11 +1,8 @@
 #include "tools/server_config.h"
 
-#include <stdlib.h>
-#include <sys/sysinfo.h>
-#include <unistd.h>
-
 #include "base/buf.h"
 #include "broker/config.h"
+#include "tools/machine.h"
 #include "tools/text.h"
 
 static int read_file(struct config *c, const char *path, struct errmsg *em)
@@ -23,15 +20,8 @@ struct config *server_config_load(const struct server_options *o, const struct l
                                   struct errmsg *em)
 {
     struct config *c = config_new();
-    char host[256] = "localhost";
-    gethostname(host, sizeof host - 1);
-    struct sysinfo si;
-    struct config_machine m = {
-        .hostname = host,
-        .processors = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
-        .memory_bytes = sysinfo(&si) == 0 ? (uint64_t)si.totalram * si.mem_unit : 0,
-        .tmp_dir = getenv("TMPDIR"),
-    };
+    struct machine m;
+    machine_look(&m);
     int err = 0;
     if (o->file) {
         err = read_file(c, o->file, em);
@@ -42,7 +32,7 @@ struct config *server_config_load(const struct server_options *o, const struct l
         err = config_add_override(c, o->overrides[i], em);
     }
     if (err == 0) {
-        err = config_finish(c, &m, lg, em);
+        err = config_finish(c, &m.config, lg, em);
     }
     if (err) {
         config_free(c);

@@ -1,17 +1,13 @@
-/* `millrace server [FILE]`: runs one node until SIGTERM or SIGINT and stops it in order. The main
- * thread only waits for signals; the node's shards have threads of their own and tell their state
- * by SIGUSR1. The log goes to stderr, what a newcomer wants to read to stdout. */
-#include <pthread.h>
-#include <signal.h>
+/* `millrace server [FILE]`: runs one node until SIGTERM or SIGINT (serve.h), by a configuration
+ * file or by none. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "broker/config.h"
-#include "broker/node.h"
-#include "runtime/limits.h"
 #include "runtime/log_sink.h"
+#include "tools/serve.h"
 #include "tools/server_config.h"
 #include "tools/tool.h"
 
@@ -48,21 +44,6 @@ struct options {
     const char *overrides[OVERRIDES_MAX];
     size_t overrides_n;
 };
-
-/* What on_state, on a shard's thread, tells the main thread. */
-struct server {
-    pthread_t main;
-    pthread_mutex_t lock;
-    enum node_state state;
-};
-
-static enum log_level level_of(const char *name)
-{
-    return strcmp(name, "debug") == 0   ? LOG_DEBUG
-           : strcmp(name, "warn") == 0  ? LOG_WARN
-           : strcmp(name, "error") == 0 ? LOG_ERROR
-                                        : LOG_INFO;
-}
 
 /* ---- command line ---- */
 
@@ -147,102 +128,9 @@ static struct config *configure(const struct options *o, struct logger *lg, stru
     };
     struct config *c = server_config_load(&so, lg, em);
     if (c) {
-        lg->level = level_of(c->v.log_level);
+        lg->level = serve_log_level(c);
     }
     return c;
-}
-
-/* ---- running ---- */
-
-static void on_state(void *user, struct node *n, enum node_state state)
-{
-    (void)n;
-    struct server *s = user;
-    pthread_mutex_lock(&s->lock);
-    s->state = state;
-    pthread_mutex_unlock(&s->lock);
-    pthread_kill(s->main, SIGUSR1);
-}
-
-static enum node_state state_now(struct server *s)
-{
-    pthread_mutex_lock(&s->lock);
-    enum node_state state = s->state;
-    pthread_mutex_unlock(&s->lock);
-    return state;
-}
-
-static void say_ready(const struct node *n)
-{
-    const struct config *c = n->config;
-    printf("Millrace %s: node %d is ready.", MILLRACE_VERSION, (int)n->id);
-    for (size_t i = 0; i < c->listeners.n; i++) {
-        const struct listener_config *l = &c->listeners.v[i];
-        if (!l->controller) {
-            printf(" %s on %s:%u.", l->name, l->host[0] ? l->host : "*", node_port(n, l->name));
-        }
-    }
-    for (size_t i = 0; i < c->log_dirs_n; i++) {
-        printf("%s%s", i ? ", " : " Data in ", c->log_dirs[i]);
-    }
-    printf(".\n");
-    fflush(stdout);
-}
-
-/* Waits for signals until the node has stopped. */
-static int run(struct node *n, struct server *s, const sigset_t *set)
-{
-    bool said = false;
-    for (;;) {
-        int sig;
-        if (sigwait(set, &sig) != 0) {
-            continue;
-        }
-        if (sig == SIGTERM || sig == SIGINT) {
-            node_stop(n);
-            continue;
-        }
-        enum node_state state = state_now(s);
-        if (state == NODE_RUNNING && !said) {
-            said = true;
-            say_ready(n);
-        } else if (state == NODE_STOPPED) {
-            return 0;
-        } else if (state == NODE_FAILED) {
-            fprintf(stderr, "millrace server: %s\n", node_failure(n));
-            return 1;
-        }
-    }
-}
-
-static int serve(struct config *c, const struct logger *lg)
-{
-    struct errmsg em = {{0}};
-    struct server s = {.main = pthread_self(), .lock = PTHREAD_MUTEX_INITIALIZER};
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGUSR1);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    limits_raise_nofile(); /* descriptors are a budget: take what the system allows */
-    limits_keep_memory();
-    struct node_options o = {.config = c, .log = lg, .on_state = on_state, .user = &s};
-    struct node *n = node_new(&o, &em);
-    if (n == NULL) {
-        fprintf(stderr, "millrace server: %s\n", em.text);
-        config_free(c);
-        return 1;
-    }
-    int status = 1;
-    if (node_start(n, &em)) {
-        fprintf(stderr, "millrace server: %s\n", em.text);
-    } else {
-        status = run(n, &s, &set);
-    }
-    node_free(n);
-    return status;
 }
 
 int tool_server(int argc, char **argv)
@@ -269,5 +157,5 @@ int tool_server(int argc, char **argv)
         fprintf(stderr, "millrace server: %s\n", em.text);
         return 1;
     }
-    return serve(c, &lg);
+    return serve_node(c, &lg, "millrace server");
 }

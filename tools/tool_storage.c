@@ -3,16 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysinfo.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "broker/config.h"
 #include "controller/format.h"
 #include "proto_features.h"
 #include "tools/args.h"
+#include "tools/server_config.h"
 #include "tools/storage.h"
-#include "tools/text.h"
 #include "tools/tool.h"
 
 enum { DIRS_MAX = CONFIG_LOG_DIRS_MAX + 1, FEATURES_MAX = 16 };
@@ -200,19 +198,10 @@ static void parse_feature(const struct args *a, const char *text, struct format_
 
 struct config *storage_load_config(const struct args *a)
 {
-    const char *path = args_get(a, "config", NULL);
-    struct config *c = config_new();
-    struct buf text = {0};
     struct errmsg em = {{0}};
-    char host[256] = "localhost";
-    gethostname(host, sizeof host - 1);
-    struct config_machine m = {
-        .hostname = host, .processors = 1, .memory_bytes = 0, .tmp_dir = getenv("TMPDIR")};
-    int err = tool_read_file(path, &text, &em);
-    err = err ? err : config_add_properties(c, buf_bytes(&text), path, &em);
-    err = err ? err : config_finish(c, &m, NULL, &em);
-    buf_free(&text);
-    if (err) {
+    struct server_options o = {.file = args_get(a, "config", NULL)};
+    struct config *c = server_config_load(&o, NULL, &em);
+    if (c == NULL) {
         args_fail(a, "%s", em.text);
     }
     return c;

@@ -1,0 +1,124 @@
+/* The main thread only waits for signals; the node's shards have threads of their own and tell
+ * their state by SIGUSR1. The log goes to stderr, what a newcomer wants to read to stdout.
+ *
+ * As process 1 of a container the node is also the parent of whatever lost its own there (what
+ * `docker exec` left behind): those are reaped by the kernel, as this process has no use for the
+ * exit status of any child. */
+#include "tools/serve.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/config.h"
+#include "broker/node.h"
+#include "runtime/limits.h"
+
+/* What on_state, on a shard's thread, tells the main thread. */
+struct server {
+    pthread_t main;
+    pthread_mutex_t lock;
+    enum node_state state;
+};
+
+enum log_level serve_log_level(const struct config *c)
+{
+    const char *name = c->v.log_level;
+    return strcmp(name, "debug") == 0   ? LOG_DEBUG
+           : strcmp(name, "warn") == 0  ? LOG_WARN
+           : strcmp(name, "error") == 0 ? LOG_ERROR
+                                        : LOG_INFO;
+}
+
+static void on_state(void *user, struct node *n, enum node_state state)
+{
+    (void)n;
+    struct server *s = user;
+    pthread_mutex_lock(&s->lock);
+    s->state = state;
+    pthread_mutex_unlock(&s->lock);
+    pthread_kill(s->main, SIGUSR1);
+}
+
+static enum node_state state_now(struct server *s)
+{
+    pthread_mutex_lock(&s->lock);
+    enum node_state state = s->state;
+    pthread_mutex_unlock(&s->lock);
+    return state;
+}
+
+static void say_ready(const struct node *n)
+{
+    const struct config *c = n->config;
+    printf("Millrace %s: node %d is ready.", MILLRACE_VERSION, (int)n->id);
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        const struct listener_config *l = &c->listeners.v[i];
+        if (!l->controller) {
+            printf(" %s on %s:%u.", l->name, l->host[0] ? l->host : "*", node_port(n, l->name));
+        }
+    }
+    for (size_t i = 0; i < c->log_dirs_n; i++) {
+        printf("%s%s", i ? ", " : " Data in ", c->log_dirs[i]);
+    }
+    printf(".\n");
+    fflush(stdout);
+}
+
+/* Waits for signals until the node has stopped. */
+static int run(struct node *n, struct server *s, const sigset_t *set, const char *who)
+{
+    bool said = false;
+    for (;;) {
+        int sig;
+        if (sigwait(set, &sig) != 0) {
+            continue;
+        }
+        if (sig == SIGTERM || sig == SIGINT) {
+            node_stop(n);
+            continue;
+        }
+        enum node_state state = state_now(s);
+        if (state == NODE_RUNNING && !said) {
+            said = true;
+            say_ready(n);
+        } else if (state == NODE_STOPPED) {
+            return 0;
+        } else if (state == NODE_FAILED) {
+            fprintf(stderr, "%s: %s\n", who, node_failure(n));
+            return 1;
+        }
+    }
+}
+
+int serve_node(struct config *c, const struct logger *lg, const char *who)
+{
+    struct errmsg em = {{0}};
+    struct server s = {.main = pthread_self(), .lock = PTHREAD_MUTEX_INITIALIZER};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_IGN);
+    limits_raise_nofile(); /* descriptors are a budget: take what the system allows */
+    limits_keep_memory();
+    struct node_options o = {.config = c, .log = lg, .on_state = on_state, .user = &s};
+    struct node *n = node_new(&o, &em);
+    if (n == NULL) {
+        fprintf(stderr, "%s: %s\n", who, em.text);
+        config_free(c);
+        return 1;
+    }
+    int status = 1;
+    if (node_start(n, &em)) {
+        fprintf(stderr, "%s: %s\n", who, em.text);
+    } else {
+        status = run(n, &s, &set, who);
+    }
+    node_free(n);
+    return status;
+}
