@@ -621,6 +621,9 @@ int config_finish(struct config *c, const struct config_machine *m, const struct
     int rc = parse_all(c, em);
     rc = rc ? rc : fill_roles(c, em);
     rc = rc ? rc : fill_listeners(c, m, em);
+    rc = rc ? rc
+            : metrics_listener_parse(c->v.metrics_listener, &c->arena, &c->metrics_host,
+                                     &c->metrics_port, em);
     rc = rc ? rc : fill_voters(c, em);
     rc = rc ? rc : fill_dirs(c, em);
     rc = rc ? rc : fill_times(c, em);

@@ -499,3 +499,60 @@ bool lifecycle_is_unfenced(const struct lifecycle *l)
 {
     return l->unfenced;
 }
+
+/* ---- what it tells ---- */
+
+static bool fenced_why(const struct lifecycle *l, struct errmsg *why)
+{
+    long long applied = metadata_loader_applied(l->node->loader);
+    if (!l->ready) {
+        errmsg_set(why, 0,
+                   "registered, not ready to serve: the metadata is not read and the "
+                   "partitions are not opened yet");
+    } else if (!wants_to_serve(l)) {
+        errmsg_set(why, 0,
+                   "registered, still fenced: the metadata is applied up to offset %lld, and "
+                   "serving begins at %lld",
+                   applied, (long long)l->epoch);
+    } else {
+        errmsg_set(why, 0, "registered, still fenced: the controller has not unfenced the broker");
+    }
+    return false;
+}
+
+static bool running_why(const struct lifecycle *l, struct errmsg *why)
+{
+    int64_t silent = shard_now_ms(l->shard) - l->heard_ms;
+    if (!l->unfenced) {
+        errmsg_set(why, 0, "fenced by the controller");
+        return false;
+    }
+    if (silent >= settings(l)->broker_session_timeout_ms) {
+        errmsg_set(why, 0,
+                   "no controller has answered a heartbeat for %lld ms "
+                   "(broker.session.timeout.ms=%d): the broker counts as gone",
+                   (long long)silent, (int)settings(l)->broker_session_timeout_ms);
+        return false;
+    }
+    return true;
+}
+
+bool lifecycle_is_ready(const struct lifecycle *l, struct errmsg *why)
+{
+    switch (l->state) {
+    case LIFECYCLE_NEW:
+    case LIFECYCLE_REGISTERING:
+        errmsg_set(why, 0, "not registered: no controller has taken the registration%s",
+                   l->epoch >= 0 ? " that has to be made again" : " yet");
+        return false;
+    case LIFECYCLE_FENCED:
+        return fenced_why(l, why);
+    case LIFECYCLE_RUNNING:
+        return running_why(l, why);
+    case LIFECYCLE_STOPPING:
+    case LIFECYCLE_DONE:
+        errmsg_set(why, 0, "the broker leaves the cluster");
+        return false;
+    }
+    UNREACHABLE();
+}

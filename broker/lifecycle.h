@@ -37,5 +37,7 @@ void lifecycle_free(struct lifecycle *l); /* gives up calls under way */
 
 int64_t lifecycle_broker_epoch(const struct lifecycle *l); /* -1: not registered yet */
 bool lifecycle_is_unfenced(const struct lifecycle *l);
+/* Registered, unfenced, and in touch with a controller. False: why has a sentence. */
+bool lifecycle_is_ready(const struct lifecycle *l, struct errmsg *why);
 
 #endif

@@ -378,3 +378,34 @@ int listeners_parse(const struct listeners_input *in, struct arena *a, struct li
     }
     return in->broker ? find_inter_broker(in, a, out, em) : 0;
 }
+
+/* ---- metrics.listener ---- */
+
+int metrics_listener_parse(const char *text, struct arena *a, const char **host, uint16_t *port,
+                           struct errmsg *em)
+{
+    const char *name;
+    int number;
+    *host = NULL;
+    *port = 0;
+    if (text == NULL || *text == '\0') {
+        return 0;
+    }
+    const char *url = strstr(text, "://") ? text : arena_printf(a, "http://%s", text);
+    if (!listener_split(url, strlen(url), a, &name, host, &number) || **host == '\0') {
+        *host = NULL;
+        return errmsg_set(em, ERR_INVALID,
+                          "metrics.listener=%s: it is http://HOST:PORT or HOST:PORT, for example "
+                          "http://127.0.0.1:9644; 0.0.0.0 is every address",
+                          text);
+    }
+    if (strcmp(name, "HTTP") != 0) {
+        *host = NULL;
+        return errmsg_set(em, ERR_INVALID,
+                          "metrics.listener=%s: only http:// is served; put a proxy in front of a "
+                          "loopback address for anything else",
+                          text);
+    }
+    *port = (uint16_t)number;
+    return 0;
+}

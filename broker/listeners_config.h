@@ -66,4 +66,9 @@ int listeners_parse(const struct listeners_input *in, struct arena *a, struct li
 bool listener_split(const char *text, size_t n, struct arena *a, const char **name,
                     const char **host, int *port);
 
+/* metrics.listener: http://HOST:PORT or HOST:PORT; a host must be said (0.0.0.0 or [::] is every
+ * address). Empty: none, *host is NULL. */
+int metrics_listener_parse(const char *text, struct arena *a, const char **host, uint16_t *port,
+                           struct errmsg *em);
+
 #endif

@@ -17,6 +17,7 @@
 #include "broker/listener.h"
 #include "broker/messages.h"
 #include "broker/metadata_loader.h"
+#include "broker/monitor/monitor.h"
 #include "broker/node_priv.h"
 #include "broker/partition_manager.h"
 #include "broker/producer_ids.h"
@@ -80,6 +81,7 @@ uint32_t node_file_limit(const struct node *n)
 void node_set_state(struct node *n, enum node_state s)
 {
     n->priv->state = s;
+    monitor_tell_state(n);
     if (n->priv->opt.on_state) {
         n->priv->opt.on_state(n->priv->opt.user, n, s);
     }
@@ -332,7 +334,7 @@ static int shard_start(struct shard *sh, void *user)
     ns->shard = sh;
     io_random(sh->io, &ns->map_secret, sizeof ns->map_secret);
     if (sh->index >= n->data_shards) {
-        return 0; /* the controller's */
+        return 0; /* the controller's, the monitor's */
     }
     sh->budget.limit = n->config->request_memory / n->data_shards;
     ns->requests = request_pool_new(ns);
@@ -379,6 +381,10 @@ static void shard_stop(struct shard *sh, void *user)
 {
     struct node *n = user;
     struct node_shard *ns = &n->shards[sh->index];
+    if (n->monitor && sh->index == n->monitor_shard) {
+        monitor_end(n->monitor);
+        return;
+    }
     if (sh->index >= n->data_shards) {
         node_controller_close(n);
         return;
@@ -444,9 +450,12 @@ struct node *node_new(const struct node_options *o, struct errmsg *em)
         goto err_options;
     }
     unsigned shards = n->data_shards + (n->config->is_controller ? 1 : 0);
-    n->shards = mem_zalloc((n->data_shards + 1) * sizeof *n->shards);
+    n->monitor = monitor_new(n, o->http);
+    n->monitor_shard = shards;
+    shards += n->monitor ? 1 : 0;
+    n->shards = mem_zalloc((n->data_shards + 2) * sizeof *n->shards);
     p->steps = mem_zalloc(n->data_shards * sizeof *p->steps);
-    for (unsigned i = 0; i <= n->data_shards; i++) {
+    for (unsigned i = 0; i < n->data_shards + 2; i++) {
         n->shards[i].node = n;
         n->shards[i].index = i;
         list_init(&n->shards[i].image_wait);
@@ -496,6 +505,7 @@ void node_free(struct node *n)
         checkpoint_rows_free(&p->steps[i].rows);
         request_free_lent(&n->shards[i]);
     }
+    monitor_free(n->monitor);
     mem_free(n->log_dirs);
     mem_free(n->shards);
     mem_free(p->steps);

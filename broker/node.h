@@ -46,6 +46,8 @@ struct request_pool; /* broker/request.h */
 struct isr_alter;    /* broker/replica/alter.h */
 struct fetchers;     /* broker/replica/fetcher.h */
 struct checkpoints;  /* broker/checkpoints.h */
+struct monitor;      /* broker/monitor/monitor.h */
+struct http_ops;     /* runtime/http.h */
 
 enum node_state {
     NODE_NEW,
@@ -63,6 +65,7 @@ struct node_options {
     void *make_io_ctx;
     bool inline_shards;  /* no threads: the caller turns the shards */
     bool socket_channel; /* reach the controller by its listener, also in the same process */
+    const struct http_ops *http; /* for metrics.listener; NULL: there is no HTTP */
     /* On the main shard, after each change of state. May be NULL. */
     void (*on_state)(void *user, struct node *n, enum node_state state);
     void *user;
@@ -106,6 +109,8 @@ struct node {
     struct dir_assign *dir_assign;     /* main */
     struct producer_ids *producer_ids; /* main */
     struct checkpoints *checkpoints;   /* main; NULL before and after */
+    struct monitor *monitor;           /* NULL: no metrics.listener. broker/monitor's */
+    unsigned monitor_shard;            /* index in the group; meaningful with it */
     struct uuid incarnation;           /* of this run; set before the first image */
     char cluster_id[128];              /* as in meta.properties */
     int32_t id;                        /* node.id */

@@ -1,8 +1,8 @@
 /* The steps of a start, on main, each calling the next:
  *
- *     log directories (node_dirs.c) -> client listeners bound -> controller -> channels of all
- *     data shards -> loader and lifecycle run -> caught up (partitions are open) -> unfenced ->
- *     accepting
+ *     log directories (node_dirs.c) -> client listeners bound -> the monitor listens -> controller
+ *     -> channels of all data shards -> loader and lifecycle run -> caught up (partitions are open)
+ *     -> unfenced -> accepting
  *
  * A step that fails calls node_fail with a sentence; the stop's steps take down what there is. */
 #include <inttypes.h>
@@ -13,6 +13,7 @@
 #include "broker/lifecycle.h"
 #include "broker/listener.h"
 #include "broker/metadata_loader.h"
+#include "broker/monitor/monitor.h"
 #include "broker/node_priv.h"
 #include "broker/partition_manager.h"
 #include "broker/producer_ids.h"
@@ -147,6 +148,19 @@ static void controller_is_up(struct node *n)
     node_set_state(n, NODE_RUNNING);
 }
 
+static void monitor_is_up(struct node *n, const char *failure)
+{
+    if (failure) {
+        node_fail(n, "%s", failure);
+    } else if (n->priv->stopping) {
+        return;
+    } else if (n->config->is_controller) {
+        node_controller_start(n, controller_is_up);
+    } else {
+        controller_is_up(n);
+    }
+}
+
 void node_start_begin(struct node *n)
 {
     struct errmsg em = {{0}};
@@ -161,9 +175,5 @@ void node_start_begin(struct node *n)
             return;
         }
     }
-    if (n->config->is_controller) {
-        node_controller_start(n, controller_is_up);
-    } else {
-        controller_is_up(n);
-    }
+    monitor_start(n, monitor_is_up);
 }

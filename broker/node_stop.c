@@ -3,6 +3,7 @@
  *     no new connections -> the controller lets us go -> connections answered and closed, waiting
  *     requests ended -> loader at rest -> no checkpoint under way -> logs closed cleanly
  *       -> checkpoints and the marks of a clean stop -> channels closed -> controller stopped
+ *       -> the monitor's listener closed
  *
  * What does not end by itself within shutdown.timeout.ms is cut. A node that stops because it
  * failed does not ask the controller, cuts at once, and leaves no mark: the next start recovers.
@@ -16,6 +17,7 @@
 #include "broker/lifecycle.h"
 #include "broker/listener.h"
 #include "broker/metadata_loader.h"
+#include "broker/monitor/monitor.h"
 #include "broker/node_priv.h"
 #include "broker/partition_manager.h"
 #include "broker/producer_ids.h"
@@ -50,12 +52,17 @@ static void stopped(struct node *n)
     node_set_state(n, p->failing ? NODE_FAILED : NODE_STOPPED);
 }
 
+static void stop_monitor(struct node *n)
+{
+    monitor_stop(n, stopped);
+}
+
 static void stop_controller(struct node *n)
 {
     if (n->controller) {
-        node_controller_stop(n, stopped);
+        node_controller_stop(n, stop_monitor);
     } else {
-        stopped(n);
+        stop_monitor(n);
     }
 }
 
@@ -213,7 +220,8 @@ static void steps_poll_cb(struct timer *t)
 {
     struct node *n = t->user;
     struct node_priv *p = n->priv;
-    if (p->steps_out > 0 || (n->config->is_controller && p->controller.call.user)) {
+    if (p->steps_out > 0 || monitor_busy(n) ||
+        (n->config->is_controller && p->controller.call.user)) {
         poll_later(n, steps_poll_cb); /* a step of the start is still out */
     } else if (n->lifecycle == NULL) {
         stop_early(n);

@@ -573,6 +573,26 @@ void controller_status(const struct controller *c, struct controller_status *out
     };
 }
 
+bool controller_is_ready(const struct controller *c, struct errmsg *why)
+{
+    int32_t leader = quorum_leader_id(c->quorum);
+    int epoch = (int)quorum_epoch(c->quorum);
+    bool own = leader == c->cfg.node_id;
+    if (c->stopping || c->failed) {
+        errmsg_set(why, 0, "the controller stops");
+    } else if (leader < 0) {
+        errmsg_set(why, 0, "the quorum has no leader epoch=%d", epoch);
+    } else if (own && !controller_serves(c)) {
+        errmsg_set(why, 0, "elected, but not active: nothing of epoch %d is committed yet", epoch);
+    } else if (!own && !quorum_caught_up(c->quorum)) {
+        errmsg_set(why, 0, "behind the leader, controller %d: committed up to offset %lld here",
+                   (int)leader, (long long)c->committed_offset);
+    } else {
+        return true;
+    }
+    return false;
+}
+
 struct image *controller_image(const struct controller *c)
 {
     return c->committed;

@@ -124,6 +124,8 @@ struct controller_status {
     bool active; /* this node leads and has committed in its own term */
 };
 void controller_status(const struct controller *c, struct controller_status *out);
+/* It leads and serves, or has a leader and what that had committed. False: why has a sentence. */
+bool controller_is_ready(const struct controller *c, struct errmsg *why);
 /* The newest committed image; no new reference. */
 struct image *controller_image(const struct controller *c);
 

@@ -616,6 +616,7 @@ static void receive_append(struct quorum *q, const struct quorum_message *m, str
     uint64_t prev;
     uint64_t prev_term;
     uint32_t skip = quorum_skip_committed(q, m, &prev, &prev_term);
+    q->leader_commit = m->commit;
     uint32_t n = m->entries_n - skip;
     struct raft_entry *entries = NULL;
     if (!quorum_entries_sound(m, skip, prev_term) || !quorum_offsets_follow(q, m, skip, prev)) {

@@ -76,6 +76,8 @@ int32_t quorum_leader_id(const struct quorum *q); /* -1 unknown */
 /* The offset that the next record will get. */
 int64_t quorum_next_offset(const struct quorum *q);
 int64_t quorum_high_watermark(const struct quorum *q);
+/* A follower: it has all that its leader had committed when that was heard last. */
+bool quorum_caught_up(const struct quorum *q);
 
 /* What a leader knows of another voter: its end as it has acknowledged it, when it last answered,
  * and when it last had all that the leader had. Wall clock; -1 unknown. */

@@ -51,6 +51,11 @@ int64_t quorum_high_watermark(const struct quorum *q)
     return q->high_watermark;
 }
 
+bool quorum_caught_up(const struct quorum *q)
+{
+    return q->leader_commit > 0 && q->commit >= q->leader_commit;
+}
+
 void quorum_resign(struct quorum *q)
 {
     q->resigned = true;

@@ -45,8 +45,9 @@ struct quorum {
     int64_t last_time_ms; /* event time never goes back */
     uint64_t commit;      /* never goes back; entries up to here are told or about to be */
     int64_t high_watermark;
-    uint64_t own_index; /* of this term's LEADER_CHANGE while leader; 0: not leader */
-    uint64_t votes;     /* bit i: voter i granted its vote in this term */
+    uint64_t leader_commit; /* of the newest APPEND; 0: none yet */
+    uint64_t own_index;     /* of this term's LEADER_CHANGE while leader; 0: not leader */
+    uint64_t votes;         /* bit i: voter i granted its vote in this term */
     struct quorum_recent recent[QUORUM_RECENT];
     struct quorum_progress progress[QUORUM_VOTERS_MAX];
     struct quorum_state state; /* as on the disk */

@@ -10,7 +10,7 @@ set -euo pipefail
 
 # make is for gcc, which links in parallel by it.
 build=(cmake ninja-build gcc make pkg-config python3 libc6-dev liburing-dev libuv1-dev libzstd-dev liblz4-dev
-       libsnappy-dev zlib1g-dev libjansson-dev librdkafka-dev)
+       libsnappy-dev zlib1g-dev libjansson-dev librdkafka-dev libmicrohttpd-dev)
 test=(g++ libcmocka-dev clang-14 clang-format-14 libclang-rt-14-dev kcat python3-kafka python3-confluent-kafka
       python3-pytest python3-snappy python3-lz4 python3-zstandard zstd iproute2)
 

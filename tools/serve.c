@@ -13,6 +13,7 @@
 
 #include "broker/config.h"
 #include "broker/node.h"
+#include "runtime/http.h"
 #include "runtime/limits.h"
 
 /* What on_state, on a shard's thread, tells the main thread. */
@@ -106,7 +107,8 @@ int serve_node(struct config *c, const struct logger *lg, const char *who)
     signal(SIGCHLD, SIG_IGN);
     limits_raise_nofile(); /* descriptors are a budget: take what the system allows */
     limits_keep_memory();
-    struct node_options o = {.config = c, .log = lg, .on_state = on_state, .user = &s};
+    struct node_options o = {
+        .config = c, .log = lg, .on_state = on_state, .user = &s, .http = &http_mhd_ops};
     struct node *n = node_new(&o, &em);
     if (n == NULL) {
         fprintf(stderr, "%s: %s\n", who, em.text);

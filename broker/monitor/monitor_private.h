@@ -1,0 +1,33 @@
+/* What the files of the monitor share. */
+#ifndef BROKER_MONITOR_PRIVATE_H
+#define BROKER_MONITOR_PRIVATE_H
+
+#include "broker/call.h"
+#include "broker/monitor/gather.h"
+#include "broker/monitor/monitor.h"
+
+struct monitor {
+    struct node *node;
+    const struct http_ops *ops;
+    struct shard *shard;
+    struct http_server *server; /* NULL: not listening */
+    enum node_state node_state; /* as main told */
+    struct list gathers;        /* under way */
+    /* main's */
+    struct call call; /* start, then stop */
+    bool busy;
+    void (*started)(struct node *n, const char *failure);
+    void (*stopped)(struct node *n);
+    struct errmsg em; /* of the start: the asked shard's until it is home */
+    uint16_t port;    /* bound; the same */
+    struct call news; /* the node's state, on its way to the monitor's shard */
+    enum node_state news_state;
+    bool news_out;
+    bool news_again; /* the state changed meanwhile */
+};
+
+/* health.c */
+void monitor_healthz(struct monitor *m, struct http_request *r);
+void monitor_readyz(struct monitor *m, struct http_request *r);
+
+#endif

@@ -1,0 +1,34 @@
+/* What the monitor's listener serves: one line a path. */
+#include <string.h>
+
+#include "broker/monitor/monitor_private.h"
+
+static void list_routes(struct monitor *m, struct http_request *r)
+{
+    UNUSED(m);
+    struct buf text = {0};
+    for (size_t i = 0; i < monitor_routes_n; i++) {
+        buf_printf(&text, "%-12s %s\n", monitor_routes[i].path, monitor_routes[i].summary);
+    }
+    monitor_reply_text(r, 200, &text);
+}
+
+const struct monitor_route monitor_routes[] = {
+    {"/", list_routes, "this list"},
+    {"/healthz", monitor_healthz, "200 while every shard of the node answers"},
+    {"/readyz", monitor_readyz, "200 while the node serves; else 503 and what it waits for"},
+};
+const size_t monitor_routes_n = ARRAY_LEN(monitor_routes);
+
+const struct monitor_route *monitor_route_find(const char *path)
+{
+    for (size_t i = 0; i < monitor_routes_n; i++) {
+        const char *have = monitor_routes[i].path;
+        size_t n = strlen(have);
+        bool below = n > 1 && have[n - 1] == '/' && strncmp(path, have, n) == 0;
+        if (below || strcmp(path, have) == 0) {
+            return &monitor_routes[i];
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,127 @@
+"""The HTTP listener: what it answers, and what it refuses."""
+import socket
+import time
+
+import pytest
+from monitor import SETTING, get, port_of
+from node import Node, binary, run
+
+CONNECTIONS = 32  # CONNECTIONS_MAX
+HEAD_SECONDS = 10  # HEAD_MS
+
+
+@pytest.fixture(scope='module')
+def port(tmp_path_factory):
+    with Node(tmp_path_factory.mktemp('monitor'), ['metrics.listener=' + SETTING]) as n:
+        yield port_of(lambda: open(n.log).read())
+
+
+def raw(port, data, timeout=10):
+    """What comes until the peer closes."""
+    with socket.create_connection(('127.0.0.1', port), timeout) as s:
+        s.sendall(data)
+        got = b''
+        while True:
+            try:
+                more = s.recv(65536)
+            except ConnectionResetError:
+                return got
+            if not more:
+                return got
+            got += more
+
+
+def test_paths(port):
+    status, headers, text = get(port, '/')
+    assert status == 200 and '/healthz' in text and '/readyz' in text
+    assert headers['content-type'].startswith('text/plain') and headers['cache-control'] == 'no-store'
+    assert get(port, '/healthz')[::2] == (200, 'ok\n')
+    assert get(port, '/readyz')[::2] == (200, 'ready\n')
+    assert get(port, '/healthz?x=1')[0] == 200
+    for path in ('/nothing', '/healthz/', '//healthz', '/../healthz'):
+        assert get(port, path)[0] == 404, path
+
+
+def test_head(port):
+    status, headers, text = get(port, '/healthz', 'HEAD')
+    assert status == 200 and headers['content-length'] == '3' and text == ''
+
+
+@pytest.mark.parametrize('method', ['POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'TRACE', 'BREW'])
+def test_other_methods(port, method):
+    status, headers, _ = get(port, '/healthz', method)
+    assert status == 405 and headers['allow'] == 'GET, HEAD'
+
+
+def test_a_body_is_refused(port):
+    assert get(port, '/healthz', body='x' * 100)[0] == 400
+    assert get(port, '/healthz', headers={'Transfer-Encoding': 'chunked'}, body=iter([b'x']))[0] == 400
+
+
+def test_one_connection_many_requests(port):
+    one = b'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n'
+    got = raw(port, one * 50 + one.replace(b'\r\n\r\n', b'\r\nConnection: close\r\n\r\n'))
+    assert got.count(b'HTTP/1.1 200 OK') == 51 and got.count(b'\r\n\r\nok\n') == 51
+
+
+def test_heads_are_bounded(port):
+    assert raw(port, b'GET /healthz HTTP/1.1\r\nHost: x\r\nX: ' + b'a' * 20000 + b'\r\n\r\n').startswith(b'HTTP/1.1 431')
+    assert raw(port, b'GET /' + b'a' * 20000 + b' HTTP/1.1\r\nHost: x\r\n\r\n').startswith(b'HTTP/1.1 414')
+    assert b' 200 ' not in raw(port, b'no request\r\n\r\n')
+    assert get(port, '/healthz')[0] == 200
+
+
+def test_connections_are_bounded(port):
+    one = b'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n'
+    idle = [socket.create_connection(('127.0.0.1', port), 30) for _ in range(CONNECTIONS)]
+    try:
+        for s in idle:  # each is served, so all of them are there
+            s.sendall(one)
+            assert s.recv(100).startswith(b'HTTP/1.1 200')
+        with socket.create_connection(('127.0.0.1', port), 30) as late:
+            late.sendall(one)
+            late.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                late.recv(100)
+            idle.pop().close()
+            late.settimeout(30)
+            assert late.recv(100).startswith(b'HTTP/1.1 200')
+    finally:
+        for s in idle:
+            s.close()
+    assert get(port, '/healthz')[0] == 200
+
+
+def test_a_slow_client_is_cut_off(port):
+    """A byte now and then keeps nobody: the head has its time as a whole. Others are served meanwhile."""
+    with socket.create_connection(('127.0.0.1', port), 30) as s:
+        begun = time.monotonic()
+        s.sendall(b'GET /healthz HTTP/1.1\r\n')
+        s.settimeout(1)
+        while True:
+            assert get(port, '/healthz')[0] == 200
+            try:
+                s.sendall(b'X')
+                if s.recv(100) == b'':
+                    break
+            except TimeoutError:
+                assert time.monotonic() - begun < 6 * HEAD_SECONDS
+            except OSError:
+                break
+        assert time.monotonic() - begun > 0.9 * HEAD_SECONDS
+
+
+@pytest.mark.parametrize('value', ['https://127.0.0.1:0', 'PLAINTEXT://127.0.0.1:0', 'http://127.0.0.1', 'http://:9644', ':9644', '9644',
+                                   'http://127.0.0.1:70000', 'http://127.0.0.1:0/metrics', 'http://a b:0'])
+def test_settings_that_are_refused(tmp_path, value):
+    status, out, err = run(binary(), 'server', '--data', str(tmp_path / 'data'), '--override', 'metrics.listener=' + value)
+    assert status == 1 and 'metrics.listener=' + value in err, out + err
+
+
+def test_an_address_that_is_taken(tmp_path):
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        s.listen()
+        value = '127.0.0.1:%d' % s.getsockname()[1]
+        status, out, err = run(binary(), 'server', '--data', str(tmp_path / 'data'), '--port', '0', '--override', 'metrics.listener=' + value)
+    assert status == 1 and 'metrics.listener=%s: cannot listen on' % value in err and 'in use' in err, out + err
