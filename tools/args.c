@@ -23,7 +23,9 @@ static void print_help(const struct args_spec *s)
                  s->defs[i].kind == ARG_OPTIONAL ? "[" : "", v ? v : "",
                  s->defs[i].kind == ARG_OPTIONAL ? "]" : "");
         printf("  %-40s %s%s\n", left, s->defs[i].help,
-               s->defs[i].kind == ARG_LIST ? " May be given several times." : "");
+               s->defs[i].kind == ARG_LIST   ? " May be given several times."
+               : s->defs[i].kind == ARG_MANY ? " Several may follow."
+                                             : "");
     }
     printf("  %-40s %s\n  %-40s %s\n", "--help", "This text.", "--version", "The version.");
 }
@@ -68,6 +70,24 @@ static void add(struct args *a, size_t i, const char *value)
     a->values[i][n + 1] = NULL;
 }
 
+/* The values behind option i, which argv[*k] names without `=`. */
+static void take_values(struct args *a, size_t i, int argc, char **argv, int *k)
+{
+    enum arg_kind kind = a->spec->defs[i].kind;
+    bool another = *k + 1 < argc && strncmp(argv[*k + 1], "--", 2) != 0;
+    if (kind == ARG_MANY && another) {
+        while (*k + 1 < argc && strncmp(argv[*k + 1], "--", 2) != 0) {
+            add(a, i, argv[++*k]);
+        }
+    } else if (kind != ARG_MANY && (another || (*k + 1 < argc && kind != ARG_OPTIONAL))) {
+        add(a, i, argv[++*k]);
+    } else if (kind == ARG_OPTIONAL) {
+        add(a, i, "");
+    } else {
+        args_fail(a, "Option %s requires an argument", a->spec->defs[i].name);
+    }
+}
+
 void args_parse(struct args *a, const struct args_spec *spec, int argc, char **argv)
 {
     a->spec = spec;
@@ -101,12 +121,8 @@ void args_parse(struct args *a, const struct args_spec *spec, int argc, char **a
             add(a, i, "");
         } else if (eq) {
             add(a, i, eq + 1);
-        } else if (k + 1 < argc && (kind != ARG_OPTIONAL || strncmp(argv[k + 1], "--", 2) != 0)) {
-            add(a, i, argv[++k]);
-        } else if (kind == ARG_OPTIONAL) {
-            add(a, i, "");
         } else {
-            args_fail(a, "Option %s requires an argument", spec->defs[i].name);
+            take_values(a, i, argc, argv, &k);
         }
     }
 }

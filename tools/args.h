@@ -12,6 +12,7 @@ enum arg_kind {
     ARG_FLAG,     /* takes no value */
     ARG_VALUE,    /* one value */
     ARG_LIST,     /* may be given several times */
+    ARG_MANY,     /* the same, and each time with one or more values behind it */
     ARG_OPTIONAL, /* a value that may be left out */
 };
 

@@ -1,5 +1,6 @@
 #include "tools/rdk.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,40 +31,70 @@ int rdk_stopped(void)
     return stopped;
 }
 
-/* Java's name, librdkafka's (NULL: nothing to set). */
-static const char *const renamed[][2] = {
-    {"key.serializer", NULL},
-    {"value.serializer", NULL},
-    {"key.deserializer", NULL},
-    {"value.deserializer", NULL},
-    {"buffer.memory", NULL},
-    {"max.block.ms", NULL},
-    {"max.poll.records", NULL},
-    {"send.buffer.bytes", "socket.send.buffer.bytes"},
-    {"receive.buffer.bytes", "socket.receive.buffer.bytes"},
-    {"max.request.size", "message.max.bytes"},
-    {"delivery.timeout.ms", "message.timeout.ms"},
-    {"fetch.max.wait.ms", "fetch.wait.max.ms"},
+/* Java's name, librdkafka's (NULL: nothing to set), and how many of Java's unit are one of
+ * librdkafka's (0: the value is the same). */
+static const struct rename {
+    const char *java, *rdk;
+    int64_t unit;
+} renamed[] = {
+    {"key.serializer", NULL, 0},
+    {"value.serializer", NULL, 0},
+    {"key.deserializer", NULL, 0},
+    {"value.deserializer", NULL, 0},
+    {"max.block.ms", NULL, 0},
+    {"max.poll.records", NULL, 0},
+    {"enable.metrics.push", NULL, 0},
+    {"metadata.max.idle.ms", NULL, 0},
+    {"buffer.memory", "queue.buffering.max.kbytes", 1024},
+    {"compression.gzip.level", "compression.level", 0},
+    {"compression.lz4.level", "compression.level", 0},
+    {"compression.zstd.level", "compression.level", 0},
+    {"send.buffer.bytes", "socket.send.buffer.bytes", 0},
+    {"receive.buffer.bytes", "socket.receive.buffer.bytes", 0},
+    {"max.request.size", "message.max.bytes", 0},
+    {"delivery.timeout.ms", "message.timeout.ms", 0},
+    {"fetch.max.wait.ms", "fetch.wait.max.ms", 0},
 };
+
+static _Noreturn void refuse(const char *name, const char *value, const char *why)
+{
+    fprintf(stderr, "Client setting %s=%s: %s\n", name, value, why);
+    exit(1);
+}
+
+/* A value of Java's in librdkafka's unit; at least 1. */
+static void convert(const struct rename *r, const char *value, char *out, size_t n)
+{
+    char *end;
+    errno = 0;
+    long long v = strtoll(value, &end, 10);
+    if (errno || end == value || *end || v < 1) {
+        refuse(r->java, value, "it takes a whole number above 0");
+    }
+    v = v / r->unit > 0 ? v / r->unit : 1;
+    snprintf(out, n, "%lld", v < INT32_MAX ? v : INT32_MAX);
+}
 
 void rdk_set(rd_kafka_conf_t *conf, const char *name, const char *value)
 {
-    char err[512];
+    char err[512], converted[32];
+    const char *as = name, *to = value;
     for (size_t i = 0; i < ARRAY_LEN(renamed); i++) {
-        if (strcmp(renamed[i][0], name) == 0) {
-            name = renamed[i][1];
+        if (strcmp(renamed[i].java, name) == 0) {
+            as = renamed[i].rdk;
+            if (renamed[i].unit) {
+                convert(&renamed[i], value, converted, sizeof converted);
+                to = converted;
+            }
             break;
         }
     }
-    if (name && strcmp(name, "acks") == 0 && strcmp(value, "all") != 0 &&
-        strcmp(value, "-1") != 0 && strcmp(value, "0") != 0 &&
-        strcmp(value, "1") != 0) { /* librdkafka takes any number */
-        fprintf(stderr, "Client setting acks=%s: it is one of all, -1, 0, 1\n", value);
-        exit(1);
+    if (strcmp(name, "acks") == 0 && strcmp(value, "all") != 0 && strcmp(value, "-1") != 0 &&
+        strcmp(value, "0") != 0 && strcmp(value, "1") != 0) { /* librdkafka takes any number */
+        refuse(name, value, "it is one of all, -1, 0, 1");
     }
-    if (name && rd_kafka_conf_set(conf, name, value, err, sizeof err) != RD_KAFKA_CONF_OK) {
-        fprintf(stderr, "Client setting %s=%s: %s\n", name, value, err);
-        exit(1);
+    if (as && rd_kafka_conf_set(conf, as, to, err, sizeof err) != RD_KAFKA_CONF_OK) {
+        refuse(name, value, err);
     }
 }
 

@@ -1,8 +1,7 @@
-/* What the console (and later perf) tools share over librdkafka: making a handle from
- * --bootstrap-server, --command-config and
- * --command-property, with the Java names that people write mapped to librdkafka's where they
- * differ, and its log lines kept to warnings on stderr. Failure: a sentence on stderr and exit 1.
- */
+/* What the console, verifiable and perf tools share over librdkafka: making a handle from
+ * --bootstrap-server, --command-config and --command-property, with the Java names that people
+ * write mapped to librdkafka's where they differ, and its log lines kept to warnings on stderr.
+ * Failure: a sentence on stderr and exit 1. */
 #ifndef TOOLS_RDK_H
 #define TOOLS_RDK_H
 
@@ -11,7 +10,7 @@
 #include "tools/args.h"
 
 /* Sets one property; exits with a sentence when librdkafka refuses it. Java's names that have no
- * counterpart (serializers, buffers) are accepted and do nothing. */
+ * counterpart (serializers, telemetry) are accepted and do nothing. */
 void rdk_set(rd_kafka_conf_t *conf, const char *name, const char *value);
 /* The configuration of a tool: servers, defaults ("key=value", NULL at the end; none: NULL), the
  * file of --command-config, then each --command-property. */

@@ -31,6 +31,7 @@ int tool_delete_records(int argc, char **argv);
 int tool_dump_log(int argc, char **argv);
 int tool_get_offsets(int argc, char **argv);
 int tool_groups(int argc, char **argv);
+int tool_producer_perf_test(int argc, char **argv);
 int tool_server(int argc, char **argv);
 int tool_simulate(int argc, char **argv);
 int tool_storage(int argc, char **argv);

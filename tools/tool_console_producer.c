@@ -270,16 +270,11 @@ static int send_lines(rd_kafka_t *rk, const char *topic, struct reader *r, bool 
 }
 
 /* Kafka's defaults of the options; a setting by property or file goes before them. */
-static const char *const defaults[] = {"batch.size=16384",
-                                       "retries=3",
-                                       "retry.backoff.ms=100",
-                                       "metadata.max.age.ms=300000",
-                                       "request.timeout.ms=1500",
-                                       "socket.send.buffer.bytes=102400",
-                                       "linger.ms=1000",
-                                       "acks=-1",
-                                       "queue.buffering.max.kbytes=32768",
-                                       NULL};
+static const char *const defaults[] = {"batch.size=16384",        "retries=3",
+                                       "retry.backoff.ms=100",    "metadata.max.age.ms=300000",
+                                       "request.timeout.ms=1500", "socket.send.buffer.bytes=102400",
+                                       "linger.ms=1000",          "acks=-1",
+                                       "buffer.memory=33554432",  NULL};
 
 static void set_number(rd_kafka_conf_t *conf, const struct args *a, const char *option,
                        const char *setting, int64_t max)
@@ -310,14 +305,9 @@ static rd_kafka_conf_t *configure(const struct args *a)
     set_number(conf, a, "request-timeout-ms", "request.timeout.ms", 900000);
     set_number(conf, a, "socket-buffer-size", "socket.send.buffer.bytes", 100000000);
     set_number(conf, a, "timeout", "linger.ms", 900000);
+    set_number(conf, a, "max-memory-bytes", "buffer.memory", INT64_MAX);
     if (args_has(a, "request-required-acks")) {
         rdk_set(conf, "acks", args_get(a, "request-required-acks", ""));
-    }
-    int64_t kbytes = args_int(a, "max-memory-bytes", 33554432, 1024, INT64_MAX) / 1024;
-    char v[32];
-    snprintf(v, sizeof v, "%lld", (long long)(kbytes > INT32_MAX ? INT32_MAX : kbytes));
-    if (args_has(a, "max-memory-bytes")) {
-        rdk_set(conf, "queue.buffering.max.kbytes", v);
     }
     rdk_set(conf, "partitioner", "murmur2_random"); /* where Java's producer puts a key */
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);

@@ -27,6 +27,8 @@ const struct tool tool_table[] = {
      "writes numbers and says which were acknowledged", tool_verifiable_producer},
     {"verifiable-consumer", "kafka-verifiable-consumer", "reads in a group and says what happens",
      tool_verifiable_consumer},
+    {"producer-perf-test", "kafka-producer-perf-test",
+     "writes records and says how fast they were acknowledged", tool_producer_perf_test},
     {"decode", NULL, "prints frames of the protocol, given as hex or from a capture, as JSON",
      tool_decode},
     {"simulate", NULL, "runs whole clusters by seed, on virtual time, network and disks",

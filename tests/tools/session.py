@@ -1,7 +1,7 @@
 """The cases of tests/data/tools/*.tsv: the commands of one file in order against one fresh node, and what Kafka's tools print there.
 
 A line is: name, what is compared, tool, file for standard input, arguments as a shell would read them. {S} stands for the bootstrap
-option, {D} for tests/data/tools, {T} for a folder of the run. Compared are:
+option, {B} for what it names, {D} for tests/data/tools, {T} for a folder of the run. Compared are:
     all     exit status, stdout and stderr
     out     exit status and stdout
     sorted  exit status and the sorted lines of stdout: Kafka's order is that of a hash table
@@ -10,6 +10,7 @@ option, {D} for tests/data/tools, {T} for a folder of the run. Compared are:
     error   the sorted lines of stdout: Kafka's tool ends with 0 even so, ours must not
     status-error  only that: Kafka's tool prints a stack trace
     events  exit status and what the lines of JSON say (told() below)
+    shape   exit status and stdout with every digit masked: figures differ from run to run, how they are written does not
     ours    as sorted, but with what our tool prints: Kafka's behaves otherwise on purpose
 `+NAME` starts a tool of ours that goes on in the background, until `-NAME` stops it: a member of a group, for which the next case waits.
 """
@@ -24,7 +25,7 @@ from node import binary, millrace
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
 DATA = os.path.join(ROOT, 'tests/data/tools')
-MODES = ('all', 'out', 'sorted', 'first', 'status', 'error', 'status-error', 'events', 'ours', '-')
+MODES = ('all', 'out', 'sorted', 'first', 'status', 'error', 'status-error', 'events', 'shape', 'ours', '-')
 
 
 class Case:
@@ -35,11 +36,11 @@ class Case:
             self.stdin = os.path.join(DATA, self.stdin)
 
     def words(self, servers, folder):
-        text = self.args.replace('{S}', '--bootstrap-server ' + servers).replace('{D}', DATA).replace('{T}', folder)
+        text = self.args.replace('{S}', '--bootstrap-server ' + servers).replace('{B}', servers).replace('{D}', DATA).replace('{T}', folder)
         return shlex.split(text)
 
 
-FILES = ('cases.tsv', 'groups.tsv')
+FILES = ('cases.tsv', 'groups.tsv', 'perf.tsv')
 NODE = ('group.initial.rebalance.delay.ms=0',)  # settings of the node that answers
 
 
@@ -157,6 +158,8 @@ def shown(case, status, out, err):
         return head + '-- stdout\n' + out + '-- stderr\n' + err
     if case.mode == 'events':
         return head + told(out)
+    if case.mode == 'shape':
+        return head + re.sub(r'\d+(?:\.(\d+))?', lambda m: '#' + ('.' + '#' * len(m.group(1)) if m.group(1) else ''), out)
     if case.mode == 'first':
         return head + out.split('\n')[0] + '\n'
     if case.mode in ('sorted', 'ours'):

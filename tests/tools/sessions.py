@@ -16,7 +16,9 @@ CLASSES = {'topics': TOOLS + 'TopicCommand', 'configs': 'kafka.admin.ConfigComma
            'delete-records': TOOLS + 'DeleteRecordsCommand', 'broker-api-versions': TOOLS + 'BrokerApiVersionsCommand',
            'console-producer': TOOLS + 'ConsoleProducer', 'console-consumer': TOOLS + 'consumer.ConsoleConsumer',
            'storage': 'kafka.tools.StorageTool', 'consumer-groups': TOOLS + 'consumer.group.ConsumerGroupCommand', 'groups': TOOLS + 'GroupsCommand',
-           'verifiable-producer': TOOLS + 'VerifiableProducer', 'verifiable-consumer': TOOLS + 'VerifiableConsumer'}
+           'verifiable-producer': TOOLS + 'VerifiableProducer', 'verifiable-consumer': TOOLS + 'VerifiableConsumer',
+           'producer-perf-test': TOOLS + 'ProducerPerformance', 'consumer-perf-test': TOOLS + 'ConsumerPerformance',
+           'e2e-latency': TOOLS + 'EndToEndLatency'}
 ALONE = ('verifiable-producer', 'verifiable-consumer')  # they say their last words while Java ends
 
 
