@@ -319,7 +319,7 @@ static const struct listener_config *controller_listener(const struct config *c)
     return NULL;
 }
 
-/* HOST:PORT of controllers whose ids a broker learns from them. */
+/* HOST:PORT of controllers whose ids the node learns from them. */
 static int take_servers(struct config *c, struct bytes servers, struct errmsg *em)
 {
     struct config_list l = config_list_start(servers);
@@ -347,33 +347,36 @@ static int take_servers(struct config *c, struct bytes servers, struct errmsg *e
     return 0;
 }
 
-/* A broker needs no more than where to begin. Kafka's own sample file for a combined node names one
- * bootstrap server, which is the node itself: that is a quorum of one. */
+/* A broker needs no more than where to begin, nor does a controller: one that was formatted to be
+ * the only voter is in its metadata log, any other follows the quorum without a part in it. */
 static int voters_from_bootstrap(struct config *c, struct errmsg *em)
 {
     struct bytes servers = bytes_str(c->v.controller_quorum_bootstrap_servers);
-    const char *colon = strrchr(c->v.controller_quorum_bootstrap_servers, ':');
-    size_t n = config_list_count(servers);
+    if (config_list_count(servers) == 0) {
+        return errmsg_set(em, ERR_INVALID,
+                          "controller.quorum.voters is missing, and so is "
+                          "controller.quorum.bootstrap.servers: name all voters as ID@HOST:PORT, "
+                          "separated by commas, in the one, or some controllers as HOST:PORT in "
+                          "the other");
+    }
+    return take_servers(c, servers, em);
+}
+
+static bool is_own_host(const struct listener_config *own, const char *host)
+{
+    bool loopback = strcmp(host, "localhost") == 0 || strcmp(host, "127.0.0.1") == 0 ||
+                    strcmp(host, "::1") == 0;
+    return strcmp(host, own->advertised_host) == 0 || (own->bind[0][0] == '\0' && loopback);
+}
+
+bool config_begins_with_itself(const struct config *c)
+{
     const struct listener_config *own = controller_listener(c);
-    if (n == 0) {
-        return errmsg_set(
-            em, ERR_INVALID,
-            "controller.quorum.voters is missing: name the controllers as ID@HOST:PORT"
-            ", separated by commas");
+    bool all = own != NULL && config_learns_voters(c);
+    for (size_t i = 0; all && i < c->voters_n; i++) {
+        all = c->voters[i].port == own->port && is_own_host(own, c->voters[i].host);
     }
-    if (!c->is_controller) {
-        return take_servers(c, servers, em);
-    }
-    if (n > 1 || own == NULL || colon == NULL || atoi(colon + 1) != own->port) {
-        return errmsg_set(em, ERR_UNSUPPORTED,
-                          "controller.quorum.bootstrap.servers=%s: a controller does not find its "
-                          "quorum by bootstrap servers (but for a sole controller that is this "
-                          "node); name the controllers in controller.quorum.voters",
-                          c->v.controller_quorum_bootstrap_servers);
-    }
-    c->voters[0] = (struct config_voter){c->node_id, own->advertised_host, own->port};
-    c->voters_n = 1;
-    return 0;
+    return all;
 }
 
 enum {
@@ -398,7 +401,7 @@ static int fill_voters(struct config *c, struct errmsg *em)
         rc = parse_voter(c, e, em);
     }
     if (rc == 0 && c->voters_n == 0) {
-        rc = voters_from_bootstrap(c, em);
+        return voters_from_bootstrap(c, em);
     }
     if (rc) {
         return rc;
@@ -421,7 +424,8 @@ static int fill_voters(struct config *c, struct errmsg *em)
         return errmsg_set(em, ERR_INVALID,
                           c->is_controller
                               ? "node.id=%d is a controller (process.roles=%s) but not one of "
-                                "controller.quorum.voters=%s"
+                                "controller.quorum.voters=%s (one that is to be no voter has "
+                                "controller.quorum.bootstrap.servers in their place)"
                               : "node.id=%d is no controller (process.roles=%s) but one of "
                                 "controller.quorum.voters=%s",
                           (int)c->node_id, c->v.process_roles, c->v.controller_quorum_voters);

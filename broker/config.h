@@ -95,6 +95,9 @@ static inline bool config_learns_voters(const struct config *c)
     return c->voters_n > 0 && c->voters[0].id < 0;
 }
 
+/* Are these this controller itself, as it is advertised, and nobody else? */
+bool config_begins_with_itself(const struct config *c);
+
 /* Is this a list of ADDRESS:COUNT? */
 int config_check_per_ip(struct bytes text, struct errmsg *em);
 

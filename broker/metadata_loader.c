@@ -163,7 +163,7 @@ struct metadata_loader *metadata_loader_new(struct node *n)
         .request_timeout_ms = v->controller_quorum_request_timeout_ms,
         .election_timeout_ms = v->controller_raft_election_timeout_ms,
         .retry_backoff_ms = v->controller_quorum_retry_backoff_ms,
-        .cb = config_learns_voters(n->config) ? &callbacks_learning : &callbacks,
+        .cb = config_learns_voters(n->config) && !n->voter ? &callbacks_learning : &callbacks,
         .user = l,
     };
     l->node = n;

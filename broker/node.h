@@ -100,6 +100,7 @@ struct node {
     unsigned data_shards;          /* shard 0 is "main" */
     unsigned controller_shard;     /* index in the group; meaningful if controller */
     struct controller *controller; /* NULL: not a controller */
+    bool voter;                    /* and it has a part in the quorum; set before it starts */
     struct log_dir **log_dirs;     /* by index in log.dirs; NULL: it could not be opened */
     unsigned log_dirs_n;
     uint64_t failed_dirs;              /* bit by index: offline until restart (main's view) */

@@ -75,7 +75,7 @@ void node_channel_leader(struct node *n, struct shard *from, int32_t leader)
 
 void node_on_leader(struct node *n, int32_t leader)
 {
-    if (!n->config->is_controller) { /* else the controller in this process says it, and sooner */
+    if (!n->voter) { /* else the controller in this process says it, and sooner */
         node_channel_leader(n, node_main(n)->shard, leader);
     }
 }

@@ -112,7 +112,7 @@ static void on_fatal(void *user, const char *sentence)
 static void on_leader(void *user, int32_t leader)
 {
     struct node *n = user;
-    if (n->config->is_broker) {
+    if (n->config->is_broker) { /* of one that is no voter this does not come */
         node_channel_leader(n, n->priv->controller.shard, leader);
     }
 }
@@ -138,6 +138,10 @@ static void take_settings(const struct config *c, struct controller_config *cc)
     cc->unclean_interval_ms = v->unclean_leader_election_interval_ms;
     cc->auto_leader_rebalance = v->auto_leader_rebalance_enable;
     cc->imbalance_interval_ms = 1000 * v->leader_imbalance_check_interval_seconds;
+    cc->fetch_bytes = v->controller_quorum_fetch_max_bytes;
+    cc->fetch_snapshot_bytes = v->controller_quorum_fetch_snapshot_max_bytes;
+    cc->request_timeout_ms = v->controller_quorum_request_timeout_ms;
+    cc->retry_backoff_ms = v->controller_quorum_retry_backoff_ms;
 }
 
 /* The directory of the metadata log: one of log.dirs, or one of its own, which is opened here (that
@@ -174,6 +178,7 @@ static int start_controller(struct node *n, struct errmsg *em)
     const struct config *c = n->config;
     struct node_controller *nc = &n->priv->controller;
     struct controller_config cc;
+    struct channel_endpoint controllers[CONFIG_VOTERS_MAX];
     struct controller_voter voters[CONFIG_VOTERS_MAX];
     struct controller_endpoint endpoints[LISTENERS_MAX];
     controller_config_init(&cc);
@@ -190,10 +195,17 @@ static int start_controller(struct node *n, struct errmsg *em)
     cc.on_fatal = on_fatal;
     cc.on_leader = on_leader;
     cc.user = n;
-    cc.voters = voters;
-    for (size_t i = 0; i < c->voters_n; i++) {
-        voters[cc.voters_n++] =
-            (struct controller_voter){c->voters[i].id, c->voters[i].host, c->voters[i].port};
+    size_t controllers_n = node_controllers(n, controllers);
+    if (n->voter) {
+        cc.voters = voters;
+        cc.voters_in_log = config_learns_voters(c);
+        for (size_t i = 0; i < controllers_n; i++) {
+            voters[cc.voters_n++] = (struct controller_voter){
+                controllers[i].id, controllers[i].host, controllers[i].port};
+        }
+    } else {
+        cc.servers = controllers;
+        cc.servers_n = controllers_n;
     }
     cc.endpoints = endpoints;
     for (size_t i = 0; i < c->listeners.n; i++) {
@@ -304,37 +316,69 @@ void node_controller_close(struct node *n)
 
 /* ---- channels ---- */
 
-/* The controllers' addresses, without this node's unless it is wanted. */
-static size_t endpoints_of(const struct node *n, bool own, struct channel_endpoint *out)
+/* The CONTROLLER listener's port: ours may be one that the system chose. */
+static uint16_t own_port(const struct node *n, uint16_t configured)
 {
     const struct config *c = n->config;
-    size_t count = 0;
-    for (size_t i = 0; i < c->voters_n; i++) {
-        if (c->is_controller && c->voters[i].id == n->id && !own) {
-            continue;
-        }
-        struct channel_endpoint *e = &out[count++];
-        *e = (struct channel_endpoint){.id = c->voters[i].id, .port = c->voters[i].port};
-        snprintf(e->host, sizeof e->host, "%s", c->voters[i].host);
-        if (c->is_controller && c->voters[i].id == n->id && e->port == 0) {
-            for (size_t k = 0; k < c->listeners.n; k++) { /* ours, on a port the system chose */
-                e->port = c->listeners.v[k].controller ? n->priv->controller.ports[k] : e->port;
-            }
+    uint16_t port = configured;
+    for (size_t k = 0; port == 0 && k < c->listeners.n; k++) {
+        port = c->listeners.v[k].controller ? n->priv->controller.ports[k] : port;
+    }
+    return port;
+}
+
+static size_t only_voter(const struct node *n, struct channel_endpoint *out)
+{
+    const struct config *c = n->config;
+    for (size_t k = 0; k < c->listeners.n; k++) {
+        const struct listener_config *l = &c->listeners.v[k];
+        if (l->controller) {
+            *out = (struct channel_endpoint){.id = n->id, .port = own_port(n, l->port)};
+            snprintf(out->host, sizeof out->host, "%s", l->advertised_host);
+            return 1;
         }
     }
-    return count;
+    return 0;
+}
+
+size_t node_controllers(const struct node *n, struct channel_endpoint out[CONFIG_VOTERS_MAX])
+{
+    const struct config *c = n->config;
+    if (n->voter && config_learns_voters(c)) {
+        return only_voter(n, out);
+    }
+    for (size_t i = 0; i < c->voters_n; i++) {
+        bool own = n->voter && c->voters[i].id == n->id;
+        out[i] = (struct channel_endpoint){.id = c->voters[i].id,
+                                           .port = own ? own_port(n, c->voters[i].port)
+                                                       : c->voters[i].port};
+        snprintf(out[i].host, sizeof out[i].host, "%s", c->voters[i].host);
+    }
+    return c->voters_n;
+}
+
+/* All but the one in this process. */
+static size_t others_of(const struct node *n, struct channel_endpoint *v, size_t n_all)
+{
+    size_t others = 0;
+    for (size_t i = 0; i < n_all; i++) {
+        if (v[i].id != n->id) {
+            v[others++] = v[i];
+        }
+    }
+    return others;
 }
 
 struct channel *node_channel_new(struct node_shard *ns)
 {
     struct node *n = ns->node;
     struct channel_endpoint endpoints[CONFIG_VOTERS_MAX];
-    if (!n->config->is_controller || n->priv->opt.socket_channel) {
-        size_t count = endpoints_of(n, true, endpoints);
+    size_t count = node_controllers(n, endpoints);
+    if (!n->voter || n->priv->opt.socket_channel) {
         return channel_socket_new(ns->shard, endpoints, count, "broker");
     }
     struct channel *local = channel_local_new(ns->shard, n->controller_shard, "broker");
-    size_t others = endpoints_of(n, false, endpoints);
+    size_t others = others_of(n, endpoints, count);
     if (others == 0) {
         return local;
     }

@@ -9,6 +9,9 @@
  * would set all of it aside: metadata.log.dir unformatted though others are not, a metadata log in
  * another directory than metadata.log.dir, partitions and no metadata log.
  *
+ * A controller without controller.quorum.voters is the only voter if it was formatted so
+ * (--standalone), which made its metadata log; else it is no voter.
+ *
  * One whose disk is ill is left out as long as another works, but for the metadata log's. Main. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -105,6 +108,23 @@ static bool check_metadata_dir(struct survey *s, const struct format_meta *m,
     return false;
 }
 
+/* Formatted to be no voter, it would wait for ever for itself. */
+static bool check_voter(struct survey *s, bool has_log)
+{
+    const struct config *c = s->n->config;
+    s->n->voter = c->is_controller && (has_log || !config_learns_voters(c));
+    if (!c->is_controller || s->n->voter || !config_begins_with_itself(c)) {
+        return true;
+    }
+    node_fail(
+        s->n,
+        "%s has no " LOG_DIR_METADATA_LOG ", and controller.quorum.bootstrap.servers=%s is "
+        "this controller itself: if it was the only voter the metadata log was lost, bring it "
+        "back; if it is to be one, format it with --standalone; else name other controllers",
+        c->metadata_log_dir, c->v.controller_quorum_bootstrap_servers);
+    return false;
+}
+
 static bool check_metadata_log(struct survey *s)
 {
     const struct config *c = s->n->config;
@@ -122,14 +142,14 @@ static bool check_metadata_log(struct survey *s)
         found = found || d->has_metadata_log;
         with = with == NULL && d->partition[0] ? d : with;
     }
-    if (with && !found && c->is_controller && c->voters_n == 1) {
+    if (with && !found && c->is_controller && c->voters_n == 1 && !config_learns_voters(c)) {
         node_fail(s->n,
                   "%s has no " LOG_DIR_METADATA_LOG ", but %s holds %s: the metadata log was lost, "
                   "bring it back; a node that began a new one would set all partitions aside",
                   c->metadata_log_dir, with->path, with->partition);
         return false;
     }
-    return true;
+    return check_voter(s, found);
 }
 
 static bool check_all(struct survey *s)

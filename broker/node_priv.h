@@ -94,6 +94,9 @@ void node_stop_begin(struct node *n);  /* node_stop.c: on main; failing or not *
 void node_controller_start(struct node *n, void (*done)(struct node *n));
 void node_controller_stop(struct node *n, void (*done)(struct node *n));
 void node_controller_close(struct node *n); /* the shard ends: sockets and timers go */
+/* Those that are configured, or this node as the only one; ids of -1: where some controllers are.
+ */
+size_t node_controllers(const struct node *n, struct channel_endpoint out[CONFIG_VOTERS_MAX]);
 struct channel *node_channel_new(struct node_shard *ns);
 /* node_channel.c: tells all shards' channels who is the active controller; always from the same
  * shard. */

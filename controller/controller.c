@@ -24,6 +24,10 @@ void controller_config_init(struct controller_config *cfg)
 {
     *cfg = (struct controller_config){
         .session_timeout_ms = 9000,
+        .fetch_bytes = 1048576,
+        .fetch_snapshot_bytes = 1048576,
+        .request_timeout_ms = 2000,
+        .retry_backoff_ms = 20,
         .election_timeout_ms = 300,
         .heartbeat_ms = 50,
         .idle_interval_ms = 500,
@@ -59,6 +63,16 @@ void controller_fail(struct controller *c, const char *sentence)
 bool controller_serves(const struct controller *c)
 {
     return c->active && !c->stopping && !c->failed && quorum_may_serve(c->quorum);
+}
+
+int32_t controller_leader(const struct controller *c)
+{
+    return c->quorum ? quorum_leader_id(c->quorum) : c->observed_leader;
+}
+
+int32_t controller_epoch(const struct controller *c)
+{
+    return c->quorum ? quorum_epoch(c->quorum) : c->observed_epoch;
 }
 
 void controller_append_own(struct controller *c,
@@ -247,6 +261,21 @@ static const struct quorum_callbacks quorum_callbacks = {
 
 /* ---- by time ---- */
 
+/* A voter's disk. */
+static void look_after_log(struct controller *c)
+{
+    int64_t now = shard_now_ms(c->shard);
+    struct errmsg em = {{0}};
+    if (now - c->noted_ms >= NOTE_DURABLE_MS) {
+        c->noted_ms = now;
+        int err = metadata_log_note_durable(c->mlog, &em);
+        if (err && err != ERR_NOSPACE) { /* on a full disk it is noted later */
+            controller_fail(c, em.text);
+        }
+    }
+    controller_snapshot_check(c);
+}
+
 static void set_tick(struct controller *c)
 {
     int64_t ms = TICK_MS_MAX;
@@ -261,8 +290,6 @@ static void set_tick(struct controller *c)
 static void on_tick(struct timer *t)
 {
     struct controller *c = t->user;
-    int64_t now = shard_now_ms(c->shard);
-    struct errmsg em = {{0}};
     if (c->failed || c->stopping) {
         return;
     }
@@ -271,14 +298,9 @@ static void on_tick(struct timer *t)
     } else {
         controller_register(c);
     }
-    if (now - c->noted_ms >= NOTE_DURABLE_MS) {
-        c->noted_ms = now;
-        int err = metadata_log_note_durable(c->mlog, &em);
-        if (err && err != ERR_NOSPACE) { /* on a full disk it is noted later */
-            controller_fail(c, em.text);
-        }
+    if (c->mlog) {
+        look_after_log(c);
     }
-    controller_snapshot_check(c);
     set_tick(c);
 }
 
@@ -310,6 +332,12 @@ static void copy_config(struct controller *c, const struct controller_config *cf
         endpoints[i].host = copy(c, cfg->endpoints[i].host);
     }
     c->cfg.endpoints = endpoints;
+    struct channel_endpoint *servers =
+        ARENA_ARRAY(&c->mem, struct channel_endpoint, cfg->servers_n + 1);
+    for (size_t i = 0; i < cfg->servers_n; i++) {
+        servers[i] = cfg->servers[i];
+    }
+    c->cfg.servers = servers;
 }
 
 static int check_voters(const struct controller_config *cfg, struct errmsg *em)
@@ -336,7 +364,15 @@ static int check_log_voters(const struct controller *c, struct errmsg *em)
     struct voters_record r;
     struct arena a = {0};
     if (metadata_log_kraft_version(c->mlog, &voters) == 0) {
-        return 0;
+        return !c->cfg.voters_in_log
+                   ? 0
+                   : errmsg_set(
+                         em, ERR_INVALID,
+                         "the metadata log in %s is that of a voter whose quorum is named in "
+                         "controller.quorum.voters, which is missing: set it as it was; to "
+                         "make this controller one that is no voter, format it anew with "
+                         "--no-initial-controllers",
+                         c->cfg.log_dir);
     }
     int err = bytes_is_null(voters) ? ERR_CORRUPT
                                     : proto_decode(&voters_record_msg, 0, voters, NULL, &a, &r);
@@ -396,6 +432,8 @@ static void init(struct controller *c, struct shard *sh, const struct controller
 /* All but the quorum and the log. */
 static void free_rest(struct controller *c)
 {
+    controller_observe_stop(c);
+    metadata_follower_free(c->follower);
     controller_register_end(c);
     timer_cancel(c->shard, &c->tick);
     controller_tasks_free(c);
@@ -448,12 +486,19 @@ int controller_start(struct shard *sh, const struct controller_config *cfg, stru
                      struct errmsg *em)
 {
     ASSERT_ON_SHARD(sh);
-    int err = check_voters(cfg, em);
+    bool voter = cfg->voters_n > 0 || cfg->servers_n == 0;
+    int err = voter ? check_voters(cfg, em) : 0;
     if (err) {
         return err;
     }
     struct controller *c = MEM_NEW(struct controller);
     init(c, sh, cfg);
+    if (!voter) {
+        controller_observe(c);
+        set_tick(c);
+        *out = c;
+        return 0;
+    }
     err = open_log(c, em);
     if (err) {
         goto err_after_init;
@@ -485,7 +530,7 @@ err_after_init:
  */
 static bool wait_for_voters(struct controller *c)
 {
-    if (c->failed || shard_now_ms(c->shard) >= c->stop_until_ms) {
+    if (c->quorum == NULL || c->failed || shard_now_ms(c->shard) >= c->stop_until_ms) {
         return false;
     }
     if (!list_empty(&c->waiting)) {
@@ -498,10 +543,22 @@ static bool wait_for_voters(struct controller *c)
     return c->cfg.voters_n > 1 && quorum_is_leader(c->quorum);
 }
 
+static void close_quorum(struct controller *c)
+{
+    peers_free(c->peers);
+    quorum_close(c->quorum);
+    if (c->mlog && !c->failed && metadata_log_close_clean(c->mlog) != 0) {
+        log_warn(c->log, "controller",
+                 "the metadata log could not be closed in order: the next start checks it dir=%s",
+                 c->cfg.log_dir);
+    }
+    metadata_log_close(c->mlog);
+}
+
 static void finish_stop(struct timer *t)
 {
     struct controller *c = t->user;
-    if (wait_for_voters(c) || quorum_busy(c->quorum)) {
+    if (wait_for_voters(c) || (c->quorum && quorum_busy(c->quorum))) {
         timer_set(c->shard, &c->tick, shard_now_ms(c->shard) + STOP_POLL_MS);
         return;
     }
@@ -509,14 +566,7 @@ static void finish_stop(struct timer *t)
     conn_close_all(c->shard, false);
     void (*cb)(void *user) = c->stopped_cb;
     void *user = c->stopped_user;
-    peers_free(c->peers);
-    quorum_close(c->quorum);
-    if (!c->failed && metadata_log_close_clean(c->mlog) != 0) {
-        log_warn(c->log, "controller",
-                 "the metadata log could not be closed in order: the next start checks it dir=%s",
-                 c->cfg.log_dir);
-    }
-    metadata_log_close(c->mlog);
+    close_quorum(c);
     free_rest(c);
     if (cb) {
         cb(user);
@@ -532,7 +582,10 @@ void controller_stop(struct controller *c, void (*cb)(void *user), void *user)
     c->stopped_user = user;
     controller_snapshot_abandon(c);
     controller_tasks_stop(c);
-    quorum_resign(c->quorum);
+    controller_observe_stop(c);
+    if (c->quorum) {
+        quorum_resign(c->quorum);
+    }
     controller_refuse_all(&c->early, KE_NOT_CONTROLLER);
     controller_wake_polls(c, true);
     c->stop_until_ms = INT64_MAX; /* a sole voter waits for its own disk only */
@@ -564,11 +617,11 @@ void controller_crash(struct controller *c)
 void controller_status(const struct controller *c, struct controller_status *out)
 {
     *out = (struct controller_status){
-        .leader_id = quorum_leader_id(c->quorum),
-        .epoch = quorum_epoch(c->quorum),
+        .leader_id = controller_leader(c),
+        .epoch = controller_epoch(c),
         .committed_offset = c->committed_offset,
-        .log_start_offset = metadata_log_start_offset(c->mlog),
-        .log_end_offset = metadata_log_end_offset(c->mlog),
+        .log_start_offset = c->mlog ? metadata_log_start_offset(c->mlog) : 0,
+        .log_end_offset = c->mlog ? metadata_log_end_offset(c->mlog) : c->committed_offset,
         .active = c->active && !c->stopping,
     };
 }

@@ -1,8 +1,10 @@
-/* A controller node: one voter of the metadata quorum, on a shard of its own. It owns
- * `__cluster_metadata-0`, and while it leads it answers what only the active controller can:
- * registration and heartbeats of brokers, topics, partitions, configs, producer ids, Fetch and
- * FetchSnapshot of the log, DescribeQuorum, Envelope. While another voter leads it follows the log
- * by raft (peers.h), keeps the committed image, and answers NOT_CONTROLLER.
+/* A controller node, on a shard of its own: one voter of the metadata quorum, or (without voters in
+ * its configuration) one that follows the quorum's log and has no part in it, for which see
+ * controller_observe.c. A voter owns `__cluster_metadata-0`, and while it leads it answers what
+ * only the active controller can: registration and heartbeats of brokers, topics, partitions,
+ * configs, producer ids, Fetch and FetchSnapshot of the log, DescribeQuorum, Envelope. While
+ * another voter leads it follows the log by raft (peers.h), keeps the committed image, and answers
+ * NOT_CONTROLLER.
  *
  * One request, whichever way it came (mailbox or CONTROLLER listener):
  *
@@ -28,6 +30,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/uuid.h"
+#include "controller/channel.h"
 #include "controller/config_validator.h"
 #include "controller/image.h"
 #include "runtime/conn.h"
@@ -56,6 +59,15 @@ struct controller_config {
     struct uuid directory_id; /* of that folder's meta.properties */
     const struct controller_voter *voters; /* controller.quorum.voters; this node is one of them */
     size_t voters_n;
+    bool voters_in_log; /* the voters were not configured: the log must name this node the only one
+                         */
+    /* Without voters: controller.quorum.bootstrap.servers, where the quorum is to be found. */
+    const struct channel_endpoint *servers;
+    size_t servers_n;
+    int32_t fetch_bytes;                         /* controller.quorum.fetch.max.bytes */
+    int32_t fetch_snapshot_bytes;                /* controller.quorum.fetch.snapshot.max.bytes */
+    int64_t request_timeout_ms;                  /* controller.quorum.request.timeout.ms */
+    int64_t retry_backoff_ms;                    /* controller.quorum.retry.backoff.ms */
     const struct controller_endpoint *endpoints; /* advertised CONTROLLER listeners */
     size_t endpoints_n;
     /* Which of a broker's listeners is dialled when it may be dead (inter.broker.listener.name);

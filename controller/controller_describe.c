@@ -57,7 +57,7 @@ static void put_finalized(struct controller_request *r, struct api_versions_resp
 {
     const struct image *img = r->c->committed;
     struct bytes ignored;
-    int16_t kraft = metadata_log_kraft_version(r->c->mlog, &ignored);
+    int16_t kraft = r->c->mlog ? metadata_log_kraft_version(r->c->mlog, &ignored) : 0;
     resp->finalized_features_epoch = img->offset;
     resp->finalized_features = proto_array(
         &r->arena, &api_versions_response_finalized_feature_key_desc, (size_t)img->features_n + 1);
@@ -131,7 +131,7 @@ void controller_describe_cluster(struct controller_request *r)
     int16_t version = r->hdr.version;
     int8_t type = version >= 1 ? q->endpoint_type : ENDPOINTS_BROKERS;
     if (type == ENDPOINTS_CONTROLLERS) {
-        int32_t leader = quorum_leader_id(r->c->quorum);
+        int32_t leader = controller_leader(r->c);
         resp->endpoint_type = type;
         resp->cluster_id = bytes_str(r->c->cfg.cluster_id);
         put_controllers(r, resp);

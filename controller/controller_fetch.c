@@ -111,42 +111,50 @@ static DATA *answer_partition(struct controller_request *r)
     resp->responses[0].partitions_n = 1;
     DATA *p = &resp->responses[0].partitions[0];
     const struct controller *c = r->c;
-    p->current_leader.leader_id = quorum_leader_id(c->quorum);
-    p->current_leader.leader_epoch = quorum_epoch(c->quorum);
+    p->current_leader.leader_id = controller_leader(c);
+    p->current_leader.leader_epoch = controller_epoch(c);
     p->high_watermark = c->active ? c->committed_offset : -1;
     p->last_stable_offset = p->high_watermark;
-    p->log_start_offset = metadata_log_start_offset(c->mlog);
+    p->log_start_offset = c->mlog ? metadata_log_start_offset(c->mlog) : 0;
     p->records = bytes_str("");
     return p;
 }
 
-/* Where the leader is, for a fetcher that is to go on there. */
-static const struct controller_voter *leader_of(const struct controller *c)
+/* Where the leader is: a voter knows it from its configuration, another controller from the
+ * leader's registration. */
+static bool find_leader(const struct controller *c, struct fetch_response_node_endpoint *out)
 {
+    const struct image_controller *ic = image_controller(c->committed, controller_leader(c));
+    out->node_id = controller_leader(c);
     for (size_t i = 0; i < c->cfg.voters_n; i++) {
-        if (c->cfg.voters[i].id == quorum_leader_id(c->quorum)) {
-            return &c->cfg.voters[i];
+        if (c->cfg.voters[i].id == out->node_id) {
+            out->host = bytes_str(c->cfg.voters[i].host);
+            out->port = c->cfg.voters[i].port;
+            return true;
         }
     }
-    return NULL;
+    if (ic && ic->endpoints_n > 0) {
+        out->host = ic->endpoints[0].host;
+        out->port = ic->endpoints[0].port;
+    }
+    return ic && ic->endpoints_n > 0;
 }
 
+/* For a fetcher that is to go on there. */
 static void name_leader(struct controller_request *r)
 {
-    const struct controller_voter *v = leader_of(r->c);
     struct fetch_response *resp = r->response;
-    if (v && r->hdr.version >= NODES_FROM) {
-        resp->node_endpoints = proto_array(&r->arena, &fetch_response_node_endpoint_desc, 1);
+    struct fetch_response_node_endpoint *e =
+        proto_array(&r->arena, &fetch_response_node_endpoint_desc, 1);
+    if (r->hdr.version >= NODES_FROM && find_leader(r->c, e)) {
+        resp->node_endpoints = e;
         resp->node_endpoints_n = 1;
-        resp->node_endpoints[0].node_id = v->id;
-        resp->node_endpoints[0].host = bytes_str(v->host);
-        resp->node_endpoints[0].port = v->port;
     }
 }
 
 static int16_t check_leader(const struct controller *c, int32_t epoch)
 {
-    int32_t present = quorum_epoch(c->quorum);
+    int32_t present = controller_epoch(c);
     if (epoch >= 0 && epoch < present) {
         return KE_FENCED_LEADER_EPOCH;
     }
@@ -322,8 +330,8 @@ static SNAP_OUT *answer_snapshot(struct controller_request *r, struct bytes topi
     out->snapshot_id.end_offset = in->snapshot_id.end_offset;
     out->snapshot_id.epoch = in->snapshot_id.epoch;
     out->position = in->position;
-    out->current_leader.leader_id = quorum_leader_id(r->c->quorum);
-    out->current_leader.leader_epoch = quorum_epoch(r->c->quorum);
+    out->current_leader.leader_id = controller_leader(r->c);
+    out->current_leader.leader_epoch = controller_epoch(r->c);
     out->unaligned_records = bytes_str("");
     return out;
 }

@@ -12,13 +12,13 @@ enum {
 
 /* ---- reading ---- */
 
-static void take_published(struct controller *c)
+void controller_take_published(struct controller *c, struct loader *from)
 {
     struct image_delta *delta;
-    if (loader_publish(c->loader, &delta)) {
+    if (loader_publish(from, &delta)) {
         image_delta_put(delta);
         image_put(c->committed);
-        c->committed = image_get(loader_image(c->loader));
+        c->committed = image_get(loader_image(from));
     }
 }
 
@@ -54,7 +54,7 @@ int controller_load(struct controller *c, struct errmsg *em)
     err = err ? err : loader_snapshot_end(c->loader, em);
     buf_free(&piece);
     if (err == 0) {
-        take_published(c);
+        controller_take_published(c, c->loader);
     }
     return err;
 }
@@ -75,7 +75,7 @@ bool controller_feed(struct controller *c, int64_t offset)
         controller_fail(c, em.text);
         return false;
     }
-    take_published(c);
+    controller_take_published(c, c->loader);
     return true;
 }
 

@@ -6,6 +6,7 @@
  *   controller_request.c   frames in, answers out; the table of APIs
  *   controller_fetch.c     Fetch and FetchSnapshot of the log, observers
  *   controller_voters.c    DescribeQuorum, the registration of controllers
+ *   controller_observe.c   the log by Fetch, for one that is no voter
  *   controller_describe.c  ApiVersions, DescribeCluster, DescribeConfigs
  *   controller_snapshot.c  snapshots, a piece at a time
  *   controller_conn.c      the CONTROLLER listener's connections
@@ -23,6 +24,7 @@
 #include "controller/controller.h"
 #include "controller/decide.h"
 #include "controller/loader.h"
+#include "controller/metadata_follower.h"
 #include "controller/peers.h"
 #include "controller/quorum.h"
 #include "controller/sessions.h"
@@ -54,11 +56,14 @@ struct controller {
     const struct logger *log;
     struct controller_config cfg; /* its strings and arrays are in mem */
     struct arena mem;
-    struct uuid incarnation; /* of this run */
-    struct metadata_log *mlog;
+    struct uuid incarnation;   /* of this run */
+    struct metadata_log *mlog; /* of a voter, as quorum, peers and loader */
     struct quorum *quorum;
     struct peers *peers;
-    struct channel *to_active; /* for the own registration; NULL: not needed yet */
+    struct metadata_follower *follower; /* of one that is no voter */
+    int32_t observed_leader;            /* as it says; -1 unknown */
+    int32_t observed_epoch;
+    struct channel *to_active; /* a voter's: for its registration; NULL: not needed yet */
     struct channel_call register_call;
     struct buf register_body;
     struct log_limit register_limit;
@@ -106,6 +111,9 @@ void controller_fail(struct controller *c, const char *sentence);
  * leads before this one is told that it does not (on_lost). What does not hold here must not be
  * answered from the image, not even when nothing is to be written. */
 bool controller_serves(const struct controller *c);
+/* The active controller as far as this one knows, -1 unknown, and its epoch. */
+int32_t controller_leader(const struct controller *c);
+int32_t controller_epoch(const struct controller *c);
 /* One decision that the controller makes by itself. */
 void controller_append_own(struct controller *c,
                            void (*decide)(struct controller *c, struct decision *d));
@@ -126,6 +134,8 @@ void controller_tasks_free(struct controller *c);
 int controller_load(struct controller *c, struct errmsg *em);
 /* Feeds the loader with what is committed up to offset. False: it failed. */
 bool controller_feed(struct controller *c, int64_t offset);
+/* What the loader has become since, if anything, is what is committed. */
+void controller_take_published(struct controller *c, struct loader *from);
 /* Begins to build on what is committed. */
 void controller_image_lead(struct controller *c);
 /* Forgets what is not committed. */
@@ -215,6 +225,11 @@ void controller_describe_quorum(struct controller_request *r);
  */
 void controller_register(struct controller *c);
 void controller_register_end(struct controller *c);
+
+/* ---- controller_observe.c ---- */
+
+void controller_observe(struct controller *c); /* in place of the log and the quorum */
+void controller_observe_stop(struct controller *c);
 
 /* ---- controller_snapshot.c ---- */
 

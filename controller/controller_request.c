@@ -493,7 +493,7 @@ static bool is_served(const struct proto_request_header *h)
 /* This leader will serve in a moment, when its first entry is committed. */
 static bool is_early(const struct controller *c)
 {
-    return !c->active && !c->failed && !c->stopping && quorum_is_leader(c->quorum);
+    return !c->active && !c->failed && !c->stopping && c->quorum && quorum_is_leader(c->quorum);
 }
 
 static void dispatch(struct controller_request *r)
@@ -527,7 +527,14 @@ static void run_envelope(struct controller_request *r)
 /* What another voter says is answered at once. */
 static void answer_peer(struct controller_request *r, struct bytes frame)
 {
-    peers_handle(r->c->peers, frame, &r->frame);
+    struct errmsg em;
+    if (r->c->peers) {
+        peers_handle(r->c->peers, frame, &r->frame);
+    } else {
+        peers_refuse(frame, r->c->cfg.node_id, &r->frame, &em);
+        log_seldom(r->c->log, &r->c->refused, LOG_WARN, "controller",
+                   "a voter's message is refused: %s", em.text);
+    }
     reply(r, 0);
 }
 

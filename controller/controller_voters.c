@@ -65,7 +65,7 @@ void controller_register(struct controller *c)
     const struct image_controller *known = image_controller(c->committed, c->cfg.node_id);
     const struct proto_metadata_version *mv =
         proto_metadata_version(image_feature_level(c->committed, "metadata.version"));
-    int32_t leader = quorum_leader_id(c->quorum);
+    int32_t leader = controller_leader(c);
     struct controller_registration_request q;
     struct arena a = {0};
     if (leader < 0 || leader == c->cfg.node_id || mv == NULL ||
@@ -136,8 +136,8 @@ static void describe_partition(struct controller_request *r, QUORUM_PART *out)
 {
     const struct controller *c = r->c;
     int64_t wall_ms = io_wall_ms(c->io);
-    out->leader_id = quorum_leader_id(c->quorum);
-    out->leader_epoch = quorum_epoch(c->quorum);
+    out->leader_id = controller_leader(c);
+    out->leader_epoch = controller_epoch(c);
     out->high_watermark = c->committed_offset;
     out->current_voters =
         proto_array(&r->arena, &describe_quorum_response_replica_state_desc, c->cfg.voters_n);

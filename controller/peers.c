@@ -401,6 +401,18 @@ void peers_handle(struct peers *p, struct bytes frame, struct buf *response)
     peer_put_answer(response, correlation, code, code ? em.text : NULL);
 }
 
+void peers_refuse(struct bytes frame, int32_t node_id, struct buf *response, struct errmsg *em)
+{
+    struct bytes body;
+    int32_t correlation = -1;
+    (void)peer_take_header(frame, &correlation, &body);
+    errmsg_set(em, 0,
+               "node %d is a controller and no voter, as it has no controller.quorum.voters; they "
+               "must name the same ids on every voter",
+               (int)node_id);
+    peer_put_answer(response, correlation, KE_INCONSISTENT_VOTER_SET, em->text);
+}
+
 /* ---- life ---- */
 
 int peers_new(struct shard *sh, const struct peers_config *cfg, struct metadata_log *log,

@@ -48,5 +48,7 @@ void peers_send(struct peers *p, const struct quorum_message *m);
 bool peers_may_send(const struct peers *p, int32_t to);
 /* A request frame for which peer_is_api() is true: response gets the whole answer's frame. */
 void peers_handle(struct peers *p, struct bytes frame, struct buf *response);
+/* The same at a controller that is no voter; em gets what it answers. */
+void peers_refuse(struct bytes frame, int32_t node_id, struct buf *response, struct errmsg *em);
 
 #endif

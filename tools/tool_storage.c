@@ -41,7 +41,7 @@ static const struct arg_def format_defs[] = {
     {"initial-controllers", ARG_VALUE, "ID@HOST:PORT:DIRECTORY-ID",
      "The same, with a directory id of your choice; more than one is not served (-I)."},
     {"no-initial-controllers", ARG_FLAG, NULL,
-     "The node is no controller: nothing to say about voters (-N)."},
+     "The same: the node is no voter, and follows those that there are (-N)."},
     {"add-scram", ARG_LIST, "CREDENTIAL", "Not served yet (-S)."},
 };
 
@@ -163,12 +163,12 @@ static bool voter_of(const struct args *a, const struct config *c, struct format
         return false;
     }
     if (none) {
-        args_fail(a, "--no-initial-controllers makes a controller that waits to be added to a "
-                     "quorum, which is not served: name the voters in controller.quorum.voters");
+        return false;
     }
     if (!standalone && initial == NULL) {
         args_fail(a, "controller.quorum.voters is not set: say --standalone if the node is to be "
-                     "the only voter");
+                     "the only voter, --no-initial-controllers if it is to follow the quorum that "
+                     "controller.quorum.bootstrap.servers leads to, and be no voter");
     }
     *out = (struct format_voter){l->name, NULL, l->advertised_port ? l->advertised_port : l->port,
                                  UUID_ZERO};

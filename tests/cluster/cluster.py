@@ -102,8 +102,8 @@ class ClusterNode:
             for k, v in {**self.settings, **more}.items():
                 f.write('%s=%s\n' % (k, v))
 
-    def format(self, cluster_id=None):
-        status, out, err = run(*self.prefix, binary(), 'storage', 'format', '-t', cluster_id or self.cluster.id, '-c', self.properties)
+    def format(self, cluster_id=None, *options):
+        status, out, err = run(*self.prefix, binary(), 'storage', 'format', '-t', cluster_id or self.cluster.id, '-c', self.properties, *options)
         assert status == 0, out + err
 
     def launch(self):

@@ -289,7 +289,7 @@ def test_standalone(tmp_path):
     """Kafka's own sample server.properties: no controller.quorum.voters, one bootstrap server, which is the node itself."""
     p = Place(tmp_path, voters='controller.quorum.bootstrap.servers=127.0.0.1:%d')
     snapshot = p.dirs[0] + '/__cluster_metadata-0/00000000000000000000-0000000000.checkpoint'
-    for args, text in (((), '--standalone'), (('-N',), 'controller.quorum.voters'), (('-s', '--feature', 'kraft.version=0'), 'kraft.version'),
+    for args, text in (((), '--standalone'), (('-N', '-s'), 'one of'), (('-s', '--feature', 'kraft.version=0'), 'kraft.version'),
                        (('-I', '1@127.0.0.1:1'), 'DIRECTORY-ID'), (('-I', '2@127.0.0.1:1:3Db5QLSqSZieL3rJBUUegA'), 'node 2'),
                        (('-I', '1@h:1:3Db5QLSqSZieL3rJBUUegA,2@h:2:3Db5QLSqSZieL3rJBUUegB'), 'several')):
         status, out, err = p.format(*args)
@@ -312,6 +312,9 @@ def test_standalone(tmp_path):
     assert 'directory.id=3Db5QLSqSZieL3rJBUUegA' in open(path).read()
     with p.node():
         pass
+    shutil.rmtree(p.dirs[0])  # a controller that is to be no voter needs others that are
+    assert p.format('--no-initial-controllers')[0] == 0
+    assert 'is this controller itself' in p.refused()
 
 
 def test_locked(place):

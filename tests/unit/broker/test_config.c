@@ -225,10 +225,16 @@ static void test_roles_and_voters(void **state)
     c = good(
         OVER("-controller.quorum.voters", "controller.quorum.bootstrap.servers=localhost:9093"));
     assert_int_equal(c->voters_n, 1);
-    assert_int_equal(c->voters[0].id, 1);
+    assert_int_equal(c->voters[0].id, -1);
+    assert_true(config_learns_voters(c) && config_begins_with_itself(c));
     config_free(c);
-    bad(OVER("-controller.quorum.voters", "controller.quorum.bootstrap.servers=a:9093,b:9093"),
-        "bootstrap", "controller.quorum.voters");
+    c = good(OVER("-controller.quorum.voters",
+                  "controller.quorum.bootstrap.servers=localhost:9093,b:9093"));
+    assert_int_equal(c->voters_n, 2);
+    assert_true(config_learns_voters(c) && !config_begins_with_itself(c));
+    config_free(c);
+    bad(OVER("-controller.quorum.voters"), "controller.quorum.voters",
+        "controller.quorum.bootstrap.servers");
 }
 
 static void test_listener_rules(void **state)

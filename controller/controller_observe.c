@@ -1,0 +1,112 @@
+/* A controller that is no voter: it follows the committed log by Fetch and FetchSnapshot from the
+ * active controller, as brokers do, and keeps the image of it, and nothing on its disk. Its
+ * listener answers what any controller answers that is not active. It finds the quorum by
+ * controller.quorum.bootstrap.servers, and the active one tells it where the voters are.
+ *
+ * Failure modes: metadata that does not decode ends the node (on_fatal), and so does a quorum that
+ * has this node's id among its voters: one of the two is wrong about itself. Whoever cannot be
+ * reached is tried again for ever (metadata_follower.h). */
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "controller/controller_private.h"
+#include "controller/metadata_follower.h"
+#include "proto_messages.h"
+
+static void on_advanced(void *user)
+{
+    struct controller *c = user;
+    struct loader *from = metadata_follower_loader(c->follower);
+    controller_take_published(c, from);
+    c->committed_offset = loader_next_offset(from);
+}
+
+static void on_leader(void *user, int32_t id, int32_t epoch)
+{
+    struct controller *c = user;
+    log_info(c->log, "controller", "following the metadata log leader=%d epoch=%d", (int)id,
+             (int)epoch);
+    c->observed_leader = id;
+    c->observed_epoch = epoch;
+}
+
+static void on_failed(void *user, const char *sentence)
+{
+    controller_fail(user, sentence);
+}
+
+/* Is this node a voter after all, as the quorum says? */
+static bool is_voter(const struct controller *c, const struct describe_quorum_response *r)
+{
+    for (int32_t t = 0; t < r->topics_n; t++) {
+        for (int32_t p = 0; p < r->topics[t].partitions_n; p++) {
+            const struct describe_quorum_response_partition_data *d = &r->topics[t].partitions[p];
+            for (int32_t i = 0; i < d->current_voters_n; i++) {
+                if (d->current_voters[i].replica_id == c->cfg.node_id) {
+                    return true;
+                }
+            }
+        }
+    }
+    return false;
+}
+
+static void on_voters(void *user, const struct describe_quorum_response *r)
+{
+    struct controller *c = user;
+    char host[256];
+    if (is_voter(c, r)) {
+        struct errmsg em;
+        errmsg_set(&em, 0,
+                   "node.id=%d is a voter of the quorum, but this controller has no "
+                   "controller.quorum.voters: give it that of the other voters, or another node.id",
+                   (int)c->cfg.node_id);
+        controller_fail(c, em.text);
+        metadata_follower_pause(c->follower);
+        return;
+    }
+    for (int32_t i = 0; i < r->nodes_n; i++) {
+        const struct describe_quorum_response_listener *l =
+            r->nodes[i].listeners_n > 0 ? &r->nodes[i].listeners[0] : NULL;
+        for (int32_t k = 0; k < r->nodes[i].listeners_n && c->cfg.endpoints_n > 0; k++) {
+            if (bytes_eq_str(r->nodes[i].listeners[k].name, c->cfg.endpoints[0].name)) {
+                l = &r->nodes[i].listeners[k];
+            }
+        }
+        if (l && l->host.len < sizeof host) {
+            snprintf(host, sizeof host, "%.*s", BYTES_FMT(l->host));
+            channel_know(c->to_active, r->nodes[i].node_id, host, l->port);
+        }
+    }
+}
+
+static const struct metadata_follower_callbacks callbacks = {on_advanced, on_leader, on_voters,
+                                                             on_failed};
+
+void controller_observe(struct controller *c)
+{
+    struct metadata_follower_config fc = {
+        .node_id = c->cfg.node_id,
+        .cluster_id = c->cfg.cluster_id,
+        .directory_id = c->cfg.directory_id,
+        .fetch_bytes = c->cfg.fetch_bytes,
+        .snapshot_bytes = c->cfg.fetch_snapshot_bytes,
+        .request_timeout_ms = c->cfg.request_timeout_ms,
+        .election_timeout_ms = c->cfg.election_timeout_ms,
+        .retry_backoff_ms = c->cfg.retry_backoff_ms,
+        .cb = &callbacks,
+        .user = c,
+    };
+    c->observed_leader = -1;
+    c->observed_epoch = -1;
+    c->to_active = channel_socket_new(c->shard, c->cfg.servers, c->cfg.servers_n, "controller");
+    c->follower = metadata_follower_new(c->shard, c->to_active, &fc);
+    metadata_follower_start(c->follower);
+}
+
+void controller_observe_stop(struct controller *c)
+{
+    if (c->follower) {
+        metadata_follower_stop(c->follower);
+    }
+}

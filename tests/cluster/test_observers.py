@@ -1,0 +1,115 @@
+"""Controllers that are no voters: they follow the quorum, and have no part in it."""
+import shutil
+
+from cluster import Cluster, ClusterNode, ask, ports, wait
+
+FOLLOWER = 5
+
+
+def add_follower(c, roles='controller', **settings):
+    """A node with controller.quorum.bootstrap.servers in place of the voters, formatted and not started."""
+    n = ClusterNode(c, FOLLOWER, roles, *ports(2), dict(c.node(1).settings))
+    n.settings.update(c.role_settings(n))
+    del n.settings['controller.quorum.voters']
+    n.settings['controller.quorum.bootstrap.servers'] = c.controller_servers
+    n.settings.update(settings)
+    n.write_properties()
+    n.format(None, '--no-initial-controllers')
+    c.nodes.append(n)
+    return n
+
+
+def observer(c):
+    q = c.wait_quorum()
+    return next((o for o in q['observers'] if o['replicaId'] == FOLLOWER), None), q
+
+
+def controllers(n):
+    """What the controller n says of all of them: (who is active, {ids})."""
+    r = ask(n.controller_port, 'DescribeCluster', 1, {'endpointType': 2})
+    return r['controllerId'], {b['brokerId'] for b in r['brokers']}
+
+
+def wait_followed(c, n):
+    """Until it has all, and is known everywhere."""
+    def holds():
+        o, q = observer(c)
+        return o and o['logEndOffset'] >= q['highWatermark'] and controllers(n) == (q['leaderId'], {1, 2, 3, FOLLOWER})
+    wait(holds, lambda: 'the quorum says %s, the follower %s' % (observer(c), controllers(n)), 30)
+
+
+def topic_fetch(q):
+    return {'clusterId': None, 'replicaState': {'replicaId': -1, 'replicaEpoch': -1}, 'maxWaitMs': 0, 'minBytes': 0, 'maxBytes': 1000000,
+            'isolationLevel': 0, 'sessionId': 0, 'sessionEpoch': -1, 'forgottenTopicsData': [], 'rackId': '',
+            'topics': [{'topicId': 'AAAAAAAAAAAAAAAAAAAAAQ',
+                        'partitions': [{'partition': 0, 'currentLeaderEpoch': q['leaderEpoch'], 'fetchOffset': 0, 'lastFetchedEpoch': -1,
+                                        'logStartOffset': -1, 'partitionMaxBytes': 1000000}]}]}
+
+
+def test_a_controller_that_is_no_voter_follows(tmp_path):
+    with Cluster(tmp_path, controllers=3, brokers=1, factor=1) as c:
+        n = add_follower(c).start()
+        c.create_topic('t', 3, 1)
+        wait_followed(c, n)
+        o, q = observer(c)
+        assert {v['replicaId'] for v in q['currentVoters']} == {1, 2, 3} and o['lastCaughtUpTimestamp'] > 0
+        # what needs the leader
+        r = ask(n.controller_port, 'CreateTopics', 7, {'topics': [{'name': 'u', 'numPartitions': 1, 'replicationFactor': 1}], 'timeoutMs': 5000})
+        assert r['topics'][0]['errorCode'] == 41  # NOT_CONTROLLER
+        r = ask(n.controller_port, 'DescribeQuorum', 2, {'topics': [{'topicName': '__cluster_metadata', 'partitions': [{'partitionIndex': 0}]}]})
+        assert r['errorCode'] == 6  # NOT_LEADER_OR_FOLLOWER
+        r = ask(n.controller_port, 'Fetch', 17, topic_fetch(q))
+        p = r['responses'][0]['partitions'][0]
+        assert (p['errorCode'], p['currentLeader']['leaderId']) == (6, q['leaderId'])
+        assert [(e['nodeId'], e['port']) for e in r['nodeEndpoints']] == [(q['leaderId'], c.node(q['leaderId']).controller_port)]
+        # it goes with the leader, and has no vote: one of three voters is no majority
+        old = c.wait_active()
+        old.kill()
+        c.wait_active(old)
+        c.create_topic('v', 1, 1)
+        wait_followed(c, n)
+        other = next(v for v in c.controllers if v.running and v is not n and v is not c.active())
+        other.kill()
+        wait(lambda: c.active() is None, 'a majority of one voter and a controller that is none', 30)
+        old.start()
+        c.wait_active()
+        other.start()
+        n.kill()
+        n.start()
+        wait_followed(c, n)
+
+
+def test_a_combined_node_that_is_no_voter(tmp_path):
+    with Cluster(tmp_path, controllers=3, brokers=1, factor=1) as c:
+        n = add_follower(c, 'broker,controller').start()
+        c.wait_unfenced({11, FOLLOWER})
+        c.create_topic('t', 1, 1, assignments=[[FOLLOWER]])
+        wait_followed(c, n)
+        old = c.wait_active()
+        old.kill()
+        c.wait_active(old)
+        c.create_topic('u', 1, 1, assignments=[[FOLLOWER]])
+        wait_followed(c, n)
+        old.start()
+        n.restart()
+        c.wait_partition('u', 0, leader=FOLLOWER)
+
+
+def test_what_does_not_belong_is_refused(tmp_path):
+    with Cluster(tmp_path, controllers=3, brokers=1, factor=1) as c:
+        n = add_follower(c)
+        c.nodes.remove(n)
+        n.write_properties(**{'controller.quorum.bootstrap.servers': '127.0.0.1:%d' % n.controller_port})
+        assert 'is this controller itself' in n.refused()
+        shutil.rmtree(n.data)
+        n.write_properties(**{'node.id': 2})
+        n.format(None, '--no-initial-controllers')
+        assert 'node.id=2 is a voter of the quorum' in n.refused()
+        v = c.node(2)
+        v.stop()
+        voters = v.settings.pop('controller.quorum.voters')
+        v.write_properties(**{'controller.quorum.bootstrap.servers': c.controller_servers})
+        assert 'controller.quorum.voters, which is missing' in v.refused()
+        v.write_properties(**{'controller.quorum.voters': voters})
+        v.start()
+        c.wait_voters()
