@@ -221,6 +221,11 @@ static bool is_known_family(const char *name)
            has_prefix(name, "rlmm.config.") || has_prefix(name, "rsm.config.");
 }
 
+bool config_is_known(const char *name)
+{
+    return is_known_family(name) || config_find(&config_broker_table, bytes_str(name)) != NULL;
+}
+
 static void warn_one(const struct config *c, const char *name, const struct logger *lg)
 {
     const struct config_def *d = config_find(&config_broker_table, bytes_str(name));

@@ -101,6 +101,8 @@ bool config_begins_with_itself(const struct config *c);
 /* Is this a list of ADDRESS:COUNT? */
 int config_check_per_ip(struct bytes text, struct errmsg *em);
 
+/* A setting of ours or Kafka's, or of a family whose beginning alone is known (listener.name.)? */
+bool config_is_known(const char *name);
 /* Was the name given (file, override, zero configuration)? */
 bool config_is_set(const struct config *c, const char *name);
 /* The text that was given, NULL if none was. */

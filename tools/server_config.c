@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "broker/config.h"
+#include "tools/env_config.h"
 #include "tools/machine.h"
 #include "tools/text.h"
 
@@ -25,8 +26,11 @@ struct config *server_config_load(const struct server_options *o, const struct l
     int err = 0;
     if (o->file) {
         err = read_file(c, o->file, em);
-    } else {
+    } else if (o->environment == NULL) {
         config_zero(c, o->data, o->port);
+    }
+    if (o->environment && err == 0) {
+        env_config_add(c, o->environment, o->file != NULL, lg);
     }
     for (size_t i = 0; i < o->overrides_n && err == 0; i++) {
         err = config_add_override(c, o->overrides[i], em);
@@ -35,6 +39,9 @@ struct config *server_config_load(const struct server_options *o, const struct l
         err = config_finish(c, &m.config, lg, em);
     }
     if (err) {
+        if (o->environment) {
+            env_config_explain(em);
+        }
         config_free(c);
         return NULL;
     }

@@ -17,6 +17,9 @@ struct server_options {
     uint16_t port;
     const char *const *overrides; /* KEY=VALUE */
     size_t overrides_n;
+    /* Of a node in a container: NAME=VALUE, over the file, which there need not be (env_config.h).
+     */
+    char *const *environment;
 };
 
 /* NULL: em says why. Warnings about settings go to lg (may be NULL). */

@@ -9,6 +9,10 @@
 /* The server.properties that --config names; ends the tool if it is not good. */
 struct config *storage_load_config(const struct args *a);
 struct io *storage_open_io(void);
+/* log.dirs, and metadata.log.dir if it is none of them, sorted as Kafka's tool shows them; how
+ * many. */
+enum { STORAGE_DIRS_MAX = CONFIG_LOG_DIRS_MAX + 1 };
+size_t storage_dirs(const struct config *c, const char **dirs);
 
 int tool_storage_admit(int argc, char **argv); /* tool_admit.c */
 

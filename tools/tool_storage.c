@@ -13,7 +13,7 @@
 #include "tools/storage.h"
 #include "tools/tool.h"
 
-enum { DIRS_MAX = CONFIG_LOG_DIRS_MAX + 1, FEATURES_MAX = 16 };
+enum { FEATURES_MAX = 16 };
 
 static const char usage[] =
     "Usage: millrace storage format -t CLUSTER-ID -c FILE [options]\n"
@@ -224,8 +224,7 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* log.dirs, and metadata.log.dir if it is none of them, sorted as Kafka's tool shows them. */
-static size_t all_dirs(const struct config *c, const char **dirs)
+size_t storage_dirs(const struct config *c, const char **dirs)
 {
     size_t n = 0;
     bool has_metadata = false;
@@ -274,7 +273,7 @@ static int format(int argc, char **argv)
     struct args a;
     struct errmsg em = {{0}};
     struct format_feature features[FEATURES_MAX];
-    const char *dirs[DIRS_MAX];
+    const char *dirs[STORAGE_DIRS_MAX];
     args_parse(&a, &format_spec, argc, argv);
     args_require(&a, "config");
     args_require(&a, "cluster-id");
@@ -298,7 +297,7 @@ static int format(int argc, char **argv)
     opt.metadata_version = release_of(&a, &opt);
     opt.voter = voter_of(&a, c, &voter) ? &voter : NULL;
     struct io *io = storage_open_io();
-    size_t n = all_dirs(c, dirs);
+    size_t n = storage_dirs(c, dirs);
     int err = format_dirs(io, dirs, n, c->metadata_log_dir, &opt, say, NULL, &em);
     if (err) {
         fprintf(stderr, "millrace storage: %s\n", em.text);
@@ -395,12 +394,12 @@ static int show(struct io *io, const struct config *c, const char **dirs, size_t
 static int info(int argc, char **argv)
 {
     struct args a;
-    const char *dirs[DIRS_MAX];
+    const char *dirs[STORAGE_DIRS_MAX];
     args_parse(&a, &info_spec, argc, argv);
     args_require(&a, "config");
     struct config *c = storage_load_config(&a);
     struct io *io = storage_open_io();
-    size_t n = all_dirs(c, dirs);
+    size_t n = storage_dirs(c, dirs);
     int status = show(io, c, dirs, n);
     io_destroy(io);
     config_free(c);

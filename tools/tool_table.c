@@ -5,6 +5,8 @@
 
 const struct tool tool_table[] = {
     {"server", "kafka-server-start", "runs a node: a broker, a controller, or both", tool_server},
+    {"container", NULL, "runs a node in a container, by its environment", tool_container},
+    {"health", NULL, "says whether the node of this machine serves", tool_health},
     {"storage", "kafka-storage", "formats the log directories of a node, and shows what they are",
      tool_storage},
     {"topics", "kafka-topics", "creates, lists, describes, changes and deletes topics",
