@@ -11,6 +11,7 @@
 #include "broker/peer_address.h"
 #include "controller/image.h"
 #include "proto_errors.h"
+#include "proto_messages.h"
 
 /* ---- which partition ---- */
 
@@ -84,11 +85,20 @@ static void finish(struct group_request *g)
     g->done(g->r, g, g->code);
 }
 
+/* A member acts upon the error that its heartbeat is answered with: no need to keep it from that.
+ */
+static bool tells_news(const struct group_request *g)
+{
+    const struct heartbeat_response *r = g->ask.response;
+    return g->code != KE_NONE || (g->kind == GROUP_HEARTBEAT && r->error_code != KE_NONE);
+}
+
 /* From the home shard to the connection's. */
 static void go_back(struct node_shard *home, struct group_request *g, int16_t code)
 {
     g->code = code;
     g->returning = true;
+    g->patient = g->patient && !tells_news(g);
     if (g->r->ns == home) {
         finish(g);
     } else {

@@ -12,7 +12,7 @@
 #include "proto_apis.h"
 
 enum {
-    POOL_MAX = 128,         /* requests kept for the next ones, per shard */
+    POOL_MAX = 256,         /* requests kept for the next ones, per shard */
     POOL_ARENA_MAX = 16384, /* an arena that used more gives its memory back */
     ARENA_LEAST = 1 << 20,  /* what decoding may always take ... */
     ARENA_PER_BYTE = 64,    /* ... and on top of it per byte of the frame, up to ... */
@@ -117,14 +117,20 @@ static void pool_put(struct request_pool *p, struct request *r)
 
 /* ---- answers ---- */
 
-/* Gives the connection its answer (or none) and ends the request. */
-static void finish(struct request *r, struct list *chunks)
+/* Ends the request; what is left of it is to be answered. */
+static struct conn_req *end(struct request *r)
 {
     ASSERT_ON_SHARD(r->ns->shard);
     struct conn_req *cr = r->cr;
     cr->user = NULL;
     pool_put(r->ns->requests, r);
-    conn_reply(cr, chunks);
+    return cr;
+}
+
+/* Gives the connection its answer, or none. */
+static void finish(struct request *r, struct list *chunks)
+{
+    conn_reply(end(r), chunks);
 }
 
 void request_reply_version(struct request *r, int16_t version, const void *body)
@@ -146,12 +152,9 @@ void request_reply_version(struct request *r, int16_t version, const void *body)
         return;
     }
     store_be32(out.data, (uint32_t)(out.len - 4));
-    struct list chunks;
-    list_init(&chunks);
+    struct conn_req *cr = end(r);
     size_t len = out.len;
-    struct chunk *c = chunk_mem(buf_take(&out), len);
-    list_push_back(&chunks, &c->node);
-    finish(r, &chunks);
+    conn_reply_mem(cr, buf_take(&out), len);
 }
 
 void request_reply(struct request *r, const void *body)

@@ -139,6 +139,7 @@ static void promote(struct conn_priv *c)
         }
         list_remove(&r->base.node);
         c->reqs_n--;
+        c->out_urgent = c->out_urgent || !r->base.patient;
         splice_back(&c->out, &r->base.out);
         if (!r->has_one) {
             req_free(conn_shard_of(c), r);
@@ -176,11 +177,28 @@ void conn_reply(struct conn_req *base, struct list *chunks)
     conn_mark(c);
 }
 
+/* Its answer is in `out` already. */
+static void reply_joined(struct conn_priv *c, struct req *r)
+{
+    list_remove(&r->base.node);
+    c->reqs_n--;
+    c->running--;
+    req_free(conn_shard_of(c), r);
+    promote(c);
+    conn_mark(c);
+}
+
 void conn_reply_mem(struct conn_req *base, uint8_t *data, size_t len)
 {
     struct req *r = req_of(base);
     struct list chunks;
     struct chunk *one;
+    ASSERT_ON_SHARD(base->shard);
+    if (r->state == REQ_STARTED && conn_join_answer(conn_priv_of(base->conn), r, data, len)) {
+        mem_free(data);
+        reply_joined(conn_priv_of(base->conn), r);
+        return;
+    }
     list_init(&chunks);
     /* in the request itself only if that is small: it stays as long as the answer does */
     if (r->state == REQ_STARTED && r->len <= CONN_COPY_MAX) {
@@ -234,6 +252,7 @@ struct conn *conn_open(struct shard *sh, int handle, const struct conn_ops *ops,
     list_init(&c->dirty);
     list_init(&c->begun);
     list_init(&c->starved);
+    list_init(&c->held);
     list_init(&c->reqs);
     list_init(&c->out);
     c->waiting = &c->reqs;
@@ -312,6 +331,7 @@ void conn_close(struct conn *conn)
     list_remove(&c->idle);
     list_remove(&c->begun);
     list_remove(&c->starved);
+    list_remove(&c->held);
     list_remove(&c->all);
     ASSERT(cs->count > 0);
     cs->count--;
@@ -395,7 +415,8 @@ static void work_off(struct conn_priv *c)
         if (!c->closed && conn_resume(c)) {
             continue;
         }
-        if (c->closed || list_empty(&c->out) || c->blocked || c->cold != NULL) {
+        if (c->closed || list_empty(&c->out) || c->blocked || c->cold != NULL ||
+            conn_holds_answers(c)) {
             return;
         }
         conn_flush(c);
@@ -417,7 +438,7 @@ static void watch(struct conn_priv *c)
 {
     bool read = conn_may_read(c);
     bool begun = read && (c->cur != NULL || c->hdr_have > 0);
-    bool patient = read && !begun && !c->blocked && c->patient_run == CONN_PATIENT_AFTER;
+    bool patient = read && !begun && !c->blocked && conn_is_patient(c);
     int64_t timeout_ms = c->base.limits->body_timeout_ms;
     io_sock_arm(c->sock,
                 (read ? IO_READ : 0u) | (c->blocked ? IO_WRITE : 0u) | (patient ? IO_PATIENT : 0u),

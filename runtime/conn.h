@@ -15,7 +15,8 @@
  *
  * Patience: a connection that has brought nothing but patient requests (patient()) for a while, a
  * run of CONN_PATIENT_AFTER, is watched patiently (IO_PATIENT). The first other request on it may
- * so be late once; it ends the run.
+ * so be late once; it ends the run. While patient requests come faster than they are looked for,
+ * the answers of one reading leave with those of the next; nothing else waits for that.
  *
  * The budget is charged for frames (with the room they grow into: a frame's buffer grows with the
  * bytes that arrive, so a lying length costs nothing), for bytes read ahead and for answers in
@@ -119,6 +120,9 @@ void conn_reply(struct conn_req *req, struct list *chunks);
 /* Charges the budget for memory that the owner takes for this request besides its frame (decoded
  * form), until it is answered. */
 void conn_req_charge(struct conn_req *req, size_t bytes);
+/* The answer to a patient request is one that its receiver acts upon: it leaves at once, and what
+ * the receiver does next is looked for closely. */
+void conn_req_hurry(struct conn_req *req);
 /* The owner has no more use for the frame of a request that it will answer later: the frame is gone
  * and, if it was not small, its memory; the budget keeps what is left, and `owned` bytes that the
  * owner holds for the request. */

@@ -64,7 +64,7 @@ struct conn_class {
 
 struct conn_priv {
     struct conn base; /* first */
-    struct list all, dirty, idle, begun, starved;
+    struct list all, dirty, idle, begun, starved, held;
     struct conn_class *cls;
     struct io_sock *sock;
     struct list reqs;       /* whole requests, not answered or not yet at the head, in order */
@@ -73,17 +73,25 @@ struct conn_priv {
     uint8_t *carry;         /* bytes received and not split yet */
     struct list out;        /* chunks to send, in order */
     uint64_t out_bytes;     /* of them */
+    struct chunk *joined;   /* of out: small answers behind each other; NULL: none */
     struct conn_cold *cold; /* its chunk comes before those of out */
     int64_t active_ms;      /* last byte in either direction */
     int64_t idle_mark_ms;   /* active_ms as known to the idle list */
     int64_t begun_ms;       /* last progress of the frame being read */
+    int64_t read_ms;        /* when it was last read */
+    int64_t held_ms;        /* since when its answers are held */
     uint32_t carry_off, carry_len, carry_cap;
     uint32_t reqs_n;         /* in reqs */
     uint32_t running;        /* started and not answered; all of one class */
     uint8_t running_overlap; /* which */
     uint8_t patient_run;     /* patient requests in a row, up to CONN_PATIENT_AFTER */
+    uint8_t readings;        /* since answers were sent, up to two */
+    uint16_t joined_room;    /* left in `joined` */
     uint8_t hdr[4];
     uint8_t hdr_have;
+    bool follows;    /* the last reading came soon after the one before it */
+    bool crowded;    /* patient requests come while others have no answer */
+    bool out_urgent; /* something in out is waited for */
     bool big;        /* the last frame was: read the header alone, then the body in its place */
     bool blocked;    /* the socket takes no more now: IO_WRITE is waited for */
     bool is_starved; /* over the budget: not read */
@@ -100,9 +108,10 @@ struct conn_shard {
     struct list dead;     /* closed, not freed */
     struct list canceled; /* orphans whose on_cancel is due */
     struct list starved;  /* the oldest first */
+    struct list held;     /* whose answers wait for their next reading, the oldest first */
     struct req *reserve;  /* the one request that may be read beyond the budget */
     struct task task;
-    struct timer expiry, trim;
+    struct timer expiry, trim, patience;
     struct frame_pool pool;
     struct log_limit limit;
     int64_t read_us; /* when the bytes that are being split came: one look at the clock for all */
@@ -145,6 +154,17 @@ bool conn_resume(struct conn_priv *c); /* goes on with what is here already */
 void conn_feed_starved(struct conn_shard *cs);
 bool conn_may_read(const struct conn_priv *c);
 void conn_drop_input(struct conn_priv *c);
+
+/* conn_patience.c */
+void conn_patience_note(struct conn_priv *c, struct req *r); /* a request is whole */
+void conn_patience_reading(struct conn_priv *c, int64_t now_ms);
+bool conn_is_patient(const struct conn_priv *c);
+bool conn_holds_answers(struct conn_priv *c); /* out waits for more */
+void conn_patience_end(struct conn_priv *c);  /* out is being sent */
+/* The answer to r, which is the next one due, is put behind those that are held: its bytes are
+ * copied. False: it is no such answer. */
+bool conn_join_answer(struct conn_priv *c, const struct req *r, const uint8_t *data, size_t len);
+void conn_patience_cb(struct timer *t);
 
 /* conn_write.c */
 void conn_flush(struct conn_priv *c);

@@ -231,17 +231,6 @@ static size_t frame_room(const struct req *r)
     return (r->cap < r->len ? r->cap : r->len) - r->have;
 }
 
-static void note_patience(struct conn_priv *c, struct req *r)
-{
-    if (c->base.ops->patient == NULL || !c->base.ops->patient(r->base.frame)) {
-        c->patient_run = 0;
-    } else if (c->patient_run < CONN_PATIENT_AFTER) {
-        c->patient_run++;
-    } else {
-        r->base.patient = c->base.shard->io->patience_us > 0;
-    }
-}
-
 static void frame_whole(struct conn_priv *c)
 {
     struct req *r = c->cur;
@@ -251,7 +240,7 @@ static void frame_whole(struct conn_priv *c)
     r->base.frame = bytes_of(r->data, r->len);
     r->base.received_us = conn_shard_of(c)->read_us;
     r->overlap = c->base.ops->overlaps ? c->base.ops->overlaps(r->base.frame) : 0;
-    note_patience(c, r);
+    conn_patience_note(c, r);
     r->state = REQ_WAITING;
     list_push_back(&c->reqs, &r->base.node);
     c->reqs_n++;
@@ -387,7 +376,9 @@ void conn_read(struct conn_priv *c)
 {
     const struct budget *b = &c->base.shard->budget;
     size_t total = 0, n = 1;
-    conn_touch(c, shard_now_ms(c->base.shard));
+    int64_t now_ms = shard_now_ms(c->base.shard);
+    conn_touch(c, now_ms);
+    conn_patience_reading(c, now_ms);
     conn_trim_plan(conn_shard_of(c));
     while (n > 0 && total < CONN_TURN_MAX && conn_may_read(c)) {
         if (c->cur == NULL && c->hdr_have == 4) {

@@ -35,11 +35,14 @@ struct conn_shard *conn_shard_get(struct shard *sh)
     list_init(&cs->dead);
     list_init(&cs->canceled);
     list_init(&cs->starved);
+    list_init(&cs->held);
     task_init(&cs->task, task_run, cs);
     cs->expiry.cb = expiry_cb;
     cs->expiry.user = cs;
     cs->trim.cb = trim_cb;
     cs->trim.user = cs;
+    cs->patience.cb = conn_patience_cb;
+    cs->patience.user = cs;
     cs->pool.max = (size_t)sh->budget.limit / 2;
     cs->in = mem_alloc(CONN_SCRATCH);
     cs->out = mem_alloc(CONN_SCRATCH);
@@ -298,6 +301,7 @@ void conn_shard_end(struct shard *sh)
     list_remove(&cs->task.node);
     timer_cancel(sh, &cs->expiry);
     timer_cancel(sh, &cs->trim);
+    timer_cancel(sh, &cs->patience);
     while (!list_empty(&cs->classes)) {
         mem_free(LIST_ENTRY(list_pop_front(&cs->classes), struct conn_class, node));
     }

@@ -46,6 +46,7 @@ static void chunk_sent(struct conn_priv *c, struct chunk *k, size_t n)
         k->off += n;
     }
     if (k->len == 0) {
+        c->joined = c->joined == k ? NULL : c->joined;
         list_remove(&k->node);
         k->release(k, sh);
     }
@@ -187,10 +188,12 @@ static int64_t send_file(struct conn_priv *c)
 void conn_flush(struct conn_priv *c)
 {
     size_t total = 0;
+    conn_patience_end(c);
     while (!c->blocked && c->cold == NULL) {
         int64_t n;
         drop_empty(c);
         if (list_empty(&c->out)) {
+            c->out_urgent = false;
             break;
         }
         if (total >= CONN_TURN_MAX) {

@@ -11,6 +11,9 @@ static void done(struct request *r, struct group_request *g, int16_t code)
     if (code && code != KE_COORDINATOR_LOAD_IN_PROGRESS) {
         resp->error_code = code;
     }
+    if (resp->error_code) { /* the member joins again, or looks for its coordinator */
+        conn_req_hurry(r->cr);
+    }
     request_reply(r, resp);
 }
 

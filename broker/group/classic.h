@@ -124,9 +124,10 @@ const char *classic_quote_id(struct group_shown *out, struct bytes id);
 struct classic *classic_make(struct group *g, int64_t now_ms,
                              int64_t wall_ms); /* if there is none */
 struct classic_member *classic_find(const struct classic *cl, struct bytes id); /* NULL */
-/* Who somebody says he is: 0, UNKNOWN_MEMBER_ID or FENCED_INSTANCE_ID (with a line). */
+/* Who somebody says he is: 0 and the member, UNKNOWN_MEMBER_ID or FENCED_INSTANCE_ID (with a line).
+ */
 int16_t classic_validate(const struct classic *cl, struct bytes id, struct bytes instance,
-                         const char *what, struct group_effects *fx);
+                         const char *what, struct group_effects *fx, struct classic_member **m);
 
 struct classic_member *classic_member_new(struct classic *cl, struct bytes id,
                                           struct bytes instance, struct bytes client_id,

@@ -9,14 +9,14 @@ static int16_t beat(struct group *g, const struct heartbeat_request *q,
         return KE_UNKNOWN_MEMBER_ID;
     }
     struct classic *cl = g->classic;
-    int16_t code = classic_validate(cl, q->member_id, q->group_instance_id, "Heartbeat", fx);
+    struct classic_member *m;
+    int16_t code = classic_validate(cl, q->member_id, q->group_instance_id, "Heartbeat", fx, &m);
     if (code != KE_NONE) {
         return code;
     }
     if (q->generation_id != cl->generation) {
         return KE_ILLEGAL_GENERATION;
     }
-    struct classic_member *m = classic_find(cl, q->member_id);
     m->heard_ms = ev->now_ms;
     classic_member_alive(m, ev->now_ms, m->session_ms);
     return cl->state == CLASSIC_PREPARING ? KE_REBALANCE_IN_PROGRESS : KE_NONE;
@@ -32,9 +32,11 @@ void classic_heartbeat(struct group_coordinator *c, const struct group_event *ev
     group_fx_reply(fx, ev->ask);
 }
 
-/* Somebody outside any generation may commit while nobody is in one. */
+/* Somebody outside any generation may commit while nobody is in one. *m: who commits, if a member
+ * does. */
 static int16_t check_commit(const struct classic *cl, struct bytes member_id,
-                            struct bytes instance_id, int32_t generation, struct group_effects *fx)
+                            struct bytes instance_id, int32_t generation, struct group_effects *fx,
+                            struct classic_member **m)
 {
     bool empty = cl == NULL || cl->state == CLASSIC_EMPTY;
     if (generation < 0 && empty) {
@@ -43,7 +45,7 @@ static int16_t check_commit(const struct classic *cl, struct bytes member_id,
     if (generation >= 0 || member_id.len > 0 || !bytes_is_null(instance_id)) {
         int16_t code = cl == NULL
                            ? KE_UNKNOWN_MEMBER_ID
-                           : classic_validate(cl, member_id, instance_id, "OffsetCommit", fx);
+                           : classic_validate(cl, member_id, instance_id, "OffsetCommit", fx, m);
         if (code != KE_NONE) {
             return code;
         }
@@ -65,8 +67,8 @@ int16_t classic_check_commit(struct group *g, struct bytes member_id, struct byt
                               : (version >= 9 ? KE_GROUP_ID_NOT_FOUND : KE_ILLEGAL_GENERATION);
     }
     struct classic *cl = g->classic;
-    int16_t code = check_commit(cl, member_id, instance_id, generation, fx);
-    struct classic_member *m = cl != NULL ? classic_find(cl, member_id) : NULL;
+    struct classic_member *m = NULL;
+    int16_t code = check_commit(cl, member_id, instance_id, generation, fx, &m);
     if (code == KE_NONE && m != NULL) {
         m->heard_ms = ev->now_ms;
         classic_member_alive(m, ev->now_ms, m->session_ms);

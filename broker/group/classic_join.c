@@ -226,12 +226,13 @@ static void join_known(struct classic *cl, const struct join *j)
         add(cl, id, j);
         return;
     }
-    int16_t code = classic_validate(cl, id, j->q->group_instance_id, "JoinGroup", j->fx);
+    struct classic_member *m;
+    int16_t code = classic_validate(cl, id, j->q->group_instance_id, "JoinGroup", j->fx, &m);
     if (code != KE_NONE) {
         classic_join_error(j->fx, j->ask, id, code);
         return;
     }
-    join_member(cl, classic_find(cl, id), j);
+    join_member(cl, m, j);
 }
 
 /* group.max.size. In a rebalance those who have joined count, not all members: if the setting was

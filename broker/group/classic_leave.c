@@ -44,10 +44,11 @@ static int16_t leave_one(struct leave *l, const struct leave_group_request_membe
         classic_pending_remove(cl, p);
         return KE_NONE;
     }
+    struct classic_member *m;
     int16_t code =
-        classic_validate(cl, who->member_id, who->group_instance_id, "LeaveGroup", l->fx);
+        classic_validate(cl, who->member_id, who->group_instance_id, "LeaveGroup", l->fx, &m);
     if (code == KE_NONE) {
-        leaves(l, classic_find(cl, who->member_id), who->reason);
+        leaves(l, m, who->reason);
     }
     return code;
 }

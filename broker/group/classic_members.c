@@ -74,7 +74,7 @@ struct classic_member *classic_find(const struct classic *cl, struct bytes id)
 }
 
 int16_t classic_validate(const struct classic *cl, struct bytes id, struct bytes instance,
-                         const char *what, struct group_effects *fx)
+                         const char *what, struct group_effects *fx, struct classic_member **m)
 {
     if (!bytes_is_null(instance)) {
         const struct classic_member *holder = map_get(&cl->by_instance, instance);
@@ -89,7 +89,8 @@ int16_t classic_validate(const struct classic *cl, struct bytes id, struct bytes
             return KE_FENCED_INSTANCE_ID;
         }
     }
-    return classic_find(cl, id) ? KE_NONE : KE_UNKNOWN_MEMBER_ID;
+    *m = classic_find(cl, id);
+    return *m ? KE_NONE : KE_UNKNOWN_MEMBER_ID;
 }
 
 /* ---- coming and going ---- */

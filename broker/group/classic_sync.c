@@ -166,9 +166,9 @@ static bool inconsistent(struct bytes said, const struct group_str *is)
 }
 
 static int16_t check(const struct classic *cl, const struct sync_group_request *q,
-                     struct group_effects *fx)
+                     struct group_effects *fx, struct classic_member **m)
 {
-    int16_t code = classic_validate(cl, q->member_id, q->group_instance_id, "SyncGroup", fx);
+    int16_t code = classic_validate(cl, q->member_id, q->group_instance_id, "SyncGroup", fx, m);
     if (code != KE_NONE) {
         return code;
     }
@@ -190,10 +190,9 @@ static void park(struct classic_member *m, struct group_ask *ask, struct group_e
     m->sync = ask;
 }
 
-static void sync(struct classic *cl, const struct sync_group_request *q,
+static void sync(struct classic *cl, struct classic_member *m, const struct sync_group_request *q,
                  const struct group_event *ev, struct group_effects *fx)
 {
-    struct classic_member *m = classic_find(cl, q->member_id);
     bool writes = cl->state == CLASSIC_COMPLETING && m == cl->leader && cl->assigning == NULL;
     if (writes && !group_room(cl->g->c, weight(cl, q), fx)) {
         classic_sync_error(fx, ev->ask, KE_COORDINATOR_NOT_AVAILABLE);
@@ -231,10 +230,11 @@ void classic_sync(struct group_coordinator *c, const struct group_event *ev,
         classic_sync_error(fx, ev->ask, KE_UNKNOWN_MEMBER_ID);
         return;
     }
-    int16_t code = check(g->classic, q, fx);
+    struct classic_member *m;
+    int16_t code = check(g->classic, q, fx, &m);
     if (code != KE_NONE) {
         classic_sync_error(fx, ev->ask, code);
         return;
     }
-    sync(g->classic, q, ev, fx);
+    sync(g->classic, m, q, ev, fx);
 }

@@ -68,12 +68,13 @@ struct rig {
     struct list parked;               /* struct parked, in the order they were started */
     void (*serve)(struct conn_req *); /* instead of parking */
     bool in_close;                    /* inside conn_close: no callback may come */
-    /* rig_watch_files */
+    /* rig_watch_files, rig_watch_sockets */
     const struct io_ops *real; /* the backend's */
     struct io_ops ops;         /* the same with some replaced */
     bool all_cold;
     unsigned cold_sends, sendfiles, questions;
-    struct task on_cold; /* the case's, if set: after each start of a cold send */
+    unsigned reads, sends; /* of all sockets, the clients' too, that took something */
+    struct task on_cold;   /* the case's, if set: after each start of a cold send */
 };
 
 /* ---- the server side ---- */
@@ -94,10 +95,10 @@ static inline unsigned rig_index(const struct rig *r, const struct conn *c)
     return 0;
 }
 
-static inline uint8_t rig_overlaps(struct bytes frame) /* two classes: O and P */
+static inline uint8_t rig_overlaps(struct bytes frame) /* three classes: H, O and P */
 {
     uint8_t first = frame.len > 0 ? frame.data[0] : 0;
-    return first == 'O' || first == 'P' ? first : 0;
+    return first == 'H' || first == 'O' || first == 'P' ? first : 0;
 }
 
 static inline bool rig_patient(struct bytes frame)
@@ -316,6 +317,31 @@ static inline void rig_watch_files(struct rig *r)
     r->ops.send_cold = rig_send_cold;
     r->ops.sendfile = rig_sendfile;
     r->ops.resident = rig_resident;
+    r->sh->io->ops = &r->ops;
+}
+
+static inline int64_t rig_recv(struct io_sock *s, void *p, size_t n)
+{
+    struct rig *r = rig_of_io(s->io);
+    int64_t got = r->real->recv(s, p, n);
+    r->reads += got > 0;
+    return got;
+}
+
+static inline int64_t rig_sendv(struct io_sock *s, const struct iovec *iov, int n, bool more)
+{
+    struct rig *r = rig_of_io(s->io);
+    int64_t sent = r->real->sendv(s, iov, n, more);
+    r->sends += sent > 0;
+    return sent;
+}
+
+static inline void rig_watch_sockets(struct rig *r)
+{
+    r->real = r->sh->io->ops;
+    r->ops = *r->real;
+    r->ops.recv = rig_recv;
+    r->ops.sendv = rig_sendv;
     r->sh->io->ops = &r->ops;
 }
 

@@ -1,5 +1,6 @@
 /* Connections over real sockets: frames, order, answers from memory and from files, closing. What
- * has to do with limits, time and memory stands in test_conn_limits.c. */
+ * has to do with limits, time and memory stands in test_conn_limits.c, patience in
+ * test_conn_patience.c. */
 #include "conn_rig.h"
 
 /* ---- frames ---- */
@@ -608,73 +609,6 @@ static void closing_during_a_cold_send_releases_once(void **state)
     client_close(&c);
 }
 
-/* ---- patience ---- */
-
-static void say_and_expect(struct client *c, const char *text)
-{
-    client_say(c, text);
-    client_expect(c, text);
-}
-
-/* Heartbeats until the connection is watched patiently and the one that came at once after the rest
- * has been served: with a patience without end, the next one is not looked at. */
-static void beat_until_patient(struct client *c)
-{
-    for (int i = 0; i < CONN_PATIENT_AFTER + 1; i++) {
-        say_and_expect(c, "Heart");
-    }
-}
-
-static void only_what_is_patient_waits(void **state)
-{
-    struct rig *r = *state;
-    struct client beats = client_open(r), other = client_open(r);
-    r->serve = rig_echo;
-    r->sh->io->patience_us = INT64_C(1000) * 1000000;
-    beat_until_patient(&beats);
-    assert_int_equal(r->unhurried, 1);
-    client_say(&beats, "Heart");
-    for (int i = 0; i < 20; i++) { /* mixed with others it stays in a hurry */
-        say_and_expect(&other, i % 5 == 0 ? "now" : "Heart");
-    }
-    assert_int_equal(r->started, CONN_PATIENT_AFTER + 1 + 20);
-    assert_int_equal(r->unhurried, 1);
-    client_close(&beats);
-    client_close(&other);
-}
-
-static void another_request_ends_the_patience(void **state)
-{
-    struct rig *r = *state;
-    struct client c = client_open(r);
-    unsigned late;
-    r->serve = rig_echo;
-    r->sh->io->patience_us = 2000;
-    beat_until_patient(&c);
-    say_and_expect(&c, "Heart");
-    say_and_expect(&c, "now"); /* late itself, but it comes */
-    late = r->unhurried;
-    assert_int_equal(late, 2);
-    r->sh->io->patience_us = INT64_C(1000) * 1000000;
-    for (int i = 0; i < CONN_PATIENT_AFTER; i++) {
-        say_and_expect(&c, "Heart");
-    }
-    assert_int_equal(r->unhurried, late);
-    client_close(&c);
-}
-
-static void without_patience_nothing_waits(void **state)
-{
-    struct rig *r = *state;
-    struct client c = client_open(r);
-    r->serve = rig_echo;
-    for (int i = 0; i < 3 * CONN_PATIENT_AFTER; i++) {
-        say_and_expect(&c, "Heart");
-    }
-    assert_int_equal(r->unhurried, 0);
-    client_close(&c);
-}
-
 int main(void)
 {
     struct CMUnitTest tests[] = {
@@ -698,9 +632,6 @@ int main(void)
         RIG_CASE(cold_ranges_are_brought_by_cold_sends),
         RIG_CASE(a_range_that_is_not_there_closes),
         RIG_CASE(closing_during_a_cold_send_releases_once),
-        RIG_CASE(only_what_is_patient_waits),
-        RIG_CASE(another_request_ends_the_patience),
-        RIG_CASE(without_patience_nothing_waits),
     };
     return rig_run("connections", tests, ARRAY_LEN(tests));
 }
