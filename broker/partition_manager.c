@@ -450,6 +450,9 @@ static void refresh_settings(struct partition *p, const struct image *img)
     if (p->move) {
         plog_set_config(dir_move_log(p), &now->config.log);
     }
+    if (p->is_leader && now->config.min_insync_replicas < old->config.min_insync_replicas) {
+        partition_advance(p); /* what has too few copies no more is committed */
+    }
     topic_settings_put(old);
 }
 

@@ -415,11 +415,9 @@ static void decide(struct controller_request *r)
     image_put(img);
 }
 
-static bool creates_topics(struct controller_request *r)
+static bool names_one_once(const struct decision_places *same, int32_t n)
 {
-    const struct create_topics_request *q = r->body;
-    const struct decision_places *same = decide_create_topics_same(&r->arena, q);
-    for (int32_t i = 0; i < q->topics_n; i++) {
+    for (int32_t i = 0; i < n; i++) {
         if (same[i].first == same[i].last) {
             return true;
         }
@@ -427,13 +425,17 @@ static bool creates_topics(struct controller_request *r)
     return false;
 }
 
-/* False: it names nothing, or no topic of a CreateTopics only once. Kafka answers that before any
- * clock counts. */
+/* False: it names nothing, or no topic that it creates or enlarges only once. Kafka answers that
+ * before any clock counts. */
 static bool leaves_work(struct controller_request *r)
 {
     switch (r->hdr.api_key) {
     case API_CREATE_TOPICS:
-        return creates_topics(r);
+        return names_one_once(decide_create_topics_same(&r->arena, r->body),
+                              ((const struct create_topics_request *)r->body)->topics_n);
+    case API_CREATE_PARTITIONS:
+        return names_one_once(decide_create_partitions_same(&r->arena, r->body),
+                              ((const struct create_partitions_request *)r->body)->topics_n);
     case API_ELECT_LEADERS:
         return ((const struct elect_leaders_request *)r->body)->topic_partitions_n != 0;
     case API_ALTER_PARTITION_REASSIGNMENTS:

@@ -148,6 +148,9 @@ struct decision_places *decide_create_topics_same(struct arena *a,
                                                   const struct create_topics_request *q);
 void decide_delete_topics(struct decision *d, int16_t version, const void *request, void *response);
 void decide_create_partitions(struct decision *d, const void *request, void *response);
+struct create_partitions_request;
+struct decision_places *decide_create_partitions_same(struct arena *a,
+                                                      const struct create_partitions_request *q);
 void decide_incremental_alter_configs(struct decision *d, const void *request, void *response);
 void decide_alter_configs(struct decision *d, const void *request, void *response);
 void decide_alter_partition(struct decision *d, int16_t version, const void *request,

@@ -213,6 +213,17 @@ static void grow(struct growth *g, bool validate_only)
     }
 }
 
+struct decision_places *decide_create_partitions_same(struct arena *a,
+                                                      const struct create_partitions_request *q)
+{
+    size_t n = (size_t)(q->topics_n > 0 ? q->topics_n : 0);
+    struct decision_key *keys = ARENA_ARRAY(a, struct decision_key, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        keys[i].name = q->topics[i].name;
+    }
+    return decision_same(a, keys, n);
+}
+
 void decide_create_partitions(struct decision *d, const void *request, void *response)
 {
     const struct create_partitions_request *q = request;
@@ -220,12 +231,7 @@ void decide_create_partitions(struct decision *d, const void *request, void *res
     resp->results =
         proto_array(d->arena, &create_partitions_response_create_partitions_topic_result_desc,
                     (size_t)(q->topics_n > 0 ? q->topics_n : 0));
-    struct decision_key *keys = ARENA_ARRAY(d->arena, struct decision_key, q->topics_n + 1);
-    for (int32_t i = 0; i < q->topics_n; i++) {
-        keys[i].name = q->topics[i].name;
-    }
-    const struct decision_places *same =
-        decision_same(d->arena, keys, (size_t)(q->topics_n > 0 ? q->topics_n : 0));
+    const struct decision_places *same = decide_create_partitions_same(d->arena, q);
     for (int32_t i = 0; i < q->topics_n; i++) {
         struct growth g = {.d = d, .in = &q->topics[i]};
         bool twice = same[i].first != same[i].last;

@@ -82,7 +82,8 @@ bool plog_busy(const struct plog *log); /* flushes in flight or leases out */
  * file.delete.delay.ms, and closes the log as soon as its flushes are home (leases keep only their
  * files). The pointer is dead on return, whatever it returns. */
 int plog_delete(struct plog *log);
-/* The same with the suffix -stray (a directory that the metadata does not assign here). */
+/* The same with the suffix -stray, for a directory that the metadata does not assign here: it is
+ * kept, as by Kafka, until somebody removes it. */
 int plog_make_stray(struct plog *log);
 void plog_set_config(struct plog *log, const struct log_config *config);
 

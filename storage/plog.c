@@ -208,7 +208,8 @@ static void away_path(struct plog *log, const char *suffix, struct buf *out)
     buf_put_str(out, suffix);
 }
 
-static int take_away(struct plog *log, const char *suffix)
+/* Renames the directory, which is removed later if that is wanted. */
+static int take_away(struct plog *log, const char *suffix, bool removed)
 {
     struct log_store *st = log->st;
     struct buf to = {0};
@@ -220,10 +221,12 @@ static int take_away(struct plog *log, const char *suffix)
         away_path(log, suffix, &to);
         rc = io_rename(st->io, log->path, buf_cstr(&to));
         if (rc == 0) {
-            log_store_delete_later(st, log->dir, buf_cstr(&to), true,
-                                   log->config->file_delete_delay_ms);
-            log_info(st->lg, "storage", "partition renamed, to be deleted partition=%s path=%s",
-                     log->name, buf_cstr(&to));
+            if (removed) {
+                log_store_delete_later(st, log->dir, buf_cstr(&to), true,
+                                       log->config->file_delete_delay_ms);
+            }
+            log_info(st->lg, "storage", "partition renamed, to be %s partition=%s path=%s",
+                     removed ? "deleted" : "kept", log->name, buf_cstr(&to));
         } else {
             plog_disk_error(log, rc, "renaming a partition's directory", log->path);
         }
@@ -236,12 +239,12 @@ static int take_away(struct plog *log, const char *suffix)
 
 int plog_delete(struct plog *log)
 {
-    return take_away(log, "-delete");
+    return take_away(log, "-delete", true);
 }
 
 int plog_make_stray(struct plog *log)
 {
-    return take_away(log, "-stray");
+    return take_away(log, "-stray", false);
 }
 
 /* ---- facts ---- */

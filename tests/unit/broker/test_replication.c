@@ -717,6 +717,15 @@ static void too_few_in_sync(void **state)
     append(&w, 1);                                               /* acks=1 does not ask */
     assert_int_equal(high_watermark(&w), 0);                     /* KIP-966 */
     assert_int_equal(answered(&w, &a[0]), KE_REQUEST_TIMED_OUT); /* it may be kept or cut */
+    struct config_record c;
+    proto_msg_init(&config_record_msg, &c);
+    c.resource_type = CONFIG_TOPIC;
+    c.resource_name = bytes_str(w.p->topic->name);
+    c.name = bytes_str("min.insync.replicas");
+    c.value = bytes_str("1");
+    rig_record(&w.r, &config_record_msg, 0, &c);
+    rig_publish(&w.r);
+    assert_int_equal(high_watermark(&w), 3); /* at once: nobody fetches here */
     shut_world(&w);
 }
 

@@ -208,6 +208,42 @@ static void a_broker_that_is_silent_is_fenced(void **state)
     with_rig(sessions);
 }
 
+/* Topics that are named twice are refused before any clock counts. */
+static void partitions_in_no_time(void *arg)
+{
+    struct rig r;
+    struct create_partitions_request q;
+    struct create_partitions_response resp;
+    struct create_partitions_request_create_partitions_topic topics[] = {
+        {.name = bytes_str("t"), .count = 3},
+        {.name = bytes_str("t"), .count = 4},
+        {.name = bytes_str("other"), .count = 2}};
+    rig_init(&r, arg);
+    rig_start(&r);
+    rig_wait_active(&r);
+    proto_msg_init(&create_partitions_request_msg, &q);
+    q.topics = topics;
+    q.topics_n = 2;
+    rig_ask(&r, API_CREATE_PARTITIONS, 3, &q, &resp);
+    assert_int_equal(resp.results_n, 1);
+    assert_int_equal(resp.results[0].error_code, KE_INVALID_REQUEST);
+    q.topics_n = 3;
+    rig_ask(&r, API_CREATE_PARTITIONS, 3, &q, &resp);
+    for (int32_t i = 0; i < resp.results_n; i++) {
+        assert_int_equal(resp.results[i].error_code, KE_REQUEST_TIMED_OUT);
+    }
+    q.topics_n = 0;
+    rig_ask(&r, API_CREATE_PARTITIONS, 3, &q, &resp);
+    assert_int_equal(resp.results_n, 0);
+    rig_stop(&r);
+}
+
+static void partitions_of_topics_named_twice_need_no_time(void **state)
+{
+    UNUSED(state);
+    with_rig(partitions_in_no_time);
+}
+
 /* A client that gives no time is told so at once, in every version: unless it asks for nothing. */
 static void elections_in_no_time(void *arg)
 {
@@ -935,6 +971,7 @@ int main(void)
         cmocka_unit_test(a_stop_answers_what_is_open),
         cmocka_unit_test(a_controller_that_cannot_start_says_why),
         cmocka_unit_test(a_broker_that_is_silent_is_fenced),
+        cmocka_unit_test(partitions_of_topics_named_twice_need_no_time),
         cmocka_unit_test(who_gives_no_time_is_told_so),
         cmocka_unit_test(an_idle_log_still_moves),
         cmocka_unit_test(brokers_fetch_what_is_committed),

@@ -1,6 +1,8 @@
 /* A log from outside: made, written, read, closed, opened after a clean stop and after a crash. */
 #include "storage_rig.h"
 
+#include <dirent.h>
+
 #define LOG0 "00000000000000000000"
 
 static void create_append_read(void **state)
@@ -202,6 +204,19 @@ static void group_commit(void **state)
     rig_free(&r);
 }
 
+static bool has_stray(const struct rig *r)
+{
+    char path[512];
+    bool found = false;
+    DIR *d = opendir(rig_path(r, "", path));
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        found = found || strstr(e->d_name, "-stray") != NULL;
+    }
+    closedir(d);
+    return found;
+}
+
 static void facts(void **state)
 {
     struct rig r;
@@ -248,6 +263,8 @@ static void facts(void **state)
     assert_int_equal(plog_end_offset(log), 501);
     rig_until(&r, !plog_busy(log));
     assert_int_equal(plog_make_stray(log), 0);
+    rig_until(&r, list_empty(&r.st.deletions) && !log_store_busy(&r.st));
+    assert_true(has_stray(&r)); /* nobody removes it */
     arena_free(&a);
     rig_free(&r);
 }
