@@ -208,6 +208,17 @@ static void away_path(struct plog *log, const char *suffix, struct buf *out)
     buf_put_str(out, suffix);
 }
 
+/* False: a topic that was made anew has the name, and has set this log aside. It may live on
+ * another shard, which heard of both changes before this one did; or the log came by the name in
+ * that moment (a future log that is promoted while its topic goes). */
+static bool has_its_name(const struct plog *log)
+{
+    struct uuid id = {{0}};
+    struct errmsg em;
+    return uuid_is_zero(log->topic_id) ||
+           partition_metadata_read(log->st->io, log->path, &id, &em) || uuid_eq(id, log->topic_id);
+}
+
 /* Renames the directory, which is removed later if that is wanted. */
 static int take_away(struct plog *log, const char *suffix, bool removed)
 {
@@ -217,7 +228,7 @@ static int take_away(struct plog *log, const char *suffix, bool removed)
     ASSERT(!log->deleted && !log->promoting);
     if (plog_offline(log)) {
         rc = ERR_OFFLINE;
-    } else {
+    } else if (has_its_name(log)) {
         away_path(log, suffix, &to);
         rc = io_rename(st->io, log->path, buf_cstr(&to));
         if (rc == 0) {

@@ -8,8 +8,9 @@
  * new name is durable may the other log go, so there is always one of them under the name, and for
  * a moment two: the metadata says which one counts (broker/partition_open.c).
  *
- * Failure modes: a rename for which there is no space leaves all as it was, and may be tried again;
- * anything else takes the log directory offline. */
+ * Failure modes: a rename for which there is no space, or to a name that is taken (by a topic that
+ * was made anew meanwhile), leaves all as it was, and may be tried again; anything else takes the
+ * log directory offline. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -77,7 +78,7 @@ static void promoted(struct io_op *op, int64_t result)
     } else {
         mem_free(p->to);
     }
-    if (err) {
+    if (err && err != ERR_EXISTS) {
         plog_disk_error(log, err, "renaming a future log", log->path);
     }
     if (err && p->renamed && !plog_offline(log)) {

@@ -28,7 +28,7 @@
 #include "sim/io_sim.h"
 #include "storage/log_dir.h"
 
-enum { RIG_SHARDS_MAX = 4, RIG_NODE = 1 };
+enum { RIG_SHARDS_MAX = 4, RIG_NODE = 1, RIG_DIRS_MAX = 2 };
 
 struct rig {
     struct sim *sim;
@@ -38,10 +38,11 @@ struct rig {
     struct shard_group *group;
     struct node node;
     struct node_shard ns[RIG_SHARDS_MAX];
-    struct log_dir *dirs[1];
+    struct log_dir *dirs[RIG_DIRS_MAX]; /* log.dirs: "/data", if no override names others */
     struct loader *loader;
     unsigned dirs_failed;
     unsigned reports; /* of dir_assign */
+    int reported_dir; /* the last of them */
     unsigned frames_released;
     unsigned refused; /* requests */
     size_t answer_max;
@@ -89,10 +90,11 @@ void node_dir_failed(struct node_shard *ns, unsigned dir)
 
 void dir_assign_report(struct node_shard *ns, struct uuid topic_id, int32_t partition, unsigned dir)
 {
+    struct rig *r = CONTAINER_OF(ns->node, struct rig, node);
     UNUSED(topic_id);
     UNUSED(partition);
-    UNUSED(dir);
-    CONTAINER_OF(ns->node, struct rig, node)->reports++;
+    r->reports++;
+    r->reported_dir = (int)dir;
 }
 
 /* request.c stays out as well. */
@@ -143,6 +145,12 @@ static void rig_on_msg(struct shard *sh, struct msg *m)
 
 /* ---- life ---- */
 
+/* A single one has none, as in partition records here. */
+static struct uuid rig_dir_id(const struct rig *r, unsigned dir)
+{
+    return uuid_reserved(r->node.log_dirs_n > 1 ? (uint8_t)(50 + dir) : 0);
+}
+
 static void rig_open(struct rig *r, unsigned shards, const char *const *overrides)
 {
     struct config_machine machine = {.hostname = "h", .processors = shards};
@@ -168,7 +176,8 @@ static void rig_open(struct rig *r, unsigned shards, const char *const *override
     r->node.data_shards = shards;
     r->node.id = RIG_NODE;
     r->node.log_dirs = r->dirs;
-    r->node.log_dirs_n = 1;
+    r->node.log_dirs_n = (unsigned)r->config->log_dirs_n;
+    assert_in_range(r->node.log_dirs_n, 1, RIG_DIRS_MAX);
     r->loader = loader_new();
     for (unsigned i = 0; i < shards; i++) {
         struct node_shard *ns = &r->ns[i];
@@ -179,8 +188,12 @@ static void rig_open(struct rig *r, unsigned shards, const char *const *override
         ns->shard->on_msg = rig_on_msg;
         list_init(&ns->image_wait);
     }
-    if (log_dir_open(r->ns[0].shard->io, NULL, 0, "/data", true, &r->dirs[0], &em)) {
-        fail_msg("%s", em.text);
+    for (unsigned d = 0; d < r->node.log_dirs_n; d++) {
+        if (log_dir_open(r->ns[0].shard->io, NULL, d, r->config->log_dirs[d], true, &r->dirs[d],
+                         &em)) {
+            fail_msg("%s", em.text);
+        }
+        r->dirs[d]->meta.directory_id = rig_dir_id(r, d);
     }
     for (unsigned i = 0; i < shards; i++) {
         r->ns[i].partitions = partition_manager_new(&r->ns[i]);
@@ -250,7 +263,9 @@ static void rig_shut(struct rig *r)
         isr_alter_free(r->ns[i].alter);
         image_put(r->ns[i].image);
     }
-    log_dir_close(r->dirs[0], false, -1);
+    for (unsigned d = 0; d < r->node.log_dirs_n; d++) {
+        log_dir_close(r->dirs[d], false, -1);
+    }
     loader_free(r->loader);
     rig_turn(r); /* the fetchers' channels go in a turn of their own */
     shard_group_stop(r->group);

@@ -204,6 +204,33 @@ static void group_commit(void **state)
     rig_free(&r);
 }
 
+/* Of two shards the one that has the new topic may be the first to hear of it. */
+static void a_name_that_another_topic_took_is_left_to_it(void **state)
+{
+    struct rig r;
+    struct errmsg em;
+    char from[512];
+    char to[512];
+    struct plog *anew;
+    (void)state;
+    rig_init(&r);
+    struct plog *log = rig_create(&r, "t-0");
+    rig_fill(log, 2, 5, 100);
+    rig_path(&r, "t-0", from);
+    rig_path(&r, "t-0.00000000000000000000000000000000-stray", to);
+    assert_int_equal(io_rename(r.io, from, to), 0);
+    struct plog_open_args a = rig_args(&r, "t-0");
+    assert_int_equal(plog_create(&r.st, &a, uuid_reserved(77), &anew, &em), 0);
+    assert_int_equal(plog_delete(log), 0);
+    rig_until(&r, list_empty(&r.st.deletions) && !log_store_busy(&r.st));
+    assert_true(rig_size(&r, "t-0/partition.metadata") > 0);
+    assert_true(rig_size(&r, "t-0.00000000000000000000000000000000-stray/" LOG0 ".log") > 0);
+    assert_int_equal(plog_delete(anew), 0);
+    rig_until(&r, list_empty(&r.st.deletions) && !log_store_busy(&r.st));
+    assert_int_equal(rig_size(&r, "t-0/partition.metadata"), -1);
+    rig_free(&r);
+}
+
 static bool has_stray(const struct rig *r)
 {
     char path[512];
@@ -436,6 +463,7 @@ int main(void)
         cmocka_unit_test(reopen_unclean),
         cmocka_unit_test(torn_tail),
         cmocka_unit_test(group_commit),
+        cmocka_unit_test(a_name_that_another_topic_took_is_left_to_it),
         cmocka_unit_test(facts),
         cmocka_unit_test(an_epoch_without_records_goes_with_a_cut_at_the_end),
         cmocka_unit_test(a_follower_takes_batches_larger_than_a_segment),
