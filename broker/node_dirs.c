@@ -12,7 +12,8 @@
  * A controller without controller.quorum.voters is the only voter if it was formatted so
  * (--standalone), which made its metadata log; else it is no voter.
  *
- * One whose disk is ill is left out as long as another works, but for the metadata log's. Main. */
+ * One that is ill (its disk, or a file in its place, or nobody may read it) is left out as long as
+ * another works, but for the metadata log's. Main. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -39,6 +40,11 @@ struct survey {
     size_t dirs_n;
     const struct dir_survey *first; /* that has meta.properties */
 };
+
+static bool is_ill(int err)
+{
+    return err == ERR_IO || err == ERR_PERM || err == ERR_EXISTS || err == ERR_NOTFOUND;
+}
 
 static bool is_metadata_dir(const struct config *c, const char *path)
 {
@@ -83,7 +89,8 @@ static void look_at_all(struct survey *s)
         struct errmsg ignored = {{0}};
         bool its = is_metadata_dir(c, c->log_dirs[i]);
         metadata = metadata || its;
-        if (its || format_read_meta(s->io, c->log_dirs[i], &m, &ignored) != ERR_IO) {
+        int err = format_read_meta(s->io, c->log_dirs[i], &m, &ignored);
+        if (its || c->log_dirs_n == 1 || err == ERR_NOTFOUND || !is_ill(err)) {
             add_dir(s, c->log_dirs[i], true);
         }
     }
@@ -195,7 +202,7 @@ static bool open_dir(struct node *n, unsigned d)
     if (err) {
         n->log_dirs[d] = NULL;
     }
-    if (err == ERR_IO && n->config->log_dirs_n > 1 && !is_metadata_dir(n->config, path)) {
+    if (is_ill(err) && n->config->log_dirs_n > 1 && !is_metadata_dir(n->config, path)) {
         n->failed_dirs |= UINT64_C(1) << d;
         log_error(n->log, "node", "log directory is offline until restart dir=%s reason=\"%s\"",
                   path, em.text);

@@ -114,6 +114,25 @@ def two(tmp_path):
         disk.end()
 
 
+def test_a_file_in_place_of_a_directory_is_left_out(tmp_path):
+    good, none = tmp_path / 'data', tmp_path / 'none'
+    none.write_text('')
+    with Node(tmp_path, ['log.dirs=%s,%s' % (good, none)]) as n:
+        client, topics = Client(n), {'t0', 't1', 't2'}
+        for t in topics:
+            client.create(t)
+        for _ in range(2):
+            for t in topics:
+                wait_until(lambda: client.offset(t, -1) is not None, 'a leader of ' + t)
+                assert client.produce(t) == 0
+                client.check(t)
+            assert client.dirs() == {str(good): (0, topics), str(none): (STORAGE_ERROR, set())}
+            n.kill()
+            n.start()
+            client.connect()
+    assert none.read_text() == ''
+
+
 def test_full_disk(two):
     node, disk, client, here, there = two
     for _ in range(50):
