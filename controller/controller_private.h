@@ -48,6 +48,8 @@ struct observer {
 
 enum { OBSERVERS_MAX = 256 };
 
+enum { CONTROLLER_REFUSALS = 5 }; /* reasons why a broker's registration is refused */
+
 struct snapshot_job; /* controller_snapshot.c */
 
 struct controller {
@@ -93,7 +95,8 @@ struct controller {
     int64_t snapshot_retry_ms; /* not before: the disk was full */
     struct snapshot_job *snapshot;
     struct log_limit limit;
-    struct log_limit refused; /* registrations of brokers */
+    struct log_limit refused[CONTROLLER_REFUSALS]; /* registrations of brokers, by reason */
+    struct log_limit strangers; /* messages of voters that this one knows nothing of */
     bool active;
     bool followed; /* another voter has led while this node ran */
     bool failed;   /* on_fatal was called */

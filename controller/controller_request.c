@@ -355,20 +355,26 @@ static int32_t heartbeat_of(const struct controller_request *r)
     return r->hdr.api_key == API_BROKER_HEARTBEAT && resp->error_code == 0 ? q->broker_id : -1;
 }
 
-static const char *why_not_registered(int16_t code)
+/* Each is said as seldom as if it were alone. */
+static const struct refusal {
+    int16_t code;
+    const char *why;
+} refusals[CONTROLLER_REFUSALS] = {
+    {KE_INCONSISTENT_CLUSTER_ID, "it belongs to another cluster"},
+    {KE_DUPLICATE_BROKER_REGISTRATION,
+     "another process under its id lives, or has ended less than a session ago"},
+    {KE_INVALID_REGISTRATION, "it names no listener, or no log directories of its own"},
+    {KE_UNSUPPORTED_VERSION, "it does not know the cluster's features at their levels"},
+    {KE_NONE, "the registration cannot be taken"}, /* any other code */
+};
+
+static size_t refusal_of(int16_t code)
 {
-    switch (code) {
-    case KE_INCONSISTENT_CLUSTER_ID:
-        return "it belongs to another cluster";
-    case KE_DUPLICATE_BROKER_REGISTRATION:
-        return "another process under its id lives, or has ended less than a session ago";
-    case KE_INVALID_REGISTRATION:
-        return "it names no listener, or no log directories of its own";
-    case KE_UNSUPPORTED_VERSION:
-        return "it does not know the cluster's features at their levels";
-    default:
-        return "the registration cannot be taken";
+    size_t i = 0;
+    while (i < CONTROLLER_REFUSALS - 1 && refusals[i].code != code) {
+        i++;
     }
+    return i;
 }
 
 /* Both ends say it: the broker stops for good or tries again. */
@@ -378,9 +384,10 @@ static void note_refusal(const struct controller_request *r)
     const struct broker_registration_response *resp = r->response;
     if (r->hdr.api_key == API_BROKER_REGISTRATION && resp->error_code &&
         resp->error_code != KE_REQUEST_TIMED_OUT) { /* that one only comes a little later */
-        log_seldom(r->c->log, &r->c->refused, LOG_WARN, "controller",
+        size_t why = refusal_of(resp->error_code);
+        log_seldom(r->c->log, &r->c->refused[why], LOG_WARN, "controller",
                    "a broker's registration is refused: %s broker=%d cluster_id=%.*s error=%s",
-                   why_not_registered(resp->error_code), (int)q->broker_id,
+                   refusals[why].why, (int)q->broker_id,
                    q->cluster_id.len > 64 ? 64 : (int)q->cluster_id.len,
                    (const char *)q->cluster_id.data, kafka_error_name(resp->error_code));
     }
@@ -534,7 +541,7 @@ static void answer_peer(struct controller_request *r, struct bytes frame)
         peers_handle(r->c->peers, frame, &r->frame);
     } else {
         peers_refuse(frame, r->c->cfg.node_id, &r->frame, &em);
-        log_seldom(r->c->log, &r->c->refused, LOG_WARN, "controller",
+        log_seldom(r->c->log, &r->c->strangers, LOG_WARN, "controller",
                    "a voter's message is refused: %s", em.text);
     }
     reply(r, 0);

@@ -7,7 +7,8 @@
     backward    commits that were answered and lay below an earlier one of this member
     stop()      leaves the group in order; kill() goes without a word (Java only)
 
-Whoever waits uses wait(), which fails with what it waited for."""
+Whoever waits uses wait(), which fails with what it waited for. Its processes end with the program, also when a check fails."""
+import atexit
 import json
 import os
 import signal
@@ -145,11 +146,17 @@ class Java(Member):
                 'org.apache.kafka.clients.consumer.' + JAVA[self.assignor], '--verbose']
         self.process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
                                         env=dict(os.environ, JOPTS='-Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1'))
+        atexit.register(self.reap)
         for line in self.process.stdout:
             if line.startswith(b'{'):
                 self.event(json.loads(line))
         self.process.wait()
+        atexit.unregister(self.reap)
         self.owned = set()
+
+    def reap(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def event(self, e):
         if e['name'] == 'partitions_assigned':
