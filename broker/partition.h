@@ -26,6 +26,7 @@
 #include "broker/topic_settings.h"
 #include "runtime/shard.h"
 #include "storage/log.h"
+#include "storage/log_store.h"
 
 struct append_item;
 struct dir_move; /* broker/dir_move.h */
@@ -49,10 +50,17 @@ enum partition_throttle {
 enum { PARTITION_KEY = 20 }; /* topic id, partition index (big-endian) */
 
 /* Why there is no log, and what opening it needs once more. */
+/* What a start finds of a partition beside its log, by log directory. */
+struct partition_beside {
+    uint64_t held;                     /* bits: directories that hold it under its name */
+    char *futures[LOG_STORE_DIRS_MAX]; /* folders of future logs */
+};
+
 struct partition_unopened {
     bool again; /* there was no space: it is tried again */
     bool held;  /* a directory holds it: args say where and from which offsets on */
     struct plog_open_args args;
+    struct partition_beside beside;
 };
 
 struct partition {
@@ -139,6 +147,7 @@ void partition_forget_isr(struct partition *p);
 /* partition_open.c: opens or makes the log. On failure the partition is offline. */
 void partition_open(struct partition *p, const struct image_partition *ip);
 void partition_reopen_cb(struct timer *t); /* those that found no space; user: the manager */
+void partition_forget_unopened(struct partition *p);
 
 /* partition_manager.c: follows the leader that the state names, if it is another broker. */
 void partition_look_at_leader(struct partition *p);

@@ -246,7 +246,7 @@ void partition_free(struct partition *p)
 {
     ASSERT(p->gone && !p->flushing);
     topic_settings_put(p->topic);
-    mem_free(p->unopened);
+    partition_forget_unopened(p);
     mem_free(p);
 }
 

@@ -307,34 +307,63 @@ static void resume_move(struct partition *p, const struct log_dir *dir, const ch
     }
 }
 
+static void look_beside(const struct node *n, const char *name, struct partition_beside *out)
+{
+    for (unsigned d = 0; d < n->log_dirs_n; d++) {
+        const struct log_dir *dir = n->log_dirs[d];
+        const struct log_dir_entry *e = dir ? future_in(dir, name) : NULL;
+        out->held |= dir && holds(dir, name) ? UINT64_C(1) << d : 0;
+        out->futures[d] = e ? mem_strdup(e->name) : NULL;
+    }
+}
+
+static void forget_beside(struct partition_beside *b)
+{
+    for (unsigned d = 0; d < LOG_STORE_DIRS_MAX; d++) {
+        mem_free(b->futures[d]);
+    }
+    *b = (struct partition_beside){0};
+}
+
+void partition_forget_unopened(struct partition *p)
+{
+    if (p->unopened) {
+        forget_beside(&p->unopened->beside);
+        mem_free(p->unopened);
+        p->unopened = NULL;
+    }
+}
+
 /* Only the log that the metadata names has what the others have. */
-static void look_for_moves(struct partition *p, const struct image_partition *ip, const char *name)
+static void look_for_moves(struct partition *p, const struct image_partition *ip, const char *name,
+                           const struct partition_beside *b)
 {
     const struct node *n = p->pm->ns->node;
     bool named = is_named(n, ip, n->log_dirs[plog_dir_index(p->log)]);
     for (unsigned d = 0; d < n->log_dirs_n; d++) {
         const struct log_dir *dir = n->log_dirs[d];
         bool its = d == plog_dir_index(p->log);
-        const struct log_dir_entry *e = dir ? future_in(dir, name) : NULL;
-        if (dir && !its && holds(dir, name) && named) {
+        bool works = dir && !p->pm->store.dir_offline[d];
+        bool another = works && !its && (b->held & (UINT64_C(1) << d));
+        if (another && named) {
             remove_replaced(p, dir, name);
-        } else if (dir && !its && holds(dir, name)) {
+        } else if (another) {
             log_error(n->log, "partition",
                       "two log directories hold the partition and the metadata names neither, the "
                       "second is left alone partition=%s dir=%s other=%s",
                       name, n->log_dirs[plog_dir_index(p->log)]->path, dir->path);
         }
-        if (e && (its || p->move)) {
-            remove_entry(p, dir, e->name);
-        } else if (e) {
-            resume_move(p, dir, name, e->name);
+        if (works && b->futures[d] && (its || p->move)) {
+            remove_entry(p, dir, b->futures[d]);
+        } else if (works && b->futures[d]) {
+            resume_move(p, dir, name, b->futures[d]);
         }
     }
 }
 
-/* The partition stays without log, for now or until restart. */
+/* The partition stays without log, for now or until restart. *b is taken over. */
 static void not_opened(struct partition *p, int err, bool held, const struct plog_open_args *a,
-                       const char *name, const char *why)
+                       struct partition_beside *b, const char *name, const char *why)
 {
     struct partition_manager *pm = p->pm;
     bool again = err == ERR_NOSPACE;
@@ -349,6 +378,8 @@ static void not_opened(struct partition *p, int err, bool held, const struct plo
         p->unopened->args = *a;
         p->unopened->args.name = NULL; /* set anew by each try, as are the settings */
         p->unopened->args.config = NULL;
+        p->unopened->beside = *b;
+        *b = (struct partition_beside){0};
     }
     p->unopened->again = again;
     p->log = NULL;
@@ -363,6 +394,7 @@ void partition_open(struct partition *p, const struct image_partition *ip)
     struct partition_manager *pm = p->pm;
     struct errmsg em = {{0}};
     struct plog_open_args a = {0};
+    struct partition_beside beside = {0};
     char name[NAME_MAX_LEN];
     bool held = false;
     snprintf(name, sizeof name, "%s-%" PRId32, p->topic->name, p->index);
@@ -372,6 +404,7 @@ void partition_open(struct partition *p, const struct image_partition *ip)
         a.name = name;
         a.config = &p->topic->config.log;
     } else if (!pm->started) {
+        look_beside(pm->ns->node, name, &beside);
         const struct log_dir *dir = dir_holding(pm->ns->node, ip, name);
         dir = dir ? dir : promote_found(p, ip, name);
         held = dir != NULL;
@@ -384,19 +417,17 @@ void partition_open(struct partition *p, const struct image_partition *ip)
         err = create_log(p, ip, name, &em);
     }
     if (err) {
-        not_opened(p, err, held, &a, name, em.text[0] ? em.text : err_text(err));
+        not_opened(p, err, held, &a, &beside, name, em.text[0] ? em.text : err_text(err));
         return;
     }
-    mem_free(p->unopened);
-    p->unopened = NULL;
     p->offline = pm->store.dir_offline[plog_dir_index(p->log)];
     if (plog_recovery_point(p->log) < a.recovery_point) {
         fetchers_was_cut(pm->ns->fetchers, p);
     }
     pm->per_dir[plog_dir_index(p->log)]++;
-    if (!pm->started) {
-        look_for_moves(p, ip, name);
-    }
+    look_for_moves(p, ip, name, p->unopened ? &p->unopened->beside : &beside);
+    forget_beside(&beside);
+    partition_forget_unopened(p);
     report_dir(p, ip);
 }
 

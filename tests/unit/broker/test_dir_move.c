@@ -257,6 +257,86 @@ static void a_replica_to_come_goes_where_it_is_wanted(void **state)
     shut_world(&w);
 }
 
+/* ---- a start in between ---- */
+
+/* The node ends in order, but for the mark, and starts again on the same disk, with these bytes
+ * free and an index of the partition lost, which takes space. What the metadata had is told anew.
+ */
+static void restart(struct world *w, uint64_t room)
+{
+    struct rig *r = &w->r;
+    struct node_shard *ns = &r->ns[0];
+    struct errmsg em = {{0}};
+    uint64_t failed;
+    checkpoints_free(w->checkpoints);
+    partition_manager_stop(ns->partitions);
+    while (partition_manager_busy(ns->partitions)) {
+        rig_turn(r);
+    }
+    partition_manager_close_clean(ns->partitions, &failed);
+    partition_manager_free(ns->partitions);
+    image_put(ns->image);
+    ns->image = NULL;
+    loader_free(r->loader);
+    r->loader = loader_new();
+    assert_int_equal(io_unlink(ns->shard->io, "/data/topic1-0/00000000000000000000.timeindex"), 0);
+    for (unsigned d = 0; d < r->node.log_dirs_n; d++) {
+        log_dir_close(r->dirs[d], false, -1);
+        if (log_dir_open(ns->shard->io, NULL, d, r->config->log_dirs[d], true, &r->dirs[d], &em)) {
+            fail_msg("%s", em.text);
+        }
+        r->dirs[d]->meta.directory_id = rig_dir_id(r, d);
+    }
+    ns->partitions = partition_manager_new(ns);
+    w->checkpoints = checkpoints_new(&r->node);
+    r->reports = 0;
+    uint64_t capacity = r->host->disk->capacity;
+    r->host->disk->capacity = r->host->disk->used + room;
+    rig_topic(r, 1, 1, "file.delete.delay.ms", "1000");
+    r->host->disk->capacity = capacity;
+    for (unsigned d = 0; d < r->node.log_dirs_n; d++) {
+        log_dir_all_open(r->dirs[d]);
+    }
+    w->p = rig_partition(r, 1, 0);
+}
+
+static void goes_on(struct world *w)
+{
+    until(w, w->p->move != NULL);
+    until(w, w->r.reports > 0 && w->r.reported_dir == TO);
+    metadata_names(w, TO);
+    until(w, w->p->move == NULL);
+    assert_int_equal(plog_dir_index(w->p->log), TO);
+    assert_int_equal(plog_end_offset(w->p->log), 7);
+    only_in(w, TO);
+}
+
+static void a_start_goes_on_with_the_move(void **state)
+{
+    UNUSED(state);
+    struct world w;
+    open_world(&w);
+    assert_int_equal(plog_roll(w.p->log), 0);
+    begin(&w);
+    restart(&w, 1 << 20);
+    assert_non_null(w.p->move);
+    goes_on(&w);
+    shut_world(&w);
+}
+
+static void so_does_a_partition_that_opens_late(void **state)
+{
+    UNUSED(state);
+    struct world w;
+    open_world(&w);
+    assert_int_equal(plog_roll(w.p->log), 0);
+    begin(&w);
+    restart(&w, 0);
+    assert_true(w.p->offline && w.p->unopened && w.p->unopened->again);
+    goes_on(&w);
+    shut_world(&w);
+}
+
 /* ---- what fails ---- */
 
 static void a_full_disk_is_waited_for(void **state)
@@ -380,6 +460,8 @@ int main(void)
         cmocka_unit_test(the_same_again_is_nothing_and_back_gives_it_up),
         cmocka_unit_test(what_is_asked_during_the_rename_comes_next),
         cmocka_unit_test(a_replica_to_come_goes_where_it_is_wanted),
+        cmocka_unit_test(a_start_goes_on_with_the_move),
+        cmocka_unit_test(so_does_a_partition_that_opens_late),
         cmocka_unit_test(a_full_disk_is_waited_for),
         cmocka_unit_test(a_target_that_fails_ends_the_move),
         cmocka_unit_test(a_target_that_fails_in_the_rename_holds_the_partition),
