@@ -143,10 +143,21 @@ static int remove_dir(struct io *io, const char *path)
     return rc < 0 ? rc : io_rmdir(io, path);
 }
 
+/* A folder that was renamed to go has its new name on the disk before the first file in it goes:
+ * else a loss of power could bring it back under the old name, without that file. */
+static int remove_folder(struct io *io, char *path)
+{
+    char *slash = strrchr(path, '/');
+    *slash = '\0';
+    int rc = io_fsync_dir(io, path);
+    *slash = '/';
+    return rc < 0 ? rc : remove_dir(io, path);
+}
+
 static void unlink_work(struct io_op *op)
 {
     struct deletion *d = op->user;
-    op->result = d->is_dir ? remove_dir(d->io, d->path) : io_unlink(d->io, d->path);
+    op->result = d->is_dir ? remove_folder(d->io, d->path) : io_unlink(d->io, d->path);
 }
 
 static void unlink_done(struct io_op *op, int64_t result)

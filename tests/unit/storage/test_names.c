@@ -6,7 +6,8 @@
  *   - a truncation that came to its end stays, one that did not leaves a front part;
  *   - a log that began anew at its start offset does not fall back to offset 0;
  *   - a missing index is made again before anything needs it;
- *   - a segment that a full disk did not let be made does not come back. */
+ *   - a segment that a full disk did not let be made does not come back;
+ *   - nor does a log whose files have been removed. */
 #include "storage_rig.h"
 
 #include "sim/io_sim.h"
@@ -431,6 +432,40 @@ static void a_first_roll_makes_the_first_name_durable(void **state)
     assert_true(found > 0);
 }
 
+/* The store and the process end; the log did before. */
+static void process_end_without_log(struct machine *m)
+{
+    struct errmsg why;
+    log_store_free(&m->st);
+    io_destroy(m->io);
+    if (!sim_proc_end(m->proc, &why)) {
+        fail_msg("%s", why.text);
+    }
+}
+
+/* Once its files go one after the other, its old name must not come back. */
+static void a_log_whose_files_are_removed_does_not_come_back(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= FATES; seed++) {
+        struct machine m;
+        struct io_stat s;
+        machine_init(&m, seed, 2000);
+        assert_int_equal(plog_delete(m.log), 0);
+        for (int i = 0; !list_empty(&m.st.deletions) || log_store_busy(&m.st); i++) {
+            io_turn(m.io, 5000);
+            log_store_tick(&m.st);
+            assert_true(i < 1000);
+        }
+        process_end_without_log(&m);
+        power_cycle(&m);
+        process_begin(&m);
+        assert_int_equal(io_stat(m.io, "/d/t-0", &s), ERR_NOTFOUND);
+        process_end_without_log(&m);
+        sim_free(m.sim);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -441,6 +476,7 @@ int main(void)
         cmocka_unit_test(an_index_is_missing_where_producers_are_read),
         cmocka_unit_test(a_segment_that_was_not_made_does_not_come_back),
         cmocka_unit_test(a_first_roll_makes_the_first_name_durable),
+        cmocka_unit_test(a_log_whose_files_are_removed_does_not_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
