@@ -75,6 +75,26 @@ void histogram_merge(struct histogram *h, const struct histogram *other)
     h->max = other->max > h->max ? other->max : h->max;
 }
 
+void histogram_subtract(struct histogram *h, const struct histogram *earlier)
+{
+    ASSERT(h->n == earlier->n && h->count >= earlier->count);
+    h->count -= earlier->count;
+    h->sum -= earlier->sum;
+    uint64_t max = h->max;
+    h->min = UINT64_MAX;
+    h->max = 0;
+    for (size_t i = 0; i < h->n; i++) {
+        ASSERT(h->buckets[i] >= earlier->buckets[i]);
+        h->buckets[i] -= earlier->buckets[i];
+        if (h->buckets[i] > 0) {
+            h->max = value_of(i);
+            h->min = h->min == UINT64_MAX ? h->max : h->min;
+        }
+    }
+    h->max = h->max > max ? max : h->max;
+    h->min = h->min != UINT64_MAX && h->min > h->max ? h->max : h->min;
+}
+
 uint64_t histogram_at(const struct histogram *h, double fraction)
 {
     ASSERT(fraction >= 0 && fraction <= 1);

@@ -32,6 +32,9 @@ void histogram_reset(struct histogram *h);
 void histogram_add(struct histogram *h, uint64_t value);
 /* Adds what other has seen; both were made for the same range. */
 void histogram_merge(struct histogram *h, const struct histogram *other);
+/* Takes away what an earlier state of the same histogram had seen. The smallest and largest value
+ * of what is left are known within the resolution only. */
+void histogram_subtract(struct histogram *h, const struct histogram *earlier);
 /* The value that `fraction` (0 to 1) of all values do not exceed, by nearest rank: 0.5 is the
  * median, 0 the smallest, 1 the largest. 0 when there is none. */
 uint64_t histogram_at(const struct histogram *h, double fraction);

@@ -55,7 +55,8 @@ void append_start_timeout(struct append_item *it)
     it->timed = true;
     if (!timer_is_set(&a->timer)) {
         struct shard *sh = home_of(it)->shard;
-        timer_set(sh, &a->timer, shard_now_ms(sh) + (a->timeout_ms > 0 ? a->timeout_ms : 0));
+        a->waits_us = io_now_us(sh->io);
+        timer_set(sh, &a->timer, a->waits_us / 1000 + (a->timeout_ms > 0 ? a->timeout_ms : 0));
     }
 }
 
@@ -96,6 +97,7 @@ static bool enqueue(struct partition_manager *pm, struct append_item *it)
 static void start(struct node_shard *ns, struct append_msg *a)
 {
     a->pending = 1; /* ours: nothing goes home before all are queued */
+    a->waits_us = 0;
     a->timer = (struct timer){.cb = timeout_cb, .user = a};
     for (uint32_t i = 0; i < a->n; i++) {
         struct append_item *it = &a->items[i];

@@ -51,6 +51,7 @@ struct append_msg {
     bool returning;
     uint32_t pending;
     struct timer timer; /* one deadline for all items */
+    int64_t waits_us;   /* others are waited for since then; 0: they were not */
 };
 
 /* items, n, acks, origin, timeout_ms, done, user are set by the caller. done may run inside the

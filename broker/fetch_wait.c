@@ -292,7 +292,8 @@ static void job_judge(struct fetch_job *j)
         return;
     }
     if (!timer_is_set(&j->timer)) {
-        timer_set(j->ns->shard, &j->timer, shard_now_ms(j->ns->shard) + j->max_wait_ms);
+        j->waits_us = io_now_us(j->ns->shard->io);
+        timer_set(j->ns->shard, &j->timer, j->waits_us / 1000 + j->max_wait_ms);
     }
     job_watch(j);
 }

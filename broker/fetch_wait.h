@@ -142,7 +142,8 @@ struct fetch_job {
     bool last;      /* the next read is the answer, enough or not */
     bool starting;
     struct timer timer;
-    int64_t bytes; /* of the answer */
+    int64_t waits_us; /* the first reading was not enough: it waits since then; 0: it was */
+    int64_t bytes;    /* of the answer */
 };
 
 void fetch_job_start(struct fetch_job *j);

@@ -556,3 +556,8 @@ bool lifecycle_is_ready(const struct lifecycle *l, struct errmsg *why)
     }
     UNREACHABLE();
 }
+
+int64_t lifecycle_silent_ms(const struct lifecycle *l)
+{
+    return l->heard_ms > 0 ? shard_now_ms(l->shard) - l->heard_ms : -1;
+}

@@ -40,4 +40,7 @@ bool lifecycle_is_unfenced(const struct lifecycle *l);
 /* Registered, unfenced, and in touch with a controller. False: why has a sentence. */
 bool lifecycle_is_ready(const struct lifecycle *l, struct errmsg *why);
 
+/* Since a controller answered; -1: none has. */
+int64_t lifecycle_silent_ms(const struct lifecycle *l);
+
 #endif

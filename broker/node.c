@@ -24,6 +24,7 @@
 #include "broker/replica/alter.h"
 #include "broker/replica/standing.h"
 #include "broker/request.h"
+#include "broker/shard_stats.h"
 #include "controller/channel.h"
 #include "controller/image.h"
 #include "controller/messages.h"
@@ -338,6 +339,7 @@ static int shard_start(struct shard *sh, void *user)
     }
     sh->budget.limit = n->config->request_memory / n->data_shards;
     ns->requests = request_pool_new(ns);
+    ns->stats = shard_stats_new(request_slots());
     if (n->config->is_broker) {
         uint32_t slots = (uint32_t)n->config->v.max_incremental_fetch_session_cache_slots;
         ns->partitions = partition_manager_new(ns);
@@ -407,6 +409,7 @@ static void shard_stop(struct shard *sh, void *user)
     group_host_free(ns->groups);
     partition_manager_free(ns->partitions);
     image_put((struct image *)(uintptr_t)ns->image);
+    shard_stats_free(ns->stats);
 }
 
 /* ---- life ---- */

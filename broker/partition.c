@@ -12,6 +12,7 @@
 #include "broker/replica/fetcher.h"
 #include "broker/replica/isr.h"
 #include "broker/replica/standing.h"
+#include "broker/shard_stats.h"
 #include "controller/image.h"
 #include "proto_errors.h"
 
@@ -385,6 +386,14 @@ static void note_space(struct partition *p, bool no_space, bool appended)
     }
 }
 
+static void note_appended(struct partition *p, const struct plog_batch *b)
+{
+    struct topic_counts *c = p->topic->counts;
+    p->bytes += b->len;
+    c->bytes_in += b->len;
+    c->messages_in += (uint64_t)(b->last_offset - b->base_offset + 1);
+}
+
 /* The front of the queue, as far as it is of one origin (in practice all of it): one plog_append.
  */
 static void append_front(struct partition *p)
@@ -408,7 +417,9 @@ static void append_front(struct partition *p)
     for (unsigned i = 0; i < n; i++) {
         struct append_item *it = LIST_ENTRY(list_pop_front(&p->queue), struct append_item, node);
         it->batch = b[i];
-        p->bytes += b[i].result == PLOG_APPENDED ? b[i].len : 0;
+        if (b[i].result == PLOG_APPENDED) {
+            note_appended(p, &b[i]);
+        }
         no_space = no_space || b[i].result == PLOG_NO_SPACE;
         item_result(p, it);
     }

@@ -276,7 +276,7 @@ void partition_manager_free(struct partition_manager *pm)
     }
     standing_drop(&pm->notices);
     list_remove(&pm->notice_task.node);
-    topic_settings_forget_all(&pm->topics);
+    topic_settings_drop_all(&pm->topics);
     map_free(&pm->by_key);
     log_store_free(&pm->store);
     mem_free(pm->scratch);
@@ -424,7 +424,7 @@ static void apply_topic(struct partition_manager *pm, const struct image *img,
         }
     }
     if (c->after == NULL) {
-        topic_settings_forget(&pm->topics, t->id);
+        topic_settings_drop(&pm->topics, t->id);
     }
 }
 

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "broker/api/handlers.h"
 #include "broker/listener.h"
+#include "broker/shard_stats.h"
 #include "controller/image.h"
 #include "proto_apis.h"
 
@@ -25,7 +26,8 @@ struct request_pool {
     struct node_shard *ns;
     struct list free;
     struct list live;
-    struct list never; /* live, and not to be answered */
+    struct list never;       /* live, and not to be answered */
+    struct request *handled; /* its handler runs, and has not answered */
     unsigned n;
 };
 
@@ -117,11 +119,47 @@ static void pool_put(struct request_pool *p, struct request *r)
 
 /* ---- answers ---- */
 
+/* The stages that are over; those of the answer's way come with on_sent. */
+static void count(struct request *r, bool answered)
+{
+    struct conn_req *cr = r->cr;
+    struct request_stat *s = shard_stats_request(r->ns->stats, r->slot);
+    int64_t now = io_now_us(r->ns->shard->io);
+    int64_t local = r->local_us ? r->local_us : now;
+    s->requests++;
+    request_stat_add(s, STAGE_QUEUE, r->started_us - cr->received_us);
+    request_stat_add(s, STAGE_LOCAL, local - r->started_us);
+    request_stat_add(s, STAGE_REMOTE, now - local);
+    if (!answered) {
+        request_stat_add(s, STAGE_TOTAL, now - cr->received_us);
+    } else {
+        cr->replied_us = now;
+        cr->tag = (uint16_t)r->slot;
+    }
+}
+
+static void on_sent(struct conn *c, const struct conn_sent *sent)
+{
+    struct node_shard *ns = node_shard_of(c->shard);
+    struct request_stat *s = shard_stats_request(ns->stats, sent->tag);
+    for (unsigned i = 0; i < sent->answers; i++) {
+        request_stat_add(s, STAGE_RESPONSE_QUEUE, sent->begun_us - sent->replied_us);
+        request_stat_add(s, STAGE_SEND, sent->sent_us - sent->begun_us);
+        request_stat_add(s, STAGE_TOTAL, sent->sent_us - sent->received_us);
+    }
+}
+
 /* Ends the request; what is left of it is to be answered. */
-static struct conn_req *end(struct request *r)
+static struct conn_req *end(struct request *r, bool answered)
 {
     ASSERT_ON_SHARD(r->ns->shard);
     struct conn_req *cr = r->cr;
+    if (r->api && !r->canceled) {
+        count(r, answered);
+    }
+    if (r->ns->requests->handled == r) {
+        r->ns->requests->handled = NULL;
+    }
     cr->user = NULL;
     pool_put(r->ns->requests, r);
     return cr;
@@ -130,7 +168,7 @@ static struct conn_req *end(struct request *r)
 /* Gives the connection its answer, or none. */
 static void finish(struct request *r, struct list *chunks)
 {
-    conn_reply(end(r), chunks);
+    conn_reply(end(r, !list_empty(chunks)), chunks);
 }
 
 void request_reply_version(struct request *r, int16_t version, const void *body)
@@ -152,7 +190,7 @@ void request_reply_version(struct request *r, int16_t version, const void *body)
         return;
     }
     store_be32(out.data, (uint32_t)(out.len - 4));
-    struct conn_req *cr = end(r);
+    struct conn_req *cr = end(r, true);
     size_t len = out.len;
     conn_reply_mem(cr, buf_take(&out), len);
 }
@@ -188,6 +226,15 @@ void request_never(struct request *r)
     r->on_cancel = request_drop;
     list_remove(&r->live);
     list_push_back(&r->ns->requests->never, &r->live);
+}
+
+void request_pool_each(const struct request_pool *p,
+                       void (*fn)(const struct request *r, void *user), void *user)
+{
+    ASSERT_ON_SHARD(p->ns->shard);
+    list_for_each (at, &p->live) {
+        fn(LIST_ENTRY(at, struct request, live), user);
+    }
 }
 
 void request_pool_stop(struct request_pool *p)
@@ -242,6 +289,16 @@ const struct api *api_find(int16_t key)
     return lo < api_table_n && api_table[lo].key == key ? &api_table[lo] : NULL;
 }
 
+unsigned request_slots(void)
+{
+    return (unsigned)api_table_n + 1;
+}
+
+unsigned request_follower_slot(void)
+{
+    return (unsigned)api_table_n;
+}
+
 static void note_client(struct request *r)
 {
     struct session *s = r->cr->conn->session;
@@ -293,6 +350,7 @@ static void on_request(struct conn_req *cr)
     r->listener = ticket->listener;
     r->image = image_get((struct image *)(uintptr_t)ns->image);
     cr->user = r;
+    r->started_us = io_now_us(ns->shard->io);
     int err = proto_read_request_header(cr->frame, &r->hdr);
     r->api = err && err != ERR_UNSUPPORTED ? NULL : api_find(r->hdr.api_key);
     if (r->api == NULL) {
@@ -300,6 +358,7 @@ static void on_request(struct conn_req *cr)
                                                         : "the API is not served here");
         return;
     }
+    r->slot = (unsigned)(r->api - api_table);
     const struct proto_api *versions = proto_api(r->hdr.api_key);
     if (err || r->hdr.version < versions->version_min || r->hdr.version > versions->version_max) {
         if (r->hdr.api_key == API_API_VERSIONS) {
@@ -319,7 +378,12 @@ static void on_request(struct conn_req *cr)
         request_refuse(r, "the request does not decode (%s)", err_text(err));
         return;
     }
+    ns->requests->handled = r;
     r->api->handle(r);
+    if (ns->requests->handled == r) { /* it waits for somebody */
+        ns->requests->handled = NULL;
+        r->local_us = io_now_us(ns->shard->io);
+    }
 }
 
 static void on_cancel(struct conn_req *cr)
@@ -359,6 +423,7 @@ static bool patient(struct bytes frame)
 static void on_open(struct conn *c)
 {
     c->session = MEM_NEW(struct session);
+    node_shard_of(c->shard)->stats->connections++;
 }
 
 static void on_close(struct conn *c)
@@ -373,6 +438,7 @@ const struct conn_ops request_conn_ops = {
     .patient = patient,
     .on_request = on_request,
     .on_cancel = on_cancel,
+    .on_sent = on_sent,
     .on_open = on_open,
     .on_close = on_close,
 };

@@ -36,10 +36,17 @@ struct api {
 extern const struct api api_table[];
 extern const size_t api_table_n;
 const struct api *api_find(int16_t key); /* NULL: not served */
+/* Kinds of requests as they are counted (shard_stats.h): the API's place in the table, and one more
+ * for fetches of followers, which Kafka counts apart. */
+unsigned request_slots(void);
+unsigned request_follower_slot(void);
 
 struct request {
     struct list live;      /* in the pool's list of those that are unanswered */
     struct conn_req *cr;   /* the connection's side */
+    unsigned slot;         /* in shard_stats; the handler may choose another */
+    int64_t started_us;    /* the handler was called */
+    int64_t local_us;      /* from then on others were waited for; 0: nobody */
     struct node_shard *ns; /* the connection's shard */
     const struct listener *listener;
     const struct api *api;
@@ -98,6 +105,9 @@ struct request_pool *request_pool_new(struct node_shard *ns);
 void request_pool_free(struct request_pool *p);
 /* After the node's threads have ended: requests whose memory other shards still had. */
 void request_free_lent(struct node_shard *ns);
+/* Every request that is not answered yet; fn must leave them as they are. */
+void request_pool_each(const struct request_pool *p,
+                       void (*fn)(const struct request *r, void *user), void *user);
 /* The node stops: closes the connections of requests that are never answered. */
 void request_pool_stop(struct request_pool *p);
 

@@ -1,11 +1,37 @@
 #include "broker/topic_settings.h"
 
 #include "base/mem.h"
+#include "broker/shard_stats.h"
 #include "controller/image.h"
+
+struct topic_counted { /* in the table */
+    struct uuid id;
+    struct topic_counts counts;
+};
 
 static struct bytes id_key(const struct uuid *id)
 {
     return bytes_of(id->b, sizeof id->b);
+}
+
+static struct topic_counts *counts_get(struct topic_table *t, const struct uuid *id)
+{
+    struct topic_counted *c = map_get(&t->counts, id_key(id));
+    if (c == NULL) {
+        c = MEM_NEW(struct topic_counted);
+        c->id = *id;
+        c->counts.refs = 1; /* the table's */
+        map_put(&t->counts, id_key(&c->id), c);
+    }
+    c->counts.refs++;
+    return &c->counts;
+}
+
+static void counts_put(struct topic_counts *c)
+{
+    if (--c->refs == 0) {
+        mem_free(CONTAINER_OF(c, struct topic_counted, counts));
+    }
 }
 
 struct topic_settings *topic_settings_find(struct topic_table *t, const struct image *img,
@@ -22,6 +48,7 @@ struct topic_settings *topic_settings_find(struct topic_table *t, const struct i
     memcpy(s->name, topic->name.data, topic->name.len);
     s->name[topic->name.len] = '\0';
     topic_config_resolve(t->config, img, topic->name, &s->config);
+    s->counts = counts_get(t, &s->id);
     map_put(&t->by_id, id_key(&s->id), s);
     return s;
 }
@@ -35,6 +62,7 @@ void topic_settings_put(struct topic_settings *s)
 {
     ASSERT(s->refs > 0);
     if (--s->refs == 0) {
+        counts_put(s->counts);
         mem_free(s->name);
         mem_free(s);
     }
@@ -54,4 +82,23 @@ void topic_settings_forget_all(struct topic_table *t)
         topic_settings_put(slot->value);
     }
     map_free(&t->by_id);
+}
+
+void topic_settings_drop(struct topic_table *t, struct uuid id)
+{
+    topic_settings_forget(t, id);
+    struct topic_counted *c = map_remove(&t->counts, id_key(&id));
+    if (c) {
+        counts_put(&c->counts);
+    }
+}
+
+void topic_settings_drop_all(struct topic_table *t)
+{
+    topic_settings_forget_all(t);
+    map_for_each (slot, &t->counts) {
+        struct topic_counted *c = slot->value;
+        counts_put(&c->counts);
+    }
+    map_free(&t->counts);
 }

@@ -13,17 +13,20 @@
 struct config;
 struct image;
 struct image_topic;
+struct topic_counts; /* broker/shard_stats.h */
 
 struct topic_settings {
     uint32_t refs;
     struct uuid id;
     char *name;
     struct topic_config config;
+    struct topic_counts *counts; /* the topic's, whatever its settings become; a reference */
 };
 
 /* Of one shard; zero-initialise. */
 struct topic_table {
     struct map by_id;
+    struct map counts; /* id -> struct topic_counts: until the topic is deleted */
     const struct config *config;
     int32_t node_id;
 };
@@ -36,5 +39,9 @@ void topic_settings_put(struct topic_settings *s);
 /* The topic's settings may have changed, or it is gone: the next find resolves anew. */
 void topic_settings_forget(struct topic_table *t, struct uuid id);
 void topic_settings_forget_all(struct topic_table *t);
+/* The topic is gone, or the table is going (after topic_settings_forget_all): what was counted ends
+ * with those who still hold settings. */
+void topic_settings_drop(struct topic_table *t, struct uuid id);
+void topic_settings_drop_all(struct topic_table *t);
 
 #endif

@@ -171,6 +171,9 @@ void conn_reply(struct conn_req *base, struct list *chunks)
     list_for_each (it, chunks) {
         conn_charge_answer(c, LIST_ENTRY(it, struct chunk, node));
     }
+    if (!list_empty(chunks)) {
+        conn_stamp(base, LIST_ENTRY(chunks->prev, struct chunk, node));
+    }
     splice_back(&base->out, chunks);
     req_free_frame(conn_shard_of(c), r);
     promote(c);

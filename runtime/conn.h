@@ -54,7 +54,21 @@ struct chunk {
                     struct shard *sh); /* called once, sent or not; frees the chunk itself too */
     void *user;                        /* release's */
     void *user2;
-    bool hot; /* FILE: surely in memory (appended a moment ago): do not ask, send */
+    bool hot;            /* FILE: surely in memory (appended a moment ago): do not ask, send */
+    uint16_t answers;    /* conn.c's: that end with it and whose owner wants on_sent */
+    uint16_t tag;        /* the same: of the request */
+    int64_t received_us; /* the same */
+    int64_t replied_us;  /* the same */
+};
+
+/* Answers that the socket has taken whole. Times as of io_now_us. */
+struct conn_sent {
+    unsigned answers;    /* so many small ones that went together; the times are the first one's */
+    uint16_t tag;        /* of its conn_req */
+    int64_t received_us; /* of its request */
+    int64_t replied_us;
+    int64_t begun_us; /* its first bytes were sent */
+    int64_t sent_us;
 };
 
 struct conn_ops {
@@ -70,6 +84,8 @@ struct conn_ops {
     /* The connection of a started request is gone: stop waiting for what it waits for, then
      * conn_reply with nothing. */
     void (*on_cancel)(struct conn_req *req);
+    /* An answer has been sent for which the owner had set replied_us. NULL: nobody asks. */
+    void (*on_sent)(struct conn *c, const struct conn_sent *s);
     void (*on_open)(struct conn *c);  /* may be NULL */
     void (*on_close)(struct conn *c); /* may be NULL; c is freed afterwards */
 };
@@ -87,6 +103,8 @@ struct conn_req {
     struct shard *shard;
     struct bytes frame;  /* without its length prefix */
     int64_t received_us; /* io_now_us when the frame was whole */
+    int64_t replied_us;  /* the owner's, before conn_reply: on_sent is wanted; 0: it is not */
+    uint16_t tag;        /* the owner's: for on_sent */
     bool patient;        /* it came after a run of patient ones and is one: no need to hurry */
     void *user;          /* the owner's parked state */
     /* conn.c's */

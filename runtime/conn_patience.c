@@ -96,6 +96,7 @@ bool conn_join_answer(struct conn_priv *c, const struct req *r, const uint8_t *d
         list_push_back(&c->out, &c->joined->node);
         conn_charge_answer(c, c->joined);
     }
+    conn_stamp(&r->base, c->joined);
     memcpy((uint8_t *)c->joined->user + JOINED_CAP - c->joined_room, data, len);
     c->joined_room = (uint16_t)(c->joined_room - len);
     c->joined->len += len;

@@ -74,6 +74,7 @@ struct conn_priv {
     struct list out;        /* chunks to send, in order */
     uint64_t out_bytes;     /* of them */
     struct chunk *joined;   /* of out: small answers behind each other; NULL: none */
+    int64_t head_us;        /* the first answer in out began to be sent; 0: not yet */
     struct conn_cold *cold; /* its chunk comes before those of out */
     int64_t active_ms;      /* last byte in either direction */
     int64_t idle_mark_ms;   /* active_ms as known to the idle list */
@@ -169,6 +170,8 @@ void conn_patience_cb(struct timer *t);
 /* conn_write.c */
 void conn_flush(struct conn_priv *c);
 void conn_drop_output(struct conn_priv *c);
+/* c->out: the chunk ends with the answer to req. */
+void conn_stamp(const struct conn_req *req, struct chunk *k);
 void conn_charge_answer(struct conn_priv *c, const struct chunk *k);
 void conn_uncharge_answer(struct conn_priv *c, const struct chunk *k);
 

@@ -33,8 +33,32 @@ void conn_uncharge_answer(struct conn_priv *c, const struct chunk *k)
     }
 }
 
+/* Of several answers in one chunk the first one's times stand for all. */
+void conn_stamp(const struct conn_req *req, struct chunk *k)
+{
+    if (req->replied_us != 0 && k->answers++ == 0) {
+        k->tag = req->tag;
+        k->received_us = req->received_us;
+        k->replied_us = req->replied_us;
+    }
+}
+
+/* An answer has gone out. */
+static void answer_sent(struct conn_priv *c, const struct chunk *k, int64_t now_us)
+{
+    struct conn_sent s = {.tag = k->tag,
+                          .answers = k->answers,
+                          .received_us = k->received_us,
+                          .replied_us = k->replied_us,
+                          .begun_us = c->head_us,
+                          .sent_us = now_us};
+    /* the next one may have waited behind it, or have gone in the same call */
+    c->head_us = now_us;
+    c->base.ops->on_sent(&c->base, &s);
+}
+
 /* n bytes of the chunk have been sent; it goes when that was all. */
-static void chunk_sent(struct conn_priv *c, struct chunk *k, size_t n)
+static void chunk_sent(struct conn_priv *c, struct chunk *k, size_t n, int64_t now_us)
 {
     struct shard *sh = c->base.shard;
     k->len -= n;
@@ -48,17 +72,20 @@ static void chunk_sent(struct conn_priv *c, struct chunk *k, size_t n)
     if (k->len == 0) {
         c->joined = c->joined == k ? NULL : c->joined;
         list_remove(&k->node);
+        if (k->answers > 0) {
+            answer_sent(c, k, now_us);
+        }
         k->release(k, sh);
     }
 }
 
 /* n bytes of the first chunks have been sent. */
-static void consume(struct conn_priv *c, size_t n)
+static void consume(struct conn_priv *c, size_t n, int64_t now_us)
 {
     while (n > 0) {
         struct chunk *k = LIST_ENTRY(c->out.next, struct chunk, node);
         size_t part = n < k->len ? n : k->len;
-        chunk_sent(c, k, part);
+        chunk_sent(c, k, part, now_us);
         n -= part;
     }
 }
@@ -90,14 +117,14 @@ static bool gather_add(struct gather *g, const struct chunk *k, uint8_t *scratch
 }
 
 /* Chunks of no bytes carry nothing but their release. */
-static void drop_empty(struct conn_priv *c)
+static void drop_empty(struct conn_priv *c, int64_t now_us)
 {
     while (!list_empty(&c->out)) {
         struct chunk *k = LIST_ENTRY(c->out.next, struct chunk, node);
         if (k->len > 0) {
             break;
         }
-        chunk_sent(c, k, 0);
+        chunk_sent(c, k, 0, now_us);
     }
 }
 
@@ -145,9 +172,10 @@ static void cold_done(struct io_op *op, int64_t result)
         conn_fail_io(c, result);
         return;
     } else {
-        conn_touch(c, shard_now_ms(c->base.shard));
+        int64_t now_us = io_now_us(c->base.shard->io);
+        conn_touch(c, now_us / 1000);
         c->blocked = (size_t)result < k->len; /* the rest when the peer has taken some */
-        chunk_sent(c, k, (size_t)result);
+        chunk_sent(c, k, (size_t)result, now_us);
     }
     conn_mark(c);
 }
@@ -188,10 +216,12 @@ static int64_t send_file(struct conn_priv *c)
 void conn_flush(struct conn_priv *c)
 {
     size_t total = 0;
+    int64_t now_us = io_now_us(c->base.shard->io);
     conn_patience_end(c);
     while (!c->blocked && c->cold == NULL) {
         int64_t n;
-        drop_empty(c);
+        c->head_us = c->head_us ? c->head_us : now_us;
+        drop_empty(c, now_us);
         if (list_empty(&c->out)) {
             c->out_urgent = false;
             break;
@@ -211,12 +241,16 @@ void conn_flush(struct conn_priv *c)
             conn_fail_io(c, n);
             return;
         } else {
-            consume(c, (size_t)n);
+            now_us = io_now_us(c->base.shard->io);
+            consume(c, (size_t)n, now_us);
             total += (size_t)n;
         }
     }
     if (total > 0) {
-        conn_touch(c, shard_now_ms(c->base.shard));
+        conn_touch(c, now_us / 1000);
+    }
+    if (list_empty(&c->out) && c->cold == NULL) {
+        c->head_us = 0;
     }
 }
 

@@ -21,7 +21,9 @@
 #include "broker/fetch_session.h"
 #include "broker/fetch_wait.h"
 #include "broker/listener.h"
+#include "broker/partition_manager.h"
 #include "broker/request.h"
+#include "broker/shard_stats.h"
 #include "controller/image.h"
 #include "proto_errors.h"
 #include "proto_messages.h"
@@ -45,7 +47,8 @@ struct fetch {
     struct call call;                  /* to the session's shard */
     /* standing */
     bool standing;
-    bool expired; /* the next reading is the answer */
+    bool expired;     /* the next reading is the answer */
+    int64_t waits_us; /* as in the job */
     unsigned runs;
     struct timer timer;
     struct fetch_waiter waiter;
@@ -318,9 +321,28 @@ static bool is_unspeakable(const struct fetch *f)
     return diverging && f->r->hdr.version < DIVERGING_FROM;
 }
 
+/* Neighbours share a topic mostly. */
+static void count_parts(const struct fetch *f)
+{
+    const struct request *r = f->r;
+    const struct image_topic *topic = NULL;
+    struct topic_counts *c = NULL;
+    for (uint32_t i = 0; i < f->known; i++) {
+        const struct fetch_item *it = &f->job.items[i];
+        if (f->topics[i] != topic) {
+            topic = f->topics[i];
+            c = partition_manager_topic(r->ns->partitions, r->image, topic)->counts;
+        }
+        c->fetches++;
+        c->fetches_failed += it->error != KE_NONE;
+        *(f->job.replica_id < 0 ? &c->bytes_out : &c->replication_out) += it->len;
+    }
+}
+
 static void answer(struct fetch *f)
 {
     struct request *r = f->r;
+    r->local_us = f->standing ? f->waits_us : f->job.waits_us;
     if (f->begin.error) { /* the session moved on meanwhile */
         struct fetch_response *resp = request_response(r);
         resp->error_code = f->begin.error;
@@ -333,6 +355,7 @@ static void answer(struct fetch *f)
         refuse_all(f, KE_UNSUPPORTED_VERSION);
         return;
     }
+    count_parts(f);
     struct fetch_response *resp = request_response(r);
     struct leader_hints hints = {.r = r};
     struct fetch_item **spliced = ARENA_ARRAY(&r->arena, struct fetch_item *, f->known + 1);
@@ -469,7 +492,8 @@ static bool stand(struct fetch *f)
     if (!fetch_session_wait(ns->sessions, &f->begin, &f->waiter)) {
         look_again(f);
     } else if (!timer_is_set(&f->timer)) {
-        timer_set(ns->shard, &f->timer, shard_now_ms(ns->shard) + f->q->max_wait_ms);
+        f->waits_us = io_now_us(ns->shard->io);
+        timer_set(ns->shard, &f->timer, f->waits_us / 1000 + f->q->max_wait_ms);
     }
     return true;
 }
@@ -649,6 +673,7 @@ void api_fetch(struct request *r)
     f->expired = f->q->max_wait_ms <= 0;
     f->timer = (struct timer){.cb = on_timer, .user = f};
     f->waiter.woken = on_news;
+    r->slot = replica >= 0 ? request_follower_slot() : r->slot;
     list_init(&f->waiter.node);
     if (home == r->ns->index) {
         fetch_session_begin(r->ns->sessions, &f->begin);

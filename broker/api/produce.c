@@ -21,6 +21,7 @@
 #include "broker/append.h"
 #include "broker/partition_manager.h"
 #include "broker/request.h"
+#include "broker/shard_stats.h"
 #include "controller/image.h"
 #include "proto/record_validate.h"
 #include "proto/topic_name.h"
@@ -56,6 +57,7 @@ struct produce {
     uint32_t n;
     uint32_t *row_n; /* parts of each topic row of the request */
     uint32_t legs_out;
+    int64_t waits_us; /* all is appended, other replicas are waited for; 0: they were not */
     size_t open_left; /* bytes that the request's batches may still inflate to */
 };
 
@@ -167,6 +169,7 @@ static void end_without_answer(struct produce *p)
 
 static void answer(struct produce *p)
 {
+    p->r->local_us = p->waits_us;
     if (p->q->acks == 0) {
         end_without_answer(p);
         return;
@@ -189,7 +192,19 @@ static void answer(struct produce *p)
 
 /* ---- append ---- */
 
-static void take_results(struct append_msg *m)
+static struct topic_counts *counts_of(const struct produce *p, const struct part *part)
+{
+    return partition_manager_topic(p->r->ns->partitions, p->r->image, part->t)->counts;
+}
+
+static void note_failed(const struct produce *p, const struct part *part)
+{
+    struct topic_counts *c = counts_of(p, part);
+    c->produces_failed++;
+    c->bytes_rejected += part->records.len;
+}
+
+static void take_results(const struct produce *p, struct append_msg *m)
 {
     for (uint32_t i = 0; i < m->n; i++) {
         const struct append_item *it = &m->items[i];
@@ -200,6 +215,9 @@ static void take_results(struct append_msg *m)
         part->log_start = it->log_start;
         part->leader = it->leader;
         part->leader_epoch = it->leader_epoch;
+        if (part->error && !it->refused) {
+            note_failed(p, part);
+        }
     }
 }
 
@@ -207,7 +225,8 @@ static void leg_done(struct node_shard *ns, struct append_msg *m)
 {
     UNUSED(ns);
     struct produce *p = m->user;
-    take_results(m);
+    take_results(p, m);
+    p->waits_us = m->waits_us > p->waits_us ? m->waits_us : p->waits_us;
     ASSERT(p->legs_out > 0);
     if (--p->legs_out == 0) {
         answer(p);
@@ -370,6 +389,10 @@ static void judge(struct produce *p, struct part *part, int64_t now)
     if (is_unverified(p, part)) {
         refuse_part(part, KE_NOT_ENOUGH_REPLICAS,
                     "transactions are not served yet: the batch's cannot be verified");
+    }
+    counts_of(p, part)->produces++;
+    if (part->error) {
+        note_failed(p, part);
     }
 }
 

@@ -226,4 +226,10 @@ struct group_counts {
 };
 struct group_counts group_coordinator_counts(const struct group_coordinator *c);
 
+/* Groups of the classic protocol, by state. Walks over all groups. */
+struct group_states {
+    uint64_t empty, preparing, completing, stable;
+};
+void group_coordinator_states(const struct group_coordinator *c, struct group_states *sum);
+
 #endif

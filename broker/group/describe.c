@@ -157,3 +157,27 @@ uint32_t group_list(const struct group_coordinator *c, const struct group_filter
     }
     return n;
 }
+
+void group_coordinator_states(const struct group_coordinator *c, struct group_states *sum)
+{
+    list_for_each (at, &c->all) {
+        const struct group *g = LIST_ENTRY(at, struct group, all);
+        if (g->kind != GROUP_KIND_CLASSIC) {
+            continue;
+        }
+        switch (g->classic ? g->classic->state : CLASSIC_EMPTY) {
+        case CLASSIC_EMPTY:
+            sum->empty++;
+            break;
+        case CLASSIC_PREPARING:
+            sum->preparing++;
+            break;
+        case CLASSIC_COMPLETING:
+            sum->completing++;
+            break;
+        case CLASSIC_STABLE:
+            sum->stable++;
+            break;
+        }
+    }
+}

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "broker/config.h"
+#include "broker/monitor/metrics.h"
 #include "broker/monitor/monitor_private.h"
 #include "broker/node_priv.h"
 
@@ -94,6 +95,7 @@ static void start_run(struct shard *sh, struct call *c)
     const struct http_handler handler = {.on_request = on_request, .user = m};
     struct errmsg em = {{0}};
     m->shard = sh;
+    m->began_ms = io_wall_ms(sh->io);
     int err = m->ops->listen(sh, config->metrics_host, config->metrics_port, &limits, &handler,
                              &m->server, &em);
     if (err) {
@@ -216,6 +218,7 @@ void monitor_free(struct monitor *m)
     if (m) {
         ASSERT(m->server == NULL);
         gather_free_all(&m->gathers);
+        metrics_window_free(m->window);
         mem_free(m);
     }
 }

@@ -10,9 +10,11 @@ struct monitor {
     struct node *node;
     const struct http_ops *ops;
     struct shard *shard;
-    struct http_server *server; /* NULL: not listening */
-    enum node_state node_state; /* as main told */
-    struct list gathers;        /* under way */
+    struct http_server *server;    /* NULL: not listening */
+    enum node_state node_state;    /* as main told */
+    struct list gathers;           /* under way */
+    struct metrics_window *window; /* metrics_requests.c's */
+    int64_t began_ms;              /* wall clock */
     /* main's */
     struct call call; /* start, then stop */
     bool busy;
@@ -26,6 +28,8 @@ struct monitor {
     bool news_again; /* the state changed meanwhile */
 };
 
+/* metrics.c */
+void monitor_metrics(struct monitor *m, struct http_request *r);
 /* health.c */
 void monitor_healthz(struct monitor *m, struct http_request *r);
 void monitor_readyz(struct monitor *m, struct http_request *r);

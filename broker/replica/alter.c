@@ -6,6 +6,7 @@
 #include "broker/config.h"
 #include "broker/partition_manager.h"
 #include "broker/replica/standing.h"
+#include "broker/shard_stats.h"
 #include "controller/channel.h"
 #include "controller/image.h"
 #include "proto/message.h"
@@ -146,6 +147,9 @@ static void take_state(struct partition *p, const RESULT *r)
         !isr_answered(p->isr, r->leader_epoch, r->partition_epoch, r->isr, (uint32_t)r->isr_n)) {
         return; /* the metadata will say */
     }
+    struct shard_stats *stats = p->pm->ns->stats;
+    stats->isr_shrinks += p->isr->isr_n < p->isr_n;
+    stats->isr_expands += p->isr->isr_n > p->isr_n;
     p->isr_n = p->isr->isr_n;
     p->partition_epoch = p->isr->partition_epoch;
     say(p, "the in-sync set changed", r);
@@ -173,6 +177,7 @@ static bool take_result(struct partition *p, const RESULT *r)
         take_state(p, r);
     } else if (is_surely_undone(r->error_code)) {
         say(p, "an in-sync set was refused", r);
+        p->pm->ns->stats->isr_updates_failed++;
         isr_refused(p->isr);
     } else if (awaits_metadata(r->error_code)) {
         say(p, "an in-sync set waits for the metadata", r);

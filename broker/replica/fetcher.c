@@ -390,3 +390,10 @@ void fetchers_free(struct fetchers *fs)
     fetchers_drop_throttle(fs);
     mem_free(fs);
 }
+
+int64_t fetchers_lag(const struct partition *p)
+{
+    int64_t lag =
+        p->follow->leader_hw < 0 || p->offline ? 0 : p->follow->leader_hw - plog_end_offset(p->log);
+    return lag > 0 ? lag : 0;
+}

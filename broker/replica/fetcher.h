@@ -56,4 +56,7 @@ void fetchers_stop(struct fetchers *fs);
 /* Something of it is under way on another shard. */
 bool fetchers_busy(const struct fetchers *fs);
 
+/* Records that p, which follows, is behind its leader's high watermark, as that said last. */
+int64_t fetchers_lag(const struct partition *p);
+
 #endif

@@ -16,6 +16,7 @@
 #include "broker/partition_manager.h"
 #include "broker/replica/fetcher_private.h"
 #include "broker/replica/pieces.h"
+#include "broker/shard_stats.h"
 #include "proto_messages.h"
 
 enum { NO_SPACE_MS = 1000 }; /* between two tries on a full disk */
@@ -117,6 +118,7 @@ static bool append(struct replica_follow *fl, const struct pieces *in)
             bytes += b[i].result == PLOG_APPENDED ? b[i].len : 0;
         }
         p->bytes += bytes;
+        p->topic->counts->replication_in += bytes;
         follow_count(fl, bytes);
         fl->from = -1;
         partition_flush_if_wanted(p);

@@ -150,6 +150,30 @@ static void a_quarter_of_an_hour_takes_13_kb(void **state)
     histogram_free(&h);
 }
 
+static void what_came_since(void **state)
+{
+    (void)state;
+    struct histogram h, before;
+    histogram_init(&h, 100000);
+    histogram_init(&before, 100000);
+    for (uint64_t v = 1; v <= 100; v++) {
+        histogram_add(&h, v);
+    }
+    histogram_merge(&before, &h);
+    for (uint64_t v = 0; v < 1000; v++) {
+        histogram_add(&h, 50000 + v);
+    }
+    histogram_subtract(&h, &before);
+    assert_true(h.count == 1000);
+    assert_true(h.sum == 1000 * 50000 + 999 * 500);
+    assert_true(histogram_at(&h, 0) >= 49600 && histogram_at(&h, 0) <= 50400);
+    assert_true(histogram_at(&h, 1) >= 50600 && histogram_at(&h, 1) <= 50999);
+    histogram_subtract(&h, &h);
+    assert_true(h.count == 0 && histogram_at(&h, 0.99) == 0);
+    histogram_free(&h);
+    histogram_free(&before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +183,7 @@ int main(void)
         cmocka_unit_test(values_above_the_range_count_in_the_last_bucket),
         cmocka_unit_test(merged_is_as_if_added_to_one),
         cmocka_unit_test(a_quarter_of_an_hour_takes_13_kb),
+        cmocka_unit_test(what_came_since),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@
 #include "broker/messages.h"
 #include "broker/partition.h"
 #include "broker/partition_manager.h"
+#include "broker/shard_stats.h"
 #include "broker/replica/alter.h"
 #include "broker/replica/isr.h"
 #include "broker/replica/standing.h"
@@ -198,6 +199,7 @@ static void rig_open(struct rig *r, unsigned shards, const char *const *override
     for (unsigned i = 0; i < shards; i++) {
         r->ns[i].partitions = partition_manager_new(&r->ns[i]);
         r->ns[i].alter = isr_alter_new(&r->ns[i]);
+        r->ns[i].stats = shard_stats_new(1);
     }
 }
 
@@ -261,6 +263,7 @@ static void rig_shut(struct rig *r)
         group_host_free(r->ns[i].groups);
         partition_manager_free(r->ns[i].partitions);
         isr_alter_free(r->ns[i].alter);
+        shard_stats_free(r->ns[i].stats);
         image_put(r->ns[i].image);
     }
     for (unsigned d = 0; d < r->node.log_dirs_n; d++) {
