@@ -201,3 +201,48 @@ rd_kafka_t *rdk_new(rd_kafka_type_t type, rd_kafka_conf_t *conf)
     }
     return rk;
 }
+
+bool rdk_setting(const rd_kafka_conf_t *conf, const char *name, char *out, size_t n)
+{
+    out[0] = '\0';
+    return rd_kafka_conf_get(conf, name, out, &n) == RD_KAFKA_CONF_OK && *out;
+}
+
+rd_kafka_resp_err_t rdk_subscribe(rd_kafka_t *rk, const char *topic, const char *include)
+{
+    char pattern[512];
+    snprintf(pattern, sizeof pattern, "^(%s)$", include ? include : "");
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, topic ? topic : pattern, RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t err = rd_kafka_subscribe(rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return err;
+}
+
+void rdk_hide_internal_topics(rd_kafka_conf_t *conf)
+{
+    rdk_set(conf, "topic.blacklist",
+            "^__consumer_offsets$,^__transaction_state$,^__share_group_state$");
+}
+
+bool rdk_take_assignment(rd_kafka_t *rk, rd_kafka_resp_err_t err,
+                         rd_kafka_topic_partition_list_t *list)
+{
+    bool takes = err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+    rd_kafka_error_t *e = NULL;
+    err = RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (strcmp(rd_kafka_rebalance_protocol(rk), "COOPERATIVE") == 0) {
+        e = takes ? rd_kafka_incremental_assign(rk, list) : rd_kafka_incremental_unassign(rk, list);
+    } else {
+        err = rd_kafka_assign(rk, takes ? list : NULL);
+    }
+    bool ok = e == NULL && err == RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (!ok) {
+        fprintf(stderr, "The assignment is not taken: %s\n",
+                e ? rd_kafka_error_string(e) : rd_kafka_err2str(err));
+    }
+    if (e) {
+        rd_kafka_error_destroy(e);
+    }
+    return ok;
+}

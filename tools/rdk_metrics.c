@@ -93,7 +93,8 @@ static void take_broker(struct rdk_metrics *m, const char *client, const json_t 
         window(&all, "record-queue-time", json_object_get(b, "int_latency"), 1000);
         window(&all, "produce-throttle-time", json_object_get(b, "throttle"), 1);
     }
-    if (number(b, "nodeid") >= 0) {
+    const char *source = json_string_value(json_object_get(b, "source"));
+    if (source && strcmp(source, "learned") == 0) { /* else a name for one of those */
         total(&node, "request-total", number(b, "tx"));
         total(&node, "response-total", number(b, "rx"));
         total(&node, "outgoing-byte-total", number(b, "txbytes"));
@@ -171,12 +172,16 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct rdk_metric *)a)->name, ((const struct rdk_metric *)b)->name);
 }
 
-void rdk_metrics_print(struct rdk_metrics *m, void (*serve)(void *ctx), void *ctx)
+void rdk_metrics_wait(struct rdk_metrics *m, void (*serve)(void *ctx), void *ctx)
 {
     size_t told = m->told;
     for (int i = 0; i < TELLS_MAX * INTERVAL_MS && m->told == told; i++) {
         serve(ctx);
     }
+}
+
+void rdk_metrics_print(struct rdk_metrics *m)
+{
     int width = 0;
     for (size_t i = 0; i < m->n; i++) {
         int n = (int)strlen(m->list[i].name);

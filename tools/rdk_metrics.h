@@ -22,9 +22,10 @@ struct rdk_metrics {
  * is rdk_metrics_take with the tool's struct rdk_metrics. */
 void rdk_metrics_ask(struct rdk_metrics *m, rd_kafka_conf_t *conf, const char *kind);
 void rdk_metrics_take(struct rdk_metrics *m, const char *json, size_t n);
-/* Waits for statistics of what has happened until now, and prints the table. serve polls the handle
- * for a while. */
-void rdk_metrics_print(struct rdk_metrics *m, void (*serve)(void *ctx), void *ctx);
+/* Waits for statistics of what has happened until now; serve polls the handle for about a
+ * millisecond. */
+void rdk_metrics_wait(struct rdk_metrics *m, void (*serve)(void *ctx), void *ctx);
+void rdk_metrics_print(struct rdk_metrics *m);
 void rdk_metrics_free(struct rdk_metrics *m);
 
 #endif

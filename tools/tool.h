@@ -27,6 +27,7 @@ int tool_console_consumer(int argc, char **argv);
 int tool_console_producer(int argc, char **argv);
 int tool_consumer_groups(int argc, char **argv);
 int tool_container(int argc, char **argv);
+int tool_consumer_perf_test(int argc, char **argv);
 int tool_decode(int argc, char **argv);
 int tool_delete_records(int argc, char **argv);
 int tool_dump_log(int argc, char **argv);

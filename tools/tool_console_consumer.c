@@ -386,11 +386,7 @@ static int begin(struct reading *r, const char *group)
         err = rd_kafka_assign(r->rk, list);
     } else if (group) {
         r->member = true;
-        char pattern[512];
-        snprintf(pattern, sizeof pattern, "^(%s)$", args_get(r->a, "include", ""));
-        rd_kafka_topic_partition_list_add(list, r->topic ? r->topic : pattern,
-                                          RD_KAFKA_PARTITION_UA);
-        err = rd_kafka_subscribe(r->rk, list);
+        err = rdk_subscribe(r->rk, r->topic, args_get(r->a, "include", NULL));
     } else {
         r->all = true;
         err = look(r);
@@ -549,8 +545,7 @@ static rd_kafka_conf_t *configure(const struct args *a, const struct settings *s
     if (group == NULL) {
         rdk_set(conf, "enable.auto.commit", "false");
     } else if (args_has(a, "include")) {
-        rdk_set(conf, "topic.blacklist",
-                "^__consumer_offsets$,^__transaction_state$,^__share_group_state$");
+        rdk_hide_internal_topics(conf);
     }
     return conf;
 }

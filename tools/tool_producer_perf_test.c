@@ -221,19 +221,13 @@ static const char *config_file(const struct args *a)
     return args_get(a, "command-config", args_get(a, "producer.config", NULL));
 }
 
-static bool set_to(const rd_kafka_conf_t *conf, const char *name, char *out, size_t n)
-{
-    out[0] = '\0';
-    return rd_kafka_conf_get(conf, name, out, &n) == RD_KAFKA_CONF_OK && *out;
-}
-
 /* Java's producer is idempotent unless other settings rule that out. */
 static void settle_idempotence(rd_kafka_conf_t *conf)
 {
     char acks[16], flight[16], retries[16];
-    set_to(conf, "acks", acks, sizeof acks);
-    set_to(conf, "max.in.flight", flight, sizeof flight);
-    set_to(conf, "retries", retries, sizeof retries);
+    rdk_setting(conf, "acks", acks, sizeof acks);
+    rdk_setting(conf, "max.in.flight", flight, sizeof flight);
+    rdk_setting(conf, "retries", retries, sizeof retries);
     if (strcmp(acks, "-1") != 0 || atoi(flight) > 5 || atoi(retries) == 0) {
         rdk_set(conf, "enable.idempotence", "false");
     }
@@ -264,7 +258,7 @@ static rd_kafka_conf_t *configure(const struct args *a, struct perf *p)
     if (args_has(a, "bootstrap-server")) {
         rdk_set(conf, "bootstrap.servers", args_get(a, "bootstrap-server", ""));
     }
-    if (!set_to(conf, "bootstrap.servers", servers, sizeof servers)) {
+    if (!rdk_setting(conf, "bootstrap.servers", servers, sizeof servers)) {
         args_fail(a, "No servers are given: neither by --bootstrap-server nor by bootstrap.servers "
                      "among the settings");
     }
@@ -284,7 +278,7 @@ static void need_transactions(const struct args *a, const rd_kafka_conf_t *conf)
     char servers[4096];
     struct client c;
     int16_t version;
-    set_to(conf, "bootstrap.servers", servers, sizeof servers);
+    rdk_setting(conf, "bootstrap.servers", servers, sizeof servers);
     int rv = client_init(&c, servers, config_file(a));
     rv = rv ? rv : client_version(&c, CLIENT_ANY, ADD_PARTITIONS_TO_TXN, &version);
     if (rv == ERR_UNSUPPORTED) {
@@ -303,7 +297,7 @@ static void need_transactions(const struct args *a, const rd_kafka_conf_t *conf)
 static int64_t transactions(const struct args *a, rd_kafka_conf_t *conf)
 {
     char id[256];
-    bool in_settings = set_to(conf, "transactional.id", id, sizeof id);
+    bool in_settings = rdk_setting(conf, "transactional.id", id, sizeof id);
     if (!in_settings && !args_has(a, "transactional-id") &&
         !args_has(a, "transaction-duration-ms")) {
         return 0;
@@ -429,7 +423,8 @@ static int run(struct perf *p, const struct plan *plan)
         perf_stats_free(&p->steady);
     }
     if (p->metrics.kind) {
-        rdk_metrics_print(&p->metrics, serve, p->rk);
+        rdk_metrics_wait(&p->metrics, serve, p->rk);
+        rdk_metrics_print(&p->metrics);
     }
     if (p->failed) {
         fprintf(stderr, "%lld records were not delivered\n", (long long)p->failed);

@@ -31,6 +31,8 @@ const struct tool tool_table[] = {
      tool_verifiable_consumer},
     {"producer-perf-test", "kafka-producer-perf-test",
      "writes records and says how fast they were acknowledged", tool_producer_perf_test},
+    {"consumer-perf-test", "kafka-consumer-perf-test", "reads records and says how fast they came",
+     tool_consumer_perf_test},
     {"decode", NULL, "prints frames of the protocol, given as hex or from a capture, as JSON",
      tool_decode},
     {"simulate", NULL, "runs whole clusters by seed, on virtual time, network and disks",

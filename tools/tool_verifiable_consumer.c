@@ -192,25 +192,13 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
                          rd_kafka_topic_partition_list_t *list, void *opaque)
 {
     struct consumer *c = opaque;
-    bool cooperative = strcmp(rd_kafka_rebalance_protocol(rk), "COOPERATIVE") == 0;
-    rd_kafka_error_t *e = NULL;
     settle(c);
-    if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        say_partitions(c, "partitions_assigned", list);
-        e = cooperative ? rd_kafka_incremental_assign(rk, list) : NULL;
-        err = cooperative ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_assign(rk, list);
-    } else {
-        say_partitions(c, "partitions_revoked", list);
-        e = cooperative ? rd_kafka_incremental_unassign(rk, list) : NULL;
-        err = cooperative ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_assign(rk, NULL);
-    }
-    if (e || err) {
-        fprintf(stderr, "The assignment is not taken: %s\n",
-                e ? rd_kafka_error_string(e) : rd_kafka_err2str(err));
+    say_partitions(c,
+                   err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS ? "partitions_assigned"
+                                                               : "partitions_revoked",
+                   list);
+    if (!rdk_take_assignment(rk, err, list)) {
         c->failed = true;
-    }
-    if (e) {
-        rd_kafka_error_destroy(e);
     }
 }
 
