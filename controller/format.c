@@ -387,11 +387,12 @@ int format_auto(struct io *io, const char *dir, int32_t node_id, struct format_m
 
 int16_t format_metadata_version(const char *release)
 {
-    size_t n = strlen(release);
+    size_t n = strcspn(release, ".");
+    n += release[n] ? 1 + strcspn(release + n + 1, ".") : 0; /* of 4.3.1 the 4.3 counts */
     int16_t level = 0;
     for (size_t i = 0; i < proto_metadata_versions_n; i++) {
         const struct proto_metadata_version *v = &proto_metadata_versions[i];
-        if (strcmp(v->name, release) == 0) {
+        if (strncmp(v->name, release, n) == 0 && v->name[n] == 0) {
             return v->level;
         }
         /* "4.3" is the newest of 4.3-IV0, 4.3-IV1 ... */

@@ -9,23 +9,62 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
+/* Is the word among those of list, which are parted by spaces? */
+static bool is_listed(const char *list, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *at = list; (at = strstr(at, word)) != NULL; at += n) {
+        if ((at == list || at[-1] == ' ') && (at[n] == ' ' || at[n] == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The option that `-letter` stands for; NULL: there is none. */
+static const char *letter_named(const struct args_spec *s, char letter, size_t *len)
+{
+    for (const char *at = s->letters; at && *at; at += strcspn(at, " "), at += *at == ' ') {
+        if (at[0] == letter) {
+            *len = strcspn(at + 2, " ");
+            return at + 2;
+        }
+    }
+    return NULL;
+}
+
+/* " (-b)" for an option that has a letter. */
+static void put_letter(const struct args_spec *s, const char *name, char *out, size_t n)
+{
+    for (const char *at = s->letters; at && *at; at += strcspn(at, " "), at += *at == ' ') {
+        if (strcspn(at + 2, " ") == strlen(name) && strncmp(at + 2, name, strlen(name)) == 0) {
+            snprintf(out, n, " (-%c)", at[0]);
+        }
+    }
+}
+
 static void print_help(const struct args_spec *s)
 {
     printf("millrace %s: %s\n\n", s->tool, s->about);
     if (s->examples) {
         printf("Examples:\n%s\n", s->examples);
     }
-    printf("Options:\n");
+    for (size_t i = 0; i < s->commands_n; i++) {
+        printf("%s  %-40s %s\n", i ? "" : "Commands:\n", s->commands[i].name, s->commands[i].about);
+    }
+    printf("%sOptions:\n", s->commands_n ? "\n" : "");
     for (size_t i = 0; i < s->n; i++) {
-        char left[96];
+        char left[96], letter[16] = "";
         const char *v = s->defs[i].value;
+        put_letter(s, s->defs[i].name, letter, sizeof letter);
         snprintf(left, sizeof left, "--%s%s%s%s%s", s->defs[i].name, v ? " " : "",
                  s->defs[i].kind == ARG_OPTIONAL ? "[" : "", v ? v : "",
                  s->defs[i].kind == ARG_OPTIONAL ? "]" : "");
-        printf("  %-40s %s%s\n", left, s->defs[i].help,
+        printf("  %-40s %s%s%s\n", left, s->defs[i].help,
                s->defs[i].kind == ARG_LIST   ? " May be given several times."
                : s->defs[i].kind == ARG_MANY ? " Several may follow."
-                                             : "");
+                                             : "",
+               letter);
     }
     printf("  %-40s %s\n  %-40s %s\n", "--help", "This text.", "--version", "The version.");
 }
@@ -38,6 +77,63 @@ _Noreturn void args_fail(const struct args *a, const char *fmt, ...)
     va_end(ap);
     fprintf(stderr, " (see `millrace %s --help`)\n", a->spec->tool);
     exit(1);
+}
+
+/* "describe, upgrade or downgrade": the commands, or those that an option goes with. */
+static const char *command_names(const struct args_spec *s, const char *option, char *out, size_t n)
+{
+    const char *names[16];
+    size_t found = 0, at = 0;
+    for (size_t i = 0; i < s->commands_n && found < ARRAY_LEN(names); i++) {
+        if (option == NULL || is_listed(s->commands[i].options, option)) {
+            names[found++] = s->commands[i].name;
+        }
+    }
+    *out = 0;
+    for (size_t i = 0; i < found && at < n; i++) {
+        const char *joint = i == 0 ? "" : i + 1 < found ? ", " : " or ";
+        at += (size_t)snprintf(out + at, n - at, "%s%s", joint, names[i]);
+    }
+    return out;
+}
+
+static void take_command(struct args *a, const char *word)
+{
+    const struct args_spec *s = a->spec;
+    char names[200];
+    for (size_t i = 0; i < s->commands_n; i++) {
+        if (strcmp(s->commands[i].name, word) == 0) {
+            if (a->command) {
+                args_fail(a, "Two commands, %s and %s: give one", a->command, word);
+            }
+            a->command = s->commands[i].name;
+            return;
+        }
+    }
+    args_fail(a, "'%s' is no command; it is one of %s", word,
+              command_names(s, NULL, names, sizeof names));
+}
+
+/* One command is there, and every option goes with it. */
+static void check_commands(const struct args *a)
+{
+    const struct args_spec *s = a->spec;
+    char names[200];
+    if (s->commands_n && a->command == NULL) {
+        args_fail(a, "A command is missing: %s", command_names(s, NULL, names, sizeof names));
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        bool named = false, fits = false;
+        for (size_t k = 0; k < s->commands_n; k++) {
+            bool listed = is_listed(s->commands[k].options, s->defs[i].name);
+            named |= listed;
+            fits |= listed && strcmp(s->commands[k].name, a->command) == 0;
+        }
+        if (a->values[i] && named && !fits) {
+            args_fail(a, "Option %s goes with %s, not with %s", s->defs[i].name,
+                      command_names(s, s->defs[i].name, names, sizeof names), a->command);
+        }
+    }
 }
 
 static size_t find(const struct args *a, const char *name, size_t len)
@@ -88,9 +184,29 @@ static void take_values(struct args *a, size_t i, int argc, char **argv, int *k)
     }
 }
 
+/* The definition that `--name`, `--name=value` or `-letter` means; ends the process if none. */
+static size_t find_option(const struct args *a, const char *word)
+{
+    const char *name = word + 2;
+    size_t len = strcspn(name, "=");
+    if (word[1] != '-') {
+        name = word[1] && word[2] == 0 ? letter_named(a->spec, word[1], &len) : NULL;
+        if (name == NULL) {
+            args_fail(a, "%s is not a recognized option", word);
+        }
+    }
+    size_t i = find(a, name, len);
+    if (i == SIZE_MAX) {
+        args_fail(a, "%.*s is not a recognized option", (int)len, name);
+    } else if (i == SIZE_MAX - 1) {
+        args_fail(a, "%.*s is short for more than one option", (int)len, name);
+    }
+    return i;
+}
+
 void args_parse(struct args *a, const struct args_spec *spec, int argc, char **argv)
 {
-    a->spec = spec;
+    *a = (struct args){.spec = spec};
     a->values = mem_zalloc((spec->n + 1) * sizeof *a->values);
     for (int k = 1; k < argc; k++) {
         const char *s = argv[k];
@@ -102,17 +218,15 @@ void args_parse(struct args *a, const struct args_spec *spec, int argc, char **a
             printf("%s\n", MILLRACE_VERSION);
             exit(0);
         }
-        if (strncmp(s, "--", 2) != 0) {
+        if (s[0] != '-' && spec->commands) {
+            take_command(a, s);
+            continue;
+        }
+        if (s[0] != '-' || (s[1] != '-' && spec->letters == NULL)) {
             args_fail(a, "Unexpected argument '%s': options begin with --", s);
         }
-        const char *eq = strchr(s, '=');
-        size_t len = eq ? (size_t)(eq - s) - 2 : strlen(s) - 2;
-        size_t i = find(a, s + 2, len);
-        if (i == SIZE_MAX) {
-            args_fail(a, "%.*s is not a recognized option", (int)len, s + 2);
-        } else if (i == SIZE_MAX - 1) {
-            args_fail(a, "%.*s is short for more than one option", (int)len, s + 2);
-        }
+        size_t i = find_option(a, s);
+        const char *eq = s[1] == '-' ? strchr(s, '=') : NULL;
         enum arg_kind kind = spec->defs[i].kind;
         if (kind == ARG_FLAG) {
             if (eq) {
@@ -125,6 +239,7 @@ void args_parse(struct args *a, const struct args_spec *spec, int argc, char **a
             take_values(a, i, argc, argv, &k);
         }
     }
+    check_commands(a);
 }
 
 void args_free(struct args *a)

@@ -1,6 +1,8 @@
 /* The options of a tool, as one table: parsing, `--help`, `--version`, and the complaints of
  * Kafka's tools about a wrong command line. Options are `--name value` or `--name=value`, in any
- * order; a name may be cut short as long as it is unique, as Kafka's parser allows. */
+ * order; a name may be cut short as long as it is unique, as Kafka's parser allows. Some have a
+ * letter, `-c value`. A tool with commands takes one of them as a word, anywhere among the options:
+ * `millrace features describe --bootstrap-server localhost:9092`. */
 #ifndef TOOLS_ARGS_H
 #define TOOLS_ARGS_H
 
@@ -23,18 +25,30 @@ struct arg_def {
     const char *help;  /* a sentence */
 };
 
+/* What a tool with several commands is told to do. */
+struct arg_command {
+    const char *name;
+    const char *about;   /* for --help */
+    const char *options; /* those that go with it, with spaces between: an option that no command
+                            names goes with all */
+};
+
 struct args_spec {
     const char *tool;     /* "topics" */
     const char *about;    /* a sentence or two */
     const char *examples; /* lines of commands, `%s` is not used */
     const struct arg_def *defs;
     size_t n;
+    const struct arg_command *commands; /* NULL: the tool has none */
+    size_t commands_n;
+    const char *letters; /* "b=bootstrap-server C=bootstrap-controller"; NULL: none */
 };
 
 struct args {
     const struct args_spec *spec;
     const char ***values; /* per definition: NULL-terminated list, or NULL if not given; a flag has
                              {"" , NULL} */
+    const char *command;  /* the one that was given; NULL: the tool has none */
 };
 
 /* Parses, or ends the process: --help and --version with 0, a wrong command line with a sentence

@@ -15,17 +15,20 @@
 #include "base/mem.h"
 #include "base/properties.h"
 #include "proto/descriptor.h"
+#include "tools/args.h"
 #include "tools/text.h"
 #include "proto_apis.h"
 #include "proto_errors.h"
 #include "proto_messages.h"
 
-enum { TIMEOUT_MS = 30000, FRAME_MAX = 128 << 20, CLIENT_APIS_MAX = 128 };
+enum { TIMEOUT_MS = 30000, FRAME_MAX = 128 << 20, CLIENT_APIS_MAX = 128, RETRY_MS = 50 };
+enum { BOOTSTRAP = -2 }; /* the node of a connection to an address of the bootstrap list */
+enum { ENDPOINT_BROKERS = 1, ENDPOINT_CONTROLLERS = 2 };
 
 struct client_conn {
     struct client_conn *next;
     int fd;
-    int32_t node; /* broker id, or CLIENT_ANY */
+    int32_t node; /* its id, or BOOTSTRAP */
     int32_t correlation;
     char address[300]; /* "host:port" for messages */
     struct {
@@ -89,7 +92,7 @@ static int apply_config(void *ctx, const char *key, const char *value, unsigned 
     return 0;
 }
 
-static int read_config(struct client *c, const char *path)
+int client_read_config(struct client *c, const char *path)
 {
     struct buf text = {0};
     struct config_ctx ctx = {c, path};
@@ -105,7 +108,21 @@ int client_init(struct client *c, const char *servers, const char *config_file)
 {
     *c = (struct client){.timeout_ms = TIMEOUT_MS};
     int rv = add_bootstrap(c, servers);
-    return rv == 0 && config_file ? read_config(c, config_file) : rv;
+    return rv == 0 && config_file ? client_read_config(c, config_file) : rv;
+}
+
+int client_open(struct client *c, const struct args *a)
+{
+    bool controllers = args_has(a, "bootstrap-controller");
+    if (controllers == args_has(a, "bootstrap-server")) {
+        args_fail(a, controllers ? "Give one of --bootstrap-server and --bootstrap-controller"
+                                 : "One of --bootstrap-server and --bootstrap-controller is "
+                                   "required");
+    }
+    const char *option = controllers ? "bootstrap-controller" : "bootstrap-server";
+    int rv = client_init(c, args_get(a, option, ""), args_get(a, "command-config", NULL));
+    c->controllers = controllers;
+    return rv;
 }
 
 static void conn_free(struct client_conn *k)
@@ -252,11 +269,42 @@ static struct client_conn *conn_of_bootstrap(struct client *c)
             n -= 2;
         }
         snprintf(host, sizeof host, "%.*s", (int)n, from);
-        struct client_conn *k = open_conn(c, host, colon + 1, CLIENT_ANY);
+        struct client_conn *k = open_conn(c, host, colon + 1, BOOTSTRAP);
         if (k) {
             return k;
         }
     }
+    return NULL;
+}
+
+static struct client_conn *conn_to(struct client *c, struct bytes host, int32_t port, int32_t node)
+{
+    char name[256], number[16];
+    snprintf(name, sizeof name, "%.*s", BYTES_FMT(host));
+    snprintf(number, sizeof number, "%d", port);
+    return open_conn(c, name, number, node);
+}
+
+/* By Metadata where that was asked for in any case, else by DescribeCluster. */
+static struct client_conn *conn_of_node(struct client *c, int32_t node)
+{
+    for (int32_t i = 0; c->have_metadata && i < c->metadata->brokers_n; i++) {
+        const struct metadata_response_metadata_response_broker *b = &c->metadata->brokers[i];
+        if (b->node_id == node) {
+            return conn_to(c, b->host, b->port, node);
+        }
+    }
+    if (client_cluster(c)) {
+        return NULL;
+    }
+    for (int32_t i = 0; i < c->cluster->brokers_n; i++) {
+        const struct describe_cluster_response_describe_cluster_broker *b = &c->cluster->brokers[i];
+        if (b->broker_id == node) {
+            return conn_to(c, b->host, b->port, node);
+        }
+    }
+    errmsg_set(&c->error, ERR_NOTFOUND, "%s %d is not in the cluster",
+               c->controllers ? "Controller" : "Broker", node);
     return NULL;
 }
 
@@ -267,23 +315,32 @@ static struct client_conn *conn_of(struct client *c, int32_t node)
             return k;
         }
     }
-    if (node == CLIENT_ANY) {
-        return conn_of_bootstrap(c);
+    return node == BOOTSTRAP ? conn_of_bootstrap(c) : conn_of_node(c, node);
+}
+
+/* Which node is to be asked: turns CLIENT_ANY into an id. Where no controller is the active one at
+ * the moment it waits for an election. */
+static int resolve_node(struct client *c, int32_t *node)
+{
+    if (*node != CLIENT_ANY) {
+        return 0;
     }
-    if (client_metadata(c)) {
-        return NULL;
-    }
-    for (int32_t i = 0; i < c->metadata->brokers_n; i++) {
-        const struct metadata_response_metadata_response_broker *b = &c->metadata->brokers[i];
-        if (b->node_id == node) {
-            char host[256], port[16];
-            snprintf(host, sizeof host, "%.*s", BYTES_FMT(b->host));
-            snprintf(port, sizeof port, "%d", b->port);
-            return open_conn(c, host, port, node);
+    *node = BOOTSTRAP;
+    int rv = c->controllers ? client_cluster(c) : 0;
+    for (int64_t ms = 0; c->controllers && rv == 0; ms += RETRY_MS) {
+        *node = c->cluster->controller_id;
+        if (*node >= 0) {
+            return 0;
         }
+        if (ms >= c->timeout_ms) {
+            return errmsg_set(&c->error, ERR_TIMEOUT,
+                              "None of the controllers was elected within %lld ms",
+                              (long long)c->timeout_ms);
+        }
+        usleep(RETRY_MS * 1000);
+        rv = client_cluster_refresh(c, false);
     }
-    errmsg_set(&c->error, ERR_NOTFOUND, "Broker %d is not in the cluster", node);
-    return NULL;
+    return rv;
 }
 
 static int send_all(struct client *c, struct client_conn *k, const struct buf *b)
@@ -392,7 +449,8 @@ static int version_on(struct client *c, const struct client_conn *k, int16_t api
 
 int client_version(struct client *c, int32_t node, int16_t api_key, int16_t *version)
 {
-    struct client_conn *k = conn_of(c, node);
+    int rv = resolve_node(c, &node);
+    struct client_conn *k = rv ? NULL : conn_of(c, node);
     return k ? version_on(c, k, api_key, INT16_MAX, version) : ERR_CLOSED;
 }
 
@@ -410,12 +468,13 @@ static void drop_conn(struct client *c, struct client_conn *k)
 int client_call_max(struct client *c, int32_t node, int16_t api_key, int16_t version_max,
                     const void *req, void **resp, int16_t *version)
 {
-    struct client_conn *k = conn_of(c, node);
+    int rv = resolve_node(c, &node);
+    struct client_conn *k = rv ? NULL : conn_of(c, node);
     if (k == NULL) {
-        return ERR_CLOSED;
+        return rv ? rv : ERR_CLOSED;
     }
     int16_t v;
-    int rv = version_on(c, k, api_key, version_max, &v);
+    rv = version_on(c, k, api_key, version_max, &v);
     if (rv) {
         return rv;
     }
@@ -453,9 +512,33 @@ int client_metadata(struct client *c)
     return c->have_metadata ? 0 : client_metadata_refresh(c);
 }
 
+int client_cluster_refresh(struct client *c, bool fenced_too)
+{
+    struct describe_cluster_request req;
+    struct describe_cluster_response *resp;
+    proto_msg_init(&describe_cluster_request_msg, &req);
+    req.endpoint_type = c->controllers ? ENDPOINT_CONTROLLERS : ENDPOINT_BROKERS;
+    req.include_fenced_brokers = fenced_too;
+    int rv = client_call(c, BOOTSTRAP, API_DESCRIBE_CLUSTER, &req, (void **)&resp, NULL);
+    if (rv == 0 && resp->error_code) {
+        char text[300];
+        rv =
+            errmsg_set(&c->error, ERR_UNSUPPORTED, "%s",
+                       client_error_text(resp->error_code, resp->error_message, text, sizeof text));
+    }
+    c->cluster = rv ? NULL : resp;
+    return rv;
+}
+
+int client_cluster(struct client *c)
+{
+    return c->cluster ? 0 : client_cluster_refresh(c, false);
+}
+
 int client_api_versions(struct client *c, int32_t node, struct api_versions_response **resp)
 {
-    struct client_conn *k = conn_of(c, node);
+    int rv = resolve_node(c, &node);
+    struct client_conn *k = rv ? NULL : conn_of(c, node);
     return k ? learn_versions(c, k, resp) : ERR_CLOSED;
 }
 

@@ -1,5 +1,9 @@
-/* A small blocking client for the admin tools: connections to brokers, versions by ApiVersions, one
- * request at a time. The client data path of the console and perf tools is librdkafka's, not this.
+/* A small blocking client for the admin tools: connections to brokers or to controllers, versions
+ * by ApiVersions, one request at a time. The client data path of the console and perf tools is
+ * librdkafka's, not this.
+ *
+ * With controllers (--bootstrap-controller) the nodes are the controllers, and what any broker
+ * could answer is asked of the active one (KIP-919).
  *
  * Errors are sentences in client->error (the tool prints them and ends with 1): which address was
  * tried, what it said. */
@@ -11,25 +15,34 @@
 #include "proto/message.h"
 #include "proto_messages.h"
 
+struct args;
 struct client_conn;
 
 struct client {
     struct client_conn *conns; /* open connections, a list */
     char **bootstrap;          /* "host:port", NULL-terminated */
+    bool controllers;          /* the bootstrap list is one of controllers */
     int64_t timeout_ms;        /* for connecting and for each answer */
     struct errmsg error;
     struct arena arena; /* decoded answers live here until client_close */
     bool have_metadata;
     struct metadata_response *metadata; /* of client_metadata */
     int16_t metadata_version;
+    struct describe_cluster_response *cluster; /* of client_cluster */
 };
 
-enum { CLIENT_ANY = -1 }; /* any broker of the bootstrap list */
+/* Any broker of the bootstrap list, or the active controller. */
+enum { CLIENT_ANY = -1 };
 
 /* servers: "host:port,host:port". ERR_INVALID for a malformed one. config_file: --command-config or
  * NULL; only request.timeout.ms and bootstrap-free settings of clients are read, a
  * security.protocol other than PLAINTEXT is refused. */
 int client_init(struct client *c, const char *servers, const char *config_file);
+/* The same by --bootstrap-server, --bootstrap-controller and --command-config, all of which the
+ * tool must know; one of the first two must be there, not both. */
+int client_open(struct client *c, const struct args *a);
+/* The client settings of one more file. */
+int client_read_config(struct client *c, const char *path);
 void client_close(struct client *c);
 
 /* Sends req (the struct of the API's request message) to broker node (an id from the metadata, or
@@ -47,6 +60,9 @@ int client_version(struct client *c, int32_t node, int16_t api_key, int16_t *ver
  * again. */
 int client_metadata(struct client *c);
 int client_metadata_refresh(struct client *c);
+/* The nodes (brokers, or controllers) and the cluster's id: DescribeCluster, once. */
+int client_cluster(struct client *c);
+int client_cluster_refresh(struct client *c, bool fenced_too);
 /* What the broker answers to ApiVersions (the newest version both know). */
 int client_api_versions(struct client *c, int32_t node, struct api_versions_response **resp);
 

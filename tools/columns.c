@@ -43,7 +43,9 @@ static void print_row(const struct table *t, const struct bytes *row, const size
     for (size_t i = 0; i < t->n; i++) {
         size_t w = width_of(row[i]);
         printf("%.*s%*s%s", BYTES_FMT(row[i]), w < widths[i] ? (int)(widths[i] - w) : 0, "",
-               i + 1 < t->n ? " " : "");
+               t->tabs        ? "\t"
+               : i + 1 < t->n ? " "
+                              : "");
     }
 }
 
@@ -52,8 +54,11 @@ void table_print(const struct table *t)
     size_t *widths = mem_alloc(t->n * sizeof *widths);
     struct bytes *heading = mem_alloc(t->n * sizeof *heading);
     for (size_t i = 0; i < t->n; i++) {
-        widths[i] = t->columns[i].width;
         heading[i] = bytes_str(t->columns[i].name);
+        widths[i] = t->columns[i].width;
+        if (t->columns[i].grows && width_of(heading[i]) > widths[i]) {
+            widths[i] = width_of(heading[i]);
+        }
         for (size_t r = 0; r < t->rows && t->columns[i].grows; r++) {
             size_t w = width_of(t->cells[r * t->n + i]);
             widths[i] = w > widths[i] ? w : widths[i];

@@ -21,6 +21,7 @@ struct table {
     struct bytes *cells; /* rows * n */
     size_t rows, rows_max;
     const char *row_end; /* what stands behind each row but the heading, before the newline */
+    bool tabs;           /* a tab behind every cell instead of a space between them */
 };
 
 void table_begin(struct table *t, const struct column *columns, size_t n);

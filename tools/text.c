@@ -70,6 +70,20 @@ void topic_pattern_free(struct topic_pattern *p)
     }
 }
 
+bool list_has(const char *list, struct bytes word)
+{
+    for (const char *at = list;; at++) {
+        size_t n = strcspn(at, ",");
+        if (n == word.len && memcmp(at, word.data, n) == 0) {
+            return true;
+        }
+        at += n;
+        if (*at == 0) {
+            return false;
+        }
+    }
+}
+
 void print_ids(const int32_t *ids, int32_t n)
 {
     for (int32_t i = 0; i < n; i++) {

@@ -21,7 +21,8 @@ int topic_pattern_init(struct topic_pattern *p, const char *text, struct errmsg 
 bool topic_pattern_matches(const struct topic_pattern *p, struct bytes topic);
 void topic_pattern_free(struct topic_pattern *p);
 
-void print_ids(const int32_t *ids, int32_t n); /* 1,2,3 */
+bool list_has(const char *list, struct bytes word); /* is it one of "a,b,c"? */
+void print_ids(const int32_t *ids, int32_t n);      /* 1,2,3 */
 /* Splits "a=1,b=[x,y],c=" at the commas outside of brackets (which are taken off); each(ctx, name,
  * value or NULL when there is no
  * `=`). Stops at the first non-zero result and returns it. */

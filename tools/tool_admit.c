@@ -11,7 +11,7 @@
 #include "tools/storage.h"
 
 static const struct arg_def defs[] = {
-    {"config", ARG_VALUE, "FILE", "The server.properties of this controller (-c). Required."},
+    {"config", ARG_VALUE, "FILE", "The server.properties of this controller. Required."},
     {"voter", ARG_VALUE, "ID", "The node id of the controller with the new disk. Required."},
     {"directory", ARG_VALUE, "DIRECTORY-ID",
      "Of its new disk, as its meta.properties and the refusals in the logs have it. Required."},
@@ -27,6 +27,7 @@ static const struct args_spec spec = {
         "the\n  new disk the __cluster_metadata-0 of the one whose log is longest)\n",
     .defs = defs,
     .n = sizeof defs / sizeof defs[0],
+    .letters = "c=config",
 };
 
 /* Holds the directory's lock, as a running node does. */

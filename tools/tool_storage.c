@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "broker/config.h"
 #include "controller/format.h"
 #include "proto_features.h"
 #include "tools/args.h"
+#include "tools/features.h"
 #include "tools/server_config.h"
 #include "tools/storage.h"
 #include "tools/tool.h"
@@ -19,30 +21,33 @@ static const char usage[] =
     "Usage: millrace storage format -t CLUSTER-ID -c FILE [options]\n"
     "       millrace storage info -c FILE\n"
     "       millrace storage random-uuid\n"
+    "       millrace storage version-mapping [-r RELEASE]\n"
+    "       millrace storage feature-dependencies -f NAME=LEVEL...\n"
     "       millrace storage admit-voter -c FILE --voter ID --directory DIRECTORY-ID\n"
     "\n"
     "Formats the log directories of a node before its first start, shows what they\n"
     "are, or makes an id for a new cluster. FILE is the server.properties that the\n"
     "node will be started with. See `millrace storage format --help`.\n"
+    "version-mapping says which feature levels a release stands for,\n"
+    "feature-dependencies what a level needs.\n"
     "admit-voter lets a controller that has lost its disk be heard by this one again.\n"
     "\n"
     "Example:\n"
     "  millrace storage format -t \"$(millrace storage random-uuid)\" -c server.properties\n";
 
 static const struct arg_def format_defs[] = {
-    {"config", ARG_VALUE, "FILE", "The server.properties of the node (-c). Required."},
-    {"cluster-id", ARG_VALUE, "ID", "The cluster's id, the same on all nodes (-t). Required."},
-    {"ignore-formatted", ARG_FLAG, NULL, "Leave formatted directories alone (-g)."},
+    {"config", ARG_VALUE, "FILE", "The server.properties of the node. Required."},
+    {"cluster-id", ARG_VALUE, "ID", "The cluster's id, the same on all nodes. Required."},
+    {"ignore-formatted", ARG_FLAG, NULL, "Leave formatted directories alone."},
     {"release-version", ARG_VALUE, "RELEASE",
-     "Begin with the features of this release, 3.3-IV3 or later (-r)."},
-    {"feature", ARG_LIST, "NAME=LEVEL", "Begin with this level of a feature (-f)."},
-    {"standalone", ARG_FLAG, NULL,
-     "Without controller.quorum.voters: the node is the only voter (-s)."},
+     "Begin with the features of this release, 3.3-IV3 or later."},
+    {"feature", ARG_LIST, "NAME=LEVEL", "Begin with this level of a feature."},
+    {"standalone", ARG_FLAG, NULL, "Without controller.quorum.voters: the node is the only voter."},
     {"initial-controllers", ARG_VALUE, "ID@HOST:PORT:DIRECTORY-ID",
-     "The same, with a directory id of your choice; more than one is not served (-I)."},
+     "The same, with a directory id of your choice; more than one is not served."},
     {"no-initial-controllers", ARG_FLAG, NULL,
-     "The same: the node is no voter, and follows those that there are (-N)."},
-    {"add-scram", ARG_LIST, "CREDENTIAL", "Not served yet (-S)."},
+     "The same: the node is no voter, and follows those that there are."},
+    {"add-scram", ARG_LIST, "CREDENTIAL", "Not served yet."},
 };
 
 static const struct args_spec format_spec = {
@@ -55,11 +60,13 @@ static const struct args_spec format_spec = {
                 "  millrace storage format -t my-cluster -c server.properties --release-version "
                 "4.0\n",
     .defs = format_defs,
-    .n = sizeof format_defs / sizeof format_defs[0],
+    .n = ARRAY_LEN(format_defs),
+    .letters = "c=config t=cluster-id g=ignore-formatted r=release-version f=feature s=standalone "
+               "I=initial-controllers N=no-initial-controllers S=add-scram",
 };
 
 static const struct arg_def info_defs[] = {
-    {"config", ARG_VALUE, "FILE", "The server.properties of the node (-c). Required."},
+    {"config", ARG_VALUE, "FILE", "The server.properties of the node. Required."},
 };
 
 static const struct args_spec info_spec = {
@@ -67,31 +74,37 @@ static const struct args_spec info_spec = {
     .about = "show what the log directories of a server.properties are",
     .examples = "  millrace storage info -c server.properties\n",
     .defs = info_defs,
-    .n = sizeof info_defs / sizeof info_defs[0],
+    .n = ARRAY_LEN(info_defs),
+    .letters = "c=config",
+};
+
+static const struct arg_def mapping_defs[] = {
+    {"release-version", ARG_VALUE, "RELEASE", "4.3, 4.3-IV0, ...; the newest if left out."},
+};
+
+static const struct args_spec mapping_spec = {
+    .tool = "storage version-mapping",
+    .about = "show which feature levels a release stands for",
+    .examples = "  millrace storage version-mapping -r 4.1\n",
+    .defs = mapping_defs,
+    .n = ARRAY_LEN(mapping_defs),
+    .letters = "r=release-version",
+};
+
+static const struct arg_def dependencies_defs[] = {
+    {"feature", ARG_LIST, "NAME=LEVEL", "The feature and its level. Required."},
+};
+
+static const struct args_spec dependencies_spec = {
+    .tool = "storage feature-dependencies",
+    .about = "show what levels of features need",
+    .examples = "  millrace storage feature-dependencies -f eligible.leader.replicas.version=1\n",
+    .defs = dependencies_defs,
+    .n = ARRAY_LEN(dependencies_defs),
+    .letters = "f=feature",
 };
 
 /* ---- command line ---- */
-
-/* The options that Kafka's tool also knows by a letter. */
-static char *long_form(char *arg)
-{
-    static const struct {
-        const char *letter;
-        const char *name;
-    } forms[] = {
-        {"-c", "--config"},           {"-t", "--cluster-id"},
-        {"-g", "--ignore-formatted"}, {"-r", "--release-version"},
-        {"-f", "--feature"},          {"-N", "--no-initial-controllers"},
-        {"-s", "--standalone"},       {"-I", "--initial-controllers"},
-        {"-S", "--add-scram"},        {"-h", "--help"},
-    };
-    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        if (strcmp(arg, forms[i].letter) == 0) {
-            return (char *)(uintptr_t)forms[i].name;
-        }
-    }
-    return arg;
-}
 
 /* ID@HOST:PORT:DIRECTORY-ID of this node. */
 static void parse_voter(const struct args *a, const struct config *c, const char *text,
@@ -426,12 +439,48 @@ static int random_uuid(int argc, char **argv)
     return 0;
 }
 
+/* ---- version-mapping, feature-dependencies ---- */
+
+static int told(struct args *a, int err, const struct errmsg *em)
+{
+    if (err) {
+        fprintf(stderr, "%s\n", em->text);
+    }
+    args_free(a);
+    return err ? 1 : 0;
+}
+
+static int version_mapping(int argc, char **argv)
+{
+    struct args a;
+    struct errmsg em = {{0}};
+    args_parse(&a, &mapping_spec, argc, argv);
+    return told(&a, feature_print_mapping(args_get(&a, "release-version", NULL), &em), &em);
+}
+
+static int feature_dependencies(int argc, char **argv)
+{
+    struct args a;
+    struct errmsg em = {{0}};
+    args_parse(&a, &dependencies_spec, argc, argv);
+    args_require(&a, "feature");
+    return told(&a, feature_print_dependencies(args_list(&a, "feature"), &em), &em);
+}
+
 int tool_storage(int argc, char **argv)
 {
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } commands[] = {
+        {"format", format},
+        {"info", info},
+        {"random-uuid", random_uuid},
+        {"version-mapping", version_mapping},
+        {"feature-dependencies", feature_dependencies},
+        {"admit-voter", tool_storage_admit},
+    };
     const char *what = argc > 1 ? argv[1] : NULL;
-    for (int i = 1; i < argc; i++) {
-        argv[i] = long_form(argv[i]);
-    }
     if (what && (strcmp(what, "--help") == 0 || strcmp(what, "-h") == 0)) {
         fputs(usage, stdout);
         return 0;
@@ -440,20 +489,14 @@ int tool_storage(int argc, char **argv)
         printf("millrace %s\n", MILLRACE_VERSION);
         return 0;
     }
-    if (what && strcmp(what, "format") == 0) {
-        return format(argc - 1, argv + 1);
+    for (size_t i = 0; what && i < ARRAY_LEN(commands); i++) {
+        if (strcmp(commands[i].name, what) == 0) {
+            return commands[i].run(argc - 1, argv + 1);
+        }
     }
-    if (what && strcmp(what, "info") == 0) {
-        return info(argc - 1, argv + 1);
-    }
-    if (what && strcmp(what, "random-uuid") == 0) {
-        return random_uuid(argc - 1, argv + 1);
-    }
-    if (what && strcmp(what, "admit-voter") == 0) {
-        return tool_storage_admit(argc - 1, argv + 1);
-    }
-    fprintf(stderr, "millrace storage: %s\n",
-            what ? "the command is one of format, info, random-uuid, admit-voter"
-                 : "say what to do: format, info, random-uuid or admit-voter");
+    fprintf(stderr,
+            "millrace storage: %s format, info, random-uuid, version-mapping, "
+            "feature-dependencies or admit-voter\n",
+            what ? "the command is one of" : "say what to do:");
     return 1;
 }

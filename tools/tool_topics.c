@@ -11,8 +11,10 @@
 #include "proto_messages.h"
 #include "tools/args.h"
 #include "tools/client.h"
+#include "tools/listing.h"
 #include "tools/text.h"
 #include "tools/tool.h"
+#include "tools/topics.h"
 
 static const struct arg_def defs[] = {
     {"bootstrap-server", ARG_VALUE, "HOST:PORT,...", "The Kafka server to connect to. Required."},
@@ -39,6 +41,7 @@ static const struct arg_def defs[] = {
     {"at-min-isr-partitions", ARG_FLAG, NULL, "With --describe: only those at min ISR."},
     {"partition-size-limit-per-response", ARG_VALUE, "N",
      "With --describe: partitions asked for at once (2000)."},
+    ARG_JSON,
 };
 
 static const struct args_spec spec = {
@@ -56,9 +59,7 @@ static const struct args_spec spec = {
     .n = sizeof defs / sizeof defs[0],
 };
 
-#define topic_meta struct metadata_response_metadata_response_topic
-
-static int fail(const char *text)
+int topics_fail(const char *text)
 {
     printf("Error while executing topic command : %s\n", text);
     return 1;
@@ -69,9 +70,7 @@ static int by_name(const void *a, const void *b)
     return bytes_cmp((*(const topic_meta *const *)a)->name, (*(const topic_meta *const *)b)->name);
 }
 
-/* The topics that --topic selects, sorted, in c's arena; *n of them. */
-static topic_meta **select_topics(struct client *c, const struct args *a, const char *pattern,
-                                  size_t *n)
+topic_meta **topics_select(struct client *c, const struct args *a, const char *pattern, size_t *n)
 {
     struct topic_pattern p;
     *n = 0;
@@ -95,14 +94,14 @@ static topic_meta **select_topics(struct client *c, const struct args *a, const 
     return v;
 }
 
-static int missing_topic(const struct args *a, const char *topic)
+int topics_missing(const struct args *a, const char *topic)
 {
     char text[400];
     if (args_has(a, "if-exists")) {
         return 0;
     }
     snprintf(text, sizeof text, "Topic '%s' does not exist as expected", topic);
-    return fail(text);
+    return topics_fail(text);
 }
 
 /* ---- create ---- */
@@ -169,7 +168,10 @@ static int fill_topic(struct client *c, const struct args *a,
             args_fail(a, "Option \"[replica-assignment]\" can't be used with option "
                          "\"[partitions]\" or \"[replication-factor]\"");
         }
-        return parse_assignment(c, args_get(a, "replica-assignment", NULL), t);
+        int rv = parse_assignment(c, args_get(a, "replica-assignment", NULL), t);
+        if (rv) {
+            return rv;
+        }
     }
     size_t max = 0;
     for (const char *const *v = args_list(a, "config"); *v; v++) {
@@ -206,7 +208,7 @@ static int create(struct client *c, const struct args *a)
     struct create_topics_response *resp;
     if (fill_topic(c, a, req.topics) ||
         client_call(c, CLIENT_ANY, API_CREATE_TOPICS, &req, (void **)&resp, NULL)) {
-        return fail(c->error.text);
+        return topics_fail(c->error.text);
     }
     int16_t code = resp->topics_n == 1 ? resp->topics[0].error_code : KE_UNKNOWN_SERVER_ERROR;
     if (code == KE_TOPIC_ALREADY_EXISTS && args_has(a, "if-not-exists")) {
@@ -214,7 +216,7 @@ static int create(struct client *c, const struct args *a)
     }
     if (code) {
         char text[600];
-        return fail(client_error_text(
+        return topics_fail(client_error_text(
             code, resp->topics_n == 1 ? resp->topics[0].error_message : BYTES_NULL, text,
             sizeof text));
     }
@@ -227,9 +229,21 @@ static int create(struct client *c, const struct args *a)
 static int list(struct client *c, const struct args *a)
 {
     size_t n;
-    topic_meta **v = select_topics(c, a, args_get(a, "topic", NULL), &n);
+    topic_meta **v = topics_select(c, a, args_get(a, "topic", NULL), &n);
     if (v == NULL) {
-        return fail(c->error.text);
+        return topics_fail(c->error.text);
+    }
+    if (args_has(a, "json")) {
+        json_t *all = listing_new("topics");
+        for (size_t i = 0; i < n; i++) {
+            json_t *o = listing_item(all);
+            json_put_text(o, "topic", v[i]->name);
+            json_put_uuid(o, "topicId", v[i]->topic_id);
+            json_put_bool(o, "internal", v[i]->is_internal);
+            json_put_int(o, "partitionCount", v[i]->partitions_n);
+        }
+        listing_print(all);
+        return 0;
     }
     for (size_t i = 0; i < n; i++) {
         printf("%.*s\n", BYTES_FMT(v[i]->name));
@@ -244,9 +258,9 @@ static int delete_topics(struct client *c, const struct args *a)
 {
     args_require(a, "topic");
     size_t n;
-    topic_meta **v = select_topics(c, a, args_get(a, "topic", NULL), &n);
+    topic_meta **v = topics_select(c, a, args_get(a, "topic", NULL), &n);
     if (v == NULL || n == 0) {
-        return v ? missing_topic(a, args_get(a, "topic", "")) : fail(c->error.text);
+        return v ? topics_missing(a, args_get(a, "topic", "")) : topics_fail(c->error.text);
     }
     struct delete_topics_request req;
     proto_msg_init(&delete_topics_request_msg, &req);
@@ -261,13 +275,14 @@ static int delete_topics(struct client *c, const struct args *a)
     }
     struct delete_topics_response *resp;
     if (client_call(c, CLIENT_ANY, API_DELETE_TOPICS, &req, (void **)&resp, NULL)) {
-        return fail(c->error.text);
+        return topics_fail(c->error.text);
     }
     for (int32_t i = 0; i < resp->responses_n; i++) {
         char text[600];
         if (resp->responses[i].error_code) {
-            return fail(client_error_text(resp->responses[i].error_code,
-                                          resp->responses[i].error_message, text, sizeof text));
+            return topics_fail(client_error_text(resp->responses[i].error_code,
+                                                 resp->responses[i].error_message, text,
+                                                 sizeof text));
         }
     }
     return 0;
@@ -297,9 +312,9 @@ static int alter(struct client *c, const struct args *a)
     args_require(a, "topic");
     args_require(a, "partitions");
     size_t n;
-    topic_meta **v = select_topics(c, a, args_get(a, "topic", NULL), &n);
+    topic_meta **v = topics_select(c, a, args_get(a, "topic", NULL), &n);
     if (v == NULL || n == 0) {
-        return v ? missing_topic(a, args_get(a, "topic", "")) : fail(c->error.text);
+        return v ? topics_missing(a, args_get(a, "topic", "")) : topics_fail(c->error.text);
     }
     struct create_partitions_request req;
     proto_msg_init(&create_partitions_request_msg, &req);
@@ -314,219 +329,21 @@ static int alter(struct client *c, const struct args *a)
         if (args_has(a, "replica-assignment") &&
             parse_new_assignment(c, args_get(a, "replica-assignment", ""), v[i]->partitions_n,
                                  &req.topics[i])) {
-            return fail(c->error.text);
+            return topics_fail(c->error.text);
         }
     }
     struct create_partitions_response *resp;
     if (client_call(c, CLIENT_ANY, API_CREATE_PARTITIONS, &req, (void **)&resp, NULL)) {
-        return fail(c->error.text);
+        return topics_fail(c->error.text);
     }
     for (int32_t i = 0; i < resp->results_n; i++) {
         char text[600];
         if (resp->results[i].error_code) {
-            return fail(client_error_text(resp->results[i].error_code,
-                                          resp->results[i].error_message, text, sizeof text));
+            return topics_fail(client_error_text(
+                resp->results[i].error_code, resp->results[i].error_message, text, sizeof text));
         }
     }
     return 0;
-}
-
-/* ---- describe ---- */
-
-#define topic_desc \
-    struct describe_topic_partitions_response_describe_topic_partitions_response_topic
-#define part_desc \
-    struct describe_topic_partitions_response_describe_topic_partitions_response_partition
-#define configs_result struct describe_configs_response_describe_configs_result
-
-enum { CONFIG_SOURCE_DEFAULT = 5, RESOURCE_TOPIC = 2 };
-
-static const configs_result *topic_configs(struct client *c, struct bytes topic)
-{
-    struct describe_configs_request req;
-    proto_msg_init(&describe_configs_request_msg, &req);
-    req.resources =
-        proto_array(&c->arena, &describe_configs_request_describe_configs_resource_desc, 1);
-    req.resources_n = 1;
-    req.resources[0].resource_type = RESOURCE_TOPIC;
-    req.resources[0].resource_name = topic;
-    req.resources[0].configuration_keys_n = -1;
-    struct describe_configs_response *resp;
-    if (client_call(c, CLIENT_ANY, API_DESCRIBE_CONFIGS, &req, (void **)&resp, NULL)) {
-        return NULL;
-    }
-    return resp->results_n == 1 ? &resp->results[0] : NULL;
-}
-
-static int32_t min_isr(const configs_result *r)
-{
-    for (int32_t i = 0; r && i < r->configs_n; i++) {
-        if (bytes_eq_str(r->configs[i].name, "min.insync.replicas")) {
-            char v[16];
-            snprintf(v, sizeof v, "%.*s", BYTES_FMT(r->configs[i].value));
-            return atoi(v);
-        }
-    }
-    return 1;
-}
-
-static void print_topic_line(const topic_desc *t, const configs_result *r)
-{
-    char id[UUID_TEXT];
-    printf("Topic: %.*s\tTopicId: %s\tPartitionCount: %d\tReplicationFactor: %d\tConfigs: ",
-           BYTES_FMT(t->name), uuid_text(t->topic_id, id), t->partitions_n,
-           t->partitions_n ? t->partitions[0].replica_nodes_n : 0);
-    bool first = true;
-    for (int32_t i = 0; r && i < r->configs_n; i++) {
-        if (r->configs[i].config_source != CONFIG_SOURCE_DEFAULT) {
-            printf("%s%.*s=%.*s", first ? "" : ",", BYTES_FMT(r->configs[i].name),
-                   BYTES_FMT(r->configs[i].value));
-            first = false;
-        }
-    }
-    printf("\n");
-}
-
-static void print_partition_line(const topic_desc *t, const part_desc *p)
-{
-    printf("\tTopic: %.*s\tPartition: %d\tLeader: ", BYTES_FMT(t->name), p->partition_index);
-    if (p->leader_id >= 0) {
-        printf("%d", p->leader_id);
-    } else {
-        printf("none");
-    }
-    printf("\tReplicas: ");
-    print_ids(p->replica_nodes, p->replica_nodes_n);
-    printf("\tIsr: ");
-    print_ids(p->isr_nodes, p->isr_nodes_n);
-    printf("\tElr: ");
-    if (p->eligible_leader_replicas_n < 0) {
-        printf("N/A\tLastKnownElr: N/A\n");
-        return;
-    }
-    print_ids(p->eligible_leader_replicas, p->eligible_leader_replicas_n);
-    printf("\tLastKnownElr: ");
-    print_ids(p->last_known_elr, p->last_known_elr_n);
-    printf("\n");
-}
-
-static bool partition_filters(const struct args *a)
-{
-    return args_has(a, "under-replicated-partitions") || args_has(a, "unavailable-partitions") ||
-           args_has(a, "under-min-isr-partitions") || args_has(a, "at-min-isr-partitions");
-}
-
-static bool partition_wanted(const struct client *c, const struct args *a, const part_desc *p,
-                             int32_t min)
-{
-    bool leader_alive = false;
-    for (int32_t i = 0; i < c->metadata->brokers_n; i++) {
-        leader_alive |= c->metadata->brokers[i].node_id == p->leader_id;
-    }
-    return !partition_filters(a) ||
-           (args_has(a, "under-replicated-partitions") && p->isr_nodes_n < p->replica_nodes_n) ||
-           (args_has(a, "unavailable-partitions") && !leader_alive) ||
-           (args_has(a, "under-min-isr-partitions") && p->isr_nodes_n < min) ||
-           (args_has(a, "at-min-isr-partitions") && p->isr_nodes_n == min);
-}
-
-static void print_topic(struct client *c, const struct args *a, const topic_desc *t)
-{
-    const configs_result *r = topic_configs(c, t->name);
-    bool overridden = false;
-    for (int32_t i = 0; r && i < r->configs_n; i++) {
-        overridden |= r->configs[i].config_source != CONFIG_SOURCE_DEFAULT;
-    }
-    if (args_has(a, "topics-with-overrides")) {
-        if (overridden) {
-            print_topic_line(t, r);
-        }
-        return;
-    }
-    if (!partition_filters(a)) {
-        print_topic_line(t, r);
-    }
-    for (int32_t i = 0; i < t->partitions_n; i++) {
-        if (partition_wanted(c, a, &t->partitions[i], min_isr(r))) {
-            print_partition_line(t, &t->partitions[i]);
-        }
-    }
-}
-
-/* Appends the partitions of next to those of t: a topic may come in several answers. */
-static void join_partitions(struct client *c, topic_desc *t, const topic_desc *next)
-{
-    part_desc *v =
-        arena_alloc(&c->arena, (size_t)(t->partitions_n + next->partitions_n) * sizeof *v);
-    memcpy(v, t->partitions, (size_t)t->partitions_n * sizeof *v);
-    memcpy(v + t->partitions_n, next->partitions, (size_t)next->partitions_n * sizeof *v);
-    t->partitions = v;
-    t->partitions_n += next->partitions_n;
-}
-
-static int describe_one(struct client *c, const struct args *a, struct bytes name)
-{
-    struct describe_topic_partitions_request req;
-    proto_msg_init(&describe_topic_partitions_request_msg, &req);
-    req.topics = proto_array(&c->arena, &describe_topic_partitions_request_topic_request_desc, 1);
-    req.topics_n = 1;
-    req.topics[0].name = name;
-    req.response_partition_limit =
-        (int32_t)args_int(a, "partition-size-limit-per-response", 2000, 1, INT32_MAX);
-    topic_desc *t = NULL;
-    struct describe_topic_partitions_response *resp;
-    do {
-        if (client_call(c, CLIENT_ANY, API_DESCRIBE_TOPIC_PARTITIONS, &req, (void **)&resp, NULL)) {
-            return fail(c->error.text);
-        }
-        if (resp->topics_n != 1 || resp->topics[0].error_code) {
-            char text[300];
-            return fail(client_error_text(resp->topics_n == 1 ? resp->topics[0].error_code
-                                                              : KE_UNKNOWN_SERVER_ERROR,
-                                          BYTES_NULL, text, sizeof text));
-        }
-        if (t) {
-            join_partitions(c, t, &resp->topics[0]);
-        } else {
-            t = &resp->topics[0];
-        }
-        if (resp->next_cursor) {
-            req.cursor = ARENA_NEW(&c->arena, struct describe_topic_partitions_request_cursor);
-            req.cursor->topic_name = resp->next_cursor->topic_name;
-            req.cursor->partition_index = resp->next_cursor->partition_index;
-        }
-    } while (resp->next_cursor);
-    print_topic(c, a, t);
-    return 0;
-}
-
-static int describe(struct client *c, const struct args *a)
-{
-    const char *topic = args_get(a, "topic", NULL), *id_text = args_get(a, "topic-id", NULL);
-    struct uuid id = UUID_ZERO;
-    if (id_text && uuid_parse(id_text, strlen(id_text), &id)) {
-        args_fail(a, "Option topic-id is '%s'; it takes the 22 characters of a topic id", id_text);
-    }
-    size_t n, shown = 0;
-    topic_meta **v = select_topics(c, a, id_text ? NULL : topic, &n);
-    if (v == NULL) {
-        return fail(c->error.text);
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (id_text && !uuid_eq(v[i]->topic_id, id)) {
-            continue;
-        }
-        shown++;
-        if (describe_one(c, a, v[i]->name)) {
-            return 1;
-        }
-    }
-    if (shown == 0 && id_text && !args_has(a, "if-exists")) {
-        char text[200];
-        snprintf(text, sizeof text, "TopicId '%s' does not exist as expected", id_text);
-        return fail(text);
-    }
-    return shown == 0 && topic ? missing_topic(a, topic) : 0;
 }
 
 /* Options that mean nothing to the chosen action are refused, as by Kafka's tool. */
@@ -543,6 +360,7 @@ static void check_options(const struct args *a)
         {"if-not-exists", {"create"}},
         {"if-exists", {"alter", "delete", "describe"}},
         {"exclude-internal", {"list", "describe"}},
+        {"json", {"list", "describe"}},
         {"topics-with-overrides", {"describe"}},
         {"under-replicated-partitions", {"describe"}},
         {"unavailable-partitions", {"describe"}},
@@ -568,7 +386,7 @@ int tool_topics(int argc, char **argv)
         const char *name;
         int (*run)(struct client *c, const struct args *a);
     } actions[] = {
-        {"create", create},        {"list", list}, {"describe", describe}, {"alter", alter},
+        {"create", create},        {"list", list}, {"describe", topics_describe}, {"alter", alter},
         {"delete", delete_topics},
     };
     struct args a;
@@ -597,7 +415,7 @@ int tool_topics(int argc, char **argv)
     struct client c;
     int rv =
         client_init(&c, args_get(&a, "bootstrap-server", ""), args_get(&a, "command-config", NULL));
-    rv = rv ? fail(c.error.text) : run(&c, &a);
+    rv = rv ? topics_fail(c.error.text) : run(&c, &a);
     client_close(&c);
     args_free(&a);
     return rv;

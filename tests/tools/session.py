@@ -1,10 +1,12 @@
 """The cases of tests/data/tools/*.tsv: the commands of one file in order against one fresh node, and what Kafka's tools print there.
 
 A line is: name, what is compared, tool, file for standard input, arguments as a shell would read them. {S} stands for the bootstrap
-option, {B} for what it names, {D} for tests/data/tools, {T} for a folder of the run. Compared are:
+option, {B} for what it names, {D} for tests/data/tools, {T} for a folder of the run; where a cluster answers, {C} for the option that names
+controllers, {N1} for the configuration of node 1. Compared are:
     all     exit status, stdout and stderr
     out     exit status and stdout
     sorted  exit status and the sorted lines of stdout: Kafka's order is that of a hash table
+    json    exit status and stdout, of lines that are JSON what they say: lists in them have no order
     first   exit status and the first line of stdout: behind it Kafka prints a stack trace
     status  whether the exit status is 0: Kafka prints a stack trace or its usage, ours is one sentence
     error   the sorted lines of stdout: Kafka's tool ends with 0 even so, ours must not
@@ -13,6 +15,7 @@ option, {B} for what it names, {D} for tests/data/tools, {T} for a folder of the
     shape   exit status and stdout with every digit masked: figures differ from run to run, how they are written does not
     ours    as sorted, but with what our tool prints: Kafka's behaves otherwise on purpose
 `+NAME` starts a tool of ours that goes on in the background, until `-NAME` stops it: a member of a group, for which the next case waits.
+`!kill ID` and `!start ID` (the word stands where the tool does) are steps of files that run against a cluster (cluster_session.py).
 """
 import json
 import os
@@ -25,7 +28,7 @@ from node import binary, millrace
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
 DATA = os.path.join(ROOT, 'tests/data/tools')
-MODES = ('all', 'out', 'sorted', 'first', 'status', 'error', 'status-error', 'events', 'shape', 'ours', '-')
+MODES = ('all', 'out', 'sorted', 'json', 'first', 'status', 'error', 'status-error', 'events', 'shape', 'ours', '-')
 
 
 class Case:
@@ -35,12 +38,15 @@ class Case:
         if self.stdin:
             self.stdin = os.path.join(DATA, self.stdin)
 
-    def words(self, servers, folder):
-        text = self.args.replace('{S}', '--bootstrap-server ' + servers).replace('{B}', servers).replace('{D}', DATA).replace('{T}', folder)
+    def words(self, n, folder):
+        text = self.args.replace('{S}', '--bootstrap-server ' + n.servers).replace('{B}', n.servers).replace('{D}', DATA).replace('{T}', folder)
+        if hasattr(n, 'cluster'):
+            text = text.replace('{C}', '--bootstrap-controller ' + n.controller_servers).replace('{N1}', n.cluster.node(1).properties)
         return shlex.split(text)
 
 
 FILES = ('cases.tsv', 'groups.tsv', 'perf.tsv')
+CLUSTER_FILES = ('cluster.tsv',)  # against three nodes
 NODE = ('group.initial.rebalance.delay.ms=0',)  # settings of the node that answers
 
 
@@ -79,13 +85,15 @@ class Member:
 
 
 class Background:
-    """The `+` and `-` steps."""
+    """The `+`, `-` and `!` steps."""
 
-    def __init__(self):
-        self.members = {}
+    def __init__(self, n):
+        self.members, self.n = {}, n
 
     def step(self, c, words, folder):
-        if c.name[0] == '+':
+        if c.name[0] == '!':
+            self.n.step(c.tool, words)
+        elif c.name[0] == '+':
             self.members[c.name[1:]] = Member([c.tool] + words, folder)
         else:
             self.members.pop(c.name[1:]).stop()
@@ -133,9 +141,13 @@ def told(out):
     return ''.join(other) + '\n'.join(lines) + '\n'
 
 
-def masked(text, servers, folder):
+def masked(text, n, folder):
     """What differs from run to run."""
-    text = text.replace(folder, '{T}').replace(DATA, '{D}').replace(servers, '{HOST}:{PORT}').replace(servers.split(':')[1], '{PORT}')
+    text = text.replace(folder, '{T}').replace(DATA, '{D}')
+    if hasattr(n, 'masked'):
+        text = n.masked(text)
+    else:
+        text = text.replace(n.servers, '{HOST}:{PORT}').replace(n.servers.split(':')[1], '{PORT}')
     text = re.sub(r'TopicId: [\w-]{22}', 'TopicId: {ID}', text)
     text = re.sub(r'(?m)(?<=\tConfigs: ).*$', lambda m: ','.join(sorted(m.group().split(','))), text)  # a hash table's order
     text = re.sub(r'(CreateTime|LogAppendTime):\d{13}', r'\1:{TIME}', text)
@@ -145,6 +157,13 @@ def masked(text, servers, folder):
     text = re.sub(r'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}', 'UUUUUUUU-UUUU-UUUU-UUUU-UUUUUUUUUUUU', text)  # member ids
     text = re.sub(r"'[^'\n]+'(?:, '[^'\n]+')+", lambda m: ', '.join(sorted(m.group().split(', '))), text)  # a hash table's order
     return re.sub(r'directory\.id=[\w-]{22}', 'directory.id={ID}', text)
+
+
+def unordered(v):
+    """JSON as text, its lists sorted."""
+    if isinstance(v, dict):
+        return '{%s}' % ', '.join('%s: %s' % (json.dumps(k), unordered(v[k])) for k in sorted(v))
+    return '[%s]' % ', '.join(sorted(map(unordered, v))) if isinstance(v, list) else json.dumps(v)
 
 
 def shown(case, status, out, err):
@@ -160,6 +179,8 @@ def shown(case, status, out, err):
         return head + told(out)
     if case.mode == 'shape':
         return head + re.sub(r'\d+(?:\.(\d+))?', lambda m: '#' + ('.' + '#' * len(m.group(1)) if m.group(1) else ''), out)
+    if case.mode == 'json':
+        return head + ''.join((unordered(json.loads(line)) if line[0] == '{' else line) + '\n' for line in out.splitlines())
     if case.mode == 'first':
         return head + out.split('\n')[0] + '\n'
     if case.mode in ('sorted', 'ours'):
@@ -183,13 +204,13 @@ def prepare(folder):
 def run_ours(n, folder, file):
     """Name to (status, stdout, stderr) of our tools, all cases in order."""
     got = {}
-    with Background() as background:
+    with Background(n) as background:
         for c in steps(file):
-            words = c.words(n.servers, folder)
+            words = c.words(n, folder)
             if c.mode == '-':
                 background.step(c, words, folder)
                 continue
             data = open(c.stdin, 'rb').read() if c.stdin else b''
             status, out, err = millrace(c.tool, *words, input=data)
-            got[c.name] = status, masked(out, n.servers, folder), masked(err, n.servers, folder)
+            got[c.name] = status, masked(out, n, folder), masked(err, n, folder)
     return got

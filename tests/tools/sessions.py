@@ -8,6 +8,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '../lib'))
 import session  # noqa: E402
+from cluster_session import ClusterTarget  # noqa: E402
 from node import Node, free_port  # noqa: E402
 
 KAFKA = os.path.join(session.ROOT, 'tests/oracle/kafka')
@@ -18,8 +19,13 @@ CLASSES = {'topics': TOOLS + 'TopicCommand', 'configs': 'kafka.admin.ConfigComma
            'storage': 'kafka.tools.StorageTool', 'consumer-groups': TOOLS + 'consumer.group.ConsumerGroupCommand', 'groups': TOOLS + 'GroupsCommand',
            'verifiable-producer': TOOLS + 'VerifiableProducer', 'verifiable-consumer': TOOLS + 'VerifiableConsumer',
            'producer-perf-test': TOOLS + 'ProducerPerformance', 'consumer-perf-test': TOOLS + 'ConsumerPerformance',
-           'e2e-latency': TOOLS + 'EndToEndLatency'}
-ALONE = ('verifiable-producer', 'verifiable-consumer')  # they say their last words while Java ends
+           'e2e-latency': TOOLS + 'EndToEndLatency', 'metadata-quorum': TOOLS + 'MetadataQuorumCommand', 'cluster': TOOLS + 'ClusterTool',
+           'features': TOOLS + 'FeatureCommand', 'log-dirs': TOOLS + 'LogDirsCommand'}
+
+
+def alone(c):
+    """In a Java process of its own: what says its last words while Java ends, and what ends Java when its command line is wrong."""
+    return c.tool in ('verifiable-producer', 'verifiable-consumer') or (c.tool == 'cluster' and c.mode == 'status')
 
 
 def store(c, text):
@@ -56,7 +62,7 @@ def run_together(cases, n, folder):
     table = os.path.join(folder, 'table')
     with open(table, 'w') as f:
         for c in cases:
-            f.write('\t'.join([c.name, CLASSES[c.tool], c.stdin] + c.words(n.servers, folder)) + '\n')
+            f.write('\t'.join([c.name, CLASSES[c.tool], c.stdin] + c.words(n, folder)) + '\n')
     os.makedirs(os.path.join(folder, 'got'), exist_ok=True)
     subprocess.run([KAFKA, 'java', os.path.join(session.ROOT, 'tests/oracle/RunTools.java'), table, os.path.join(folder, 'got')], check=True,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -77,13 +83,13 @@ def outcomes(file, n, folder):
             got.update(run_together(together, n, folder))
             together.clear()
 
-    with session.Background() as background:
+    with session.Background(n) as background:
         for c in session.steps(file):
-            words = c.words(n.servers, folder)
+            words = c.words(n, folder)
             if c.mode == '-':
                 flush()
                 background.step(c, words, folder)
-            elif c.tool in ALONE:
+            elif alone(c):
                 flush()
                 p = subprocess.run([KAFKA, c.tool] + words, capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
                 got[c.name] = p.returncode, p.stdout.decode(errors='replace'), p.stderr.decode(errors='replace')
@@ -93,17 +99,21 @@ def outcomes(file, n, folder):
     for c in session.cases(file):
         if c.mode != 'ours':
             status, out, err = got[c.name]
-            yield c, session.shown(c, status, session.masked(out, n.servers, folder), session.masked(err, n.servers, folder))
+            yield c, session.shown(c, status, session.masked(out, n, folder), session.masked(err, n, folder))
 
 
 def main():
     words = sys.argv[1:]
-    files = [w for w in words if not w.startswith('--')] or session.FILES
+    files = [w for w in words if not w.startswith('--')] or session.FILES + session.CLUSTER_FILES
     passed = failed = 0
     for file in files:
         folder = tempfile.mkdtemp(prefix='sessions-')
         session.prepare(folder)
-        with Kafka(free_port()) if '--kafka' in words else Node(folder, session.NODE) as n:
+        if file in session.CLUSTER_FILES:
+            target = ClusterTarget(os.path.join(folder, 'cluster'))
+        else:
+            target = Kafka(free_port()) if '--kafka' in words else Node(folder, session.NODE)
+        with target as n:
             if '--ours' in words:
                 store_ours(file, n, folder)
                 continue

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import session
+from cluster_session import ClusterTarget
 from node import Node
 
 
@@ -16,13 +17,14 @@ def outcomes(tmp_path_factory):
         if file not in done:
             folder = str(tmp_path_factory.mktemp('session'))
             session.prepare(folder)
-            with Node(tmp_path_factory.mktemp('session-node'), session.NODE) as n:
+            place = tmp_path_factory.mktemp('session-node')
+            with ClusterTarget(place) if file in session.CLUSTER_FILES else Node(place, session.NODE) as n:
                 done[file] = session.run_ours(n, folder, file)
         return done[file]
     return ask
 
 
-ALL = [(f, c) for f in session.FILES for c in session.cases(f)]
+ALL = [(f, c) for f in session.FILES + session.CLUSTER_FILES for c in session.cases(f)]
 
 
 @pytest.mark.parametrize('file,case', ALL, ids=[c.name for f, c in ALL])
@@ -40,7 +42,8 @@ def test_prints_what_kafkas_tool_prints(outcomes, file, case):
 def test_every_tool_has_cases():
     names = {c.tool for _, c in ALL}
     assert names >= {'topics', 'configs', 'get-offsets', 'delete-records', 'broker-api-versions', 'console-producer', 'console-consumer', 'storage',
-                     'consumer-groups', 'groups', 'verifiable-producer', 'verifiable-consumer', 'producer-perf-test', 'consumer-perf-test'}
+                     'consumer-groups', 'groups', 'verifiable-producer', 'verifiable-consumer', 'producer-perf-test', 'consumer-perf-test',
+                     'metadata-quorum', 'cluster', 'features', 'log-dirs'}
     assert len({c.name for _, c in ALL}) == len(ALL)
     for _, c in ALL:
         assert re.fullmatch(r'[a-z0-9-]+', c.name)

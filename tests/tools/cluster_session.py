@@ -1,0 +1,67 @@
+"""The cluster that the cases of some files run against (session.CLUSTER_FILES): three nodes, each controller and broker, and what their steps do:
+
+    !kill ID    SIGKILL, and the others know: the broker is fenced, and leads nothing
+    !start ID   again, and it is in sync with all that it has a replica of
+"""
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../cluster'))
+from cluster import Cluster, wait  # noqa: E402
+
+SETTINGS = {'log.retention.check.interval.ms': 3600000}  # nothing changes by itself
+
+
+class ClusterTarget:
+    def __init__(self, folder):
+        self.cluster = Cluster(folder, combined=3, settings=SETTINGS)
+
+    def __enter__(self):
+        self.cluster.__enter__()
+        return self
+
+    def __exit__(self, *exc):
+        return self.cluster.__exit__(*exc)
+
+    @property
+    def servers(self):
+        return ','.join(n.servers for n in self.cluster.nodes if n.running)
+
+    @property
+    def controller_servers(self):
+        return ','.join('127.0.0.1:%d' % n.controller_port for n in self.cluster.nodes if n.running)
+
+    def partitions(self, n):
+        """Of all topics, as n tells."""
+        r = self.cluster.any('Metadata', 12, {'topics': None, 'allowAutoTopicCreation': False}, [n])
+        return [p for t in r['topics'] for p in t['partitions']]
+
+    def step(self, what, words):
+        c, node = self.cluster, self.cluster.node(int(words[0]))
+        if what == 'kill':
+            node.kill()
+        else:
+            assert what == 'start', what
+            node.start()
+        c.wait_unfenced({n.id for n in c.nodes if n.running})
+        c.wait_active()
+        for n in c.nodes:
+            if n.running and what == 'kill':
+                wait(lambda n=n: all(p['leaderId'] != node.id for p in self.partitions(n)), '%r still leads' % node, 30)
+            elif n.running:
+                wait(lambda n=n: all(set(p['isrNodes']) == set(p['replicaNodes']) and p['leaderId'] >= 0 for p in self.partitions(n)),
+                     lambda n=n: 'not in sync: %s' % self.partitions(n), 60)
+
+    def masked(self, text):
+        for n in self.cluster.nodes:
+            text = text.replace(n.folder, '{NODE%d}' % n.id)
+            text = text.replace(str(n.port), '{PORT%d}' % n.id).replace(str(n.controller_port), '{CPORT%d}' % n.id)
+        text = text.replace(self.cluster.id, '{CLUSTER}')
+        # the quorum: who leads, how long its log is, when somebody was heard
+        text = re.sub(r'(?m)^((?:Leader|High|Max)\w+: +)-?\d+$', r'\1{N}', text)
+        rows = re.compile(r'(?m)^\d +\t([\w-]{22})\t\d+ *\t\d+ *\t(-?\d+|\d+ ms ago) *\t(-?\d+|\d+ ms ago) *\t')
+        text = rows.sub(lambda m: '{N}\t%s\t{N}\t{N}\t%s\t%s\t' % (m[1], re.sub(r'\d+', '{N}', m[2]), re.sub(r'\d+', '{N}', m[3])), text)
+        text = re.sub(r'(?m)^(NodeId)[ \t]+(.*)$', lambda m: '\t'.join(re.split(r'[ \t]+', m[0].rstrip())), text)
+        text = re.sub(r'directory id [\w-]{22} and', 'directory id {ID} and', text)
+        return re.sub(r'Epoch: \d+', 'Epoch: {N}', text)

@@ -1,0 +1,83 @@
+#include "tools/listing.h"
+
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+json_t *listing_new(const char *list)
+{
+    json_t *o = json_pack("{s:i, s:s, s:[]}", "version", 1, "list", list, "items");
+    ASSERT(o);
+    return o;
+}
+
+json_t *listing_item(json_t *listing)
+{
+    return json_add_object(json_object_get(listing, "items"));
+}
+
+void listing_print(json_t *listing)
+{
+    json_dumpf(listing, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(listing);
+}
+
+void json_put_text(json_t *o, const char *name, struct bytes v)
+{
+    json_t *s =
+        bytes_is_null(v) ? json_null() : json_stringn(v.len ? (const char *)v.data : "", v.len);
+    if (s == NULL) {
+        char *ascii = mem_alloc(v.len);
+        for (size_t i = 0; i < v.len; i++) {
+            ascii[i] = v.data[i] < 0x80 ? (char)v.data[i] : '?';
+        }
+        s = json_stringn(ascii, v.len);
+        mem_free(ascii);
+    }
+    json_object_set_new(o, name, s);
+}
+
+void json_put_int(json_t *o, const char *name, int64_t v)
+{
+    json_object_set_new(o, name, json_integer(v));
+}
+
+void json_put_bool(json_t *o, const char *name, bool v)
+{
+    json_object_set_new(o, name, json_boolean(v));
+}
+
+void json_put_null(json_t *o, const char *name)
+{
+    json_object_set_new(o, name, json_null());
+}
+
+void json_put_uuid(json_t *o, const char *name, struct uuid v)
+{
+    char text[UUID_TEXT];
+    json_object_set_new(o, name, uuid_is_zero(v) ? json_null() : json_string(uuid_text(v, text)));
+}
+
+void json_put_ids(json_t *o, const char *name, const int32_t *ids, int32_t n)
+{
+    json_t *v = json_put_array(o, name);
+    for (int32_t i = 0; i < n; i++) {
+        json_array_append_new(v, json_integer(ids[i]));
+    }
+}
+
+json_t *json_put_array(json_t *o, const char *name)
+{
+    json_t *v = json_array();
+    json_object_set_new(o, name, v);
+    return v;
+}
+
+json_t *json_add_object(json_t *array)
+{
+    json_t *v = json_object();
+    json_array_append_new(array, v);
+    return v;
+}
