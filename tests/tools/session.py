@@ -143,10 +143,10 @@ def told(out):
 
 def masked(text, n, folder):
     """What differs from run to run."""
-    text = text.replace(folder, '{T}').replace(DATA, '{D}')
     if hasattr(n, 'masked'):
         text = n.masked(text)
-    else:
+    text = text.replace(folder, '{T}').replace(DATA, '{D}')
+    if not hasattr(n, 'masked'):
         text = text.replace(n.servers, '{HOST}:{PORT}').replace(n.servers.split(':')[1], '{PORT}')
     text = re.sub(r'TopicId: [\w-]{22}', 'TopicId: {ID}', text)
     text = re.sub(r'(?m)(?<=\tConfigs: ).*$', lambda m: ','.join(sorted(m.group().split(','))), text)  # a hash table's order
