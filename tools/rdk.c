@@ -154,6 +154,7 @@ rd_kafka_conf_t *rdk_conf(const struct args *a, const char *const *defaults,
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rdk_set(conf, "bootstrap.servers", args_get(a, "bootstrap-server", ""));
     rdk_set(conf, "log_level", "4");
+    rdk_set(conf, "socket.nagle.disable", "true"); /* as Java's clients */
     rd_kafka_conf_set_log_cb(conf, tell);
     rd_kafka_conf_set_error_cb(conf, said_already);
     set_pairs(conf, a, defaults);

@@ -32,6 +32,7 @@ int tool_consumer_perf_test(int argc, char **argv);
 int tool_decode(int argc, char **argv);
 int tool_delete_records(int argc, char **argv);
 int tool_dump_log(int argc, char **argv);
+int tool_e2e_latency(int argc, char **argv);
 int tool_features(int argc, char **argv);
 int tool_get_offsets(int argc, char **argv);
 int tool_groups(int argc, char **argv);

@@ -40,6 +40,8 @@ const struct tool tool_table[] = {
      "writes records and says how fast they were acknowledged", tool_producer_perf_test},
     {"consumer-perf-test", "kafka-consumer-perf-test", "reads records and says how fast they came",
      tool_consumer_perf_test},
+    {"e2e-latency", "kafka-e2e-latency",
+     "measures how long records take from a producer to a consumer", tool_e2e_latency},
     {"decode", NULL, "prints frames of the protocol, given as hex or from a capture, as JSON",
      tool_decode},
     {"simulate", NULL, "runs whole clusters by seed, on virtual time, network and disks",

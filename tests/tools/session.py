@@ -178,6 +178,7 @@ def shown(case, status, out, err):
     if case.mode == 'events':
         return head + told(out)
     if case.mode == 'shape':
+        out = re.sub(r'(?m)^\d+\t[\d.E-]+$', '#\t#', out)  # Java prints as many decimals as the number has
         return head + re.sub(r'\d+(?:\.(\d+))?', lambda m: '#' + ('.' + '#' * len(m.group(1)) if m.group(1) else ''), out)
     if case.mode == 'json':
         return head + ''.join((unordered(json.loads(line)) if line[0] == '{' else line) + '\n' for line in out.splitlines())
