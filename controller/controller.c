@@ -538,7 +538,7 @@ static bool wait_for_voters(struct controller *c)
     }
     if (!c->handed_over) {
         c->handed_over = true;
-        quorum_hand_over(c->quorum);
+        quorum_hand_over(c->quorum, -1);
     }
     return c->cfg.voters_n > 1 && quorum_is_leader(c->quorum);
 }

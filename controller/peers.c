@@ -125,7 +125,8 @@ static void on_frame(struct dial *d, struct bytes frame)
     peer->silences = 0;
     peer->unanswered -= peer->unanswered > 0;
     int err = peer_take_answer(frame, &correlation, &code, &sentence);
-    if (err == 0 && peers_transfer_answer(peer, correlation, code, frame)) {
+    if (err == 0 && (peers_transfer_answer(peer, correlation, code, frame) ||
+                     peers_admission_answer(peer, correlation, code, sentence))) {
         return;
     }
     if (err) {
@@ -298,11 +299,12 @@ static int16_t check_names(struct peers *p, const struct peer_names *n, struct e
 
 /* Is this the disk that the voter had when it spoke first? */
 static int16_t check_directory(struct peers *p, struct peer *peer, struct uuid directory,
-                               struct errmsg *em)
+                               bool harmless, struct errmsg *em)
 {
     char known[UUID_TEXT];
     char shown[UUID_TEXT];
-    if (uuid_eq(peer->directory, directory) && !uuid_is_zero(directory)) {
+    if (!uuid_is_zero(directory) &&
+        (uuid_eq(peer->directory, directory) || (harmless && peers_on_trial(p, peer, directory)))) {
         return KE_NONE;
     }
     if (uuid_is_zero(directory)) {
@@ -319,6 +321,7 @@ static int16_t check_directory(struct peers *p, struct peer *peer, struct uuid d
                  (int)peer->id, uuid_text(directory, shown));
         return KE_NONE;
     }
+    peer->offered = directory;
     errmsg_set(
         em, 0,
         "voter %d comes with directory %s, but voter %d knows it with directory %s: an empty "
@@ -329,12 +332,13 @@ static int16_t check_directory(struct peers *p, struct peer *peer, struct uuid d
     return KE_INVALID_VOTER_KEY;
 }
 
-int16_t peers_admit(struct peers *p, const struct peer_names *names, struct errmsg *em)
+int16_t peers_admit(struct peers *p, const struct peer_names *names, bool harmless,
+                    struct errmsg *em)
 {
     int16_t code = check_names(p, names, em);
     struct peer *peer = peers_find(p, names->from);
     if (code == KE_NONE) {
-        code = check_directory(p, peer, names->from_directory, em);
+        code = check_directory(p, peer, names->from_directory, harmless, em);
     }
     if (code != KE_NONE) {
         log_seldom(p->log, peer ? &peer->here : &p->unknown, LOG_WARN, "controller",
@@ -352,6 +356,7 @@ static void take_message(struct peers *p, struct peer *from, const struct quorum
         peers_transfer_begin(p, from, m);
     } else {
         quorum_receive(p->quorum, m);
+        peers_admission_heard(from);
     }
 }
 
@@ -365,7 +370,7 @@ static int16_t receive_message(struct peers *p, struct bytes body, struct errmsg
         log_seldom(p->log, &p->unknown, LOG_WARN, "controller",
                    "a voter's message is refused: %s error=%s", em->text, kafka_error_name(code));
     } else {
-        code = peers_admit(p, &names, em);
+        code = peers_admit(p, &names, m.type == QUORUM_APPEND_RESULT, em);
         if (code == KE_NONE && p->quorum) {
             connect_now(peers_find(p, names.from));
             take_message(p, peers_find(p, names.from), &m);
@@ -393,11 +398,19 @@ void peers_handle(struct peers *p, struct bytes frame, struct buf *response)
         peer_put_answer(response, correlation, code, em.text);
         return;
     }
-    if (load_be16(frame.data) == PEER_API_SNAPSHOT) {
+    switch (load_be16(frame.data)) {
+    case PEER_API_SNAPSHOT:
         peers_give_piece(p, body, correlation, response);
         return;
+    case PEER_API_ADMIT:
+        peers_admission_ask(p, body, correlation, response);
+        return;
+    case PEER_API_ADMITTED:
+        code = peers_admission_told(p, body, &em);
+        break;
+    default:
+        code = receive_message(p, body, &em);
     }
-    code = receive_message(p, body, &em);
     peer_put_answer(response, correlation, code, code ? em.text : NULL);
 }
 
@@ -462,6 +475,7 @@ void peers_free(struct peers *p)
         return;
     }
     peers_transfer_abandon(p);
+    peers_admission_end(p);
     for (size_t i = 0; i < p->n; i++) {
         timer_cancel(p->shard, &p->v[i].timer);
         dial_close(&p->v[i].dial);

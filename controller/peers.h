@@ -13,8 +13,9 @@
  * than the one it had: an empty disk under an old id has forgotten its votes and what it has
  * acknowledged. The directories are kept in `voter-directories` beside quorum-state, made durable
  * before the first message of a voter is taken. Nothing that such a voter says, no vote and no
- * acknowledgement, is heard, until its new directory is admitted there (storage admit-voter) on the
- * other voters while they are stopped.
+ * acknowledgement, is heard, until its new directory is admitted (storage admit-voter): by the
+ * leader, which brings it up to date and then tells the others (peers_admission.c), or on each of
+ * the others while they are stopped.
  *
  * Every refusal is an answer that names the reason; both ends log it, once a minute.
  *

@@ -256,6 +256,108 @@ int peer_take_piece(struct bytes frame, struct arena *a, struct peer_piece *out)
     return 0;
 }
 
+/* ---- admissions ---- */
+
+void peer_put_admit(struct buf *out, const struct peer_admit *q)
+{
+    struct voter_admit w;
+    proto_msg_init(&voter_admit_msg, &w);
+    w.cluster_id = q->cluster_id;
+    w.voter_id = q->voter;
+    w.directory_id = q->directory;
+    int err = proto_encode(&voter_admit_msg, PEER_VERSION, &w, out, NULL);
+    ASSERT(err == 0);
+}
+
+int peer_take_admit(struct bytes body, struct arena *a, struct peer_admit *out, struct errmsg *em)
+{
+    struct voter_admit w;
+    int err = decode_whole(&voter_admit_msg, body, a, &w);
+    if (err) {
+        return errmsg_set(em, err, "the request does not decode: %s", err_text(err));
+    }
+    if (w.voter_id < 0 || uuid_is_zero(w.directory_id)) {
+        return errmsg_set(em, ERR_INVALID, "it names no voter or no directory");
+    }
+    *out = (struct peer_admit){w.cluster_id, w.voter_id, w.directory_id};
+    return 0;
+}
+
+void peer_put_admit_answer(struct buf *out, int32_t correlation_id,
+                           const struct peer_admit_answer *answer)
+{
+    struct voter_admit_answer w;
+    proto_msg_init(&voter_admit_answer_msg, &w);
+    w.error_code = answer->code;
+    w.error_message = answer->sentence ? bytes_str(answer->sentence) : BYTES_NULL;
+    w.done = answer->done;
+    w.leader_id = answer->leader;
+    w.leader_host = bytes_str(answer->host ? answer->host : "");
+    w.leader_port = answer->port;
+    buf_put_be32(out, (uint32_t)correlation_id);
+    int err = proto_encode(&voter_admit_answer_msg, PEER_VERSION, &w, out, NULL);
+    ASSERT(err == 0);
+}
+
+int peer_take_admit_answer(struct bytes frame, struct arena *a, struct peer_admit_answer *out)
+{
+    struct voter_admit_answer w;
+    if (frame.len < 4) {
+        return ERR_TRUNCATED;
+    }
+    int err = decode_whole(&voter_admit_answer_msg, bytes_of(frame.data + 4, frame.len - 4), a, &w);
+    if (err) {
+        return err;
+    }
+    *out = (struct peer_admit_answer){
+        .code = w.error_code,
+        .sentence = arena_strndup(a, w.error_message.data, w.error_message.len),
+        .done = w.done,
+        .leader = w.leader_id,
+        .host = arena_strndup(a, w.leader_host.data, w.leader_host.len),
+        .port = w.leader_port,
+    };
+    return 0;
+}
+
+void peer_put_admitted(struct buf *out, const struct peer_names *names,
+                       const struct peer_admitted *told)
+{
+    struct voter_admitted w;
+    proto_msg_init(&voter_admitted_msg, &w);
+    w.cluster_id = names->cluster_id;
+    w.from_id = names->from;
+    w.from_directory_id = names->from_directory;
+    w.to_id = names->to;
+    w.voters = (int32_t *)(uintptr_t)names->voters;
+    w.voters_n = (int32_t)names->voters_n;
+    w.voter_id = told->voter;
+    w.directory_id = told->directory;
+    w.epoch = told->epoch;
+    int err = proto_encode(&voter_admitted_msg, PEER_VERSION, &w, out, NULL);
+    ASSERT(err == 0);
+}
+
+int peer_take_admitted(struct bytes body, struct arena *a, struct peer_names *names,
+                       struct peer_admitted *out, struct errmsg *em)
+{
+    struct voter_admitted w;
+    int err = decode_whole(&voter_admitted_msg, body, a, &w);
+    if (err) {
+        return errmsg_set(em, err, "a voter's message does not decode: %s", err_text(err));
+    }
+    *names = (struct peer_names){
+        .cluster_id = w.cluster_id,
+        .from = w.from_id,
+        .from_directory = w.from_directory_id,
+        .to = w.to_id,
+        .voters = w.voters,
+        .voters_n = (size_t)w.voters_n,
+    };
+    *out = (struct peer_admitted){w.voter_id, w.directory_id, w.epoch};
+    return 0;
+}
+
 /* ---- answers ---- */
 
 void peer_put_answer(struct buf *out, int32_t correlation_id, int16_t code, const char *sentence)

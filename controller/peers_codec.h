@@ -5,6 +5,10 @@
  *                        or why not (VoterAnswer): raft's own answers are messages of the other
  *                        direction
  *     PEER_API_SNAPSHOT  a piece of a snapshot's file (VoterSnapshotFetch, VoterSnapshotPiece)
+ *     PEER_API_ADMITTED  the leader says which directory a voter has from now on (VoterAdmitted,
+ *                        VoterAnswer)
+ *     PEER_API_ADMIT     an operator's tool asks the leader to let a wiped voter in again
+ *                        (VoterAdmit, VoterAdmitAnswer); the one of these that no voter sends
  *
  * Every request names the cluster, the sender with its directory, the receiver and the voters, so
  * that nobody has to remember what a connection said before. An answer of any version begins with
@@ -25,6 +29,8 @@
 enum {
     PEER_API_MESSAGE = 10000,
     PEER_API_SNAPSHOT = 10001,
+    PEER_API_ADMIT = 10002,
+    PEER_API_ADMITTED = 10003,
     PEER_API_END,
     PEER_VERSION = 0,
     PEER_ENTRIES_MAX = 4096, /* of one message: quorum_send.c sends fewer */
@@ -64,6 +70,38 @@ void peer_put_wanted(struct buf *out, const struct peer_names *names,
                      const struct peer_piece_wanted *w);
 int peer_take_wanted(struct bytes body, struct arena *a, struct peer_names *names,
                      struct peer_piece_wanted *out, struct errmsg *em);
+
+/* What an operator asks for, and how it stands. */
+struct peer_admit {
+    struct bytes cluster_id; /* null: not said */
+    int32_t voter;
+    struct uuid directory;
+};
+struct peer_admit_answer {
+    int16_t code;
+    const char *sentence; /* NULL: none; of an error, or how far it is */
+    bool done;
+    int32_t leader; /* -1 unknown; the rest is where it is then */
+    const char *host;
+    uint16_t port;
+};
+void peer_put_admit(struct buf *out, const struct peer_admit *q);
+int peer_take_admit(struct bytes body, struct arena *a, struct peer_admit *out, struct errmsg *em);
+void peer_put_admit_answer(struct buf *out, int32_t correlation_id,
+                           const struct peer_admit_answer *answer);
+/* Its strings are in the arena. */
+int peer_take_admit_answer(struct bytes frame, struct arena *a, struct peer_admit_answer *out);
+
+/* What the leader makes known. */
+struct peer_admitted {
+    int32_t voter;
+    struct uuid directory;
+    int32_t epoch; /* in which it leads */
+};
+void peer_put_admitted(struct buf *out, const struct peer_names *names,
+                       const struct peer_admitted *w);
+int peer_take_admitted(struct bytes body, struct arena *a, struct peer_names *names,
+                       struct peer_admitted *out, struct errmsg *em);
 
 /* The header in front of a request's body; ERR_UNSUPPORTED for another version. */
 int peer_take_header(struct bytes frame, int32_t *correlation_id, struct bytes *body);

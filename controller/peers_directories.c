@@ -99,6 +99,7 @@ int peers_learn_directory(struct peers *p, struct peer *peer, struct uuid direct
                           struct errmsg *em)
 {
     struct voter_directory v[QUORUM_VOTERS_MAX];
+    struct uuid was = peer->directory;
     size_t n = 0;
     peer->directory = directory;
     for (size_t i = 0; i < p->n; i++) {
@@ -108,7 +109,7 @@ int peers_learn_directory(struct peers *p, struct peer *peer, struct uuid direct
     }
     int err = voter_directories_write(p->shard->io, metadata_log_path(p->mlog), v, n, em);
     if (err) {
-        peer->directory = UUID_ZERO;
+        peer->directory = was;
     }
     return err;
 }

@@ -14,6 +14,11 @@ struct peer {
     const char *host;
     uint16_t port;
     struct uuid directory; /* zero: it has never spoken to this node */
+    struct uuid offered;   /* with which it was refused last; zero: never */
+    struct uuid trial;     /* with which it was heard before it was admitted, */
+    int32_t trial_epoch;   /* while this node led in that epoch; 0: never */
+    bool admission_waits;  /* for its answer to what another voter's new directory is */
+    int32_t admission_correlation;
     struct dial dial;
     struct timer timer; /* closed: the next try; open: is it silent? */
     int64_t tried_ms;   /* monotonic */
@@ -42,6 +47,21 @@ struct peers_transfer {
     struct timer timer;  /* the next request, when the last one came to nothing */
 };
 
+/* A wiped voter that is being let in again, at the leader (peers_admission.c). */
+struct peers_admission {
+    struct peer *peer; /* NULL: none */
+    struct uuid directory;
+    int32_t epoch;    /* that this node leads in */
+    int64_t until;    /* the offset that was committed when it began */
+    int64_t reached;  /* that the new disk has acknowledged; -1 nothing */
+    int64_t heard_ms; /* of the last progress */
+    bool telling;     /* the other voters */
+    struct timer timer;
+    const struct peer *last; /* whose admission ended, with this: */
+    int16_t code;
+    char why[400];
+};
+
 struct peers {
     struct shard *shard;
     const struct logger *log;
@@ -53,6 +73,8 @@ struct peers {
     size_t n;                 /* without this node */
     struct log_limit unknown; /* refused: nobody we know */
     struct peers_transfer transfer;
+    struct peers_admission admission;
+    struct log_limit asked; /* refused admissions */
 };
 
 struct peer *peers_find(struct peers *p, int32_t id);
@@ -60,8 +82,10 @@ struct peer *peers_find(struct peers *p, int32_t id);
 bool peer_transmit(struct peer *peer, struct bytes frame);
 void peer_names_of(const struct peers *p, const struct peer *to, struct peer_names *out);
 
-/* Kafka's code for why a request of this sender is not taken, with a sentence; 0: it is. */
-int16_t peers_admit(struct peers *p, const struct peer_names *names, struct errmsg *em);
+/* Kafka's code for why a request of this sender is not taken, with a sentence; 0: it is. harmless:
+ * it is one that a voter on trial may make. */
+int16_t peers_admit(struct peers *p, const struct peer_names *names, bool harmless,
+                    struct errmsg *em);
 
 /* peers_snapshot.c: the leader offers its snapshot, which this voter lacks. */
 void peers_transfer_begin(struct peers *p, struct peer *from, const struct quorum_message *m);
@@ -73,6 +97,19 @@ void peers_transfer_abandon(struct peers *p);
 /* Answers a request for a piece. */
 void peers_give_piece(struct peers *p, struct bytes body, int32_t correlation,
                       struct buf *response);
+
+/* peers_admission.c: is this a directory with which the leader lets the voter catch up? */
+bool peers_on_trial(const struct peers *p, const struct peer *peer, struct uuid directory);
+/* It has acknowledged something. */
+void peers_admission_heard(struct peer *peer);
+/* True: the answer is the admission's. */
+bool peers_admission_answer(struct peer *from, int32_t correlation, int16_t code,
+                            struct bytes sentence);
+/* A request of an operator; of the leader. */
+void peers_admission_ask(struct peers *p, struct bytes body, int32_t correlation,
+                         struct buf *response);
+int16_t peers_admission_told(struct peers *p, struct bytes body, struct errmsg *em);
+void peers_admission_end(struct peers *p);
 
 /* peers_directories.c */
 int peers_load_directories(struct peers *p, struct errmsg *em);

@@ -197,7 +197,7 @@ void peers_give_piece(struct peers *p, struct bytes body, int32_t correlation, s
     struct errmsg em = {{0}};
     int16_t code = KE_INVALID_REQUEST;
     if (peer_take_wanted(body, &a, &names, &wanted, &em) == 0) {
-        code = peers_admit(p, &names, &em);
+        code = peers_admit(p, &names, true, &em);
         code = code ? code : read_piece(p, &wanted, &piece, &data, &em);
     }
     if (code) {

@@ -535,13 +535,14 @@ int quorum_append(struct quorum *q, const struct bytes *records, size_t n, int64
     return 0;
 }
 
-void quorum_hand_over(struct quorum *q)
+void quorum_hand_over(struct quorum *q, int32_t to)
 {
     struct raft_event e = {.type = RAFT_TRANSFER};
     if (q->failed || q->closed || q->voters_n == 1 || raft_state(&q->raft) != RAFT_LEADER) {
         return;
     }
-    e.transfer.server_id = 0; /* libraft chooses; nobody may be there to take over */
+    /* 0: libraft chooses; nobody may be there to take over */
+    e.transfer.server_id = to < 0 ? 0 : to_raft(to);
     (void)try_step(q, &e);
 }
 

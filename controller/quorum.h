@@ -65,9 +65,9 @@ bool quorum_busy(const struct quorum *q);
 /* Accepts no more appends; what was appended still commits. For an orderly stop. */
 void quorum_resign(struct quorum *q);
 
-/* A leader asks the voter that is nearest to its own log to take over at once. No harm otherwise.
- */
-void quorum_hand_over(struct quorum *q);
+/* A leader asks another voter to take over at once: this one, or (-1) the one that is nearest to
+ * its own log. No harm otherwise. */
+void quorum_hand_over(struct quorum *q, int32_t to);
 
 bool quorum_is_leader(const struct quorum *q); /* libraft's state; may not serve yet */
 bool quorum_may_serve(const struct quorum *q); /* leader that has committed in its own epoch */

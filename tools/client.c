@@ -465,6 +465,24 @@ static void drop_conn(struct client *c, struct client_conn *k)
     conn_free(k);
 }
 
+int client_call_frame(struct client *c, struct bytes frame, struct bytes *answer)
+{
+    struct client_conn *k = conn_of(c, BOOTSTRAP);
+    struct buf b = {0};
+    if (k == NULL) {
+        return ERR_CLOSED;
+    }
+    buf_put_be32(&b, (uint32_t)frame.len);
+    buf_put(&b, frame.data, frame.len);
+    int rv = send_all(c, k, &b);
+    rv = rv ? rv : recv_frame(c, k, answer);
+    buf_free(&b);
+    if (rv) {
+        drop_conn(c, k);
+    }
+    return rv;
+}
+
 int client_call_max(struct client *c, int32_t node, int16_t api_key, int16_t version_max,
                     const void *req, void **resp, int16_t *version)
 {

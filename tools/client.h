@@ -66,6 +66,10 @@ int client_cluster_refresh(struct client *c, bool fenced_too);
 /* What the broker answers to ApiVersions (the newest version both know). */
 int client_api_versions(struct client *c, int32_t node, struct api_versions_response **resp);
 
+/* Sends a whole request frame (without its length) of an API that is none of Kafka's to one of the
+ * bootstrap list; the answer's frame lives in c->arena. */
+int client_call_frame(struct client *c, struct bytes frame, struct bytes *answer);
+
 /* For people: Kafka's error name with the broker's own sentence where there is one. */
 const char *client_error_text(int16_t code, struct bytes message, char *out, size_t n);
 

@@ -1,26 +1,43 @@
 /* millrace storage admit-voter: lets a controller in again whose disk is a new one. The others know
  * its old directory and hear nothing from the new one, since an empty disk has forgotten whom it
- * voted for and what it acknowledged (docs/quorum.md). This command, on each of the others while
- * they are stopped, says that the new disk has what the old one had. */
+ * voted for and what it acknowledged (docs/quorum.md). While they run, the active one is asked by a
+ * private API (--bootstrap-controller): it brings the new disk up to date first. While they are
+ * stopped, this command on each of the others (--config) says that the new disk has what the old
+ * one had. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/mem.h"
 #include "controller/format.h"
+#include "controller/peers_codec.h"
 #include "controller/peers_directories.h"
+#include "proto_errors.h"
+#include "tools/client.h"
 #include "tools/storage.h"
 
+enum { ASK_AGAIN_MS = 200, TIMEOUT_MS = 60000, TIMEOUT_MS_MAX = 86400000 };
+
 static const struct arg_def defs[] = {
-    {"config", ARG_VALUE, "FILE", "The server.properties of this controller. Required."},
+    {"bootstrap-controller", ARG_VALUE, "HOST:PORT",
+     "Controllers that run; the active one is found from there. This or --config is required."},
+    {"config", ARG_VALUE, "FILE",
+     "The server.properties of this controller, while all are stopped."},
     {"voter", ARG_VALUE, "ID", "The node id of the controller with the new disk. Required."},
     {"directory", ARG_VALUE, "DIRECTORY-ID",
      "Of its new disk, as its meta.properties and the refusals in the logs have it. Required."},
+    {"timeout", ARG_VALUE, "MS",
+     "With --bootstrap-controller: how long it may take (default 60000)."},
 };
 
 static const struct args_spec spec = {
     .tool = "storage admit-voter",
-    .about = "let a controller with a new disk be heard by this one again",
+    .about = "let a controller with a new disk be heard by the others again",
     .examples =
+        "  millrace storage admit-voter --bootstrap-controller ctl1:9093 --voter 2 "
+        "--directory Rm9xjSaHRf6wy1mku-vq3w\n"
+        "  (format the new disk and start it first; all the other voters must be there)\n"
         "  millrace storage admit-voter -c server.properties --voter 2 --directory "
         "Rm9xjSaHRf6wy1mku-vq3w\n"
         "  (with all controllers stopped, on every other one; before they start again, give "
@@ -29,6 +46,8 @@ static const struct args_spec spec = {
     .n = sizeof defs / sizeof defs[0],
     .letters = "c=config",
 };
+
+/* ---- while they are stopped ---- */
 
 /* Holds the directory's lock, as a running node does. */
 static int lock_dir(struct io *io, const char *dir, struct io_file **out, struct errmsg *em)
@@ -86,35 +105,20 @@ static int admit(struct io *io, const char *dir, int32_t voter, struct uuid dire
     return err;
 }
 
-int tool_storage_admit(int argc, char **argv)
+static int admit_here(const struct args *a, int32_t voter, struct uuid directory)
 {
-    struct args a;
     struct errmsg em = {{0}};
-    struct uuid directory;
     struct io_file *lock;
-    args_parse(&a, &spec, argc, argv);
-    args_require(&a, "config");
-    args_require(&a, "voter");
-    args_require(&a, "directory");
-    const char *text = args_get(&a, "directory", "");
-    if (uuid_parse(text, strlen(text), &directory) != 0 || uuid_is_zero(directory)) {
-        args_fail(&a, "--directory %s is no directory id", text);
-    }
-    char *end;
-    long voter = strtol(args_get(&a, "voter", ""), &end, 10);
-    if (*end || voter < 0 || voter > INT32_MAX) {
-        args_fail(&a, "--voter %s is no node id", args_get(&a, "voter", ""));
-    }
-    struct config *c = storage_load_config(&a);
+    struct config *c = storage_load_config(a);
     if (!c->is_controller || voter == c->node_id) {
         args_fail(
-            &a, "this node (%d) is no controller other than voter %ld: run it where the others are",
-            (int)c->node_id, voter);
+            a, "this node (%d) is no controller other than voter %d: run it where the others are",
+            (int)c->node_id, (int)voter);
     }
     struct io *io = storage_open_io();
     int err = lock_dir(io, c->metadata_log_dir, &lock, &em);
     if (err == 0) {
-        err = admit(io, c->metadata_log_dir, (int32_t)voter, directory, &em);
+        err = admit(io, c->metadata_log_dir, voter, directory, &em);
         io_file_close(lock);
     }
     if (err) {
@@ -122,6 +126,146 @@ int tool_storage_admit(int argc, char **argv)
     }
     io_destroy(io);
     config_free(c);
-    args_free(&a);
     return err ? 1 : 0;
+}
+
+/* ---- while they run ---- */
+
+struct asking {
+    struct peer_admit what;
+    const char *servers; /* --bootstrap-controller */
+    char leader[300];    /* HOST:PORT as the last answer has it; "": nobody said */
+    char said[600];      /* the last sentence that was printed */
+    int64_t end_ms;
+    struct errmsg why; /* the last thing that went wrong */
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* One question to the leader, if one is known, else to whoever answers; true: there is an answer.
+ */
+static bool ask_once(struct asking *q, struct arena *arena, struct peer_admit_answer *out)
+{
+    struct client c;
+    struct buf frame = {0};
+    struct bytes answer;
+    peer_put_header(&frame, PEER_API_ADMIT, 1);
+    peer_put_admit(&frame, &q->what);
+    int err = client_init(&c, q->leader[0] ? q->leader : q->servers, NULL);
+    if (err == 0) {
+        err = client_call_frame(&c, buf_bytes(&frame), &answer);
+    }
+    if (err == 0) {
+        int32_t correlation;
+        int16_t code;
+        struct bytes sentence;
+        err = peer_take_admit_answer(answer, arena, out);
+        if (err && peer_take_answer(answer, &correlation, &code, &sentence) == 0 && code) {
+            *out = (struct peer_admit_answer){/* of another release, or no voter */
+                                              .code = code,
+                                              .sentence =
+                                                  arena_strndup(arena, sentence.data, sentence.len),
+                                              .leader = -1};
+            err = 0;
+        }
+        errmsg_set(&c.error, err, "the answer cannot be read: is that a controller of Millrace?");
+    }
+    q->leader[0] = '\0'; /* who did not answer leads no more */
+    if (err) {
+        q->why = c.error;
+    }
+    client_close(&c);
+    buf_free(&frame);
+    return err == 0;
+}
+
+static void say(struct asking *q, const char *sentence)
+{
+    if (strcmp(q->said, sentence) != 0) {
+        snprintf(q->said, sizeof q->said, "%s", sentence);
+        printf("%s.\n", sentence);
+        fflush(stdout);
+    }
+}
+
+/* -1: not decided yet; else the tool's status. */
+static int take_answer(struct asking *q, const struct peer_admit_answer *answer)
+{
+    if (answer->leader >= 0 && answer->port) {
+        snprintf(q->leader, sizeof q->leader, strchr(answer->host, ':') ? "[%s]:%u" : "%s:%u",
+                 answer->host, answer->port);
+    }
+    errmsg_set(&q->why, 0, "%s", answer->sentence);
+    if (answer->code == KE_NOT_CONTROLLER || answer->code == KE_BROKER_NOT_AVAILABLE) {
+        return -1; /* it may pass: another one leads, a voter is being started */
+    }
+    if (answer->code) {
+        return 1;
+    }
+    say(q, answer->sentence);
+    return answer->done ? 0 : -1;
+}
+
+static int admit_there(struct asking *q)
+{
+    int status = -1;
+    while (status < 0 && now_ms() < q->end_ms) {
+        struct arena arena = {0};
+        struct peer_admit_answer answer;
+        if (ask_once(q, &arena, &answer)) {
+            status = take_answer(q, &answer);
+        }
+        arena_free(&arena);
+        if (status < 0) {
+            nanosleep(&(struct timespec){.tv_nsec = ASK_AGAIN_MS * 1000000L}, NULL);
+        }
+    }
+    if (status != 0) {
+        fprintf(stderr, "millrace storage: voter %d is not admitted%s: %s\n", (int)q->what.voter,
+                status < 0 ? " in time" : "", q->why.text);
+    }
+    return status == 0 ? 0 : 1;
+}
+
+/* ---- command line ---- */
+
+int tool_storage_admit(int argc, char **argv)
+{
+    struct args a;
+    struct uuid directory;
+    args_parse(&a, &spec, argc, argv);
+    args_require(&a, "voter");
+    args_require(&a, "directory");
+    if (args_has(&a, "config") == args_has(&a, "bootstrap-controller")) {
+        args_fail(&a, "say --bootstrap-controller (the controllers run) or --config (they are "
+                      "stopped), one of the two");
+    }
+    const char *text = args_get(&a, "directory", "");
+    if (uuid_parse(text, strlen(text), &directory) != 0 || uuid_is_zero(directory)) {
+        args_fail(&a, "--directory %s is no directory id", text);
+    }
+    int32_t voter = (int32_t)args_int(&a, "voter", -1, 0, INT32_MAX);
+    int status;
+    if (args_has(&a, "config")) {
+        status = admit_here(&a, voter, directory);
+    } else {
+        struct asking q = {
+            .what = {BYTES_NULL, voter, directory},
+            .servers = args_get(&a, "bootstrap-controller", ""),
+            .end_ms = now_ms() + args_int(&a, "timeout", TIMEOUT_MS, 1, TIMEOUT_MS_MAX),
+        };
+        struct client c;
+        if (client_init(&c, q.servers, NULL)) {
+            args_fail(&a, "--bootstrap-controller: %s", c.error.text);
+        }
+        client_close(&c);
+        status = admit_there(&q);
+    }
+    args_free(&a);
+    return status;
 }

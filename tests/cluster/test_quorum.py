@@ -138,11 +138,76 @@ def test_a_voter_on_an_empty_disk_is_not_heard(tmp_path):
         c.wait_voters()
 
 
+def directory_of(n):
+    meta = open(os.path.join(n.data, 'meta.properties')).read()
+    return next(x.split('=')[1] for x in meta.split() if x.startswith('directory.id='))
+
+
 def admit(n, voter):
     """Tells node n of the voter's new disk: status and what was said."""
-    meta = open(os.path.join(voter.data, 'meta.properties')).read()
-    directory = next(x.split('=')[1] for x in meta.split() if x.startswith('directory.id='))
-    return millrace('storage', 'admit-voter', '-c', n.properties, '--voter', str(voter.id), '--directory', directory)
+    return millrace('storage', 'admit-voter', '-c', n.properties, '--voter', str(voter.id), '--directory', directory_of(voter))
+
+
+def ask_to_admit(c, voter, directory=None, **options):
+    """Asks the controllers that run to let the voter in with its new disk: status and what was said."""
+    words = [w for k, v in options.items() for w in ('--' + k, str(v))]
+    return millrace('storage', 'admit-voter', '--bootstrap-controller', c.controller_servers, '--voter', str(getattr(voter, 'id', voter)),
+                    '--directory', directory or directory_of(voter), *words)
+
+
+def test_a_wiped_voter_is_admitted_while_the_others_run(tmp_path):
+    with Cluster(tmp_path, controllers=3, brokers=1, factor=1) as c:
+        c.create_topic('t', 3, 1)
+        c.wait_voters()
+        leader = c.wait_active()
+        wiped, other = [n for n in c.controllers if n is not leader]
+        wiped.stop()
+        shutil.rmtree(wiped.data)
+        wiped.format()
+        for voter, directory, why in ((wiped, None, 'start it on its new disk first'), (leader, 'Rm9xjSaHRf6wy1mku-vq3w', 'is the active controller itself'),
+                                      (9, 'Rm9xjSaHRf6wy1mku-vq3w', 'node 9 is none of controller.quorum.voters')):
+            status, out, err = ask_to_admit(c, voter, directory)
+            assert status == 1 and why in err, out + err
+        wiped.launch()
+        wiped.wait_log('a voter refuses what this one says: voter %d comes with directory' % wiped.id)
+        leader.wait_log('a voter\'s message is refused: voter %d comes with directory' % wiped.id)
+        status, out, err = ask_to_admit(c, wiped, 'Rm9xjSaHRf6wy1mku-vq3w')
+        assert status == 1 and 'has not come with directory Rm9xjSaHRf6wy1mku-vq3w, but with %s' % directory_of(wiped) in err, out + err
+        status, out, err = ask_to_admit(c, wiped)
+        assert status == 0 and 'voter %d is known by directory %s' % (wiped.id, directory_of(wiped)) in out, out + err
+        for n in (leader, other):
+            n.wait_log('a voter is admitted with another directory voter=%d ' % wiped.id)
+        assert ask_to_admit(c, wiped)[0] == 0  # again: it is
+        c.wait_voters()
+        active = c.wait_active()
+        third = next(n for n in c.controllers if n not in (active, wiped))
+        third.kill()  # now every commit needs the new disk
+        c.create_topic('u', 3, 1)
+        active.restart()
+        c.wait_active()
+        c.create_topic('v', 3, 1)
+        third.start()
+        c.wait_voters()
+
+
+def test_all_others_must_be_there_for_an_admission(tmp_path):
+    with Cluster(tmp_path, controllers=5, brokers=1, factor=1) as c:
+        leader = c.wait_active()
+        wiped, away = [n for n in c.controllers if n is not leader][:2]
+        c.wait_voters()
+        wiped.stop()
+        shutil.rmtree(wiped.data)
+        wiped.format()
+        wiped.launch()
+        leader.wait_log('a voter\'s message is refused: voter %d comes with directory' % wiped.id)
+        away.kill()
+        leader.wait_log('no connection to a voter, trying again voter=%d ' % away.id)
+        status, out, err = ask_to_admit(c, wiped, timeout=2000)
+        assert status == 1 and 'voter %d cannot be reached' % away.id in err, out + err
+        away.start()
+        status, out, err = ask_to_admit(c, wiped)
+        assert status == 0, out + err
+        c.wait_voters()
 
 
 def test_a_voter_of_another_cluster_is_refused(tmp_path):

@@ -152,7 +152,7 @@ static void chore(struct quorum_voter *v)
     } else if (run_chance(qr->r, 2)) {
         ask(v, metadata_log_note_durable(v->log, &em), &em);
     } else if (qr->p.hand_over && !qr->calm && run_chance(qr->r, 3)) {
-        quorum_hand_over(v->q);
+        quorum_hand_over(v->q, -1);
     } else if (run_chance(qr->r, qr->p.append_percent)) {
         append_some(v, run_between(qr->r, 1, 4));
     }
