@@ -1,5 +1,7 @@
 #include "broker/lifecycle.h"
 
+#include <stdio.h>
+
 #include "base/mem.h"
 #include "broker/config.h"
 #include "broker/dir_assign.h"
@@ -202,10 +204,31 @@ static void registered(struct lifecycle *l, int64_t epoch)
     send_next(l);
 }
 
+/* Another process has this one's id. The metadata, if it is here already, says where. */
+static void describe_duplicate(const struct lifecycle *l, struct errmsg *em)
+{
+    const struct image *img = l->node->shards[0].image;
+    const struct image_broker *b = img ? image_broker(img, l->node->id) : NULL;
+    char holder[300] = "";
+    if (b && b->endpoints_n > 0 && !uuid_eq(b->incarnation, l->node->incarnation)) {
+        snprintf(holder, sizeof holder, ", at %.*s:%u since broker epoch %lld",
+                 BYTES_FMT(b->endpoints[0].host), b->endpoints[0].port, (long long)b->epoch);
+    }
+    errmsg_set(em, 0,
+               "error %d %s: node.id=%d is registered by another process%s, which lives or was "
+               "heard of less than the controllers' broker.session.timeout.ms ago; if it was this "
+               "node before a crash it passes, else one of the two needs another node.id",
+               KE_DUPLICATE_BROKER_REGISTRATION, kafka_error_name(KE_DUPLICATE_BROKER_REGISTRATION),
+               (int)l->node->id, holder);
+}
+
 static void registration_refused(struct lifecycle *l, int16_t code)
 {
     struct errmsg why;
     describe_error(code, &why);
+    if (code == KE_DUPLICATE_BROKER_REGISTRATION) {
+        describe_duplicate(l, &why);
+    }
     bool elsewhere = not_controller(l, code);
     if (code == KE_INCONSISTENT_CLUSTER_ID || code == KE_UNSUPPORTED_VERSION ||
         code == KE_INVALID_REGISTRATION) {

@@ -6,6 +6,8 @@
  *
  * A client's request comes through a broker in an Envelope: it is handled as if it had come by
  * itself, and its whole response frame is what the envelope's answer holds. */
+#include <stdio.h>
+
 #include "base/mem.h"
 #include "controller/controller_private.h"
 #include "controller/peers_codec.h"
@@ -377,6 +379,19 @@ static size_t refusal_of(int16_t code)
     return i;
 }
 
+/* Who has the id: where it listens, since which epoch, and how long ago it was heard of. */
+static void describe_holder(const struct controller *c, int32_t broker, char *out, size_t size)
+{
+    const struct image_broker *b = image_broker(c->newest, broker);
+    const struct session_of_broker *s = sessions_find(&c->sessions, broker);
+    out[0] = '\0';
+    if (b && b->endpoints_n > 0 && s) {
+        snprintf(out, size, " holder=%.*s:%u holder_epoch=%lld heard_ms_ago=%lld",
+                 BYTES_FMT(b->endpoints[0].host), b->endpoints[0].port, (long long)b->epoch,
+                 (long long)(shard_now_ms(c->shard) - s->contact_ms));
+    }
+}
+
 /* Both ends say it: the broker stops for good or tries again. */
 static void note_refusal(const struct controller_request *r)
 {
@@ -385,11 +400,15 @@ static void note_refusal(const struct controller_request *r)
     if (r->hdr.api_key == API_BROKER_REGISTRATION && resp->error_code &&
         resp->error_code != KE_REQUEST_TIMED_OUT) { /* that one only comes a little later */
         size_t why = refusal_of(resp->error_code);
+        char holder[400] = "";
+        if (resp->error_code == KE_DUPLICATE_BROKER_REGISTRATION) {
+            describe_holder(r->c, q->broker_id, holder, sizeof holder);
+        }
         log_seldom(r->c->log, &r->c->refused[why], LOG_WARN, "controller",
-                   "a broker's registration is refused: %s broker=%d cluster_id=%.*s error=%s",
+                   "a broker's registration is refused: %s broker=%d cluster_id=%.*s error=%s%s",
                    refusals[why].why, (int)q->broker_id,
                    q->cluster_id.len > 64 ? 64 : (int)q->cluster_id.len,
-                   (const char *)q->cluster_id.data, kafka_error_name(resp->error_code));
+                   (const char *)q->cluster_id.data, kafka_error_name(resp->error_code), holder);
     }
 }
 

@@ -37,7 +37,9 @@ def test_a_node_that_does_not_belong(tmp_path):
         n.write_properties(**{'initial.broker.registration.timeout.ms': 5000, 'node.id': 11})  # node 11 lives
         shutil.rmtree(n.data)
         n.format()
-        assert 'DUPLICATE_BROKER_REGISTRATION' in n.refused()
+        text = n.refused()
+        assert 'DUPLICATE_BROKER_REGISTRATION: node.id=11 is registered by another process, at 127.0.0.1:%d since' % c.node(11).port in text, text
+        c.node(1).wait_log(' holder=127.0.0.1:%d holder_epoch=' % c.node(11).port)
         n.write_properties()
         assert 'belongs to node 11, but node.id is 12' in n.refused()
         c.wait_unfenced({11})
