@@ -129,6 +129,18 @@ static int fetch_ends(struct offset_rows *o)
     return o->ends_n ? group_client_log_offsets(&o->x->g, -1, o->ends, o->ends_n) : 0;
 }
 
+/* What is committed, and where the logs end. */
+static int fetch_offsets(struct offset_rows *o, struct group_ref *ref)
+{
+    struct group_client *g = &o->x->g;
+    int16_t code;
+    int rv = group_client_fetch(g, ref, &o->committed, &o->committed_n, &code);
+    if (rv == 0 && code) {
+        rv = errmsg_set(&g->c.error, ERR_CONFLICT, "%s", group_client_error_text(code));
+    }
+    return rv ? rv : fetch_ends(o);
+}
+
 static bool is_assigned(const struct group_desc *d, const struct part_offset *p)
 {
     for (size_t i = 0; i < d->members_n; i++) {
@@ -163,12 +175,7 @@ static void fill_rows(struct offset_rows *o)
 static int describe_offsets(struct cg *x, struct group_desc *d)
 {
     struct offset_rows o = {.x = x, .d = d, .verbose = args_has(&x->a, "verbose")};
-    int16_t code;
-    int rv = group_client_fetch(&x->g, &d->ref, &o.committed, &o.committed_n, &code);
-    if (rv == 0 && code) {
-        rv = errmsg_set(&x->g.c.error, ERR_CONFLICT, "%s", group_client_error_text(code));
-    }
-    rv = rv ? rv : fetch_ends(&o);
+    int rv = fetch_offsets(&o, &d->ref);
     if (rv) {
         return rv;
     }
@@ -332,6 +339,115 @@ static int describe_state(struct cg *x, struct group_desc *d)
     return 0;
 }
 
+/* ---- --json: all views of a group in one item ---- */
+
+static void json_number(json_t *o, const char *name, int64_t v)
+{
+    if (v < 0) {
+        json_put_null(o, name);
+    } else {
+        json_put_int(o, name, v);
+    }
+}
+
+static void json_partitions(json_t *list, const struct part_offset *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        json_t *o = json_add_object(list);
+        json_put_text(o, "topic", v[i].topic);
+        json_put_int(o, "partition", v[i].partition);
+    }
+}
+
+static void json_members(json_t *list, const struct group_desc *d)
+{
+    for (size_t i = 0; i < d->members_n; i++) {
+        const struct group_member *m = &d->members[i];
+        json_t *o = json_add_object(list);
+        json_put_text(o, "memberId", m->id);
+        json_put_text(o, "instanceId", m->instance_id.len ? m->instance_id : BYTES_NULL);
+        json_put_text(o, "clientId", m->client_id);
+        json_put_text(o, "host", m->host);
+        json_number(o, "epoch", m->epoch);
+        json_partitions(json_put_array(o, "partitions"), m->assigned, m->assigned_n);
+    }
+}
+
+/* Whom the partition is assigned to; null: nobody. */
+static struct bytes member_of(const struct group_desc *d, const struct part_offset *p)
+{
+    for (size_t i = 0; i < d->members_n; i++) {
+        const struct group_member *m = &d->members[i];
+        if (part_offset_find(m->assigned, m->assigned_n, p->topic, p->partition)) {
+            return m->id;
+        }
+    }
+    return BYTES_NULL;
+}
+
+static void json_offset(json_t *list, const struct offset_rows *o, const struct part_offset *p)
+{
+    const struct part_offset *done =
+        part_offset_find(o->committed, o->committed_n, p->topic, p->partition);
+    const struct part_offset *end = part_offset_find(o->ends, o->ends_n, p->topic, p->partition);
+    json_t *row = json_add_object(list);
+    json_put_text(row, "topic", p->topic);
+    json_put_int(row, "partition", p->partition);
+    json_number(row, "committedOffset", done ? done->offset : -1);
+    json_number(row, "leaderEpoch", done ? done->epoch : -1);
+    json_number(row, "logEndOffset", end ? end->offset : -1);
+    if (done && end) {
+        json_put_int(row, "lag", end->offset - done->offset);
+    } else {
+        json_put_null(row, "lag");
+    }
+    json_put_text(row, "memberId", member_of(o->d, p));
+}
+
+static int describe_json(struct cg *x, struct group_desc *d, json_t *item)
+{
+    struct offset_rows o = {.x = x, .d = d};
+    int rv = fetch_offsets(&o, &d->ref);
+    if (rv) {
+        return rv;
+    }
+    json_put_text(item, "group", d->ref.id);
+    json_put_text(item, "state", d->state);
+    json_put_text(item, "protocol", d->protocol_type);
+    json_put_text(item, "assignor", d->assignor.len ? d->assignor : BYTES_NULL);
+    json_number(item, "coordinator", d->ref.coordinator);
+    json_number(item, "epoch", d->epoch);
+    json_members(json_put_array(item, "members"), d);
+    json_t *offsets = json_put_array(item, "offsets");
+    for (size_t i = 0; i < o.committed_n; i++) {
+        json_offset(offsets, &o, &o.committed[i]);
+    }
+    for (size_t i = 0; i < d->members_n; i++) { /* what is assigned and not committed */
+        for (size_t k = 0; k < d->members[i].assigned_n; k++) {
+            const struct part_offset *p = &d->members[i].assigned[k];
+            if (part_offset_find(o.committed, o.committed_n, p->topic, p->partition) == NULL) {
+                json_offset(offsets, &o, p);
+            }
+        }
+    }
+    return 0;
+}
+
+static int describe_all_json(struct cg *x, struct group_desc *all, size_t n)
+{
+    json_t *listing = listing_new("consumer-groups");
+    int rv = 0;
+    for (size_t i = 0; rv == 0 && i < n; i++) {
+        rv = describe_json(x, &all[i], listing_item(listing));
+    }
+    if (rv) {
+        json_decref(listing);
+    } else {
+        listing_print(listing);
+    }
+    return rv;
+}
+
 int cg_describe(struct cg *x)
 {
     int (*one)(struct cg *, struct group_desc *) = args_has(&x->a, "members") ? describe_members
@@ -348,6 +464,9 @@ int cg_describe(struct cg *x)
             rv = errmsg_set(&x->g.c.error, ERR_NOTFOUND, "%s",
                             cg_exception(all[i].error, all[i].message, text, sizeof text));
         }
+    }
+    if (rv == 0 && args_has(&x->a, "json")) {
+        return describe_all_json(x, all, n);
     }
     for (size_t i = 0; rv == 0 && i < n; i++) {
         rv = one(x, &all[i]);

@@ -354,3 +354,16 @@ const char *group_client_error_text(int16_t code)
         return kafka_error_name(code);
     }
 }
+
+static void json_word(json_t *o, const char *name, struct bytes v)
+{
+    json_put_text(o, name, v.len ? v : BYTES_NULL); /* an old broker does not say */
+}
+
+void json_group(json_t *o, const struct group_listing *v)
+{
+    json_put_text(o, "group", v->id);
+    json_word(o, "type", v->type);
+    json_put_text(o, "protocol", v->protocol_type);
+    json_word(o, "state", v->state);
+}

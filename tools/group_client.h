@@ -9,6 +9,7 @@
 #define TOOLS_GROUP_CLIENT_H
 
 #include "tools/client.h"
+#include "tools/listing.h"
 #include "tools/offsets.h"
 
 struct group_client {
@@ -59,6 +60,8 @@ int group_client_list(struct group_client *g, struct bytes *states, int32_t stat
 /* Finds the coordinators of all; those that have none yet stay CLIENT_ANY: a question about them
  * tries again. */
 int group_client_find(struct group_client *g, struct group_ref *v, size_t n);
+/* As an item of `--json`, which `groups` and `consumer-groups` have alike. */
+void json_group(json_t *o, const struct group_listing *v);
 int group_client_describe(struct group_client *g, const struct group_ref *ref,
                           struct group_desc *out);
 /* The offsets that the group has committed, sorted; *code is about the group, error in each about

@@ -14,12 +14,15 @@
 #include "proto_messages.h"
 #include "tools/args.h"
 #include "tools/client.h"
+#include "tools/listing.h"
 #include "tools/text.h"
 #include "tools/tool.h"
 
 static const struct arg_def defs[] = {
     {"bootstrap-server", ARG_VALUE, "HOST:PORT,...", "The Kafka servers to connect to."},
-    {"bootstrap-controller", ARG_VALUE, "HOST:PORT,...", "Not served yet: ask a broker."},
+    {"bootstrap-controller", ARG_VALUE, "HOST:PORT,...",
+     "Or the controllers: their own settings as those of brokers, and changes while no broker is "
+     "up."},
     {"command-config", ARG_VALUE, "FILE", "Client settings in a properties file."},
     {"describe", ARG_FLAG, NULL, "Show settings."},
     {"alter", ARG_FLAG, NULL, "Change settings."},
@@ -37,6 +40,7 @@ static const struct arg_def defs[] = {
     {"add-config", ARG_VALUE, "K=V,K=[V,V]", "With --alter: settings to set."},
     {"add-config-file", ARG_VALUE, "FILE", "With --alter: the same from a properties file."},
     {"delete-config", ARG_VALUE, "K,K", "With --alter: settings to take back to the default."},
+    ARG_JSON,
 };
 
 static const struct args_spec spec = {
@@ -214,10 +218,63 @@ static void print_config(const result_config *r)
     printf("}\n");
 }
 
-static int describe_one(struct client *c, const struct args *a, const struct entity_type *type,
-                        const char *name)
+static void json_config(json_t *list, const result_config *r)
 {
-    bool is_default = *name == 0, all = args_has(a, "all");
+    json_t *o = json_add_object(list);
+    json_put_text(o, "name", r->name);
+    json_put_text(o, "value", r->value);
+    json_put_text(o, "source", bytes_str(source_name(r->config_source)));
+    json_put_bool(o, "sensitive", r->is_sensitive);
+    json_put_bool(o, "readOnly", r->read_only);
+    json_t *synonyms = json_put_array(o, "synonyms");
+    for (int32_t i = 0; i < r->synonyms_n; i++) {
+        json_t *y = json_add_object(synonyms);
+        json_put_text(y, "name", r->synonyms[i].name);
+        json_put_text(y, "value", r->synonyms[i].value);
+        json_put_text(y, "source", bytes_str(source_name(r->synonyms[i].source)));
+    }
+}
+
+/* What is described: listing is NULL for people. */
+struct view {
+    struct client *c;
+    const struct args *a;
+    json_t *listing;
+};
+
+static void show(const struct view *w, const struct entity_type *type, const char *name,
+                 result_config *v, int32_t n)
+{
+    bool is_default = *name == 0, all = args_has(w->a, "all");
+    json_t *list = NULL;
+    if (w->listing) {
+        json_t *o = listing_item(w->listing);
+        json_put_text(o, "entityType", bytes_str(type->plural));
+        json_put_text(o, "entityName", bytes_str(is_default ? NULL : name));
+        list = json_put_array(o, "configs");
+    } else if (is_default) {
+        printf("Default configs for %s in the cluster are:\n", type->plural);
+    } else {
+        printf("%s configs for %s %s are:\n", all ? "All" : "Dynamic", type->singular, name);
+    }
+    qsort(v, (size_t)n, sizeof *v, by_config_name);
+    int8_t own = is_default ? SOURCE_BROKER_DEFAULT : type->source;
+    for (int32_t i = 0; i < n; i++) {
+        if (!all && v[i].config_source != own) {
+            continue;
+        }
+        if (list) {
+            json_config(list, &v[i]);
+        } else {
+            print_config(&v[i]);
+        }
+    }
+}
+
+static int describe_one(const struct view *w, const struct entity_type *type, const char *name)
+{
+    struct client *c = w->c;
+    bool is_default = *name == 0;
     struct describe_configs_request req;
     proto_msg_init(&describe_configs_request_msg, &req);
     req.resources =
@@ -239,33 +296,19 @@ static int describe_one(struct client *c, const struct args *a, const struct ent
                                             resp->results[0].error_message, text, sizeof text)
                         : "the broker answered without a result");
     }
-    if (is_default) {
-        printf("Default configs for %s in the cluster are:\n", type->plural);
-    } else {
-        printf("%s configs for %s %s are:\n", all ? "All" : "Dynamic", type->singular, name);
-    }
-    result_config *v = resp->results[0].configs;
-    int32_t n = resp->results[0].configs_n;
-    qsort(v, (size_t)n, sizeof *v, by_config_name);
-    int8_t own = is_default ? SOURCE_BROKER_DEFAULT : type->source;
-    for (int32_t i = 0; i < n; i++) {
-        if (all || v[i].config_source == own) {
-            print_config(&v[i]);
-        }
-    }
+    show(w, type, name, resp->results[0].configs, resp->results[0].configs_n);
     return 0;
 }
 
 static bool exists(const struct client *c, const struct entity *e)
 {
-    const struct metadata_response *m = c->metadata;
-    for (int32_t i = 0; e->type->resource == RESOURCE_TOPIC && i < m->topics_n; i++) {
-        if (bytes_eq_str(m->topics[i].name, e->name)) {
+    for (int32_t i = 0; e->type->resource == RESOURCE_TOPIC && i < c->metadata->topics_n; i++) {
+        if (bytes_eq_str(c->metadata->topics[i].name, e->name)) {
             return true;
         }
     }
-    for (int32_t i = 0; is_of_broker(e->type) && i < m->brokers_n; i++) {
-        if (m->brokers[i].node_id == atoi(e->name)) {
+    for (int32_t i = 0; is_of_broker(e->type) && i < c->cluster->brokers_n; i++) {
+        if (c->cluster->brokers[i].broker_id == atoi(e->name)) {
             return true;
         }
     }
@@ -278,8 +321,9 @@ static int by_bytes(const void *a, const void *b)
 }
 
 /* Every entity of a type, in order of names; brokers also have the default at the end. */
-static int describe_all(struct client *c, const struct args *a, const struct entity_type *type)
+static int describe_all(const struct view *w, const struct entity_type *type)
 {
+    struct client *c = w->c;
     struct bytes *names = NULL;
     size_t n = 0;
     if (type->resource == RESOURCE_TOPIC) {
@@ -288,9 +332,9 @@ static int describe_all(struct client *c, const struct args *a, const struct ent
             names[n++] = c->metadata->topics[i].name;
         }
     } else if (type->resource == RESOURCE_BROKER) {
-        names = arena_alloc(&c->arena, ((size_t)c->metadata->brokers_n + 1) * sizeof *names);
-        for (int32_t i = 0; i < c->metadata->brokers_n; i++) {
-            names[n++] = bytes_str(arena_printf(&c->arena, "%d", c->metadata->brokers[i].node_id));
+        names = arena_alloc(&c->arena, ((size_t)c->cluster->brokers_n + 1) * sizeof *names);
+        for (int32_t i = 0; i < c->cluster->brokers_n; i++) {
+            names[n++] = bytes_str(arena_printf(&c->arena, "%d", c->cluster->brokers[i].broker_id));
         }
     } else {
         struct list_config_resources_request req;
@@ -310,25 +354,34 @@ static int describe_all(struct client *c, const struct args *a, const struct ent
     qsort(names, n, sizeof *names, by_bytes);
     int rv = 0;
     for (size_t i = 0; i < n && rv == 0; i++) {
-        rv = describe_one(c, a, type, arena_strndup(&c->arena, names[i].data, names[i].len));
+        rv = describe_one(w, type, arena_strndup(&c->arena, names[i].data, names[i].len));
     }
-    return rv == 0 && type->resource == RESOURCE_BROKER ? describe_one(c, a, type, "") : rv;
+    return rv == 0 && type->resource == RESOURCE_BROKER ? describe_one(w, type, "") : rv;
 }
 
 static int describe(struct client *c, const struct args *a, const struct entity *e)
 {
-    if (client_metadata(c)) {
+    bool of_topics = e->type->resource == RESOURCE_TOPIC;
+    bool by_name = e->name && args_has(a, "all"); /* then the answer says whether it exists */
+    struct view w = {.c = c, .a = a};
+    if (is_of_broker(e->type) ? client_cluster(c) : of_topics && !by_name && client_metadata(c)) {
         return fail(c->error.text);
     }
-    if (e->name == NULL) {
-        return describe_all(c, a, e->type);
+    if (e->name && *e->name && !by_name && !exists(c, e)) {
+        bool json = args_has(a, "json"); /* a sentence is no JSON */
+        fprintf(json ? stderr : stdout,
+                "The %s '%s' doesn't exist and doesn't have dynamic config.\n", e->type->singular,
+                e->name);
+        return json ? 1 : 0;
     }
-    if (*e->name && !exists(c, e)) {
-        printf("The %s '%s' doesn't exist and doesn't have dynamic config.\n", e->type->singular,
-               e->name);
-        return 0;
+    w.listing = args_has(a, "json") ? listing_new("configs") : NULL;
+    int rv = e->name ? describe_one(&w, e->type, e->name) : describe_all(&w, e->type);
+    if (rv == 0 && w.listing) {
+        listing_print(w.listing);
+    } else {
+        json_decref(w.listing);
     }
-    return describe_one(c, a, e->type, e->name);
+    return rv;
 }
 
 /* ---- alter ---- */
@@ -417,7 +470,9 @@ static int alter(struct client *c, const struct args *a, const struct entity *e)
     req.resources[0].configs = ch.v;
     req.resources[0].configs_n = ch.n;
     struct incremental_alter_configs_response *resp;
-    int32_t node = is_of_broker(e->type) && *e->name ? atoi(e->name) : CLIENT_ANY;
+    /* A broker checks what is set for it; the active controller sets what it is told. */
+    bool to_node = c->controllers ? e->type->resource == RESOURCE_LOGGER : is_of_broker(e->type);
+    int32_t node = to_node && *e->name ? atoi(e->name) : CLIENT_ANY;
     if (client_call(c, node, API_INCREMENTAL_ALTER_CONFIGS, &req, (void **)&resp, NULL)) {
         return fail(c->error.text);
     }
@@ -443,16 +498,12 @@ int tool_configs(int argc, char **argv)
     if (args_has(&a, "describe") == args_has(&a, "alter")) {
         args_fail(&a, "Command must include exactly one action: --describe, --alter");
     }
-    if (args_has(&a, "bootstrap-server") == args_has(&a, "bootstrap-controller")) {
-        args_fail(&a, "One of --bootstrap-server and --bootstrap-controller must be specified");
-    }
-    if (args_has(&a, "bootstrap-controller")) {
-        args_fail(&a, "--bootstrap-controller is not served yet: ask a broker, --bootstrap-server");
+    if (args_has(&a, "json") && !args_has(&a, "describe")) {
+        args_fail(&a, "--json goes with --describe");
     }
     struct entity e = read_entity(&a);
-    const char *servers = args_get(&a, "bootstrap-server", "");
     struct client c;
-    int rv = client_init(&c, servers, args_get(&a, "command-config", NULL));
+    int rv = client_open(&c, &a);
     rv = rv ? fail(c.error.text) : args_has(&a, "alter") ? alter(&c, &a, &e) : describe(&c, &a, &e);
     client_close(&c);
     args_free(&a);

@@ -51,6 +51,7 @@ static const struct arg_def defs[] = {
     {"by-duration", ARG_VALUE, "PnDTnHnMnS", "To the first record of that long ago."},
     {"from-file", ARG_VALUE, "FILE",
      "To lines of topic,partition,offset, or group,topic,partition,offset."},
+    ARG_JSON,
 };
 
 static const struct args_spec spec = {
@@ -227,6 +228,17 @@ static void split(struct cg *x, const char *option, const char *const *known, st
     }
 }
 
+static void json_list(const struct group_listing *v, size_t n)
+{
+    json_t *all = listing_new("consumer-groups");
+    for (size_t i = 0; i < n; i++) {
+        if (is_consumer_group(&v[i])) {
+            json_group(listing_item(all), &v[i]);
+        }
+    }
+    listing_print(all);
+}
+
 static int list(struct cg *x)
 {
     static const char *const states[] = {
@@ -243,6 +255,10 @@ static int list(struct cg *x)
     struct group_listing *v;
     size_t n;
     int rv = group_client_list(&x->g, s.v, s.n, t.v, t.n, &v, &n);
+    if (rv == 0 && args_has(&x->a, "json")) {
+        json_list(v, n);
+        return 0;
+    }
     struct column columns[3] = {{"GROUP", 15, true}};
     size_t columns_n = 1;
     if (with_type) {
@@ -491,6 +507,7 @@ static void check(const struct args *a)
     only_with(a, "members", "describe", NULL);
     only_with(a, "offsets", "describe", NULL);
     only_with(a, "verbose", "describe", NULL);
+    only_with(a, "json", "list", "describe");
     only_with(a, "state", "describe", "list");
     only_with(a, "type", "list", NULL);
     bool selected = args_has(a, "group") || args_has(a, "all-groups");

@@ -12,6 +12,7 @@
 #include "proto_messages.h"
 #include "tools/args.h"
 #include "tools/client.h"
+#include "tools/listing.h"
 #include "tools/offsets.h"
 #include "tools/text.h"
 #include "tools/tool.h"
@@ -27,6 +28,7 @@ static const struct arg_def defs[] = {
      "latest-tiered (-5), earliest-pending-upload (-6)."},
     {"exclude-internal-topics", ARG_FLAG, NULL, "Leave internal topics out."},
     {"command-config", ARG_VALUE, "FILE", "Client settings in a properties file."},
+    ARG_JSON,
 };
 
 static const struct args_spec spec = {
@@ -199,7 +201,24 @@ static size_t select_partitions(struct client *c, const struct wanted *w, struct
     return n;
 }
 
-static int run(struct client *c, const struct wanted *w)
+static void print_json(const struct part_offset *v, size_t n)
+{
+    json_t *all = listing_new("offsets");
+    for (size_t i = 0; i < n; i++) {
+        json_t *o = listing_item(all);
+        json_put_text(o, "topic", v[i].topic);
+        json_put_int(o, "partition", v[i].partition);
+        if (v[i].error == 0 && v[i].offset >= 0) {
+            json_put_int(o, "offset", v[i].offset);
+        } else {
+            json_put_null(o, "offset");
+        }
+        json_put_text(o, "error", bytes_str(v[i].error ? kafka_error_name(v[i].error) : NULL));
+    }
+    listing_print(all);
+}
+
+static int run(struct client *c, const struct wanted *w, bool json)
 {
     if (client_metadata(c)) {
         return ERR_CLOSED;
@@ -213,6 +232,10 @@ static int run(struct client *c, const struct wanted *w)
     int rv = part_offsets_ask(c, w->time, v, n);
     if (rv) {
         return rv;
+    }
+    if (json) {
+        print_json(v, n);
+        return 0;
     }
     for (size_t i = 0; i < n; i++) {
         if (v[i].error) {
@@ -235,7 +258,7 @@ int tool_get_offsets(int argc, char **argv)
     int rv =
         client_init(&c, args_get(&a, "bootstrap-server", ""), args_get(&a, "command-config", NULL));
     rv = rv ? rv : read_wanted(&a, &w, &c.error);
-    rv = rv ? rv : run(&c, &w);
+    rv = rv ? rv : run(&c, &w, args_has(&a, "json"));
     if (rv) {
         fprintf(stderr, "Error occurred: %s\n", c.error.text);
     }

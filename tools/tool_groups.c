@@ -7,6 +7,7 @@
 #include "tools/args.h"
 #include "tools/columns.h"
 #include "tools/group_client.h"
+#include "tools/listing.h"
 #include "tools/tool.h"
 
 static const struct arg_def defs[] = {
@@ -20,6 +21,7 @@ static const struct arg_def defs[] = {
      "Only groups of consumers: new ones, classic ones, and those that only commit offsets."},
     {"share", ARG_FLAG, NULL, "Only share groups."},
     {"streams", ARG_FLAG, NULL, "Only streams groups."},
+    ARG_JSON,
 };
 
 static const struct args_spec spec = {
@@ -63,6 +65,17 @@ static bool wanted(const struct args *a, const struct group_listing *g)
     }
     return (!args_has(a, "share") || bytes_eq_str(g->type, "Share")) &&
            (!args_has(a, "streams") || bytes_eq_str(g->type, "Streams"));
+}
+
+static void print_json(const struct args *a, const struct group_listing *v, size_t n)
+{
+    json_t *all = listing_new("groups");
+    for (size_t i = 0; i < n; i++) {
+        if (wanted(a, &v[i])) {
+            json_group(listing_item(all), &v[i]);
+        }
+    }
+    listing_print(all);
 }
 
 static void print(const struct args *a, const struct group_listing *v, size_t n)
@@ -125,6 +138,8 @@ int tool_groups(int argc, char **argv)
     rv = rv ? rv : group_client_list(&g, NULL, 0, NULL, 0, &v, &n);
     if (rv) {
         printf("Error while executing groups command : %s\n", g.c.error.text);
+    } else if (args_has(&a, "json")) {
+        print_json(&a, v, n);
     } else {
         print(&a, v, n);
     }

@@ -234,7 +234,9 @@ static void print_list(const char *name, const int32_t *ids, int32_t n)
     print_ids(ids, n);
 }
 
-static void print_partition_line(const topic_desc *t, const part_desc *p, const move_desc *m)
+/* Where a topic is named by its id, Kafka's tool does not know about eligible replicas. */
+static void print_partition_line(const topic_desc *t, const part_desc *p, const move_desc *m,
+                                 bool by_id)
 {
     printf("\tTopic: %.*s\tPartition: %d\tLeader: ", BYTES_FMT(t->name), p->partition_index);
     if (p->leader_id >= 0) {
@@ -248,8 +250,8 @@ static void print_partition_line(const topic_desc *t, const part_desc *p, const 
         print_list("Adding Replicas", m->adding_replicas, m->adding_replicas_n);
         print_list("Removing Replicas", m->removing_replicas, m->removing_replicas_n);
     }
-    print_list("Elr", p->eligible_leader_replicas, p->eligible_leader_replicas_n);
-    print_list("LastKnownElr", p->last_known_elr, p->last_known_elr_n);
+    print_list("Elr", p->eligible_leader_replicas, by_id ? -1 : p->eligible_leader_replicas_n);
+    print_list("LastKnownElr", p->last_known_elr, by_id ? -1 : p->last_known_elr_n);
     printf("\n");
 }
 
@@ -335,7 +337,7 @@ static void show(const struct described *d, const topic_desc *t, const configs_r
     for (int32_t i = 0; !overrides_only && i < t->partitions_n; i++) {
         const move_desc *m = move_of(d, t, &t->partitions[i]);
         if (partition_wanted(d, &t->partitions[i], m, min_isr(r))) {
-            print_partition_line(t, &t->partitions[i], m);
+            print_partition_line(t, &t->partitions[i], m, args_has(d->a, "topic-id"));
         }
     }
 }

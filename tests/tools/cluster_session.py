@@ -2,13 +2,14 @@
 
     !kill ID    SIGKILL, and the others know: the broker is fenced, and leads nothing
     !start ID   again, and it is in sync with all that it has a replica of
+    !until TEXT TOOL ...   our tool prints TEXT: another node knows by now what the cases before have changed
 """
 import os
 import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../cluster'))
-from cluster import Cluster, wait  # noqa: E402
+from cluster import Cluster, millrace, wait  # noqa: E402
 
 SETTINGS = {'log.retention.check.interval.ms': 3600000}  # nothing changes by itself
 
@@ -32,12 +33,30 @@ class ClusterTarget:
     def controller_servers(self):
         return ','.join('127.0.0.1:%d' % n.controller_port for n in self.cluster.nodes if n.running)
 
+    def topic_id(self, topic):
+        found = []
+
+        def known():
+            r = self.cluster.any('Metadata', 12, {'topics': None, 'allowAutoTopicCreation': False})
+            found[:] = [t['topicId'] for t in r['topics'] if t['name'] == topic] if r else []
+            return found
+        wait(known, 'there is no topic ' + topic, 10)
+        return found[0]
+
     def partitions(self, n):
         """Of all topics, as n tells."""
         r = self.cluster.any('Metadata', 12, {'topics': None, 'allowAutoTopicCreation': False}, [n])
         return [p for t in r['topics'] for p in t['partitions']]
 
     def step(self, what, words):
+        if what == 'until':
+            said = []
+
+            def seen():
+                said[:] = [millrace(*words[1:])]
+                return words[0] in said[0][1]
+            wait(seen, lambda: 'not "%s": %s' % (words[0], said), 20)
+            return
         c, node = self.cluster, self.cluster.node(int(words[0]))
         if what == 'kill':
             node.kill()

@@ -2,7 +2,7 @@
 
 A line is: name, what is compared, tool, file for standard input, arguments as a shell would read them. {S} stands for the bootstrap
 option, {B} for what it names, {D} for tests/data/tools, {T} for a folder of the run; where a cluster answers, {C} for the option that names
-controllers, {N1} for the configuration of node 1. Compared are:
+controllers, {N1} for the configuration of node 1, {ID NAME} for a topic's id. Compared are:
     all     exit status, stdout and stderr
     out     exit status and stdout
     sorted  exit status and the sorted lines of stdout: Kafka's order is that of a hash table
@@ -15,7 +15,7 @@ controllers, {N1} for the configuration of node 1. Compared are:
     shape   exit status and stdout with every digit masked: figures differ from run to run, how they are written does not
     ours    as sorted, but with what our tool prints: Kafka's behaves otherwise on purpose
 `+NAME` starts a tool of ours that goes on in the background, until `-NAME` stops it: a member of a group, for which the next case waits.
-`!kill ID` and `!start ID` (the word stands where the tool does) are steps of files that run against a cluster (cluster_session.py).
+`!kill ID`, `!start ID` and `!until TEXT` (the word stands where the tool does) are steps of files that run against a cluster (cluster_session.py).
 """
 import json
 import os
@@ -42,6 +42,7 @@ class Case:
         text = self.args.replace('{S}', '--bootstrap-server ' + n.servers).replace('{B}', n.servers).replace('{D}', DATA).replace('{T}', folder)
         if hasattr(n, 'cluster'):
             text = text.replace('{C}', '--bootstrap-controller ' + n.controller_servers).replace('{N1}', n.cluster.node(1).properties)
+            text = re.sub(r'\{ID (\w+)\}', lambda m: n.topic_id(m[1]), text)
         return shlex.split(text)
 
 
@@ -207,7 +208,7 @@ def run_ours(n, folder, file):
     got = {}
     with Background(n) as background:
         for c in steps(file):
-            words = c.words(n, folder)
+            words = c.words(n, folder)  # now, since what it names may be made by the steps before
             if c.mode == '-':
                 background.step(c, words, folder)
                 continue

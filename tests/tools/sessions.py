@@ -85,13 +85,12 @@ def outcomes(file, n, folder):
 
     with session.Background(n) as background:
         for c in session.steps(file):
-            words = c.words(n, folder)
+            if c.mode == '-' or alone(c) or '{ID' in c.args:  # it needs what the cases before have done
+                flush()
             if c.mode == '-':
-                flush()
-                background.step(c, words, folder)
+                background.step(c, c.words(n, folder), folder)
             elif alone(c):
-                flush()
-                p = subprocess.run([KAFKA, c.tool] + words, capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
+                p = subprocess.run([KAFKA, c.tool] + c.words(n, folder), capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
                 got[c.name] = p.returncode, p.stdout.decode(errors='replace'), p.stderr.decode(errors='replace')
             elif c.mode != 'ours':
                 together.append(c)
