@@ -23,6 +23,7 @@
 #   tests/bench/versus                    beside Kafka and the bare minimum
 #   tests/bench/groups                    the group coordinator beside Kafka's
 #   tests/bench/cluster                   three controllers and three brokers beside Kafka's
+#   tests/bench/tools                     how long the admin tools take, beside Kafka's
 #   tests/cluster/java_tools.sh           Kafka's Java tools on a cluster (needs Java and Maven)
 #   tests/cluster/hour.sh                 an hour of faults under clients (needs root)
 set -euo pipefail
@@ -31,7 +32,7 @@ names=(tidy unit sim compat tools cluster fuzz bench)
 default=(tidy unit sim compat tools cluster fuzz)
 
 case ${1:-} in
-  --help | -h) sed -n '2,27s/^# \{0,1\}//p' "$0"; exit ;;
+  --help | -h) sed -n '2,28s/^# \{0,1\}//p' "$0"; exit ;;
   --list) printf '%s\n' "${names[@]}"; exit ;;
 esac
 for n in "$@"; do

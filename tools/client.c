@@ -553,6 +553,14 @@ int client_cluster(struct client *c)
     return c->cluster ? 0 : client_cluster_refresh(c, false);
 }
 
+void client_forget(struct client *c)
+{
+    arena_reset(&c->arena);
+    c->have_metadata = false;
+    c->metadata = NULL;
+    c->cluster = NULL;
+}
+
 int client_api_versions(struct client *c, int32_t node, struct api_versions_response **resp)
 {
     int rv = resolve_node(c, &node);

@@ -63,6 +63,9 @@ int client_metadata_refresh(struct client *c);
 /* The nodes (brokers, or controllers) and the cluster's id: DescribeCluster, once. */
 int client_cluster(struct client *c);
 int client_cluster_refresh(struct client *c, bool fenced_too);
+/* Frees all answers, for a tool that asks without end; nodes are asked for again when one is wanted
+ * that has no connection. */
+void client_forget(struct client *c);
 /* What the broker answers to ApiVersions (the newest version both know). */
 int client_api_versions(struct client *c, int32_t node, struct api_versions_response **resp);
 

@@ -40,6 +40,7 @@ int tool_health(int argc, char **argv);
 int tool_log_dirs(int argc, char **argv);
 int tool_metadata_quorum(int argc, char **argv);
 int tool_producer_perf_test(int argc, char **argv);
+int tool_replica_verification(int argc, char **argv);
 int tool_server(int argc, char **argv);
 int tool_simulate(int argc, char **argv);
 int tool_storage(int argc, char **argv);

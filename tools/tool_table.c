@@ -31,6 +31,8 @@ const struct tool tool_table[] = {
      tool_cluster},
     {"log-dirs", "kafka-log-dirs", "shows what brokers keep in their log directories",
      tool_log_dirs},
+    {"replica-verification", "kafka-replica-verification",
+     "compares the replicas of partitions until it is stopped", tool_replica_verification},
     {"features", "kafka-features", "shows and changes feature levels", tool_features},
     {"verifiable-producer", "kafka-verifiable-producer",
      "writes numbers and says which were acknowledged", tool_verifiable_producer},

@@ -1,0 +1,99 @@
+"""replica-verification against three nodes: its lines, and what it says of replicas that differ."""
+import glob
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+from cluster_session import ClusterTarget
+from members import wait
+from node import binary, millrace, run
+
+TIME = r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}'
+
+
+@pytest.fixture(scope='module')
+def target(tmp_path_factory):
+    with ClusterTarget(tmp_path_factory.mktemp('replicas')) as t:
+        t.cluster.create_topic('t', 2, 3, assignments=[[1, 2, 3], [2, 3, 1]])
+        produce(t, b'one\ntwo\nthree\n')
+        yield t
+
+
+def produce(t, lines):
+    t.cluster.wait_in_sync('t')
+    assert run('kcat', '-P', '-b', t.servers, '-t', 't', '-p', '0', '-X', 'acks=all', input=lines)[0] == 0
+
+
+class Verification:
+    def __init__(self, t, folder, *words):
+        self.path = os.path.join(str(folder), 'lines')
+        self.process = subprocess.Popen([binary(), 'replica-verification', '--broker-list', t.servers, '--topics-include', 't', '--max-wait-ms', '50', *words],
+                                        stdout=open(self.path, 'w'), stderr=subprocess.STDOUT)
+
+    def lines(self):
+        with open(self.path, encoding='utf-8') as f:
+            return f.read().splitlines()
+
+    def wait_line(self, pattern):
+        wait(lambda: any(re.fullmatch(pattern, line) for line in self.lines()), lambda: 'no line like %s: %s' % (pattern, self.lines()), 30)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.process.kill()
+        self.process.wait()
+
+
+def test_reports(target, tmp_path):
+    with Verification(target, tmp_path, '--time', '-2', '--report-interval-ms', '100') as v:
+        v.wait_line(TIME + ': max lag is 0 for partition t-0 at offset 3 among 2 partitions')
+        assert re.fullmatch(TIME + ': verification process is started', v.lines()[0])
+        produce(target, b'four\n')
+        v.wait_line(TIME + ': max lag is 0 for partition t-0 at offset 4 among 2 partitions')
+        v.process.send_signal(signal.SIGTERM)
+        assert v.process.wait(20) == -signal.SIGTERM
+        assert all(re.fullmatch(TIME + r': (verification process is started|max lag is \d+ for partition t-\d at offset \d among 2 partitions)', line)
+                   for line in v.lines())
+
+
+def test_bad_words(target):
+    for words, said in ((['--topics-include', 't'], 'broker-list'), (['--broker-list', target.servers, '--topics-include', 'nowhere'], 'No topics found'),
+                        (['--broker-list', 'nowhere'], 'host:port'), (['--broker-list', target.servers, '--fetch-size', '0'], 'fetch-size')):
+        status, out, err = millrace('replica-verification', *words)
+        assert (status, out) == (1, '') and said in err and len(err.splitlines()) == 1
+
+
+def test_a_replica_that_differs(target, tmp_path):
+    """One byte of a record, and the checksum in the batch with it, in the log of a follower that is down: what only a comparison can see."""
+    node = target.cluster.node(3)
+    node.stop()
+    log = glob.glob(os.path.join(node.data, 't-0', '*.log'))[0]
+    assert run('/usr/bin/python3', '-c', CHANGE, log)[0] == 0
+    target.step('start', ['3'])
+    with Verification(target, tmp_path, '--time', '-2', '--report-interval-ms', '100') as v:
+        v.wait_line(TIME + r': partition t-0 has unmatched checksum at offset \d; replica 1\'s checksum \d+; replica 3\'s checksum \d+')
+        v.wait_line(TIME + r': max lag is 0 for partition t-\d at offset \d among 2 partitions')  # and it goes on
+
+
+CHANGE = '''
+import sys
+path = sys.argv[1]
+data = bytearray(open(path, 'rb').read())
+size = 12 + int.from_bytes(data[8:12], 'big')
+at = data.index(b'one')
+assert at < size
+data[at:at + 3] = b'ONE'
+table = []
+for i in range(256):
+    for _ in range(8):
+        i = i >> 1 ^ (0x82f63b78 if i & 1 else 0)
+    table.append(i)
+crc = 0xffffffff
+for b in data[21:size]:
+    crc = crc >> 8 ^ table[(crc ^ b) & 255]
+data[17:21] = (crc ^ 0xffffffff).to_bytes(4, 'big')
+open(path, 'wb').write(data)
+'''
