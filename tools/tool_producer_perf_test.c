@@ -293,6 +293,17 @@ static void need_transactions(const struct args *a, const rd_kafka_conf_t *conf)
     }
 }
 
+/* librdkafka refuses to wait longer for a record than its transaction may last; Java does not. */
+static void settle_timeout(rd_kafka_conf_t *conf)
+{
+    char record[16], transaction[16];
+    rdk_setting(conf, "message.timeout.ms", record, sizeof record);
+    rdk_setting(conf, "transaction.timeout.ms", transaction, sizeof transaction);
+    if (atoi(record) == 0 || atoi(record) > atoi(transaction)) {
+        rdk_set(conf, "message.timeout.ms", transaction);
+    }
+}
+
 /* How long a transaction lasts (0: there are none), and its id in the settings. */
 static int64_t transactions(const struct args *a, rd_kafka_conf_t *conf)
 {
@@ -303,6 +314,7 @@ static int64_t transactions(const struct args *a, rd_kafka_conf_t *conf)
         return 0;
     }
     need_transactions(a, conf);
+    settle_timeout(conf);
     if (args_has(a, "transactional-id")) {
         rdk_set(conf, "transactional.id", args_get(a, "transactional-id", ""));
     } else if (!in_settings) {
