@@ -53,8 +53,8 @@ trap 'rm -f "$log"' EXIT
 if [ "$1" = --mutants ]; then
   mutants all
 elif [ "$1" = --ci ]; then
-  declare -A seeds=([storage]=300 [node]=300 [sweep]=300 [moves]=150 [groups]=150 [coordinator]=300 [quorum]=300 [cluster]=50)
-  for s in storage node sweep moves groups coordinator quorum cluster; do
+  declare -A seeds=([storage]=300 [node]=300 [sweep]=300 [moves]=150 [groups]=150 [coordinator]=300 [quorum]=300 [cluster]=50 [plays]=30)
+  for s in storage node sweep moves groups coordinator quorum cluster plays; do
     echo "scenario $s"
     "$sim" --seeds "1-${seeds[$s]}" --scenario "$s" | tee "$log" || true
     read -r p _ f _ < <(tail -n 1 "$log")

@@ -1,9 +1,12 @@
 /* See breaches.h. Seeds are where to begin, not an oath: a change of production code moves what
- * chance does, so main.c tries the next ones. Only the plays of scenario quorum are sure. */
+ * chance does, so main.c tries the next ones. Only the plays (scenarios quorum and plays) are sure.
+ */
 #include "sim/breaches.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#include "sim/cluster_play.h"
 
 #define AT(scenario, ...) &scenario_##scenario, __VA_ARGS__
 
@@ -13,11 +16,12 @@ static const struct breach breaches[MUTANTS] = {
     [MUTANT_KILL] = {"kill", AT(storage, 1, 1, false)},
     [MUTANT_TEAR] = {"tear", AT(storage, 600, 1, true)},
     [MUTANT_WRITE] = {"write", AT(node, 1, 1, false)},
-    [MUTANT_CUT] = {"cut", AT(node, 1, 1, true)},
+    [MUTANT_CUT] = {"cut", AT(storage, 1, 1, false)},
     [MUTANT_CRC] = {"crc", AT(node, 80, 1, false)},
     [MUTANT_ACK] = {"ack", AT(node, 1, 1, false)},
     [MUTANT_EARLY] = {"early", AT(node, 1, 1, false)},
     [MUTANT_SEQUENCE] = {"sequence", AT(node, 1, 1, false)},
+    [MUTANT_SWAP] = {"swap", AT(moves, 6001, 5, false)},
     [MUTANT_COMMIT] = {"commit", AT(groups, 1, 1, false)},
     [MUTANT_TWICE] = {"twice", AT(coordinator, 1, 1, false)},
     [MUTANT_STALE] = {"stale", AT(coordinator, 1, 1, false)},
@@ -29,17 +33,17 @@ static const struct breach breaches[MUTANTS] = {
     [MUTANT_GUARD_BC] = {"guard-bc", AT(quorum, 1, 8, false)},
     [MUTANT_GUARD_J] = {"guard-j", AT(quorum, 2, 8, false)},
     [MUTANT_GUARD_I] = {"guard-i", AT(quorum, 3, 8, false)},
-    [MUTANT_ZOMBIE] = {"zombie", AT(cluster, 1, 1, true)},
+    [MUTANT_ZOMBIE] = {"zombie", AT(plays, PLAY_ZOMBIE, PLAYS, false)},
     [MUTANT_UNCLEAN] = {"unclean", AT(cluster, 1, 1, false)},
     [MUTANT_ALL] = {"all", AT(cluster, 1, 1, false)},
     [MUTANT_ABOVE] = {"above", AT(cluster, 1, 1, false)},
-    [MUTANT_FENCE] = {"fence", NULL, 0, 0, true},
-    [MUTANT_JOIN] = {"join", NULL, 0, 0, true},
-    [MUTANT_CLEAN] = {"clean", AT(cluster, 1, 1, true)},
-    [MUTANT_WATERMARK] = {"watermark", NULL, 0, 0, true},
+    [MUTANT_FENCE] = {"fence", AT(plays, PLAY_FENCE, PLAYS, false)},
+    [MUTANT_JOIN] = {"join", AT(plays, PLAY_JOIN, PLAYS, false)},
+    [MUTANT_CLEAN] = {"clean", AT(plays, PLAY_CLEAN, PLAYS, false)},
+    [MUTANT_WATERMARK] = {"watermark", AT(plays, PLAY_WATERMARK, PLAYS, false)},
     [MUTANT_UNCUT] = {"uncut", AT(cluster, 1, 1, false)},
     [MUTANT_ALONE] = {"alone", AT(cluster, 1, 1, false)},
-    [MUTANT_BEHIND] = {"behind", NULL, 0, 0, true},
+    [MUTANT_BEHIND] = {"behind", AT(plays, PLAY_BEHIND, PLAYS, false)},
 };
 
 const struct breach *breach_of(enum run_mutant m)

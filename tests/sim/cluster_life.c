@@ -151,7 +151,9 @@ static void tend(struct cluster_run *cr)
             start(cr, m);
         }
     }
-    if (now_us(cr) >= cr->look_us) {
+    if (cr->close) {
+        cluster_look(cr);
+    } else if (now_us(cr) >= cr->look_us) {
         cluster_look(cr);
         cr->look_us = now_us(cr) + LOOK_US / 2 + (int64_t)run_below(cr->nr.r, LOOK_US);
     }
@@ -168,7 +170,7 @@ void cluster_run_for(struct cluster_run *cr, int64_t us)
     sim_event_init(&cr->tick, tick, NULL);
     while (now_us(cr) < until) {
         tend(cr);
-        int64_t next = cr->look_us < until ? cr->look_us : until;
+        int64_t next = cr->look_us < until && !cr->close ? cr->look_us : until;
         sim_clock_at(&cr->nr.w.sim->clock, &cr->tick, next);
         world_step(&cr->nr.w);
     }

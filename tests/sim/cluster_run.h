@@ -102,6 +102,7 @@ struct cluster_run {
     bool rested;     /* clients do not write */
     struct sim_event tick;
     int64_t look_us; /* when the nodes' memory is looked at next */
+    bool close;      /* after every step instead */
     struct cluster_watch watch;
     struct cluster_groups *groups; /* NULL: none */
 };
@@ -113,6 +114,8 @@ static inline struct cluster_run *cluster_of(struct node_run *nr)
 
 /* cluster_shape.c: how many machines, and what each is; the world with formatted disks. */
 void cluster_make(struct cluster_run *cr);
+/* One controller and so many brokers, configured with this text besides; no dice. */
+void cluster_make_plain(struct cluster_run *cr, unsigned brokers, const char *text);
 
 /* cluster_life.c */
 void cluster_start_all(struct cluster_run *cr);
@@ -132,6 +135,8 @@ void cluster_look(struct cluster_run *cr);
 /* The controller that leads, of the highest epoch; NULL: none. */
 struct machine *cluster_active(struct cluster_run *cr);
 struct machine *cluster_leader(struct cluster_run *cr, const struct topic *t, int32_t partition);
+/* The machine's copy of a partition, if it is open. */
+struct partition *cluster_copy(struct machine *m, struct uuid topic, int32_t index);
 /* Everything is as it should be when nothing is wrong. False: why says what is not. */
 bool cluster_in_sync(struct cluster_run *cr, char *why, size_t n);
 /* All copies are equal from end to end; clients rest. */
@@ -151,5 +156,9 @@ void cluster_groups_free(struct cluster_run *cr);
 
 /* workload_cluster.c */
 unsigned cluster_index_of(const struct cluster_run *cr, int32_t node_id);
+/* Faults end: all must come into sync, everything that clients were told must hold, and it serves.
+ */
+void cluster_round_end(struct cluster_run *cr);
+void cluster_free(struct cluster_run *cr);
 
 #endif

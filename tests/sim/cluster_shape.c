@@ -99,35 +99,51 @@ static void configure(struct cluster_run *cr, const char *text, const char *vote
     }
 }
 
-void cluster_make(struct cluster_run *cr)
+/* The machines with empty disks, what each is, and where the voters are. */
+static void make_machines(struct cluster_run *cr, const struct shape *s, char *voters)
 {
-    struct run *r = cr->nr.r;
-    struct shape s = draw(r);
-    unsigned n = s.combined ? s.brokers : s.controllers + s.brokers;
-    char text[WORLD_CONFIG] = "";
-    char voters[WORLD_CONFIG] = "";
-    cr->nr.w.dirs = log_dirs_drawn(r);
-    world_init(&cr->nr.w, r, n, NODE_DISK_BYTES);
+    unsigned n = s->combined ? s->brokers : s->controllers + s->brokers;
+    world_init(&cr->nr.w, cr->nr.r, n, NODE_DISK_BYTES);
     for (unsigned i = 0; i < n; i++) {
         struct machine *m = &cr->nr.w.machines[i];
-        cr->members[i].controller = i < s.controllers;
-        cr->members[i].broker = s.combined || i >= s.controllers;
+        cr->members[i].controller = i < s->controllers;
+        cr->members[i].broker = s->combined || i >= s->controllers;
         m->node_id =
-            (cr->members[i].broker ? 1 : 101) + (int32_t)(s.combined ? i : i % s.controllers);
+            (cr->members[i].broker ? 1 : 101) + (int32_t)(s->combined ? i : i % s->controllers);
         if (cr->members[i].controller) {
             add(voters, "%s%d@%s:%d", i > 0 ? "," : "", m->node_id, m->host->ip,
                 WORLD_CONTROLLER_PORT);
         }
     }
-    for (unsigned i = s.controllers; !s.combined && i < n; i++) {
-        cr->nr.w.machines[i].node_id = 1 + (int32_t)(i - s.controllers);
+    for (unsigned i = s->controllers; !s->combined && i < n; i++) {
+        cr->nr.w.machines[i].node_id = 1 + (int32_t)(i - s->controllers);
     }
-    cr->controllers_n = s.controllers;
-    cr->nr.factor_max = (uint8_t)(CLUSTER_FACTOR < s.brokers ? CLUSTER_FACTOR : s.brokers);
+    cr->controllers_n = s->controllers;
+    cr->nr.factor_max = (uint8_t)(CLUSTER_FACTOR < s->brokers ? CLUSTER_FACTOR : s->brokers);
+}
+
+void cluster_make(struct cluster_run *cr)
+{
+    struct run *r = cr->nr.r;
+    struct shape s = draw(r);
+    char text[WORLD_CONFIG] = "";
+    char voters[WORLD_CONFIG] = "";
+    cr->nr.w.dirs = log_dirs_drawn(r);
+    make_machines(cr, &s, voters);
     cr->nr.racks = run_chance(r, 50) ? (uint8_t)(1 + run_below(r, 3)) : 0;
     common(cr, &s, text);
     configure(cr, text, voters);
     world_format(&cr->nr.w);
     run_note(r, "%u controllers%s, %u brokers; min.insync.replicas=%d", s.controllers,
              s.combined ? " (brokers too)" : "", s.brokers, cr->min_isr);
+}
+
+void cluster_make_plain(struct cluster_run *cr, unsigned brokers, const char *text)
+{
+    struct shape s = {.controllers = 1, .brokers = brokers};
+    char voters[WORLD_CONFIG] = "";
+    cr->nr.w.dirs = 1;
+    make_machines(cr, &s, voters);
+    configure(cr, text, voters);
+    world_format(&cr->nr.w);
 }

@@ -4,13 +4,15 @@
  *   - images of the metadata are equal at equal offsets;
  *   - copies of a partition are equal, batch by batch, below their high watermarks, at any time;
  *   - what was below a high watermark stays there: a copy is never cut below its own;
- *   - whoever is in the committed ISR, and runs, has all that any leader has called committed.
+ *   - whoever is in the committed ISR or ELR, and runs, has all that any leader called committed;
+ *   - nobody leaves who was not told to stop.
  * Partitions that may have lost something (cluster_run.h) are left out until the next round. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/crc32c.h"
 #include "base/mem.h"
+#include "broker/lifecycle.h"
 #include "broker/partition.h"
 #include "broker/partition_manager.h"
 #include "sim/cluster_run.h"
@@ -315,7 +317,7 @@ static void look_at_copy(struct cluster_run *cr, struct machine *m, struct parti
     }
 }
 
-static struct partition *copy_on(struct machine *m, struct uuid topic, int32_t index)
+struct partition *cluster_copy(struct machine *m, struct uuid topic, int32_t index)
 {
     for (unsigned i = 0; i < m->node->data_shards; i++) {
         struct partition_manager *pm = m->node->shards[i].partitions;
@@ -350,24 +352,44 @@ static void look_at_partitions(struct cluster_run *cr, struct machine *m)
     }
 }
 
-/* The in-sync set of the newest committed metadata. */
-static void look_at_isr(struct cluster_run *cr, const struct image *img)
+/* One of the ISR, or of those that may lead without it, has all that is committed. */
+static void look_at_member(struct cluster_run *cr, const struct watched_part *wp, int32_t id,
+                           const char *where)
+{
+    struct machine *m = &cr->nr.w.machines[cluster_index_of(cr, id)];
+    struct partition *p =
+        m->state == NODE_RUNNING && shows(m) ? cluster_copy(m, wp->topic, wp->index) : NULL;
+    if (p != NULL && plog_end_offset(p->log) < wp->committed) {
+        run_fail(cr->nr.r, "%s: broker %d is in the %s and ends at %lld, %lld are committed",
+                 plog_name(p->log), id, where, (long long)plog_end_offset(p->log),
+                 (long long)wp->committed);
+    }
+}
+
+/* In the newest committed metadata. */
+static void look_at_members(struct cluster_run *cr, const struct image *img)
 {
     for (unsigned i = 0; i < cr->watch.parts_n; i++) {
         struct watched_part *wp = &cr->watch.parts[i];
         const struct image_topic *t = image_topic_by_id(img, wp->topic);
         const struct image_partition *ip = t ? image_partition(t, wp->index) : NULL;
         for (uint32_t k = 0; ip != NULL && !wp->may_lose && k < ip->isr_n; k++) {
-            struct machine *m = &cr->nr.w.machines[cluster_index_of(cr, ip->isr[k])];
-            struct partition *p =
-                m->state == NODE_RUNNING && shows(m) ? copy_on(m, wp->topic, wp->index) : NULL;
-            if (p != NULL && plog_end_offset(p->log) < wp->committed) {
-                run_fail(cr->nr.r,
-                         "%s: broker %d is in the ISR and ends at %lld, %lld are committed",
-                         plog_name(p->log), m->node_id, (long long)plog_end_offset(p->log),
-                         (long long)wp->committed);
-            }
+            look_at_member(cr, wp, ip->isr[k], "ISR");
         }
+        for (uint32_t k = 0; ip != NULL && !wp->may_lose && k < ip->elr_n; k++) {
+            look_at_member(cr, wp, ip->elr[k], "ELR");
+        }
+    }
+}
+
+/* Who is said to leave was told to: not by the word of a process that was there before. */
+static void look_at_broker(struct cluster_run *cr, struct machine *m, const struct image *img)
+{
+    const struct image_broker *b = image_broker(img, m->node_id);
+    if (b != NULL && b->in_controlled_shutdown && m->state == NODE_RUNNING &&
+        b->epoch == lifecycle_broker_epoch(m->node->lifecycle) && !cr->members[m->index].stopping) {
+        run_fail(cr->nr.r, "broker %d is in its controlled shutdown and was not told to stop",
+                 m->node_id);
     }
 }
 
@@ -391,10 +413,13 @@ void cluster_look(struct cluster_run *cr)
         if (cr->members[i].broker) {
             look_at_image(cr, m, m->node->shards[0].image, &cr->watch.image_seen[i][0]);
             look_at_partitions(cr, m);
+            if (img != NULL) {
+                look_at_broker(cr, m, img);
+            }
         }
     }
     if (img != NULL) {
-        look_at_isr(cr, img);
+        look_at_members(cr, img);
     }
 }
 
@@ -492,7 +517,7 @@ static bool part_in_sync(struct cluster_run *cr, const struct image_topic *t,
     }
     for (uint32_t k = 0; k < ip->replicas_n; k++) {
         struct machine *m = &cr->nr.w.machines[cluster_index_of(cr, ip->replicas[k])];
-        const struct partition *p = copy_on(m, t->id, ip->index);
+        const struct partition *p = cluster_copy(m, t->id, ip->index);
         if (p == NULL || p->leader_epoch != ip->leader_epoch ||
             p->is_leader != (ip->replicas[k] == ip->leader)) {
             snprintf(why, n, "%.*s-%d: broker %d has %s", BYTES_FMT(t->name), ip->index, m->node_id,

@@ -52,11 +52,15 @@ const struct sim *hooks_world(void)
     return hooks.run ? hooks.run->sim : NULL;
 }
 
-bool hooks_strike(enum run_mutant m, unsigned one_in)
+bool hooks_breaks(enum run_mutant m)
 {
     bool begun = hooks.disk != NULL || m >= MUTANT_COMMIT; /* a coordinator has no disk */
-    if (hooks.run == NULL || hooks.run->mutant != m || !begun ||
-        prng_below(&hooks.rng, one_in) != 0) {
+    return hooks.run != NULL && hooks.run->mutant == m && begun;
+}
+
+bool hooks_strike(enum run_mutant m, unsigned one_in)
+{
+    if (!hooks_breaks(m) || prng_below(&hooks.rng, one_in) != 0) {
         return false;
     }
     hooks.struck++;

@@ -22,6 +22,8 @@ void hooks_breach(struct sim_disk *d);
 void hooks_full_in(uint64_t n);
 /* One of the following breaches struck: a run without is no test of the checkers. */
 uint64_t hooks_struck(void);
+/* The run has this breach, and it has begun. */
+bool hooks_breaks(enum run_mutant m);
 /* The breach strikes now, once in so many calls. */
 bool hooks_strike(enum run_mutant m, unsigned one_in);
 const struct sim *hooks_world(void); /* NULL: there is none yet */

@@ -1,11 +1,18 @@
 /* See hooks.h: breaches in the disk and in storage. A name __wrap_x is called in place of x, which
  * is __real_x here (CMakeLists.txt has the list). */
+#include <string.h>
+
 #include "proto/record_batch.h"
 #include "sim/hooks.h"
 #include "storage/log.h"
 #include "storage/producer_state.h"
 
 const bool hooks_can_break = true;
+
+/* Of the type of what they stand for, so that a change there does not compile here. */
+#define WRAP(fn)                \
+    __typeof__(fn) __real_##fn; \
+    __typeof__(fn) __wrap_##fn
 
 static bool in_product(void)
 {
@@ -26,10 +33,7 @@ static bool in_product(void)
 
 /* ---- the disk ---- */
 
-int64_t __real_sim_disk_write(struct sim_inode *ino, const struct iovec *iov, int iovcnt,
-                              uint64_t off, uint64_t limit);
-int64_t __wrap_sim_disk_write(struct sim_inode *ino, const struct iovec *iov, int iovcnt,
-                              uint64_t off, uint64_t limit);
+WRAP(sim_disk_write);
 int64_t __wrap_sim_disk_write(struct sim_inode *ino, const struct iovec *iov, int iovcnt,
                               uint64_t off, uint64_t limit)
 {
@@ -42,8 +46,7 @@ int64_t __wrap_sim_disk_write(struct sim_inode *ino, const struct iovec *iov, in
                : __real_sim_disk_write(ino, iov, iovcnt, off, limit);
 }
 
-int __real_sim_disk_truncate(struct sim_inode *ino, uint64_t size);
-int __wrap_sim_disk_truncate(struct sim_inode *ino, uint64_t size);
+WRAP(sim_disk_truncate);
 int __wrap_sim_disk_truncate(struct sim_inode *ino, uint64_t size)
 {
     if (size < ino->size && hooks_strike(MUTANT_CUT, 1)) {
@@ -52,20 +55,73 @@ int __wrap_sim_disk_truncate(struct sim_inode *ino, uint64_t size)
     return __real_sim_disk_truncate(ino, size);
 }
 
+/* ---- a log's copy in another directory that takes its place unflushed ---- */
+
+static struct sim_sync *unflushed[8]; /* flushes of such copies under way */
+
+static struct sim_inode *folder_of(struct sim_disk *d, const struct sim_inode *ino,
+                                   const char **name)
+{
+    list_for_each (it, &d->inodes) {
+        struct sim_inode *dir = LIST_ENTRY(it, struct sim_inode, node);
+        for (size_t i = 0; dir->is_dir && i < dir->now.n; i++) {
+            if (dir->now.v[i].inode == ino) {
+                *name = dir->now.v[i].name;
+                return dir;
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool is_of_copy(struct sim_inode *ino)
+{
+    static const char suffix[] = "-future";
+    const char *name = "";
+    const struct sim_inode *dir = folder_of(ino->disk, ino, &name);
+    if (dir == NULL || folder_of(ino->disk, dir, &name) == NULL) {
+        return false;
+    }
+    size_t n = strlen(name);
+    return n >= sizeof(suffix) && strcmp(name + n - sizeof(suffix) + 1, suffix) == 0;
+}
+
+WRAP(sim_disk_sync_begin);
+struct sim_sync *__wrap_sim_disk_sync_begin(struct sim_inode *ino)
+{
+    struct sim_sync *s = __real_sim_disk_sync_begin(ino);
+    for (size_t i = 0; hooks_breaks(MUTANT_SWAP) && i < ARRAY_LEN(unflushed); i++) {
+        if (unflushed[i] == NULL && is_of_copy(ino) && hooks_strike(MUTANT_SWAP, 1)) {
+            unflushed[i] = s;
+            break;
+        }
+    }
+    return s;
+}
+
+WRAP(sim_disk_sync_end);
+int __wrap_sim_disk_sync_end(struct sim_sync *s)
+{
+    for (size_t i = 0; i < ARRAY_LEN(unflushed); i++) {
+        if (unflushed[i] == s) {
+            unflushed[i] = NULL;
+            sim_disk_sync_drop(s);
+            return 0;
+        }
+    }
+    return __real_sim_disk_sync_end(s);
+}
+
 /* ---- production code ---- */
 
-bool __real_batch_crc_check(struct bytes batch);
-bool __wrap_batch_crc_check(struct bytes batch);
+WRAP(batch_crc_check);
 bool __wrap_batch_crc_check(struct bytes batch)
 {
     bool good = __real_batch_crc_check(batch);
     return good || (in_product() && hooks_strike(MUTANT_CRC, 1));
 }
 
-const struct producer_batch *__real_producer_duplicate(const struct producer *p,
-                                                       const struct batch_header *h);
-const struct producer_batch *__wrap_producer_duplicate(const struct producer *p,
-                                                       const struct batch_header *h);
+WRAP(producer_duplicate);
 const struct producer_batch *__wrap_producer_duplicate(const struct producer *p,
                                                        const struct batch_header *h)
 {
@@ -73,10 +129,7 @@ const struct producer_batch *__wrap_producer_duplicate(const struct producer *p,
     return b != NULL && hooks_strike(MUTANT_SEQUENCE, 1) ? NULL : b;
 }
 
-enum plog_result __real_producer_check(struct producer *p, const struct batch_header *h,
-                                       int64_t base, enum plog_origin origin);
-enum plog_result __wrap_producer_check(struct producer *p, const struct batch_header *h,
-                                       int64_t base, enum plog_origin origin);
+WRAP(producer_check);
 enum plog_result __wrap_producer_check(struct producer *p, const struct batch_header *h,
                                        int64_t base, enum plog_origin origin)
 {
@@ -85,10 +138,7 @@ enum plog_result __wrap_producer_check(struct producer *p, const struct batch_he
 }
 
 /* One batch in a hundred is answered and not appended; of a coordinator's more. */
-unsigned __real_plog_append(struct plog *log, struct plog_batch *batches, unsigned count,
-                            const struct plog_append_args *args);
-unsigned __wrap_plog_append(struct plog *log, struct plog_batch *batches, unsigned count,
-                            const struct plog_append_args *args);
+WRAP(plog_append);
 unsigned __wrap_plog_append(struct plog *log, struct plog_batch *batches, unsigned count,
                             const struct plog_append_args *args)
 {
@@ -105,8 +155,7 @@ unsigned __wrap_plog_append(struct plog *log, struct plog_batch *batches, unsign
     return 0;
 }
 
-int64_t __real_plog_flushed_offset(const struct plog *log);
-int64_t __wrap_plog_flushed_offset(const struct plog *log);
+WRAP(plog_flushed_offset);
 int64_t __wrap_plog_flushed_offset(const struct plog *log)
 {
     return hooks_strike(MUTANT_EARLY, 1) ? plog_end_offset(log) : __real_plog_flushed_offset(log);

@@ -23,6 +23,7 @@ enum run_mutant {
     MUTANT_ACK,       /* a batch is acknowledged and not appended */
     MUTANT_EARLY,     /* what was appended counts as flushed */
     MUTANT_SEQUENCE,  /* an idempotent producer's sequences are not looked at */
+    MUTANT_SWAP,      /* a log's copy in another directory takes its place unflushed */
     MUTANT_COMMIT,    /* records of a coordinator are said to be committed and are not there */
     MUTANT_TWICE,     /* a member is given another one's part of the assignment */
     MUTANT_STALE,     /* a commit is accepted whatever its member and generation */
@@ -73,6 +74,7 @@ extern const struct scenario scenario_moves;
 extern const struct scenario scenario_groups;
 extern const struct scenario scenario_coordinator;
 extern const struct scenario scenario_cluster;
+extern const struct scenario scenario_plays;
 extern const struct scenario scenario_quorum;
 
 #define MUTANT_BIT(m) (UINT64_C(1) << (m))

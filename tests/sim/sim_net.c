@@ -231,6 +231,19 @@ static void conn_maybe_free(struct sim_conn *c)
     }
 }
 
+/* Nothing that is sent gets there now. */
+static bool is_stuck(struct sim_net *net, const struct sim_stream *st, const struct segment *seg)
+{
+    const struct sim_host *from = st->conn->ep[st->side].host;
+    const struct sim_host *to = st->conn->ep[1 - st->side].host;
+    if (sim_net_is_blocked(net, from, to) || !to->up) {
+        return true;
+    }
+    struct bytes first = bytes_of(st->bytes.data + st->head + (st->arrived - st->read),
+                                  (size_t)(seg->end - st->arrived));
+    return net->hold != NULL && first.len > 0 && net->hold(net->hold_user, from, to, first);
+}
+
 static void stream_arrive(struct sim_event *ev)
 {
     struct sim_stream *st = ev->user;
@@ -239,7 +252,7 @@ static void stream_arrive(struct sim_event *ev)
     struct sim_ep *to = &st->conn->ep[1 - st->side];
     struct segment *seg = LIST_ENTRY(st->segments.next, struct segment, node);
     int64_t now = net->sim->clock.now_us;
-    if (sim_net_is_blocked(net, from->host, to->host) || !to->host->up) {
+    if (is_stuck(net, st, seg)) {
         if (now - seg->since_us > net->faults.timeout_us) {
             net->stats.timeouts++;
             sim_ep_fail(from, ERR_TIMEOUT);

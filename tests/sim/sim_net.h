@@ -10,6 +10,7 @@
  *   - a killed process's sockets are closed by its kernel; a machine without power is silent: its
  *     peers notice when they send (a reset, if the machine is back) or after a timeout;
  *   - a blocked link (either way alone) holds everything back until it opens or senders give up;
+ *   - a scenario may hold back one message, as a lost packet does to its connection alone;
  *   - connecting to a port nobody listens on is refused, to a machine without power it times out;
  *   - now and then a connection is reset for no reason (reset_ppm, per send).
  * An address is a machine's own, or a loopback one of the machine that asks; a listener takes those
@@ -51,6 +52,11 @@ struct sim_net_stats {
     uint64_t timeouts;
 };
 
+/* Does what begins so stay on its way, with all that its connection sends behind it, until this is
+ * asked again (every RETRY_US) and says no? */
+typedef bool sim_net_hold(void *user, const struct sim_host *from, const struct sim_host *to,
+                          struct bytes first);
+
 struct sim_net {
     struct sim *sim;
     struct prng rng;
@@ -62,6 +68,8 @@ struct sim_net {
     size_t handle_cap;
     uint16_t next_port;
     uint64_t blocked[64]; /* bit b of [a]: nothing gets from host a to host b */
+    sim_net_hold *hold;   /* may be NULL */
+    void *hold_user;
 };
 
 void sim_net_init(struct sim_net *net, struct sim *sim, uint64_t seed);

@@ -270,6 +270,26 @@ static void check(struct cluster_run *cr)
              (unsigned long long)nr->h.read, (unsigned long long)nr->h.lost);
 }
 
+void cluster_round_end(struct cluster_run *cr)
+{
+    cluster_heal(cr);
+    cluster_run_for(cr, 500000); /* clients go on */
+    check(cr);
+}
+
+void cluster_free(struct cluster_run *cr)
+{
+    struct node_run *nr = &cr->nr;
+    for (unsigned i = 0; i < nr->actors_n; i++) {
+        actor_free(nr->actors[i]);
+    }
+    arena_free(&nr->arena);
+    history_free(&nr->h);
+    cluster_groups_free(cr);
+    cluster_watch_free(cr);
+    world_free(&nr->w);
+}
+
 static void run_cluster(struct run *r)
 {
     struct cluster_run *cr = MEM_NEW(struct cluster_run);
@@ -280,22 +300,13 @@ static void run_cluster(struct run *r)
     cluster_heal(cr);
     for (uint64_t k = 1 + run_below(r, 2); k > 0; k--) {
         work(cr);
-        cluster_heal(cr);
-        cluster_run_for(cr, 500000); /* clients go on */
-        check(cr);
+        cluster_round_end(cr);
     }
     cluster_stop_all(cr);
     cluster_heal(cr);
     check(cr);
     cluster_stop_all(cr);
-    for (unsigned i = 0; i < nr->actors_n; i++) {
-        actor_free(nr->actors[i]);
-    }
-    arena_free(&nr->arena);
-    history_free(&nr->h);
-    cluster_groups_free(cr);
-    cluster_watch_free(cr);
-    world_free(&nr->w);
+    cluster_free(cr);
 }
 
 const struct scenario scenario_cluster = {

@@ -816,5 +816,5 @@ const struct scenario scenario_storage = {
     .what = "partition logs: appends, rolls, flushes, cuts; kill, power loss, EIO, full disk",
     .run = run_storage,
     .mutants = MUTANT_BIT(MUTANT_FSYNC) | MUTANT_BIT(MUTANT_FSYNC_DIR) | MUTANT_BIT(MUTANT_KILL) |
-               MUTANT_BIT(MUTANT_TEAR),
+               MUTANT_BIT(MUTANT_TEAR) | MUTANT_BIT(MUTANT_CUT),
 };

@@ -160,4 +160,5 @@ const struct scenario scenario_moves = {
     .name = "moves",
     .what = "the same while replicas move between log directories",
     .run = run_moves,
+    .mutants = MUTANT_BIT(MUTANT_SWAP),
 };

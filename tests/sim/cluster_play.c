@@ -1,0 +1,264 @@
+/* See cluster_play.h: the schedules. Without the rule that a play needs the watch (cluster_watch.c)
+ * notices in the play itself: a member of the ISR, or of the ELR, lacks what is committed, or a
+ * broker leaves that was not told to. */
+#include "broker/partition.h"
+#include "sim/cluster_play.h"
+
+enum { MANY = 40 }; /* records, and fetches of them */
+
+/* ---- what plays wait for ---- */
+
+static bool third_is_out(struct play *p)
+{
+    return !play_in_isr(p, p->third);
+}
+
+static bool third_is_in(struct play *p)
+{
+    return play_in_isr(p, p->third);
+}
+
+static bool is_held(struct play *p)
+{
+    return p->held;
+}
+
+static bool all_equal(struct play *p)
+{
+    int64_t end = play_end(p, p->leader);
+    return end == play_end(p, p->second) && end == play_end(p, p->third);
+}
+
+/* Acknowledged by everybody, who all know that. */
+static void produce(struct play *p, unsigned records)
+{
+    play_produce(p, p->leader, -1, records);
+    play_until(p, play_answered, "records are acknowledged");
+}
+
+/* Now and then a power loss leaves all by chance: then the play shows nothing, and does no harm. */
+static void note_loss(struct play *p, struct machine *m)
+{
+    run_note(p->cr->nr.r, "it has lost its tail: %s",
+             play_end(p, m) < play_end(p, p->leader) ? "yes" : "no");
+}
+
+/* The third dies, and the other two go on without it. */
+static void leave_third_behind(struct play *p, unsigned records)
+{
+    produce(p, 3);
+    play_until(p, all_equal, "all have them");
+    play_down(p, p->third, WORLD_KILL);
+    play_until(p, third_is_out, "the third is not in sync any more");
+    produce(p, records);
+}
+
+/* ---- watermark: two followers, one with records that nobody committed, and neither has heard yet
+ * how far the others are when the leader is gone ---- */
+
+static bool two_have_it(struct play *p)
+{
+    return play_end(p, p->second) == 4 && play_end(p, p->third) == 4;
+}
+
+static bool third_has_more(struct play *p)
+{
+    return play_end(p, p->third) == 6;
+}
+
+static bool it_is_committed(struct play *p)
+{
+    struct partition *copy = play_copy(p, p->leader);
+    return copy && plog_high_watermark(copy->log) == 4;
+}
+
+static bool second_leads(struct play *p)
+{
+    const struct image_partition *ip = play_state(p);
+    return ip && ip->leader == p->second->node_id;
+}
+
+static bool third_was_cut(struct play *p)
+{
+    return play_end(p, p->third) < 6;
+}
+
+static void play_watermark(struct play *p)
+{
+    produce(p, 3);
+    play_until(p, all_equal, "all have them");
+    play_hold(p, p->second, p->leader, API_FETCH);
+    play_produce(p, p->leader, -1, 1);
+    play_until(p, two_have_it, "both followers have one more");
+    play_produce(p, p->leader, 1, 2);
+    play_until(p, third_has_more, "the third has what the second has not");
+    play_cut(p, p->leader, p->third, true);
+    sim_net_block(&p->cr->nr.w.sim->net, p->leader->host, p->second->host, true);
+    play_release(p);
+    play_until(p, it_is_committed, "the leader knows how far the second is");
+    play_until(p, play_answered, "and says so to who produced it");
+    play_down(p, p->leader, WORLD_OFF);
+    play_until(p, second_leads, "the second leads");
+    play_until(p, third_was_cut, "the third is cut");
+}
+
+/* ---- behind: who returns needs many fetches, and is awaited with the first ---- */
+
+static bool third_is_seen(struct play *p)
+{
+    struct isr_follower *f = play_follower(p, p->third);
+    return f && f->alive && p->held;
+}
+
+static void play_behind(struct play *p)
+{
+    leave_third_behind(p, MANY);
+    play_hold(p, p->third, p->leader, API_FETCH);
+    play_up(p, p->third);
+    play_until(p, third_is_seen, "the third is back, and its first fetch on its way");
+    play_release(p);
+    play_until(p, third_is_in, "the third is in sync");
+}
+
+/* ---- join, fence: the leader's word that the third has all comes late ---- */
+
+static bool third_is_proposed(struct play *p)
+{
+    struct isr_follower *f = play_follower(p, p->third);
+    return f && f->proposed && p->held;
+}
+
+static void propose_third(struct play *p)
+{
+    leave_third_behind(p, MANY);
+    play_hold(p, p->leader, p->controller, API_ALTER_PARTITION);
+    play_up(p, p->third);
+    play_until(p, third_is_proposed, "the third has all, which the leader is telling");
+}
+
+static bool third_is_back(struct play *p)
+{
+    return play_copy(p, p->third) && play_unfenced(p, p->third);
+}
+
+static bool proposal_is_over(struct play *p)
+{
+    struct partition *copy = play_copy(p, p->leader);
+    return copy && copy->isr && !copy->isr->pending;
+}
+
+/* Meanwhile another process of the third, without what it had, took its place. */
+static void play_join(struct play *p)
+{
+    propose_third(p);
+    play_down(p, p->third, WORLD_POWER);
+    play_cut(p, p->leader, p->third, true);
+    play_up(p, p->third);
+    play_until(p, third_is_back, "the third is back");
+    note_loss(p, p->third);
+    play_release(p);
+    play_until(p, proposal_is_over, "the leader is told no");
+}
+
+/* Meanwhile the partition changed, and its leader gave up that proposal and went on without the
+ * third. */
+static void play_fence(struct play *p)
+{
+    const int32_t order[] = {p->leader->node_id, p->third->node_id, p->second->node_id};
+    propose_third(p);
+    play_cut(p, p->leader, p->third, true);
+    play_reorder(p, p->second, order);
+    play_until(p, proposal_is_over, "the leader knows of the other order");
+    produce(p, 4);
+    play_release(p);
+    cluster_run_for(p->cr, 500000); /* nobody answers to what is not asked any more */
+}
+
+/* ---- zombie: the leader asks to be let go, dies, and its next process leads when that is heard
+ * ---- */
+
+static bool second_leads_alone(struct play *p)
+{
+    return second_leads(p) && !play_in_isr(p, p->leader);
+}
+
+static bool leads_again(struct play *p)
+{
+    struct partition *copy = play_copy(p, p->leader);
+    return copy && copy->is_leader && play_in_isr(p, p->leader);
+}
+
+static void play_zombie(struct play *p)
+{
+    produce(p, 3);
+    play_hold(p, p->leader, p->controller, API_BROKER_HEARTBEAT);
+    p->cr->members[p->leader->index].stopping = true;
+    machine_stop(p->leader);
+    play_until(p, is_held, "the leader asks to be let go");
+    play_down(p, p->leader, WORLD_KILL);
+    play_until(p, second_leads_alone, "it dies before it is heard");
+    play_up(p, p->leader);
+    play_until(p, leads_again, "it leads again, as the first of the replicas");
+    play_release(p);
+    cluster_run_for(p->cr, 500000); /* nobody waits for the answer any more */
+}
+
+/* ---- clean: the last but one of the ISR loses its tail, and then the last one does not answer
+ * ---- */
+
+static bool second_may_lead(struct play *p)
+{
+    const struct image_partition *ip = play_state(p);
+    return ip && ip->isr_n == 1 && ip->elr_n == 1 && ip->elr[0] == p->second->node_id;
+}
+
+static bool second_is_back(struct play *p)
+{
+    return play_copy(p, p->second) && play_unfenced(p, p->second);
+}
+
+static bool leader_is_fenced(struct play *p)
+{
+    return !play_unfenced(p, p->leader);
+}
+
+static void play_clean(struct play *p)
+{
+    produce(p, 3);
+    play_until(p, all_equal, "all have them");
+    machine_pause(p->third, INT64_MAX / 2);
+    play_until(p, third_is_out, "the third is not in sync any more");
+    produce(p, MANY);
+    play_down(p, p->second, WORLD_POWER);
+    play_until(p, second_may_lead, "the second is out of sync, and could lead");
+    play_cut(p, p->leader, p->second, true);
+    play_up(p, p->second);
+    play_until(p, second_is_back, "the second is back");
+    note_loss(p, p->second);
+    machine_pause(p->leader, INT64_MAX / 2);
+    play_until(p, leader_is_fenced, "the leader does not answer");
+    cluster_run_for(p->cr, 500000); /* and nobody takes its place */
+}
+
+void play_run(struct play *p, enum play_kind kind)
+{
+    switch (kind) {
+    case PLAY_WATERMARK:
+        play_watermark(p);
+        break;
+    case PLAY_BEHIND:
+        play_behind(p);
+        break;
+    case PLAY_JOIN:
+        play_join(p);
+        break;
+    case PLAY_FENCE:
+        play_fence(p);
+        break;
+    case PLAY_ZOMBIE:
+        play_zombie(p);
+        break;
+    default:
+        play_clean(p);
+    }
+}

@@ -1,0 +1,66 @@
+/* Scenario `plays`: one controller, three brokers, one partition with a copy on each, and a
+ * schedule, message by message, that needs one of the rules of replication (docs/replication.md).
+ * workload_plays.c has the stage, cluster_play.c the schedules. */
+#ifndef SIM_CLUSTER_PLAY_H
+#define SIM_CLUSTER_PLAY_H
+
+#include "broker/replica/isr.h"
+#include "sim/cluster_run.h"
+
+/* The remainder of the seed; the rest of it decides who is quicker where that does not matter. */
+enum play_kind {
+    PLAY_WATERMARK, /* a follower cuts where its log parts from the leader's, not where it knew */
+    PLAY_BEHIND,    /* who joins the ISR has all that is committed */
+    PLAY_JOIN,      /* and is still the process that had it */
+    PLAY_FENCE,     /* and the ISR is still the one that it was to join */
+    PLAY_ZOMBIE,    /* the word of a process that is gone means nothing */
+    PLAY_CLEAN,     /* who lost what it had not flushed may not lead */
+    PLAYS
+};
+
+struct play {
+    struct cluster_run *cr;
+    struct topic *topic;
+    struct machine *controller;
+    /* By place in the partition's list of replicas. */
+    struct machine *leader, *second, *third;
+    struct sim_client client; /* that of produce */
+    unsigned asked;           /* calls of produce whose answer is still to come */
+    /* What is held on its way: requests of this kind from one to the other. */
+    const struct machine *from, *to;
+    int16_t api;
+    bool held; /* there is one */
+};
+
+/* The schedule of this kind, from when all is in sync and the first replica leads. */
+void play_run(struct play *p, enum play_kind kind);
+
+/* Time passes until it holds; what it waits for comes by itself. If it does not, the play is no
+ * test of anything, and the run fails. */
+void play_until(struct play *p, bool (*holds)(struct play *p), const char *what);
+/* So many records in as many batches go to whoever leads, in one go. Only what is acknowledged by
+ * all is promised. */
+void play_produce(struct play *p, struct machine *to, int16_t acks, unsigned records);
+bool play_answered(struct play *p); /* all that was produced */
+/* It ends so, and stays down until play_up. */
+void play_down(struct play *p, struct machine *m, enum world_end how);
+void play_up(struct play *p, struct machine *m);
+/* Requests of this kind stay on their way until play_release. Of heartbeats: those that ask to be
+ * let go. */
+void play_hold(struct play *p, const struct machine *from, const struct machine *to, int16_t api);
+void play_release(struct play *p);
+/* Nothing gets from one to the other, or back. */
+void play_cut(struct play *p, const struct machine *a, const struct machine *b, bool cut);
+/* Another order of the replicas that there are. */
+void play_reorder(struct play *p, struct machine *by, const int32_t *replicas);
+
+/* What is so at present. */
+const struct image_partition *play_state(struct play *p);
+struct partition *play_copy(struct play *p, struct machine *m); /* NULL: not open */
+int64_t play_end(struct play *p, struct machine *m);            /* -1: not open */
+bool play_in_isr(struct play *p, const struct machine *m);
+bool play_unfenced(struct play *p, const struct machine *m);
+/* What the leader knows of that follower; NULL: it does not lead. */
+struct isr_follower *play_follower(struct play *p, const struct machine *m);
+
+#endif
