@@ -677,8 +677,10 @@ static void receive_vote_result(struct quorum *q, const struct quorum_message *m
                                 struct raft_message *r)
 {
     uint64_t own = raft_current_term(&q->raft);
-    if (raft_state(&q->raft) == RAFT_CANDIDATE && m->pre_vote && !m->granted &&
-        m->sender_term > own) {
+    if (raft_state(&q->raft) != RAFT_CANDIDATE) {
+        return; /* guard K: late; libraft would look at a candidate's state that is not there */
+    }
+    if (m->pre_vote && !m->granted && m->sender_term > own) {
         /* Guard I: take the higher term without granting anybody a vote; the answer is not used. */
         r->type = RAFT_REQUEST_VOTE;
         r->request_vote = (struct raft_request_vote){

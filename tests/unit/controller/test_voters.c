@@ -52,6 +52,34 @@ static void nothing_is_read_once_another_one_leads(void **state)
     rig_world_free(&w);
 }
 
+/* Of a pre-vote of its own that it has long given up: nobody is in the term that it names. */
+static void late_answers(void *arg)
+{
+    struct rig r;
+    rig_start_three(&r, arg);
+    uint64_t term = rig_term(&r);
+    for (int granted = 0; granted <= 1; granted++) {
+        rig_voter_says(&r, 2,
+                       &(struct quorum_message){.type = QUORUM_VOTE_RESULT,
+                                                .term = term + 1,
+                                                .sender_term = term,
+                                                .request_term = term + 1,
+                                                .pre_vote = true,
+                                                .granted = granted});
+        assert_int_equal(term, rig_term(&r));
+    }
+    rig_stop(&r);
+}
+
+static void a_late_answer_to_a_pre_vote_moves_no_term(void **state)
+{
+    UNUSED(state);
+    struct rig_world w;
+    rig_world_init(&w, 1);
+    assert_true(sim_proc_run(w.proc, late_answers, &w));
+    rig_world_free(&w);
+}
+
 /* ---- messages that nobody honest sends ---- */
 
 enum { LAST_OFFSET_DELTA_AT = 23 }; /* in a batch */
@@ -238,6 +266,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_read_once_another_one_leads),
+        cmocka_unit_test(a_late_answer_to_a_pre_vote_moves_no_term),
         cmocka_unit_test(lies_of_voters_do_not_end_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
