@@ -273,6 +273,7 @@ static void swap(struct dir_move *m)
     if (plog_start_offset(p->log) < plog_start_offset(old)) { /* DeleteRecords came meanwhile */
         err = plog_set_start_offset(p->log, plog_start_offset(old));
     }
+    plog_take_producers(p->log, old);
     if (err == 0 && p->is_leader) {
         err = plog_begin_epoch(p->log, p->leader_epoch);
     }

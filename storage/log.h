@@ -264,6 +264,10 @@ struct plog_promotion { /* storage's while it is under way, but for user */
  * stays as it is meanwhile: nothing but the facts is asked of it. cb gets 0, ERR_OFFLINE, or an
  * error that passes, with the name as it was. */
 void plog_promote(struct plog *log, struct plog_promotion *p, plog_promotion_cb *cb, void *user);
+/* The copy takes over what `from`, which it replaces and which ends where it does, knows of its
+ * producers: more than the copy's records tell, if those that a producer may send again were below
+ * the start when they were copied. Without `from`'s disk it keeps what it has. */
+void plog_take_producers(struct plog *log, struct plog *from);
 
 /* ---- flush ---- */
 

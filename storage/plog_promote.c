@@ -105,3 +105,13 @@ void plog_promote(struct plog *log, struct plog_promotion *p, plog_promotion_cb 
     p->op = (struct io_op){.cb = promoted, .user = p};
     io_work(log->st->io, &p->op, promote_work);
 }
+
+void plog_take_producers(struct plog *log, struct plog *from)
+{
+    ASSERT(log->end == from->end);
+    if (plog_need_producers(from) == 0) {
+        struct producer_state *own = log->producers;
+        log->producers = from->producers;
+        from->producers = own;
+    }
+}

@@ -73,10 +73,41 @@ static void what_waits_for_its_removal_is_removed(void **state)
     rig_free(&r);
 }
 
+/* A batch that is deleted before the copy begins is not in the copy, and its producer, which has
+ * not heard of it yet, sends it again. */
+static void a_copy_knows_what_was_deleted_before_it_was_made(void **state)
+{
+    struct rig r;
+    struct buf name = {0};
+    const struct rig_batch first = {.records = 5, .time = RIG_TIME, .pid = 7};
+    struct rig_batch other = {.records = 5, .time = RIG_TIME, .pid = 8};
+    (void)state;
+    rig_init(&r);
+    plog_future_name(r.io, "t-0", &name);
+    struct plog *old = rig_create(&r, "t-0");
+    struct plog *copy = rig_create(&r, buf_cstr(&name));
+    assert_int_equal(rig_append(old, &first).result, PLOG_APPENDED);
+    assert_int_equal(rig_append(old, &other).result, PLOG_APPENDED);
+    plog_set_high_watermark(old, 10);
+    assert_int_equal(plog_set_start_offset(old, 5), 0);
+    assert_int_equal(plog_truncate_fully(copy, 5), 0);
+    other.offset = 5;
+    assert_int_equal(rig_append_as(copy, &other, PLOG_REPLICATION).result, PLOG_APPENDED);
+    plog_take_producers(copy, old);
+    struct plog_batch again = rig_append(copy, &first);
+    assert_int_equal(again.result, PLOG_DUPLICATE);
+    assert_int_equal(again.base_offset, 0);
+    plog_close(old);
+    plog_close(copy);
+    buf_free(&name);
+    rig_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_waits_for_its_removal_is_removed),
+        cmocka_unit_test(a_copy_knows_what_was_deleted_before_it_was_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
