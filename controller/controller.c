@@ -622,14 +622,21 @@ void controller_status(const struct controller *c, struct controller_status *out
         .committed_offset = c->committed_offset,
         .log_start_offset = c->mlog ? metadata_log_start_offset(c->mlog) : 0,
         .log_end_offset = c->mlog ? metadata_log_end_offset(c->mlog) : c->committed_offset,
+        .voters = c->cfg.voters_n,
         .active = c->active && !c->stopping,
     };
 }
 
+/* One that is no voter has an image from when it had all that the leader had committed. */
+static bool is_caught_up(const struct controller *c)
+{
+    return c->quorum ? quorum_caught_up(c->quorum) : c->committed_offset > 0;
+}
+
 bool controller_is_ready(const struct controller *c, struct errmsg *why)
 {
-    int32_t leader = quorum_leader_id(c->quorum);
-    int epoch = (int)quorum_epoch(c->quorum);
+    int32_t leader = controller_leader(c);
+    int epoch = (int)controller_epoch(c);
     bool own = leader == c->cfg.node_id;
     if (c->stopping || c->failed) {
         errmsg_set(why, 0, "the controller stops");
@@ -637,7 +644,7 @@ bool controller_is_ready(const struct controller *c, struct errmsg *why)
         errmsg_set(why, 0, "the quorum has no leader epoch=%d", epoch);
     } else if (own && !controller_serves(c)) {
         errmsg_set(why, 0, "elected, but not active: nothing of epoch %d is committed yet", epoch);
-    } else if (!own && !quorum_caught_up(c->quorum)) {
+    } else if (!own && !is_caught_up(c)) {
         errmsg_set(why, 0, "behind the leader, controller %d: committed up to offset %lld here",
                    (int)leader, (long long)c->committed_offset);
     } else {

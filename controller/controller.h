@@ -133,7 +133,8 @@ struct controller_status {
     int64_t committed_offset; /* high watermark: next offset after the last committed record */
     int64_t log_start_offset;
     int64_t log_end_offset;
-    bool active; /* this node leads and has committed in its own term */
+    size_t voters; /* of the quorum; 0: this node is none of them */
+    bool active;   /* this node leads and has committed in its own term */
 };
 void controller_status(const struct controller *c, struct controller_status *out);
 /* It leads and serves, or has a leader and what that had committed. False: why has a sentence. */

@@ -82,7 +82,6 @@ struct metrics_controller {
     struct metrics_answer base; /* first */
     bool up;
     struct controller_status status;
-    size_t voters;
     struct image *image; /* a reference */
 };
 

@@ -83,6 +83,8 @@ void metrics_put_controller(struct metrics *m)
                (double)c->status.committed_offset);
     metric_one(t, RAFT("log_end_offset"), "gauge", "End of the metadata log here.",
                (double)c->status.log_end_offset);
-    metric_one(t, RAFT("number_of_voters"), "gauge", "Controllers of the quorum.",
-               (double)c->voters);
+    if (c->status.voters > 0) { /* one that is no voter is not told */
+        metric_one(t, RAFT("number_of_voters"), "gauge", "Controllers of the quorum.",
+                   (double)c->status.voters);
+    }
 }

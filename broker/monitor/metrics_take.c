@@ -206,7 +206,6 @@ void metrics_take_controller(struct node *n, struct gather_part *p)
     if (c->up) {
         controller_status(n->controller, &c->status);
         c->image = image_get(controller_image(n->controller));
-        c->voters = n->config->voters_n;
     }
 }
 

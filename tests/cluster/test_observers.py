@@ -2,6 +2,7 @@
 import shutil
 
 from cluster import Cluster, ClusterNode, ask, ports, wait
+from monitor import SETTING, get, port_of
 
 FOLLOWER = 5
 
@@ -48,9 +49,13 @@ def topic_fetch(q):
 
 def test_a_controller_that_is_no_voter_follows(tmp_path):
     with Cluster(tmp_path, controllers=3, brokers=1, factor=1) as c:
-        n = add_follower(c).start()
+        n = add_follower(c, **{'metrics.listener': SETTING}).start()
         c.create_topic('t', 3, 1)
         wait_followed(c, n)
+        monitor = port_of(n.text)
+        assert get(monitor, '/readyz')[0] == 200
+        numbers = get(monitor, '/metrics')[2]
+        assert 'kafka_server_raft_metrics_current_leader %d' % c.wait_quorum()['leaderId'] in numbers and 'number_of_voters' not in numbers
         o, q = observer(c)
         assert {v['replicaId'] for v in q['currentVoters']} == {1, 2, 3} and o['lastCaughtUpTimestamp'] > 0
         # what needs the leader

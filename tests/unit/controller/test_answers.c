@@ -112,6 +112,7 @@ static void ask_follower(void *arg)
     struct fetch_response fetched;
     struct buf frame = {0};
     struct rig_answer a = {0};
+    struct errmsg not_ready;
     int32_t correlation;
     int16_t code;
     struct bytes why;
@@ -120,6 +121,8 @@ static void ask_follower(void *arg)
     r.cfg.servers = &server;
     r.cfg.servers_n = 1;
     rig_start(&r);
+    assert_false(controller_is_ready(r.c, &not_ready));
+    assert_non_null(strstr(not_ready.text, "no leader"));
     ask_each(&r);
     rig_topic_request(&r, &create, "t", 1);
     rig_ask(&r, API_CREATE_TOPICS, 7, &create, &created);
