@@ -49,13 +49,13 @@ enum partition_throttle {
 
 enum { PARTITION_KEY = 20 }; /* topic id, partition index (big-endian) */
 
-/* Why there is no log, and what opening it needs once more. */
 /* What a start finds of a partition beside its log, by log directory. */
 struct partition_beside {
     uint64_t held;                     /* bits: directories that hold it under its name */
     char *futures[LOG_STORE_DIRS_MAX]; /* folders of future logs */
 };
 
+/* Why there is no log, and what opening it needs once more. */
 struct partition_unopened {
     bool again; /* there was no space: it is tried again */
     bool held;  /* a directory holds it: args say where and from which offsets on */

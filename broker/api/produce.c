@@ -192,14 +192,13 @@ static void answer(struct produce *p)
 
 /* ---- append ---- */
 
-static struct topic_counts *counts_of(const struct produce *p, const struct part *part)
+static struct topic_settings *settings_of(const struct produce *p, const struct part *part)
 {
-    return partition_manager_topic(p->r->ns->partitions, p->r->image, part->t)->counts;
+    return partition_manager_topic(p->r->ns->partitions, p->r->image, part->t);
 }
 
-static void note_failed(const struct produce *p, const struct part *part)
+static void note_failed(struct topic_counts *c, const struct part *part)
 {
-    struct topic_counts *c = counts_of(p, part);
     c->produces_failed++;
     c->bytes_rejected += part->records.len;
 }
@@ -216,7 +215,7 @@ static void take_results(const struct produce *p, struct append_msg *m)
         part->leader = it->leader;
         part->leader_epoch = it->leader_epoch;
         if (part->error && !it->refused) {
-            note_failed(p, part);
+            note_failed(settings_of(p, part)->counts, part);
         }
     }
 }
@@ -374,7 +373,7 @@ static void judge_before(struct produce *p, struct part *part)
 static void judge(struct produce *p, struct part *part, int64_t now)
 {
     struct request *r = p->r;
-    struct topic_settings *s = partition_manager_topic(r->ns->partitions, r->image, part->t);
+    const struct topic_settings *s = settings_of(p, part);
     rules_of(r, &s->config, now, &part->rules);
     judge_bytes(p, part, part->records, &part->verdict);
     part->error = part->verdict.error;
@@ -390,9 +389,9 @@ static void judge(struct produce *p, struct part *part, int64_t now)
         refuse_part(part, KE_NOT_ENOUGH_REPLICAS,
                     "transactions are not served yet: the batch's cannot be verified");
     }
-    counts_of(p, part)->produces++;
+    s->counts->produces++;
     if (part->error) {
-        note_failed(p, part);
+        note_failed(s->counts, part);
     }
 }
 

@@ -4,11 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static void put_str(struct buf *b, const char *s)
-{
-    buf_put(b, s, strlen(s));
-}
-
 static size_t digits_of(uint64_t v, char out[20])
 {
     char reversed[20];
@@ -33,14 +28,14 @@ void metric_family(struct metrics_text *t, const char *name, const char *type, c
 {
     t->name = name;
     t->name_len = strlen(name);
-    put_str(&t->out, "# HELP ");
-    put_str(&t->out, name);
+    buf_put_str(&t->out, "# HELP ");
+    buf_put_str(&t->out, name);
     buf_put_u8(&t->out, ' ');
-    put_str(&t->out, help);
-    put_str(&t->out, "\n# TYPE ");
-    put_str(&t->out, name);
+    buf_put_str(&t->out, help);
+    buf_put_str(&t->out, "\n# TYPE ");
+    buf_put_str(&t->out, name);
     buf_put_u8(&t->out, ' ');
-    put_str(&t->out, type);
+    buf_put_str(&t->out, type);
     buf_put_u8(&t->out, '\n');
 }
 
@@ -72,7 +67,7 @@ void metric_i64(struct metrics_text *t, struct bytes labels, int64_t v)
 static void put_double(struct buf *b, double v)
 {
     if (isnan(v)) {
-        put_str(b, "NaN");
+        buf_put_str(b, "NaN");
     } else if (v >= 0 && v < 1e15 && floor(v) == v) {
         put_u64(b, (uint64_t)v);
     } else {
@@ -90,7 +85,7 @@ void metric_double(struct metrics_text *t, struct bytes labels, double v)
 void metric_suffix(struct metrics_text *t, const char *suffix, struct bytes labels, double v)
 {
     buf_put(&t->out, t->name, t->name_len);
-    put_str(&t->out, suffix);
+    buf_put_str(&t->out, suffix);
     buf_put(&t->out, labels.data, labels.len);
     buf_put_u8(&t->out, ' ');
     put_double(&t->out, v);
@@ -113,8 +108,8 @@ static void label_begin(struct buf *labels, const char *name)
     } else {
         buf_put_u8(labels, '{');
     }
-    put_str(labels, name);
-    put_str(labels, "=\"");
+    buf_put_str(labels, name);
+    buf_put_str(labels, "=\"");
 }
 
 void metric_label(struct buf *labels, const char *name, struct bytes value)
@@ -123,7 +118,7 @@ void metric_label(struct buf *labels, const char *name, struct bytes value)
     for (size_t i = 0; i < value.len; i++) {
         uint8_t c = value.data[i];
         if (c == '\n') {
-            put_str(labels, "\\n");
+            buf_put_str(labels, "\\n");
             continue;
         }
         if (c == '"' || c == '\\') {
@@ -131,12 +126,12 @@ void metric_label(struct buf *labels, const char *name, struct bytes value)
         }
         buf_put_u8(labels, c);
     }
-    put_str(labels, "\"}");
+    buf_put_str(labels, "\"}");
 }
 
 void metric_label_u64(struct buf *labels, const char *name, uint64_t value)
 {
     label_begin(labels, name);
     put_u64(labels, value);
-    put_str(labels, "\"}");
+    buf_put_str(labels, "\"}");
 }
