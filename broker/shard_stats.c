@@ -19,52 +19,60 @@ void request_stage_init(struct histogram *h)
     histogram_init(h, STAGE_MAX_US);
 }
 
-void request_stat_init(struct request_stat *r)
+static struct request_stat *stat_new(void)
 {
-    r->requests = 0;
+    struct request_stat *r = MEM_NEW(struct request_stat);
     for (unsigned i = 0; i < STAGES; i++) {
         request_stage_init(&r->stages[i]);
     }
+    return r;
 }
 
-void request_stat_merge(struct request_stat *r, const struct request_stat *other)
+static struct request_stat *entry(struct request_stat **slots, unsigned slot)
 {
-    r->requests += other->requests;
-    for (unsigned i = 0; i < STAGES; i++) {
-        histogram_merge(&r->stages[i], &other->stages[i]);
+    if (slots[slot] == NULL) {
+        slots[slot] = stat_new();
     }
-}
-
-void request_stat_free(struct request_stat *r)
-{
-    for (unsigned i = 0; i < STAGES; i++) {
-        histogram_free(&r->stages[i]);
-    }
+    return slots[slot];
 }
 
 struct request_stat *shard_stats_request(struct shard_stats *s, unsigned slot)
 {
     ASSERT(slot < s->slots);
-    if (s->requests[slot] == NULL) {
-        s->requests[slot] = MEM_NEW(struct request_stat);
-        request_stat_init(s->requests[slot]);
+    return entry(s->requests, slot);
+}
+
+void request_stats_add(struct request_stat **sum, struct request_stat *const *slots, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (slots[i] == NULL) {
+            continue;
+        }
+        struct request_stat *to = entry(sum, i);
+        to->requests += slots[i]->requests;
+        for (unsigned k = 0; k < STAGES; k++) {
+            histogram_merge(&to->stages[k], &slots[i]->stages[k]);
+        }
     }
-    return s->requests[slot];
+}
+
+void request_stats_free(struct request_stat **slots, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        for (unsigned k = 0; slots[i] && k < STAGES; k++) {
+            histogram_free(&slots[i]->stages[k]);
+        }
+        mem_free(slots[i]);
+    }
+    mem_free(slots);
 }
 
 void shard_stats_free(struct shard_stats *s)
 {
-    if (s == NULL) {
-        return;
+    if (s) {
+        request_stats_free(s->requests, s->slots);
+        mem_free(s);
     }
-    for (unsigned i = 0; i < s->slots; i++) {
-        if (s->requests[i]) {
-            request_stat_free(s->requests[i]);
-            mem_free(s->requests[i]);
-        }
-    }
-    mem_free(s->requests);
-    mem_free(s);
 }
 
 void topic_counts_add(struct topic_counts *sum, const struct topic_counts *c)

@@ -61,9 +61,9 @@ struct shard_stats *shard_stats_new(unsigned slots);
 void shard_stats_free(struct shard_stats *s);
 /* The slot's entry, made when it is first needed. */
 struct request_stat *shard_stats_request(struct shard_stats *s, unsigned slot);
-void request_stat_init(struct request_stat *r);
-void request_stat_free(struct request_stat *r);
-void request_stat_merge(struct request_stat *r, const struct request_stat *other);
+/* Tables of n entries by slot, as in struct shard_stats: adds one to another, frees one whole. */
+void request_stats_add(struct request_stat **sum, struct request_stat *const *slots, unsigned n);
+void request_stats_free(struct request_stat **slots, unsigned n);
 /* An empty histogram of a stage. */
 void request_stage_init(struct histogram *h);
 /* Negative times, which a clock read on two shards may give, are none. */

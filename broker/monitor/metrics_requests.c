@@ -28,13 +28,7 @@ struct metrics_window {
 
 static void reading_free(struct reading *r)
 {
-    for (unsigned i = 0; i < r->n; i++) {
-        if (r->slots[i]) {
-            request_stat_free(r->slots[i]);
-            mem_free(r->slots[i]);
-        }
-    }
-    mem_free(r->slots);
+    request_stats_free(r->slots, r->n);
     *r = (struct reading){0};
 }
 
@@ -44,17 +38,7 @@ static void take(const struct metrics *m, struct reading *r)
     r->slots = mem_zalloc(r->n * sizeof *r->slots);
     r->at_ms = shard_now_ms(monitor_shard(m->monitor));
     for (unsigned s = 0; s < m->shards_n; s++) {
-        for (unsigned i = 0; i < r->n; i++) {
-            const struct request_stat *from = m->shards[s]->requests[i];
-            if (from == NULL) {
-                continue;
-            }
-            if (r->slots[i] == NULL) {
-                r->slots[i] = MEM_NEW(struct request_stat);
-                request_stat_init(r->slots[i]);
-            }
-            request_stat_merge(r->slots[i], from);
-        }
+        request_stats_add(r->slots, m->shards[s]->requests, r->n);
     }
 }
 

@@ -104,14 +104,7 @@ static void take_requests(struct node_shard *ns, struct metrics_shard *s)
     s->isr_expands = st->isr_expands;
     s->isr_updates_failed = st->isr_updates_failed;
     s->requests = mem_zalloc(st->slots * sizeof *s->requests);
-    for (unsigned i = 0; i < st->slots; i++) {
-        const struct request_stat *from = st->requests[i];
-        if (from) {
-            s->requests[i] = MEM_NEW(struct request_stat);
-            request_stat_init(s->requests[i]);
-            request_stat_merge(s->requests[i], from);
-        }
-    }
+    request_stats_add(s->requests, st->requests, st->slots);
     request_pool_each(ns->requests, take_live, s);
 }
 
@@ -213,16 +206,10 @@ void metrics_take_controller(struct node *n, struct gather_part *p)
 
 static void free_shard(struct metrics_shard *s)
 {
-    for (unsigned i = 0; i < request_slots(); i++) {
-        if (s->requests[i]) {
-            request_stat_free(s->requests[i]);
-            mem_free(s->requests[i]);
-        }
-    }
+    request_stats_free(s->requests, request_slots());
     for (uint32_t i = 0; i < s->topics_n; i++) {
         mem_free(s->topics[i].name);
     }
-    mem_free(s->requests);
     mem_free(s->topics);
     mem_free(s->partitions);
     buf_free(&s->labels);
