@@ -539,10 +539,7 @@ int client_cluster_refresh(struct client *c, bool fenced_too)
     req.include_fenced_brokers = fenced_too;
     int rv = client_call(c, BOOTSTRAP, API_DESCRIBE_CLUSTER, &req, (void **)&resp, NULL);
     if (rv == 0 && resp->error_code) {
-        char text[300];
-        rv =
-            errmsg_set(&c->error, ERR_UNSUPPORTED, "%s",
-                       client_error_text(resp->error_code, resp->error_message, text, sizeof text));
+        rv = client_refused(c, resp->error_code, resp->error_message);
     }
     c->cluster = rv ? NULL : resp;
     return rv;
@@ -566,6 +563,13 @@ int client_api_versions(struct client *c, int32_t node, struct api_versions_resp
     int rv = resolve_node(c, &node);
     struct client_conn *k = rv ? NULL : conn_of(c, node);
     return k ? learn_versions(c, k, resp) : ERR_CLOSED;
+}
+
+int client_refused(struct client *c, int16_t code, struct bytes message)
+{
+    char text[600];
+    return errmsg_set(&c->error, ERR_UNSUPPORTED, "%s",
+                      client_error_text(code, message, text, sizeof text));
 }
 
 const char *client_error_text(int16_t code, struct bytes message, char *out, size_t n)

@@ -73,6 +73,8 @@ int client_api_versions(struct client *c, int32_t node, struct api_versions_resp
  * bootstrap list; the answer's frame lives in c->arena. */
 int client_call_frame(struct client *c, struct bytes frame, struct bytes *answer);
 
+/* Sets c->error to what client_error_text says of a code in an answer; returns ERR_UNSUPPORTED. */
+int client_refused(struct client *c, int16_t code, struct bytes message);
 /* For people: Kafka's error name with the broker's own sentence where there is one. */
 const char *client_error_text(int16_t code, struct bytes message, char *out, size_t n);
 

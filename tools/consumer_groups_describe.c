@@ -341,15 +341,6 @@ static int describe_state(struct cg *x, struct group_desc *d)
 
 /* ---- --json: all views of a group in one item ---- */
 
-static void json_number(json_t *o, const char *name, int64_t v)
-{
-    if (v < 0) {
-        json_put_null(o, name);
-    } else {
-        json_put_int(o, name, v);
-    }
-}
-
 static void json_partitions(json_t *list, const struct part_offset *v, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -368,7 +359,7 @@ static void json_members(json_t *list, const struct group_desc *d)
         json_put_text(o, "instanceId", m->instance_id.len ? m->instance_id : BYTES_NULL);
         json_put_text(o, "clientId", m->client_id);
         json_put_text(o, "host", m->host);
-        json_number(o, "epoch", m->epoch);
+        json_put_known(o, "epoch", m->epoch);
         json_partitions(json_put_array(o, "partitions"), m->assigned, m->assigned_n);
     }
 }
@@ -393,9 +384,9 @@ static void json_offset(json_t *list, const struct offset_rows *o, const struct 
     json_t *row = json_add_object(list);
     json_put_text(row, "topic", p->topic);
     json_put_int(row, "partition", p->partition);
-    json_number(row, "committedOffset", done ? done->offset : -1);
-    json_number(row, "leaderEpoch", done ? done->epoch : -1);
-    json_number(row, "logEndOffset", end ? end->offset : -1);
+    json_put_known(row, "committedOffset", done ? done->offset : -1);
+    json_put_known(row, "leaderEpoch", done ? done->epoch : -1);
+    json_put_known(row, "logEndOffset", end ? end->offset : -1);
     if (done && end) {
         json_put_int(row, "lag", end->offset - done->offset);
     } else {
@@ -415,8 +406,8 @@ static int describe_json(struct cg *x, struct group_desc *d, json_t *item)
     json_put_text(item, "state", d->state);
     json_put_text(item, "protocol", d->protocol_type);
     json_put_text(item, "assignor", d->assignor.len ? d->assignor : BYTES_NULL);
-    json_number(item, "coordinator", d->ref.coordinator);
-    json_number(item, "epoch", d->epoch);
+    json_put_known(item, "coordinator", d->ref.coordinator);
+    json_put_known(item, "epoch", d->epoch);
     json_members(json_put_array(item, "members"), d);
     json_t *offsets = json_put_array(item, "offsets");
     for (size_t i = 0; i < o.committed_n; i++) {

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "proto_errors.h"
+#include "tools/clock.h"
 #include "tools/columns.h"
 #include "tools/consumer_groups.h"
 #include "tools/reset_time.h"

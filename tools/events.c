@@ -1,8 +1,8 @@
+#include "tools/clock.h"
 #include "tools/events.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 static void put_string(struct buf *b, const uint8_t *s, size_t n)
 {
@@ -33,11 +33,9 @@ static void put_key(struct buf *b, const char *key)
 
 void event_begin(struct buf *b, const char *name)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
     buf_clear(b);
     buf_put_u8(b, '{');
-    event_number(b, "timestamp", (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000);
+    event_number(b, "timestamp", wall_ms());
     event_cstr(b, "name", name);
 }
 

@@ -1,3 +1,4 @@
+#include "tools/clock.h"
 #include "tools/group_client.h"
 
 #include <stdio.h>
@@ -10,13 +11,6 @@
 #include "proto_errors.h"
 
 enum { BACKOFF_MS = 100, FIND_BATCH = 500, KEY_GROUP = 0 };
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void back_off(void)
 {
@@ -132,7 +126,7 @@ static int gave_up(struct group_client *g, const struct group_ref *ref, int rv, 
 int group_client_call(struct group_client *g, struct group_ref *ref, int16_t api_key,
                       int16_t version_max, const void *req, void **resp, group_code_fn *code_of)
 {
-    int64_t deadline = now_ms() + g->timeout_ms;
+    int64_t deadline = steady_ms() + g->timeout_ms;
     for (;;) {
         int16_t code = KE_NONE;
         int rv = ref->coordinator == CLIENT_ANY ? find(g, ref, 1, &code) : 0;
@@ -151,7 +145,7 @@ int group_client_call(struct group_client *g, struct group_ref *ref, int16_t api
         if (rv && !connection_lost(rv)) {
             return rv;
         }
-        if (now_ms() + BACKOFF_MS >= deadline) {
+        if (steady_ms() + BACKOFF_MS >= deadline) {
             return gave_up(g, ref, rv, code);
         }
         ref->coordinator = code == KE_COORDINATOR_LOAD_IN_PROGRESS ? ref->coordinator : CLIENT_ANY;
@@ -187,7 +181,7 @@ static int drop_types(struct group_client *g, int32_t broker, struct list_groups
 static int list_one(struct group_client *g, int32_t broker, struct list_groups_request req,
                     struct list_groups_response **resp)
 {
-    int64_t deadline = now_ms() + g->timeout_ms;
+    int64_t deadline = steady_ms() + g->timeout_ms;
     bool none;
     int rv = drop_types(g, broker, &req, &none);
     if (rv || none) {
@@ -200,7 +194,7 @@ static int list_one(struct group_client *g, int32_t broker, struct list_groups_r
             return rv;
         }
         int16_t code = (*resp)->error_code;
-        if (!tries_again(code) || now_ms() + BACKOFF_MS >= deadline) {
+        if (!tries_again(code) || steady_ms() + BACKOFF_MS >= deadline) {
             return code ? errmsg_set(&g->c.error, ERR_CONFLICT,
                                      "Broker %d does not list its groups: %s", broker,
                                      group_client_error_text(code))
@@ -294,7 +288,7 @@ static bool leader_moved(int16_t code)
 
 int group_client_log_offsets(struct group_client *g, int64_t time, struct part_offset *v, size_t n)
 {
-    int64_t deadline = now_ms() + g->timeout_ms;
+    int64_t deadline = steady_ms() + g->timeout_ms;
     for (;;) {
         const struct part_offset *bad = NULL;
         part_offsets_leaders(&g->c, v, n);
@@ -306,7 +300,7 @@ int group_client_log_offsets(struct group_client *g, int64_t time, struct part_o
             return 0;
         }
         bool again = bad ? leader_moved(bad->error) : connection_lost(rv);
-        if (!again || now_ms() + BACKOFF_MS >= deadline) {
+        if (!again || steady_ms() + BACKOFF_MS >= deadline) {
             return bad ? errmsg_set(&g->c.error, ERR_CONFLICT, "The offset of %.*s-%d: %s",
                                     BYTES_FMT(bad->topic), bad->partition,
                                     group_client_error_text(bad->error))

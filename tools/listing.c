@@ -44,6 +44,11 @@ void json_put_int(json_t *o, const char *name, int64_t v)
     json_object_set_new(o, name, json_integer(v));
 }
 
+void json_put_known(json_t *o, const char *name, int64_t v)
+{
+    json_object_set_new(o, name, v < 0 ? json_null() : json_integer(v));
+}
+
 void json_put_bool(json_t *o, const char *name, bool v)
 {
     json_object_set_new(o, name, json_boolean(v));

@@ -28,6 +28,7 @@ void listing_print(json_t *listing);   /* and frees it */
 /* Fields of an object. Text that is null becomes null, bytes that are no UTF-8 become "?". */
 void json_put_text(json_t *o, const char *name, struct bytes v);
 void json_put_int(json_t *o, const char *name, int64_t v);
+void json_put_known(json_t *o, const char *name, int64_t v); /* below 0: null */
 void json_put_bool(json_t *o, const char *name, bool v);
 void json_put_null(json_t *o, const char *name);
 void json_put_uuid(json_t *o, const char *name, struct uuid v); /* the zero one: null */

@@ -8,6 +8,8 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "tools/text.h"
+
 enum { CGROUP_PATH_MAX = 1024 };
 
 /* ---- cgroups ---- */
@@ -93,18 +95,6 @@ static void look_upwards(const char *mount, char *group, struct machine_limits *
     }
 }
 
-/* Is controller one of a,b,c? */
-static bool lists(const char *controllers, const char *controller)
-{
-    size_t n = strlen(controller);
-    for (const char *s = controllers; (s = strstr(s, controller)) != NULL; s += n) {
-        if ((s == controllers || s[-1] == ',') && (s[n] == ',' || s[n] == '\0')) {
-            return true;
-        }
-    }
-    return false;
-}
-
 struct machine_limits machine_limits(const char *root)
 {
     struct machine_limits l = {UINT64_MAX, UINT_MAX};
@@ -127,7 +117,7 @@ struct machine_limits machine_limits(const char *root)
         }
         for (int i = 0; i < 2; i++) {
             static const char *const of_v1[] = {"memory", "cpu"};
-            if (lists(controllers, of_v1[i])) {
+            if (list_has(controllers, bytes_str(of_v1[i]))) {
                 snprintf(mount, sizeof mount, "%s/sys/fs/cgroup/%s", root, of_v1[i]);
                 look_upwards(mount, group, &l, look_v1);
             }

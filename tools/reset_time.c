@@ -7,13 +7,6 @@
 
 #include "base/assert.h"
 
-int64_t wall_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* At least one digit, at most max of them, a value in [lo, hi]. */
 static bool number(const char **at, int max, int64_t lo, int64_t hi, int64_t *out)
 {

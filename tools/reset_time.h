@@ -12,6 +12,5 @@ int parse_datetime(const char *text, int64_t *ms, struct errmsg *em);
 /* PnDTnHnMn.nS of ISO 8601, parts may be left out, a sign may stand before the P and each number.
  */
 int parse_duration(const char *text, int64_t *ms, struct errmsg *em);
-int64_t wall_ms(void);
 
 #endif

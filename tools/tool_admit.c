@@ -15,6 +15,7 @@
 #include "controller/peers_directories.h"
 #include "proto_errors.h"
 #include "tools/client.h"
+#include "tools/clock.h"
 #include "tools/storage.h"
 
 enum { ASK_AGAIN_MS = 200, TIMEOUT_MS = 60000, TIMEOUT_MS_MAX = 86400000 };
@@ -140,13 +141,6 @@ struct asking {
     struct errmsg why; /* the last thing that went wrong */
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* One question to the leader, if one is known, else to whoever answers; true: there is an answer.
  */
 static bool ask_once(struct asking *q, struct arena *arena, struct peer_admit_answer *out)
@@ -214,7 +208,7 @@ static int take_answer(struct asking *q, const struct peer_admit_answer *answer)
 static int admit_there(struct asking *q)
 {
     int status = -1;
-    while (status < 0 && now_ms() < q->end_ms) {
+    while (status < 0 && steady_ms() < q->end_ms) {
         struct arena arena = {0};
         struct peer_admit_answer answer;
         if (ask_once(q, &arena, &answer)) {
@@ -257,7 +251,7 @@ int tool_storage_admit(int argc, char **argv)
         struct asking q = {
             .what = {BYTES_NULL, voter, directory},
             .servers = args_get(&a, "bootstrap-controller", ""),
-            .end_ms = now_ms() + args_int(&a, "timeout", TIMEOUT_MS, 1, TIMEOUT_MS_MAX),
+            .end_ms = steady_ms() + args_int(&a, "timeout", TIMEOUT_MS, 1, TIMEOUT_MS_MAX),
         };
         struct client c;
         if (client_init(&c, q.servers, NULL)) {

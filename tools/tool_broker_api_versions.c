@@ -130,11 +130,7 @@ static void json_node(json_t *all, const struct client *c, const node_data *b,
         json_put_int(api, "key", v[i].key);
         json_put_int(api, "minVersion", row->min_version);
         json_put_int(api, "maxVersion", row->max_version);
-        if (usable(row, &v[i]) >= 0) {
-            json_put_int(api, "usableVersion", usable(row, &v[i]));
-        } else {
-            json_put_null(api, "usableVersion");
-        }
+        json_put_known(api, "usableVersion", usable(row, &v[i]));
     }
 }
 

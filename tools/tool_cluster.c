@@ -73,10 +73,7 @@ static int unregister(struct client *c, const struct args *a)
     req.broker_id = (int32_t)args_int(a, "id", 0, INT32_MIN, INT32_MAX);
     int rv = client_call(c, CLIENT_ANY, API_UNREGISTER_BROKER, &req, (void **)&resp, NULL);
     if (rv == 0 && resp->error_code) {
-        char text[600];
-        rv =
-            errmsg_set(&c->error, ERR_INVALID, "%s",
-                       client_error_text(resp->error_code, resp->error_message, text, sizeof text));
+        rv = client_refused(c, resp->error_code, resp->error_message);
     }
     if (rv == 0) {
         printf("Broker %d is no longer registered.\n", req.broker_id);

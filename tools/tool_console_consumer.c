@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "tools/args.h"
+#include "tools/clock.h"
 #include "tools/rdk.h"
 #include "tools/text.h"
 #include "tools/tool.h"
@@ -276,13 +276,6 @@ static int64_t start_offset(const struct args *a)
     return v;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 struct limits {
     int64_t max_messages; /* -1: none */
     int64_t timeout_ms;   /* -1: none */
@@ -365,7 +358,7 @@ static rd_kafka_resp_err_t look(struct reading *r)
     if (rkt) {
         rd_kafka_topic_destroy(rkt);
     }
-    r->look_ms = now_ms() + (r->have->cnt ? LOOK_MS : LOOK_SOON_MS);
+    r->look_ms = steady_ms() + (r->have->cnt ? LOOK_MS : LOOK_SOON_MS);
     return err;
 }
 
@@ -414,12 +407,12 @@ static int time_is_up(struct reading *r, const struct limits *l, int64_t process
 static int consume(struct reading *r, const struct formatter *f, const struct limits *l,
                    int64_t *processed)
 {
-    int64_t last = now_ms();
+    int64_t last = steady_ms();
     while (!rdk_stopped() && (l->max_messages < 0 || *processed < l->max_messages)) {
-        if (r->all && now_ms() >= r->look_ms) {
+        if (r->all && steady_ms() >= r->look_ms) {
             look(r); /* what it cannot find out now, it asks again */
         }
-        int64_t left = l->timeout_ms < 0 ? 500 : l->timeout_ms - (now_ms() - last);
+        int64_t left = l->timeout_ms < 0 ? 500 : l->timeout_ms - (steady_ms() - last);
         if (left <= 0) {
             return time_is_up(r, l, *processed);
         }
@@ -432,7 +425,7 @@ static int consume(struct reading *r, const struct formatter *f, const struct li
         if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
             ok = print_message(f, m);
             (*processed)++;
-            last = now_ms();
+            last = steady_ms();
         } else if (m->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && r->member) {
             fprintf(stderr, "WARN %s; waiting for it\n", rd_kafka_message_errstr(m));
         } else if (m->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {

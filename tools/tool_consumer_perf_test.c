@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "tools/args.h"
+#include "tools/clock.h"
 #include "tools/java_date.h"
 #include "tools/rdk.h"
 #include "tools/rdk_metrics.h"
@@ -74,13 +74,6 @@ struct perf {
     struct rdk_metrics metrics;
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* ---- lines ---- */
 
 static void print_header(bool detailed)
@@ -139,11 +132,11 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
 {
     struct perf *p = opaque;
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        int64_t took = now_ms() - p->join_began;
+        int64_t took = wall_ms() - p->join_began;
         p->joined += took;
         p->joined_since += took;
     } else {
-        p->join_began = now_ms();
+        p->join_began = wall_ms();
     }
     rdk_take_assignment(rk, err, list);
 }
@@ -177,7 +170,7 @@ static bool take(struct perf *p, rd_kafka_message_t *m)
 static bool read_some(struct perf *p, rd_kafka_queue_t *queue)
 {
     rd_kafka_message_t *more[TOGETHER_MAX - 1], *first = rd_kafka_consumer_poll(p->rk, POLL_MS);
-    p->now.at = now_ms();
+    p->now.at = wall_ms();
     if (first == NULL) {
         return false;
     }
@@ -228,7 +221,7 @@ static void serve(void *ctx)
 static int run(const struct args *a, struct perf *p)
 {
     rd_kafka_poll_set_consumer(p->rk);
-    p->now.at = p->join_began = now_ms();
+    p->now.at = p->join_began = wall_ms();
     p->line = p->now;
     const struct count start = p->now;
     rd_kafka_resp_err_t err =
@@ -239,7 +232,7 @@ static int run(const struct args *a, struct perf *p)
         return 1;
     }
     read_all(p);
-    p->now.at = now_ms();
+    p->now.at = wall_ms();
     const struct count all = p->now;
     if (p->metrics.kind) {
         pause_all(p->rk);
@@ -274,7 +267,7 @@ static void set_number(rd_kafka_conf_t *conf, const struct args *a, const char *
 static rd_kafka_conf_t *configure(const struct args *a, struct perf *p)
 {
     char group[64];
-    unsigned seed = (unsigned)now_ms() ^ (unsigned)getpid();
+    unsigned seed = (unsigned)wall_ms() ^ (unsigned)getpid();
     snprintf(group, sizeof group, "perf-consumer-%d", rand_r(&seed) % 100000);
     rd_kafka_conf_t *conf =
         rdk_conf(a, defaults, args_list(a, "command-property"),

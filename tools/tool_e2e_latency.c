@@ -10,13 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "base/histogram.h"
 #include "base/mem.h"
 #include "base/prng.h"
 #include "tools/args.h"
+#include "tools/clock.h"
 #include "tools/rdk.h"
 #include "tools/tool.h"
 
@@ -80,13 +80,6 @@ struct e2e {
     bool delivered;             /* the record under way was acknowledged, or not: */
     rd_kafka_resp_err_t failed; /* why it was not */
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 /* ---- records ---- */
 
@@ -229,10 +222,10 @@ static int one_way(struct e2e *e, int64_t *took)
 {
     struct record r;
     record_make(e, &r);
-    int64_t began = now_ns();
+    int64_t began = steady_ns();
     rd_kafka_resp_err_t err = send_record(e, &r);
     rd_kafka_message_t *m = err ? NULL : read_record(e);
-    *took = now_ns() - began;
+    *took = steady_ns() - began;
     if (err) {
         fprintf(stderr, "A record was not delivered: %s\n", rd_kafka_err2str(err));
     }
@@ -388,8 +381,8 @@ static int run(struct e2e *e, int64_t records, bool precise)
     if (n == 0 && create_topic(e)) {
         return 1;
     }
-    int64_t began = now_ns();
-    while (n == 0 && now_ns() - began < WAIT_MS * 1000000ll && !rdk_stopped()) {
+    int64_t began = steady_ns();
+    while (n == 0 && steady_ns() - began < WAIT_MS * 1000000ll && !rdk_stopped()) {
         n = partitions(e);
     }
     if (n <= 0) {

@@ -90,11 +90,7 @@ static const char *level_text(struct bytes feature, int16_t level, char *out, si
 static void print_json(const struct api_versions_response *r)
 {
     json_t *all = listing_new("features");
-    if (r->finalized_features_epoch >= 0) {
-        json_put_int(all, "epoch", r->finalized_features_epoch);
-    } else {
-        json_put_null(all, "epoch");
-    }
+    json_put_known(all, "epoch", r->finalized_features_epoch);
     for (int32_t i = 0; i < r->supported_features_n; i++) {
         const struct api_versions_response_supported_feature_key *f = &r->supported_features[i];
         const struct proto_metadata_version *v = bytes_eq_str(f->name, METADATA_VERSION)

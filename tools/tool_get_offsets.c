@@ -208,11 +208,7 @@ static void print_json(const struct part_offset *v, size_t n)
         json_t *o = listing_item(all);
         json_put_text(o, "topic", v[i].topic);
         json_put_int(o, "partition", v[i].partition);
-        if (v[i].error == 0 && v[i].offset >= 0) {
-            json_put_int(o, "offset", v[i].offset);
-        } else {
-            json_put_null(o, "offset");
-        }
+        json_put_known(o, "offset", v[i].error ? -1 : v[i].offset);
         json_put_text(o, "error", bytes_str(v[i].error ? kafka_error_name(v[i].error) : NULL));
     }
     listing_print(all);

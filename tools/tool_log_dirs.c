@@ -215,16 +215,6 @@ static void put_error(json_t *o, int16_t code, bool ours)
     json_put_text(o, "error", bytes_str(name));
 }
 
-/* A size that is not known. */
-static void put_size(json_t *o, const char *name, int64_t bytes)
-{
-    if (bytes < 0) {
-        json_put_null(o, name);
-    } else {
-        json_put_int(o, name, bytes);
-    }
-}
-
 static void print_ours(const struct broker_dirs *v, size_t n, const char *topics)
 {
     json_t *all = listing_new("log-dirs");
@@ -235,8 +225,8 @@ static void print_ours(const struct broker_dirs *v, size_t n, const char *topics
             json_put_int(o, "broker", v[i].id);
             json_put_text(o, "logDir", d->log_dir);
             put_error(o, d->error_code, true);
-            put_size(o, "totalBytes", d->total_bytes);
-            put_size(o, "usableBytes", d->usable_bytes);
+            json_put_known(o, "totalBytes", d->total_bytes);
+            json_put_known(o, "usableBytes", d->usable_bytes);
             json_put_bool(o, "cordoned", d->is_cordoned);
             put_partitions(json_put_array(o, "partitions"), d, topics, true);
         }

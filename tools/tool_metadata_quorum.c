@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -15,6 +14,7 @@
 #include "proto_messages.h"
 #include "tools/args.h"
 #include "tools/client.h"
+#include "tools/clock.h"
 #include "tools/columns.h"
 #include "tools/listing.h"
 #include "tools/server_config.h"
@@ -67,13 +67,6 @@ struct quorum {
     int64_t now_ms;
 };
 
-static int refused(struct client *c, int16_t code, struct bytes message)
-{
-    char text[600];
-    return errmsg_set(&c->error, ERR_UNSUPPORTED, "%s",
-                      client_error_text(code, message, text, sizeof text));
-}
-
 static int ask(struct client *c, struct quorum *q)
 {
     struct describe_quorum_request req;
@@ -90,19 +83,16 @@ static int ask(struct client *c, struct quorum *q)
         return rv;
     }
     if (resp->error_code) {
-        return refused(c, resp->error_code, resp->error_message);
+        return client_refused(c, resp->error_code, resp->error_message);
     }
     if (resp->topics_n != 1 || resp->topics[0].partitions_n != 1) {
         return errmsg_set(&c->error, ERR_CORRUPT, "the answer names no metadata log");
     }
     const quorum_data *log = &resp->topics[0].partitions[0];
     if (log->error_code) {
-        return refused(c, log->error_code, log->error_message);
+        return client_refused(c, log->error_code, log->error_message);
     }
-    struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    *q = (struct quorum){
-        .all = resp, .log = log, .now_ms = ts.tv_sec * INT64_C(1000) + ts.tv_nsec / 1000000};
+    *q = (struct quorum){.all = resp, .log = log, .now_ms = wall_ms()};
     for (int32_t i = 0; i < log->current_voters_n; i++) {
         if (log->current_voters[i].replica_id == log->leader_id) {
             q->leader = &log->current_voters[i];
@@ -257,15 +247,6 @@ static int print_replication(struct client *c, const struct quorum *q, bool huma
 
 /* ---- describe --json ---- */
 
-static void json_time(json_t *o, const char *name, int64_t ms)
-{
-    if (ms >= 0) {
-        json_put_int(o, name, ms);
-    } else {
-        json_put_null(o, name);
-    }
-}
-
 static void json_nodes(const struct quorum *q, json_t *all, const replica_data *v, int32_t n,
                        const char *status)
 {
@@ -276,8 +257,8 @@ static void json_nodes(const struct quorum *q, json_t *all, const replica_data *
         json_put_text(o, "status", bytes_str(&v[i] == q->leader ? "Leader" : status));
         json_put_int(o, "logEndOffset", v[i].log_end_offset);
         json_put_int(o, "lag", q->leader->log_end_offset - v[i].log_end_offset);
-        json_time(o, "lastFetchMs", v[i].last_fetch_timestamp);
-        json_time(o, "lastCaughtUpMs", v[i].last_caught_up_timestamp);
+        json_put_known(o, "lastFetchMs", v[i].last_fetch_timestamp);
+        json_put_known(o, "lastCaughtUpMs", v[i].last_caught_up_timestamp);
         json_t *endpoints = json_put_array(o, "endpoints");
         for (int32_t k = 0; k < q->all->nodes_n; k++) {
             const struct describe_quorum_response_node *node = &q->all->nodes[k];
@@ -301,7 +282,7 @@ static void print_json(const struct client *c, const struct quorum *q)
     json_put_int(all, "leaderEpoch", q->log->leader_epoch);
     json_put_int(all, "highWatermark", q->log->high_watermark);
     json_put_int(all, "maxFollowerLag", q->leader->log_end_offset - last->log_end_offset);
-    json_time(all, "maxFollowerLagMs", lag_ms(q, last));
+    json_put_known(all, "maxFollowerLagMs", lag_ms(q, last));
     json_nodes(q, all, q->log->current_voters, q->log->current_voters_n, "Follower");
     json_nodes(q, all, q->log->observers, q->log->observers_n, "Observer");
     listing_print(all);

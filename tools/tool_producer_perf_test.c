@@ -13,12 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "base/uuid.h"
 #include "tools/args.h"
 #include "tools/client.h"
+#include "tools/clock.h"
 #include "tools/perf_payload.h"
 #include "tools/perf_stats.h"
 #include "tools/rdk.h"
@@ -87,13 +87,6 @@ struct plan {
     int64_t transaction; /* how long one lasts; 0: none */
 };
 
-static int64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 /* ---- what comes back ---- */
 
 static void failure(struct perf *p, rd_kafka_resp_err_t err)
@@ -123,7 +116,7 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
         return;
     }
     uint64_t mark = (uintptr_t)m->_private;
-    int64_t now = now_us(), latency = now - (int64_t)(mark >> 1);
+    int64_t now = steady_us(), latency = now - (int64_t)(mark >> 1);
     perf_stats_record(&p->all, latency, (int64_t)m->len, now);
     if (mark & 1) {
         perf_stats_record(&p->steady, latency, (int64_t)m->len, now);
@@ -164,7 +157,7 @@ static bool send_one(struct perf *p, int64_t i, int64_t now, bool steady)
 static void wait_turn(struct perf *p, int64_t due)
 {
     int64_t left;
-    while ((left = due - now_us()) > 0 && !rdk_stopped()) {
+    while ((left = due - steady_us()) > 0 && !rdk_stopped()) {
         rd_kafka_poll(p->rk, left < 100000 ? (int)((left + 999) / 1000) : 100);
     }
 }
@@ -182,12 +175,12 @@ static int done(rd_kafka_error_t *error, const char *what)
 
 static int send_all(struct perf *p, const struct plan *plan)
 {
-    int64_t started = now_us(), began = 0;
+    int64_t started = steady_us(), began = 0;
     bool going = true, open = false;
     int rv = 0;
     for (int64_t i = 0; rv == 0 && i < plan->records && going && !rdk_stopped(); i++) {
         bool steady = plan->warmup > 0 && i >= plan->warmup;
-        int64_t now = now_us();
+        int64_t now = steady_us();
         if (plan->warmup > 0 && i == plan->warmup) {
             perf_stats_init(&p->steady, stdout, now, plan->interval, true);
             p->all.quiet = true;
@@ -426,9 +419,9 @@ static int run(struct perf *p, const struct plan *plan)
                "test summary.\n",
                (long long)plan->warmup);
     }
-    perf_stats_init(&p->all, stdout, now_us(), plan->interval, false);
+    perf_stats_init(&p->all, stdout, steady_us(), plan->interval, false);
     rv = send_all(p, plan);
-    int64_t now = now_us();
+    int64_t now = steady_us();
     perf_stats_print_total(&p->all, now);
     if (p->steady.out) {
         perf_stats_print_total(&p->steady, now);

@@ -21,6 +21,7 @@
 #include "proto_messages.h"
 #include "tools/args.h"
 #include "tools/client.h"
+#include "tools/clock.h"
 #include "tools/offsets.h"
 #include "tools/text.h"
 #include "tools/tool.h"
@@ -77,17 +78,10 @@ struct verifier {
 
 /* ---- times ---- */
 
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return ts.tv_sec * INT64_C(1000) + ts.tv_nsec / 1000000;
-}
-
 /* "2026-11-29 05:00:00,123: ", in local time. */
 static void print_now(void)
 {
-    int64_t ms = now_ms();
+    int64_t ms = wall_ms();
     time_t s = (time_t)(ms / 1000);
     struct tm tm;
     char text[32];
@@ -332,12 +326,12 @@ static int compare_all(struct verifier *r)
             worst = x;
         }
     }
-    if (now_ms() - r->reported_ms > r->interval_ms) {
+    if (wall_ms() - r->reported_ms > r->interval_ms) {
         print_now();
         printf("max lag is %lld for partition %.*s-%d at offset %lld among %zu partitions\n",
                (long long)max_lag, BYTES_FMT(worst->topic), worst->partition,
                (long long)worst->offset, r->n);
-        r->reported_ms = now_ms();
+        r->reported_ms = wall_ms();
     }
     return 0;
 }
@@ -383,7 +377,7 @@ static int run(struct verifier *r, const struct args *a)
     setvbuf(stdout, NULL, _IOLBF, 0); /* each report as it is made, in a pipe too */
     print_now();
     printf("verification process is started\n");
-    r->reported_ms = now_ms();
+    r->reported_ms = wall_ms();
     while (rv == 0) {
         rv = play_round(r);
     }

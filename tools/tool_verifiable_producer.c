@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "proto_errors.h"
 #include "tools/args.h"
+#include "tools/clock.h"
 #include "tools/events.h"
 #include "tools/rdk.h"
 #include "tools/tool.h"
@@ -45,13 +45,6 @@ struct producer {
     int64_t sent, acked;
     struct buf line;
 };
-
-static int64_t wall(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* The key of a record that has none is null. */
 static void put_record(struct producer *p, const char *event, const void *key, size_t key_n,
@@ -124,7 +117,7 @@ static void send_one(struct producer *p, struct plan *plan, int64_t i)
     }
     p->sent++;
     if (plan->create_time >= 0) { /* it runs ahead, as in Kafka's tool */
-        plan->create_time += wall() - plan->started;
+        plan->create_time += wall_ms() - plan->started;
     }
     if (err) {
         put_record(p, "producer_send_error", key_n ? key : NULL, key_n, value, value_n);
@@ -138,7 +131,7 @@ static void send_one(struct producer *p, struct plan *plan, int64_t i)
 static void wait_turn(struct producer *p, const struct plan *plan, int64_t sent)
 {
     int64_t due = plan->started + sent * 1000 / plan->throughput, left;
-    while ((left = due - wall()) > 0 && !rdk_stopped()) {
+    while ((left = due - wall_ms()) > 0 && !rdk_stopped()) {
         rd_kafka_poll(p->rk, (int)(left < 100 ? left : 100));
     }
 }
@@ -164,7 +157,7 @@ static void run(struct producer *p, struct plan *plan)
     event_number(&p->line, "sent", p->sent);
     event_number(&p->line, "acked", p->acked);
     event_number(&p->line, "target_throughput", plan->throughput);
-    int64_t took = wall() - plan->started;
+    int64_t took = wall_ms() - plan->started;
     event_real(&p->line, "avg_throughput",
                1000.0 * (double)p->acked / (double)(took > 0 ? took : 1));
     event_print(&p->line);
@@ -208,7 +201,7 @@ int tool_verifiable_producer(int argc, char **argv)
                         .create_time = limit(&a, "message-create-time", -1),
                         .prefix = limit(&a, "value-prefix", 0),
                         .keys = limit(&a, "repeating-keys", 1),
-                        .started = wall()};
+                        .started = wall_ms()};
     rd_kafka_conf_t *conf = configure(&a, &p);
     rdk_catch_signals();
     p.rk = rdk_new(RD_KAFKA_PRODUCER, conf);

@@ -33,13 +33,6 @@ struct described {
 
 /* ---- what is asked ---- */
 
-static int refused(struct client *c, int16_t code, struct bytes message)
-{
-    char text[400];
-    return errmsg_set(&c->error, ERR_UNSUPPORTED, "%s",
-                      client_error_text(code, message, text, sizeof text));
-}
-
 /* A topic may come in several answers: appends the partitions of next to those of t. */
 static void join_partitions(struct client *c, topic_desc *t, const topic_desc *next)
 {
@@ -72,7 +65,7 @@ static int ask_partitions(struct described *d, topic_meta *const *topics, size_t
         for (int32_t i = 0; rv == 0 && i < resp->topics_n; i++) {
             topic_desc *t = &resp->topics[i];
             if (t->error_code) {
-                return refused(d->c, t->error_code, BYTES_NULL);
+                return client_refused(d->c, t->error_code, BYTES_NULL);
             }
             if (done && bytes_eq(out[done - 1].name, t->name)) {
                 join_partitions(d->c, &out[done - 1], t);
@@ -114,7 +107,7 @@ static int ask_configs(struct described *d, topic_meta *const *topics, size_t n,
     }
     for (int32_t i = 0; rv == 0 && i < resp->results_n; i++) {
         if (resp->results[i].error_code) {
-            rv = refused(d->c, resp->results[i].error_code, resp->results[i].error_message);
+            rv = client_refused(d->c, resp->results[i].error_code, resp->results[i].error_message);
         }
     }
     *out = rv ? NULL : resp->results;
@@ -142,7 +135,7 @@ static int ask_moves(struct described *d)
     int rv = client_call(d->c, CLIENT_ANY, API_LIST_PARTITION_REASSIGNMENTS, &req,
                          (void **)&d->moves, NULL);
     return rv == 0 && d->moves->error_code
-               ? refused(d->c, d->moves->error_code, d->moves->error_message)
+               ? client_refused(d->c, d->moves->error_code, d->moves->error_message)
                : rv;
 }
 
@@ -268,11 +261,7 @@ static void json_partition(json_t *list, const part_desc *p, const move_desc *m)
 {
     json_t *o = json_add_object(list);
     json_put_int(o, "partition", p->partition_index);
-    if (p->leader_id >= 0) {
-        json_put_int(o, "leader", p->leader_id);
-    } else {
-        json_put_null(o, "leader");
-    }
+    json_put_known(o, "leader", p->leader_id);
     json_put_int(o, "leaderEpoch", p->leader_epoch);
     json_put_ids(o, "replicas", p->replica_nodes, p->replica_nodes_n);
     json_put_ids(o, "isr", p->isr_nodes, p->isr_nodes_n);
