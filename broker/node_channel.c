@@ -4,11 +4,10 @@
  * the configuration has no more than where to begin (controller.quorum.bootstrap.servers).
  *
  * Shard: the news start on one and the same shard, the controller's or main. */
-#include <stdio.h>
-
 #include "base/mem.h"
 #include "broker/node_priv.h"
 #include "controller/channel.h"
+#include "controller/metadata_follower.h"
 #include "proto_messages.h"
 
 static void news_run(struct shard *sh, struct call *c)
@@ -80,32 +79,15 @@ void node_on_leader(struct node *n, int32_t leader)
     }
 }
 
-/* The listener by which this node reaches controllers, or else the one there is. */
-static const struct describe_quorum_response_listener *
-listener_of(const struct node *n, const struct describe_quorum_response_node *voter)
-{
-    struct config_list l = config_list_start(bytes_str(n->config->v.controller_listener_names));
-    struct bytes name;
-    bool any = config_list_next(&l, &name);
-    for (int32_t i = 0; any && i < voter->listeners_n; i++) {
-        if (bytes_eq(voter->listeners[i].name, name)) {
-            return &voter->listeners[i];
-        }
-    }
-    return voter->listeners_n == 1 ? &voter->listeners[0] : NULL;
-}
-
 void node_on_voters(struct node *n, const struct describe_quorum_response *r)
 {
     struct node_priv *p = n->priv;
+    struct config_list l = config_list_start(bytes_str(n->config->v.controller_listener_names));
+    struct bytes name = BYTES_NULL; /* the listener by which this node reaches controllers */
+    (void)config_list_next(&l, &name);
     p->endpoints_n = 0;
     for (int32_t i = 0; i < r->nodes_n && p->endpoints_n < ARRAY_LEN(p->endpoints); i++) {
-        const struct describe_quorum_response_listener *l = listener_of(n, &r->nodes[i]);
-        struct channel_endpoint *e = &p->endpoints[p->endpoints_n];
-        if (l && l->host.len < sizeof e->host) {
-            e->id = r->nodes[i].node_id;
-            e->port = l->port;
-            snprintf(e->host, sizeof e->host, "%.*s", BYTES_FMT(l->host));
+        if (metadata_follower_address(&r->nodes[i], name, &p->endpoints[p->endpoints_n])) {
             p->endpoints_n++;
         }
     }

@@ -6,8 +6,6 @@
  * Failure modes: metadata that does not decode ends the node (on_fatal), and so does a quorum that
  * has this node's id among its voters: one of the two is wrong about itself. Whoever cannot be
  * reached is tried again for ever (metadata_follower.h). */
-#include <stdio.h>
-
 #include "base/mem.h"
 #include "controller/controller_private.h"
 #include "controller/metadata_follower.h"
@@ -54,7 +52,6 @@ static bool is_voter(const struct controller *c, const struct describe_quorum_re
 static void on_voters(void *user, const struct describe_quorum_response *r)
 {
     struct controller *c = user;
-    char host[256];
     if (is_voter(c, r)) {
         struct errmsg em;
         errmsg_set(&em, 0,
@@ -65,17 +62,11 @@ static void on_voters(void *user, const struct describe_quorum_response *r)
         metadata_follower_pause(c->follower);
         return;
     }
+    struct bytes own = c->cfg.endpoints_n > 0 ? bytes_str(c->cfg.endpoints[0].name) : BYTES_NULL;
     for (int32_t i = 0; i < r->nodes_n; i++) {
-        const struct describe_quorum_response_listener *l =
-            r->nodes[i].listeners_n > 0 ? &r->nodes[i].listeners[0] : NULL;
-        for (int32_t k = 0; k < r->nodes[i].listeners_n && c->cfg.endpoints_n > 0; k++) {
-            if (bytes_eq_str(r->nodes[i].listeners[k].name, c->cfg.endpoints[0].name)) {
-                l = &r->nodes[i].listeners[k];
-            }
-        }
-        if (l && l->host.len < sizeof host) {
-            snprintf(host, sizeof host, "%.*s", BYTES_FMT(l->host));
-            channel_know(c->to_active, r->nodes[i].node_id, host, l->port);
+        struct channel_endpoint e;
+        if (metadata_follower_address(&r->nodes[i], own, &e)) {
+            channel_know(c->to_active, e.id, e.host, e.port);
         }
     }
 }

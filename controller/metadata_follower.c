@@ -491,3 +491,23 @@ struct loader *metadata_follower_loader(struct metadata_follower *f)
 {
     return f->loader;
 }
+
+bool metadata_follower_address(const struct describe_quorum_response_node *controller,
+                               struct bytes listener, struct channel_endpoint *out)
+{
+    const struct describe_quorum_response_listener *l =
+        controller->listeners_n == 1 ? &controller->listeners[0] : NULL;
+    for (int32_t i = 0; i < controller->listeners_n; i++) {
+        if (!bytes_is_null(listener) && bytes_eq(controller->listeners[i].name, listener)) {
+            l = &controller->listeners[i];
+            break;
+        }
+    }
+    if (l == NULL || l->host.len >= sizeof out->host) {
+        return false;
+    }
+    out->id = controller->node_id;
+    out->port = l->port;
+    snprintf(out->host, sizeof out->host, "%.*s", BYTES_FMT(l->host));
+    return true;
+}

@@ -30,6 +30,7 @@
 
 struct metadata_follower;
 struct describe_quorum_response;
+struct describe_quorum_response_node;
 
 struct metadata_follower_callbacks {
     void (*advanced)(void *user);
@@ -63,5 +64,10 @@ void metadata_follower_stop(struct metadata_follower *f); /* no callback comes a
 void metadata_follower_free(struct metadata_follower *f); /* stopped; NULL is fine */
 
 struct loader *metadata_follower_loader(struct metadata_follower *f);
+
+/* Of an answer to `voters`: where a controller is reached, by its listener of that name (null: none
+ * is meant) or by the only one it has. False: by neither. */
+bool metadata_follower_address(const struct describe_quorum_response_node *controller,
+                               struct bytes listener, struct channel_endpoint *out);
 
 #endif

@@ -11,6 +11,21 @@ enum {
     HEADER_BYTES = 10, /* key, version, correlation id, a null client id */
 };
 
+/* Every request of a voter begins with the names; its struct is the generated one of its message.
+ */
+#define PUT_NAMES(w, names)                                 \
+    do {                                                    \
+        (w).cluster_id = (names)->cluster_id;               \
+        (w).from_id = (names)->from;                        \
+        (w).from_directory_id = (names)->from_directory;    \
+        (w).to_id = (names)->to;                            \
+        (w).voters = (int32_t *)(uintptr_t)(names)->voters; \
+        (w).voters_n = (int32_t)(names)->voters_n;          \
+    } while (0)
+#define NAMES_OF(w)                                                                     \
+    ((struct peer_names){(w).cluster_id, (w).from_id, (w).from_directory_id, (w).to_id, \
+                         (w).voters, (size_t)(w).voters_n})
+
 void peer_put_header(struct buf *out, int16_t api_key, int32_t correlation_id)
 {
     buf_put_be16(out, (uint16_t)api_key);
@@ -49,12 +64,7 @@ void peer_put_message(struct buf *out, const struct peer_names *names,
     m = m ? m : &greeting;
     struct voter_message w;
     proto_msg_init(&voter_message_msg, &w);
-    w.cluster_id = names->cluster_id;
-    w.from_id = names->from;
-    w.from_directory_id = names->from_directory;
-    w.to_id = names->to;
-    w.voters = (int32_t *)(uintptr_t)names->voters;
-    w.voters_n = (int32_t)names->voters_n;
+    PUT_NAMES(w, names);
     w.type = (int8_t)m->type;
     w.raft_version = (int8_t)m->version;
     w.flags = (int8_t)((m->disrupt_leader ? FLAG_DISRUPT : 0) | (m->pre_vote ? FLAG_PRE_VOTE : 0) |
@@ -154,14 +164,7 @@ int peer_take_message(struct bytes body, struct arena *a, struct peer_names *nam
     if (err) {
         return errmsg_set(em, err, "a voter's message does not decode: %s", err_text(err));
     }
-    *names = (struct peer_names){
-        .cluster_id = w.cluster_id,
-        .from = w.from_id,
-        .from_directory = w.from_directory_id,
-        .to = w.to_id,
-        .voters = w.voters,
-        .voters_n = (size_t)w.voters_n,
-    };
+    *names = NAMES_OF(w);
     err = check_numbers(&w, em);
     if (err) {
         return err;
@@ -187,12 +190,7 @@ void peer_put_wanted(struct buf *out, const struct peer_names *names,
 {
     struct voter_snapshot_fetch w;
     proto_msg_init(&voter_snapshot_fetch_msg, &w);
-    w.cluster_id = names->cluster_id;
-    w.from_id = names->from;
-    w.from_directory_id = names->from_directory;
-    w.to_id = names->to;
-    w.voters = (int32_t *)(uintptr_t)names->voters;
-    w.voters_n = (int32_t)names->voters_n;
+    PUT_NAMES(w, names);
     w.end_offset = wanted->id.offset;
     w.epoch = wanted->id.epoch;
     w.position = wanted->position;
@@ -212,14 +210,7 @@ int peer_take_wanted(struct bytes body, struct arena *a, struct peer_names *name
     if (w.end_offset < 0 || w.epoch < 0 || w.position < 0 || w.max_bytes < 1) {
         return odd(em, "a number that is negative or beyond what can be");
     }
-    *names = (struct peer_names){
-        .cluster_id = w.cluster_id,
-        .from = w.from_id,
-        .from_directory = w.from_directory_id,
-        .to = w.to_id,
-        .voters = w.voters,
-        .voters_n = (size_t)w.voters_n,
-    };
+    *names = NAMES_OF(w);
     *out = (struct peer_piece_wanted){
         .id = {w.end_offset, w.epoch}, .position = w.position, .max_bytes = w.max_bytes};
     return 0;
@@ -325,12 +316,7 @@ void peer_put_admitted(struct buf *out, const struct peer_names *names,
 {
     struct voter_admitted w;
     proto_msg_init(&voter_admitted_msg, &w);
-    w.cluster_id = names->cluster_id;
-    w.from_id = names->from;
-    w.from_directory_id = names->from_directory;
-    w.to_id = names->to;
-    w.voters = (int32_t *)(uintptr_t)names->voters;
-    w.voters_n = (int32_t)names->voters_n;
+    PUT_NAMES(w, names);
     w.voter_id = told->voter;
     w.directory_id = told->directory;
     w.epoch = told->epoch;
@@ -346,14 +332,7 @@ int peer_take_admitted(struct bytes body, struct arena *a, struct peer_names *na
     if (err) {
         return errmsg_set(em, err, "a voter's message does not decode: %s", err_text(err));
     }
-    *names = (struct peer_names){
-        .cluster_id = w.cluster_id,
-        .from = w.from_id,
-        .from_directory = w.from_directory_id,
-        .to = w.to_id,
-        .voters = w.voters,
-        .voters_n = (size_t)w.voters_n,
-    };
+    *names = NAMES_OF(w);
     *out = (struct peer_admitted){w.voter_id, w.directory_id, w.epoch};
     return 0;
 }
