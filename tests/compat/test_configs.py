@@ -1,6 +1,7 @@
 """Configuration as an operator meets it: the sample files start, a bad value ends the start with one sentence, every setting that Kafka
 changes while it runs is changed or refused as by Kafka."""
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ class Sample:
         self.file = str(folder / (name + '.properties'))
         text = open(os.path.join(ROOT, 'deploy', name + '.properties')).read().replace('/var/lib/millrace', str(folder / name))
         for there, here in ((',2@controller2:9093,3@controller3:9093', ''), ('.factor=3', '.factor=1'), ('insync.replicas=2', 'insync.replicas=1'),
-                            ('9092', ports[0]), ('9093', ports[1]), ('controller1', 'localhost'), ('broker11', 'localhost')):
+                            ('9092', ports[0]), ('9093', ports[1]), ('9644', 0), ('9645', 0), ('controller1', 'localhost'), ('broker11', 'localhost')):
             text = text.replace(there, str(here))  # of several nodes one of each kind is started
         with open(self.file, 'w') as f:
             f.write(text)
@@ -76,6 +77,13 @@ def test_samples_of_separate_roles(tmp_path):
     through(port, 'sample')
     broker.stop()
     controller.stop()
+
+
+def test_samples_may_run_on_one_machine():
+    """A broker's and a controller's."""
+    ports = [set(re.findall(r':(\d+)', ' '.join(re.findall(r'^(?:metrics\.)?listeners?=.*', open(os.path.join(ROOT, 'deploy', n)).read(), re.M))))
+             for n in ('broker.properties', 'controller.properties')]
+    assert len(ports[0]) == len(ports[1]) == 2 and not ports[0] & ports[1]
 
 
 # ---- what is refused, and what warns
