@@ -1,0 +1,257 @@
+/* Waiting for moves: see reassignment.h. A look asks what still moves and how large each replica
+ * that is being copied has become, beside the largest of those it is copied from. What was found is
+ * forgotten at the end of a look, so that a wait of hours takes no more memory than a short one.
+ *
+ * Failure modes: a broker that does not answer has sizes that are not known, for which 0 stands; if
+ * nobody answers, reassign_wait goes on for PATIENCE_MS, which covers the restart of a node. */
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "tools/clock.h"
+#include "tools/reassignment.h"
+
+enum { FIRST_MS = 100, EVERY_MS = 1000, PATIENCE_MS = 60000 };
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signal)
+{
+    (void)signal;
+    interrupted = 1;
+}
+
+void reassign_catch_interrupts(void)
+{
+    struct sigaction sa = {.sa_handler = on_signal};
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+}
+
+bool reassign_interrupted(void)
+{
+    return interrupted;
+}
+
+/* ---- a look ---- */
+
+/* All replicas of what moves, on the brokers that have or get them. */
+static struct replica_dir *replicas_of(struct arena *a, const struct replica_sets *moving,
+                                       size_t *n)
+{
+    size_t max = 0;
+    for (size_t i = 0; i < moving->n; i++) {
+        max += (size_t)moving->v[i].replicas_n;
+    }
+    struct replica_dir *v = ARENA_ARRAY(a, struct replica_dir, max + 1);
+    *n = 0;
+    for (size_t i = 0; i < moving->n; i++) {
+        for (int32_t k = 0; k < moving->v[i].replicas_n; k++) {
+            v[(*n)++] = (struct replica_dir){.topic = moving->v[i].topic,
+                                             .partition = moving->v[i].partition,
+                                             .broker = moving->v[i].replicas[k]};
+        }
+    }
+    replica_dirs_sort(v, *n);
+    return v;
+}
+
+static void look_at_copy(struct copy *k, const struct replica_set *moving,
+                         const struct replica_dir *v, size_t n)
+{
+    k->done = !moving || !has_id(moving->adding, moving->adding_n, k->broker);
+    for (int32_t i = 0; moving && i < moving->replicas_n; i++) {
+        const struct replica_dir *r =
+            replica_dir_find(v, n, moving->replicas[i], k->topic, k->partition);
+        int64_t size = r && r->size > 0 ? r->size : 0;
+        if (moving->replicas[i] == k->broker) {
+            k->size = size;
+        } else if (!has_id(moving->adding, moving->adding_n, moving->replicas[i])) {
+            k->size_whole = size > k->size_whole ? size : k->size_whole;
+        }
+    }
+    if (k->done || k->size > k->size_whole) { /* the last one is compacted or cut, or has grown */
+        k->size = k->size_whole;
+    }
+}
+
+/* Looks at copies of the directories, since what they name is gone after the look. */
+static void look_at_dirs(struct client *c, struct reassign_watch *w)
+{
+    struct replica_dir *v = ARENA_ARRAY(&c->arena, struct replica_dir, w->dirs_n + 1);
+    if (w->dirs_n) {
+        memcpy(v, w->dirs, w->dirs_n * sizeof *v);
+    }
+    replica_dirs_look(c, v, w->dirs_n);
+    w->dirs_left = 0;
+    for (size_t i = 0; i < w->dirs_n; i++) {
+        bool moves = !bytes_is_null(v[i].future), asked = v[i].size >= 0;
+        w->dirs[i].future = moves || !asked ? w->dirs[i].target : BYTES_NULL;
+        w->dirs[i].size = asked ? v[i].size : w->dirs[i].size;
+        w->dirs[i].future_size = moves ? v[i].future_size : -1;
+        w->dirs_left += !bytes_is_null(w->dirs[i].future);
+    }
+}
+
+static int look(struct client *c, struct reassign_watch *w, bool first)
+{
+    struct replica_sets moving;
+    int rv = reassign_ongoing(c, w->targets, &moving);
+    if (rv) {
+        return rv;
+    }
+    for (size_t i = 0; first && i < moving.n; i++) {
+        const struct replica_set *t =
+            replica_set_find(w->targets, moving.v[i].topic, moving.v[i].partition);
+        for (int32_t k = 0; t && k < moving.v[i].adding_n; k++) {
+            if (has_id(t->replicas, t->replicas_n, moving.v[i].adding[k])) {
+                w->copies[w->copies_n++] = (struct copy){
+                    .topic = t->topic, .partition = t->partition, .broker = moving.v[i].adding[k]};
+            }
+        }
+    }
+    size_t n;
+    struct replica_dir *v = replicas_of(&c->arena, &moving, &n);
+    replica_dirs_look(c, v, n);
+    for (size_t i = 0; i < w->copies_n; i++) {
+        struct copy *k = &w->copies[i];
+        look_at_copy(k, replica_set_find(&moving, k->topic, k->partition), v, n);
+    }
+    w->partitions_left = moving.n;
+    look_at_dirs(c, w);
+    return 0;
+}
+
+/* What a look finds lives as long as the look. */
+static int look_and_forget(struct client *c, struct reassign_watch *w, bool first)
+{
+    struct client before = *c;
+    c->arena = (struct arena){0};
+    int rv = look(c, w, first);
+    arena_free(&c->arena);
+    c->arena = before.arena;
+    c->have_metadata = before.have_metadata;
+    c->metadata = before.metadata;
+    c->cluster = before.cluster;
+    return rv;
+}
+
+int reassign_watch_look(struct client *c, struct reassign_watch *w)
+{
+    return look_and_forget(c, w, false);
+}
+
+/* ---- what is said of it ---- */
+
+static void add(const struct reassign_watch *w, int64_t *whole, int64_t *arrived)
+{
+    *whole = *arrived = 0;
+    for (size_t i = 0; i < w->copies_n; i++) {
+        *whole += w->copies[i].size_whole;
+        *arrived += w->copies[i].size;
+    }
+    for (size_t i = 0; i < w->dirs_n; i++) {
+        const struct replica_dir *d = &w->dirs[i];
+        int64_t size = d->size > 0 ? d->size : 0, there = d->future_size > 0 ? d->future_size : 0;
+        bool done = bytes_is_null(d->future);
+        *whole += size;
+        *arrived += done || there > size ? size : there;
+    }
+}
+
+int reassign_watch_begin(struct client *c, struct reassign_watch *w,
+                         const struct replica_sets *targets, struct replica_dir *dirs, size_t n)
+{
+    size_t max = 0;
+    for (size_t i = 0; i < targets->n; i++) {
+        max += (size_t)targets->v[i].replicas_n;
+    }
+    *w = (struct reassign_watch){.targets = targets, .dirs = dirs, .dirs_n = n};
+    w->copies = ARENA_ARRAY(&c->arena, struct copy, max + 1);
+    for (size_t i = 0; i < n; i++) {
+        dirs[i].future = dirs[i].target;
+        dirs[i].size = dirs[i].future_size = -1;
+    }
+    int rv = client_cluster(c); /* before the looks: it is kept */
+    rv = rv ? rv : look_and_forget(c, w, true);
+    int64_t whole;
+    add(w, &whole, &w->begin_bytes);
+    w->begin_ms = steady_ms();
+    return rv;
+}
+
+static const char *size_text(int64_t bytes, char *out, size_t n)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)bytes;
+    size_t unit = 0;
+    for (; v >= 1024 && unit < 4; unit++) {
+        v /= 1024;
+    }
+    snprintf(out, n, unit ? "%.1f %s" : "%.0f %s", v, units[unit]);
+    return out;
+}
+
+static const char *time_text(int64_t s, char *out, size_t n)
+{
+    if (s < 120) {
+        snprintf(out, n, "%lld s", (long long)s);
+    } else if (s < 7200) {
+        snprintf(out, n, "%lld min", (long long)(s / 60));
+    } else {
+        snprintf(out, n, "%lld h", (long long)(s / 3600));
+    }
+    return out;
+}
+
+void reassign_watch_text(const struct reassign_watch *w, int64_t now_ms, char *out, size_t n)
+{
+    char sizes[3][32], left[32], moves[64] = "";
+    int64_t whole, arrived, ms = now_ms - w->begin_ms;
+    add(w, &whole, &arrived);
+    int64_t rate = ms > 0 ? (arrived - w->begin_bytes) * 1000 / ms : 0;
+    if (w->dirs_n) {
+        snprintf(moves, sizeof moves, ", %zu of %zu directory moves", w->dirs_left, w->dirs_n);
+    }
+    snprintf(out, n, "%zu of %zu partitions%s left, %s of %s, %s/s, %s left", w->partitions_left,
+             w->targets->n, moves, size_text(arrived, sizes[0], sizeof sizes[0]),
+             size_text(whole, sizes[1], sizeof sizes[1]),
+             size_text(rate > 0 ? rate : 0, sizes[2], sizeof sizes[2]),
+             rate > 0 ? time_text((whole - arrived + rate - 1) / rate, left, sizeof left)
+                      : "unknown time");
+}
+
+static void show(const struct reassign_watch *w, bool terminal)
+{
+    char text[300];
+    if (terminal) {
+        reassign_watch_text(w, steady_ms(), text, sizeof text);
+        fprintf(stderr, "\r\033[K%s", text);
+        fflush(stderr);
+    }
+}
+
+int reassign_wait(struct client *c, struct reassign_watch *w)
+{
+    bool terminal = isatty(STDERR_FILENO);
+    int64_t heard_ms = steady_ms();
+    useconds_t pause_ms = FIRST_MS;
+    int rv = 0;
+    while (!interrupted && w->partitions_left + w->dirs_left > 0) {
+        show(w, terminal);
+        usleep(pause_ms * 1000); /* a signal ends it early */
+        pause_ms = pause_ms < EVERY_MS ? pause_ms + FIRST_MS : EVERY_MS;
+        rv = interrupted ? 0 : reassign_watch_look(c, w);
+        if (rv == 0) {
+            heard_ms = steady_ms();
+        } else if (steady_ms() - heard_ms > PATIENCE_MS) {
+            break;
+        }
+    }
+    if (terminal) {
+        fprintf(stderr, "\r\033[K");
+    }
+    return interrupted ? ERR_CANCELED : rv;
+}
