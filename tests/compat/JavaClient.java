@@ -31,6 +31,20 @@ public class JavaClient {
         }
     }
 
+    /** Looks again for ten seconds: what an administrator changed is in the next answer soon, not at once, with Kafka too. */
+    static void seen(Check c) throws Exception {
+        long end = System.nanoTime() + 10_000_000_000L;
+        while (true) {
+            try {
+                c.run();
+                return;
+            } catch (AssertionError e) {
+                if (System.nanoTime() > end) throw e;
+                Thread.sleep(20);
+            }
+        }
+    }
+
     static void equal(Object want, Object got) {
         if (!Objects.equals(want, got)) throw new AssertionError("wanted " + want + ", got " + got);
     }
@@ -202,7 +216,7 @@ public class JavaClient {
         });
         check("createPartitions", () -> {
             get(a.createPartitions(Map.of("adm", NewPartitions.increaseTo(5))).all());
-            equal(5, get(a.describeTopics(List.of("adm")).allTopicNames()).get("adm").partitions().size());
+            seen(() -> equal(5, get(a.describeTopics(List.of("adm")).allTopicNames()).get("adm").partitions().size()));
             fails(InvalidPartitionsException.class, a.createPartitions(Map.of("adm", NewPartitions.increaseTo(2))).all());
         });
         check("describeTopics with a small page", () ->
@@ -216,15 +230,19 @@ public class JavaClient {
         check("incrementalAlterConfigs of a topic", () -> {
             get(a.incrementalAlterConfigs(Map.of(topic, List.of(new AlterConfigOp(new ConfigEntry("segment.ms", "90000"), AlterConfigOp.OpType.SET),
                 new AlterConfigOp(new ConfigEntry("cleanup.policy", "compact"), AlterConfigOp.OpType.APPEND)))).all());
-            Config c = get(a.describeConfigs(List.of(topic)).all()).get(topic);
-            equal("90000", c.get("segment.ms").value());
-            equal(ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG, c.get("segment.ms").source());
-            equal("delete,compact", c.get("cleanup.policy").value());
+            seen(() -> {
+                Config c = get(a.describeConfigs(List.of(topic)).all()).get(topic);
+                equal("90000", c.get("segment.ms").value());
+                equal(ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG, c.get("segment.ms").source());
+                equal("delete,compact", c.get("cleanup.policy").value());
+            });
             get(a.incrementalAlterConfigs(Map.of(topic, List.of(new AlterConfigOp(new ConfigEntry("cleanup.policy", "compact"), AlterConfigOp.OpType.SUBTRACT),
                 new AlterConfigOp(new ConfigEntry("segment.ms", ""), AlterConfigOp.OpType.DELETE)))).all());
-            c = get(a.describeConfigs(List.of(topic)).all()).get(topic);
-            equal("delete", c.get("cleanup.policy").value());
-            equal(ConfigEntry.ConfigSource.DEFAULT_CONFIG, c.get("segment.ms").source());
+            seen(() -> {
+                Config c = get(a.describeConfigs(List.of(topic)).all()).get(topic);
+                equal("delete", c.get("cleanup.policy").value());
+                equal(ConfigEntry.ConfigSource.DEFAULT_CONFIG, c.get("segment.ms").source());
+            });
             fails(InvalidConfigurationException.class, a.incrementalAlterConfigs(Map.of(topic,
                 List.of(new AlterConfigOp(new ConfigEntry("no.such.setting", "1"), AlterConfigOp.OpType.SET)))).all());
         });
@@ -232,10 +250,12 @@ public class JavaClient {
             for (ConfigResource r : List.of(broker, all)) {
                 get(a.incrementalAlterConfigs(Map.of(r, List.of(new AlterConfigOp(new ConfigEntry("log.retention.ms", "7200000"), AlterConfigOp.OpType.SET)))).all());
             }
-            ConfigEntry e = get(a.describeConfigs(List.of(broker), new DescribeConfigsOptions().includeSynonyms(true)).all()).get(broker).get("log.retention.ms");
-            equal("7200000", e.value());
-            equal(ConfigEntry.ConfigSource.DYNAMIC_BROKER_CONFIG, e.source());
-            equal(ConfigEntry.ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG, e.synonyms().get(1).source());
+            seen(() -> {
+                ConfigEntry e = get(a.describeConfigs(List.of(broker), new DescribeConfigsOptions().includeSynonyms(true)).all()).get(broker).get("log.retention.ms");
+                equal("7200000", e.value());
+                equal(ConfigEntry.ConfigSource.DYNAMIC_BROKER_CONFIG, e.source());
+                equal(ConfigEntry.ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG, e.synonyms().get(1).source());
+            });
             for (ConfigResource r : List.of(broker, all)) {
                 get(a.incrementalAlterConfigs(Map.of(r, List.of(new AlterConfigOp(new ConfigEntry("log.retention.ms", null), AlterConfigOp.OpType.DELETE)))).all());
             }
