@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # Installs what Millrace needs from Debian's own packages (12 or 13), and nothing that is there already.
 #
-#   deploy/deps.sh build    what the build needs (deploy/run.sh calls this)
-#   deploy/deps.sh test     the same, and what tests/run.sh needs
+#   deploy/deps.sh build      what the build needs (deploy/run.sh calls this)
+#   deploy/deps.sh test       the same, and what tests/run.sh needs
+#   deploy/deps.sh run        what the program needs, no more (deploy/Dockerfile calls this)
+#   deploy/deps.sh engine     a Docker engine, docker-compose and debootstrap, for tests/deploy
+#   deploy/deps.sh uri SUITE  installs nothing: prints the address of this machine's apt source that serves SUITE
 #
 # libraft must be 0.22.1: Debian 13 has it; on Debian 12 it is in the backports suite of the same archive, so the
 # address is read from the apt source that serves bookworm, and only libraft is taken from there.
@@ -13,6 +16,9 @@ build=(cmake ninja-build gcc make pkg-config python3 libc6-dev liburing-dev libu
        libsnappy-dev zlib1g-dev libjansson-dev librdkafka-dev libmicrohttpd-dev)
 test=(g++ libcmocka-dev clang-14 clang-format-14 libclang-rt-14-dev kcat python3-kafka python3-confluent-kafka
       python3-pytest python3-snappy python3-lz4 python3-zstandard zstd iproute2)
+
+run=(librdkafka1 libuv1 liburing2 libmicrohttpd12 libjansson4 libsnappy1v5 libzstd1 liblz4-1 zlib1g)
+engine=(docker.io docker-compose debootstrap iptables python3-pytest kcat python3-confluent-kafka)
 
 # Debian 13 has no clang-14; its unversioned clang serves the fuzz targets there.
 . /etc/os-release
@@ -37,22 +43,21 @@ apt_install() {
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# The apt address that serves suite bookworm, from either form of apt's source files.
-bookworm_uri() {
+# The apt address that serves a suite, from either form of apt's source files.
+suite_uri() {
   {
-    cat /etc/apt/sources.list.d/*.sources 2>/dev/null |
-      awk -v RS= '/(^|\n)Suites:[^\n]*[ :]bookworm([ \n]|$)/ {
-        n = split($0, l, "\n"); for (i = 1; i <= n; i++) if (l[i] ~ /^URIs:/) { split(l[i], f, " "); print f[2] } }'
+    awk -v RS= -v suite="$1" '$0 ~ "(^|\n)Suites:([^\n]*[ :])?" suite "([ \n]|$)" {
+      n = split($0, l, "\n"); for (i = 1; i <= n; i++) if (l[i] ~ /^URIs:/) { split(l[i], f, " "); print f[2] } }' /etc/apt/sources.list.d/*.sources 2>/dev/null
     cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
-      awk '$1 == "deb" { i = 2; while (i < NF && $i !~ /:\/\//) i++; if ($(i + 1) == "bookworm") print $i }'
+      awk -v suite="$1" '$1 == "deb" { i = 2; while (i < NF && $i !~ /:\/\//) i++; if ($(i + 1) == suite) print $i }'
   } | awk 'NR == 1' || true
 }
 
-install_libraft() {
-  local have; have=$(dpkg-query -W -f='${Version}' libraft-dev 2>/dev/null || true)
+install_libraft() {  # NAME: the package, libraft-dev or libraft0
+  local have; have=$(dpkg-query -W -f='${Version}' "$1" 2>/dev/null || true)
   case $have in 0.22.1-*) return ;; esac
   if [ "${VERSION_CODENAME:-}" = bookworm ]; then
-    local uri; uri=$(bookworm_uri)
+    local uri; uri=$(suite_uri bookworm)
     [ -n "$uri" ] || { echo "deps: no apt source serves the suite bookworm, so libraft 0.22.1 cannot be found" >&2; exit 1; }
     "${sudo[@]}" tee /etc/apt/sources.list.d/millrace-backports.sources >/dev/null <<SRC
 Types: deb
@@ -72,14 +77,18 @@ Pin-Priority: 990
 PIN
     updated=
   fi
-  apt_install libraft-dev
+  apt_install "$1"
 }
 
+raft=libraft-dev
 case ${1:-build} in
   build) want=("${build[@]}") ;;
   test) want=("${build[@]}" "${test[@]}") ;;
-  *) echo "usage: deploy/deps.sh build|test" >&2; exit 2 ;;
+  run) want=("${run[@]}") raft=libraft0 ;;
+  engine) want=("${engine[@]}") raft= ;;
+  uri) suite_uri "${2:?a suite}"; exit ;;
+  *) echo "usage: deploy/deps.sh build|test|run|engine|uri SUITE" >&2; exit 2 ;;
 esac
 mapfile -t need < <(missing "${want[@]}")
 [ ${#need[@]} = 0 ] || apt_install "${need[@]}"
-install_libraft
+[ -z "$raft" ] || install_libraft "$raft"

@@ -29,7 +29,7 @@ static const struct args_spec spec = {
     .about = "say whether the node of this machine or container serves: exit status 0 if so",
     .examples = "  millrace health\n"
                 "  millrace health --config /etc/millrace/server.properties\n"
-                "  docker-compose exec broker1 millrace health\n",
+                "  docker-compose exec broker11 millrace health\n",
     .defs = defs,
     .n = sizeof defs / sizeof defs[0],
 };
