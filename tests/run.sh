@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds Millrace with the sanitizers, and runs tests.
 #
-#   tests/run.sh                 what CI runs: the suites that are whole so far, tidy unit sim compat tools cluster fuzz
-#   tests/run.sh NAME...         some of: tidy unit sim compat tools cluster fuzz bench
+#   tests/run.sh                 what CI runs: the suites that are whole so far, tidy unit sim compat tools cluster deploy fuzz
+#   tests/run.sh NAME...         some of: tidy unit sim compat tools cluster deploy fuzz bench
 #   tests/run.sh --list          the names, a line each
 #
 # Slow suites have commands of their own, which end with `N passed, N failed` too:
@@ -28,8 +28,8 @@
 #   tests/cluster/hour.sh                 an hour of faults under clients (needs root)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-names=(tidy unit sim compat tools cluster fuzz bench)
-default=(tidy unit sim compat tools cluster fuzz)
+names=(tidy unit sim compat tools cluster deploy fuzz bench)
+default=(tidy unit sim compat tools cluster deploy fuzz)
 
 case ${1:-} in
   --help | -h) sed -n '2,28s/^# \{0,1\}//p' "$0"; exit ;;
@@ -57,6 +57,7 @@ run_sim() { if [ -n "${SIM_SEEDS:-}" ]; then tests/sim.sh --seeds "$SIM_SEEDS"; 
 run_compat() { /usr/bin/python3 -m pytest -q tests/compat -p no:cacheprovider; }
 run_tools() { /usr/bin/python3 -m pytest -q tests/tools -p no:cacheprovider; }
 run_cluster() { /usr/bin/python3 -m pytest -q tests/cluster -p no:cacheprovider -m "${CLUSTER_TESTS-not slow}"; }
+run_deploy() { tests/deploy/run.sh; }
 run_fuzz() { tests/fuzz/run.sh --runs "${FUZZ_RUNS:-200000}" --seed 1; }
 run_bench() { tests/bench/run.sh; }
 
