@@ -1,5 +1,5 @@
 /* millrace cluster: the cluster's id, the addresses of its nodes, and forgetting a broker for good,
- * as kafka-cluster.sh does. */
+ * as kafka-cluster.sh does; and `doctor`, which is ours (doctor.h). */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +10,7 @@
 #include "tools/args.h"
 #include "tools/client.h"
 #include "tools/columns.h"
+#include "tools/doctor.h"
 #include "tools/listing.h"
 #include "tools/tool.h"
 
@@ -20,6 +21,7 @@ static const struct arg_def defs[] = {
     {"config", ARG_VALUE, "FILE", "The old name of --command-config."},
     {"id", ARG_VALUE, "ID", "The broker."},
     {"include-fenced-brokers", ARG_FLAG, NULL, "Also brokers that are fenced: down, or starting."},
+    {"timeout-ms", ARG_VALUE, "MS", "How long a node may take for an answer (5000)."},
     ARG_JSON,
 };
 
@@ -29,6 +31,10 @@ static const struct arg_command commands[] = {
     {"list-endpoints",
      "Show where the brokers are, or with --bootstrap-controller the controllers.",
      "include-fenced-brokers json"},
+    {"doctor",
+     "Say what is wrong, worst first, each with the command that mends it. Ends with 0 if nothing "
+     "is, with 1 if something is, with 2 if nobody could be asked.",
+     "timeout-ms json"},
 };
 
 static const struct args_spec spec = {
@@ -38,13 +44,17 @@ static const struct args_spec spec = {
                 "  millrace cluster list-endpoints --bootstrap-server localhost:9092 "
                 "--include-fenced-brokers\n"
                 "  millrace cluster list-endpoints --bootstrap-controller localhost:9093\n"
-                "  millrace cluster unregister --bootstrap-server localhost:9092 --id 3\n",
+                "  millrace cluster unregister --bootstrap-server localhost:9092 --id 3\n"
+                "  millrace cluster doctor --bootstrap-server localhost:9092\n",
     .defs = defs,
     .n = ARRAY_LEN(defs),
     .commands = commands,
     .commands_n = ARRAY_LEN(commands),
     .letters = "b=bootstrap-server C=bootstrap-controller c=command-config i=id",
 };
+
+/* How long the doctor waits for one answer, and its exit status when there was none. */
+enum { DOCTOR_TIMEOUT_MS = 5000, DOCTOR_NOT_ASKED = 2 };
 
 #define node_data struct describe_cluster_response_describe_cluster_broker
 
@@ -148,6 +158,30 @@ static int list_endpoints(struct client *c, const struct args *a)
     return 0;
 }
 
+static int doctor(struct client *c, const struct args *a, int *status)
+{
+    struct doctor_picture pic;
+    struct doctor_report report = {.arena = &c->arena};
+    *status = DOCTOR_NOT_ASKED;
+    if (c->controllers) {
+        return errmsg_set(&c->error, ERR_INVALID,
+                          "The doctor asks brokers: give it --bootstrap-server");
+    }
+    c->timeout_ms = args_int(a, "timeout-ms", DOCTOR_TIMEOUT_MS, 1, INT32_MAX);
+    int rv = doctor_ask(c, args_get(a, "bootstrap-server", ""), &pic);
+    if (rv) {
+        return rv;
+    }
+    doctor_examine(&pic, &report);
+    if (args_has(a, "json")) {
+        doctor_print_json(&pic, &report);
+    } else {
+        doctor_print(&pic, &report);
+    }
+    *status = doctor_is_healthy(&report) ? 0 : 1;
+    return 0;
+}
+
 int tool_cluster(int argc, char **argv)
 {
     static const struct {
@@ -155,6 +189,7 @@ int tool_cluster(int argc, char **argv)
         int (*run)(struct client *c, const struct args *a);
     } actions[] = {
         {"cluster-id", cluster_id}, {"unregister", unregister}, {"list-endpoints", list_endpoints}};
+    int status = 0;
     struct args a;
     struct client c;
     args_parse(&a, &spec, argc, argv);
@@ -172,10 +207,15 @@ int tool_cluster(int argc, char **argv)
             rv = actions[i].run(&c, &a);
         }
     }
+    if (strcmp(a.command, "doctor") == 0) {
+        status = DOCTOR_NOT_ASKED;
+        rv = rv ? rv : doctor(&c, &a, &status);
+    }
     if (rv) {
         fprintf(stderr, "%s\n", c.error.text);
+        status = status ? status : 1;
     }
     client_close(&c);
     args_free(&a);
-    return rv ? 1 : 0;
+    return status;
 }

@@ -59,7 +59,7 @@ def asked(cluster, command, *more, controllers=False):
 def test_every_command_of_the_table_is_tested():
     with open(__file__, encoding='utf-8') as f:
         text = f.read()
-    assert len(PROMISED) == 13 and all(re.search(r"asked\(cluster, '%s'" % re.escape(c), text) for c in PROMISED)
+    assert len(PROMISED) == 14 and all(re.search(r"asked\(cluster, '%s'" % re.escape(c), text) for c in PROMISED)
 
 
 def test_topics(cluster):
@@ -117,6 +117,10 @@ def test_the_cluster(cluster, controllers):
     items = asked(cluster, 'cluster list-endpoints', controllers=controllers)['items']
     assert {(i['id'], i['port'], i['endpointType']) for i in items} == {
         (n.id, n.controller_port if controllers else n.port, 'controller' if controllers else 'broker') for n in cluster.cluster.nodes}
+    if not controllers:
+        millrace('topics', '--bootstrap-server', cluster.servers, '--create', '--topic', 'two', '--partitions', '1', '--config', 'min.insync.replicas=1')
+        d = asked(cluster, 'cluster doctor')
+        assert (d['clusterId'], d['healthy']) == (cluster.cluster.id, True) and {i['severity'] for i in d['items']} == {'note'}
     f = asked(cluster, 'features describe', controllers=controllers)
     assert {i['feature']: (i['level'], i['release']) for i in f['items']}['metadata.version'] == (30, '4.3-IV0')
     items = asked(cluster, 'broker-api-versions', controllers=controllers)['items']

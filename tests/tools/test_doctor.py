@@ -1,0 +1,133 @@
+"""`cluster doctor` against three nodes: nothing of a healthy cluster, and what it says when a broker is killed, a throttle is left behind, a
+topic is made badly. Its rules are tried one by one in tests/unit/tools/test_doctor.c."""
+import json
+
+import pytest
+from cluster_session import ClusterTarget
+from members import wait
+from node import millrace
+
+
+@pytest.fixture(scope='module')
+def target(tmp_path_factory):
+    with ClusterTarget(tmp_path_factory.mktemp('doctor')) as t:
+        t.cluster.create_topic('t', 3, 3, assignments=[[1, 2, 3], [2, 3, 1], [3, 1, 2]])
+        t.cluster.wait_in_sync('t')
+        yield t
+
+
+def asked(t, *more):
+    status, out, err = millrace('cluster', 'doctor', '--bootstrap-server', t.servers, '--json', *more)
+    assert out.count('\n') == 1, err
+    v = json.loads(out)
+    assert status == (0 if v['healthy'] else 1) and v['clusterId'] == t.cluster.id
+    return v
+
+
+def found(t):
+    """{check: finding}; a check with several findings has the first."""
+    out = {}
+    for i in asked(t)['items']:
+        out.setdefault(i['check'], i)
+    return out
+
+
+def wait_found(t, check, there=True):
+    wait(lambda: (check in found(t)) == there, lambda: '%s: %s' % (check, found(t)), 60)
+
+
+def broken_or_wrong(t):
+    return [i['check'] for i in asked(t)['items'] if i['severity'] != 'note']
+
+
+def wait_healthy(t):
+    wait(lambda: not broken_or_wrong(t), lambda: json.dumps(asked(t), indent=1), 60)
+
+
+def run_command(t, finding, step=0):
+    """Types what the doctor says, as a person would."""
+    words = finding['steps'][step]['command'].split()
+    assert words[0] == 'millrace'
+    status, out, err = millrace(*words[1:])
+    assert status == 0, out + err
+
+
+def test_nothing_is_wrong(target):
+    wait_healthy(target)
+    status, out, _ = millrace('cluster', 'doctor', '--bootstrap-server', target.servers)
+    lines = out.splitlines()
+    assert status == 0 and lines[1] == 'Nothing is wrong.'
+    assert lines[0] == 'Cluster %s: 3 brokers, 3 voters, 1 topic with 3 partitions.' % target.cluster.id
+    assert [i['check'] for i in asked(target)['items']] == []
+
+
+def test_a_killed_broker(target):
+    target.cluster.create_topic('alone', 1, 1, assignments=[[3]])
+    target.step('kill', ['3'])
+    wait_found(target, 'voter-down')
+    seen = found(target)
+    assert seen['no-leader']['partitions'] == [{'topic': 'alone', 'partition': 0}] and seen['no-leader']['nodes'] == [3]
+    assert seen['at-min-isr']['nodes'] == [3] and len(seen['at-min-isr']['partitions']) == 3
+    assert seen['broker-down']['nodes'] == [3] and seen['voter-down']['nodes'] == [3]
+    assert 'one failure from being lost' in seen['voter-down']['what']
+    assert [i['severity'] for i in asked(target)['items']] == sorted([i['severity'] for i in asked(target)['items']], key=['broken', 'wrong', 'note'].index)
+    status, out, _ = millrace('cluster', 'doctor', '--bootstrap-server', target.servers)
+    assert status == 1 and '\n1. 1 partition has no leader' in out and '   alone-0\n' in out
+    target.step('start', ['3'])
+    wait_found(target, 'no-leader', False)
+    wait_found(target, 'voter-down', False)
+    target.cluster.tool('topics', '--delete', '--topic', 'alone')
+
+
+def test_leaders_elsewhere(target):
+    """After the restart of 3 above (or one of its own, if that test did not run) broker 3 leads nothing that it should."""
+    if 'leaders-elsewhere' not in found(target):
+        target.step('kill', ['3'])
+        target.step('start', ['3'])
+    wait_found(target, 'leaders-elsewhere')
+    assert found(target)['leaders-elsewhere']['nodes'] == [3]
+
+
+def test_a_throttle_left_behind(target):
+    target.cluster.tool('configs', '--alter', '--broker', '1', '--add-config', 'leader.replication.throttled.rate=1000')
+    target.cluster.tool('configs', '--alter', '--topic', 't', '--add-config', 'leader.replication.throttled.replicas=0:1')
+    wait_found(target, 'throttle-left')
+    f = found(target)['throttle-left']
+    assert f['nodes'] == [1] and f['partitions'] == [{'topic': 't', 'partition': None}]
+    run_command(target, f, 0)
+    run_command(target, f, 1)
+    wait_found(target, 'throttle-left', False)
+
+
+def test_topics_made_badly(target):
+    for name, config in (('all', 'min.insync.replicas=3'), ('one', 'min.insync.replicas=1'), ('unclean', 'unclean.leader.election.enable=true')):
+        target.cluster.tool('topics', '--create', '--topic', name, '--partitions', '1', '--config', config)
+    target.cluster.tool('topics', '--create', '--topic', 'copy', '--partitions', '1', '--replication-factor', '1')
+    checks = {'min-isr-is-factor': 'all', 'min-isr-1': 'one', 'unclean-election': 'unclean', 'factor-1': 'copy'}
+    for check, topic in checks.items():
+        wait_found(target, check)
+        assert found(target)[check]['partitions'] == [{'topic': topic, 'partition': None}]
+    for check in list(checks)[:3]:
+        run_command(target, found(target)[check])
+        wait_found(target, check, False)
+    for topic in checks.values():
+        target.cluster.tool('topics', '--delete', '--topic', topic)
+
+
+def test_a_broker_that_hangs(target):
+    node = target.cluster.node(2)
+    node.pause()
+    try:
+        servers = '127.0.0.1:%d' % target.cluster.node(1).port
+        status, out, err = millrace('cluster', 'doctor', '--bootstrap-server', servers, '--timeout-ms', '300', '--json')
+        checks = {i['check']: i['nodes'] for i in json.loads(out)['items']}
+        assert status == 1 and (checks.get('broker-silent') == [2] or checks.get('broker-down') == [2]), out + err
+    finally:
+        node.resume()
+    target.cluster.wait_unfenced()
+
+
+def test_nobody_to_ask(target):
+    for words in (['--bootstrap-server', '127.0.0.1:1'], ['--bootstrap-controller', target.controller_servers], ['--bootstrap-server', 'nowhere']):
+        status, out, err = millrace('cluster', 'doctor', *words)
+        assert (status, out) == (2, '') and len(err.splitlines()) == 1

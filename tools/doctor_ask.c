@@ -1,0 +1,182 @@
+/* Gathers what the doctor looks at (doctor.h), from whichever broker answers. What cannot be told
+ * is part of the picture: brokers that are silent, a quorum that nobody describes. Only if no
+ * broker of the list answers there is no picture.
+ *
+ * Where partitions move, it looks at the sizes of replicas a second time, to see which moves stand
+ * still. */
+#include <time.h>
+
+#include "base/siphash.h"
+#include "proto_apis.h"
+#include "proto_messages.h"
+#include "tools/client.h"
+#include "tools/doctor.h"
+
+#define quorum_data  struct describe_quorum_response_partition_data
+#define replica_data struct describe_quorum_response_replica_state
+
+enum { APART_MS = 2000 };
+
+/* ---- the quorum ---- */
+
+static int64_t since(int64_t leader_ms, int64_t ms)
+{
+    return ms <= 0 ? -1 : leader_ms > ms ? leader_ms - ms : 0;
+}
+
+static void put_voters(struct client *c, const quorum_data *log, struct doctor_picture *pic)
+{
+    const replica_data *leader = NULL;
+    for (int32_t i = 0; i < log->current_voters_n; i++) {
+        leader =
+            log->current_voters[i].replica_id == log->leader_id ? &log->current_voters[i] : leader;
+    }
+    if (leader == NULL) {
+        pic->quorum_error = "it has no leader at the moment";
+        return;
+    }
+    pic->quorum_leader = log->leader_id;
+    pic->voters = ARENA_ARRAY(&c->arena, struct doctor_voter, log->current_voters_n);
+    for (int32_t i = 0; i < log->current_voters_n; i++) {
+        const replica_data *v = &log->current_voters[i];
+        pic->voters[pic->voters_n++] = (struct doctor_voter){
+            .id = v->replica_id,
+            .lag = leader->log_end_offset - v->log_end_offset,
+            .silent_ms = since(leader->last_fetch_timestamp, v->last_fetch_timestamp),
+            .behind_ms = since(leader->last_fetch_timestamp, v->last_caught_up_timestamp),
+        };
+    }
+}
+
+static void ask_quorum(struct client *c, struct doctor_picture *pic)
+{
+    struct describe_quorum_request req;
+    struct describe_quorum_response *resp;
+    proto_msg_init(&describe_quorum_request_msg, &req);
+    req.topics = proto_array(&c->arena, &describe_quorum_request_topic_data_desc, 1);
+    req.topics_n = 1;
+    req.topics[0].topic_name = bytes_str("__cluster_metadata");
+    req.topics[0].partitions =
+        proto_array(&c->arena, &describe_quorum_request_partition_data_desc, 1);
+    req.topics[0].partitions_n = 1;
+    int rv = client_call(c, CLIENT_ANY, API_DESCRIBE_QUORUM, &req, (void **)&resp, NULL);
+    if (rv == 0 && resp->error_code) {
+        rv = client_refused(c, resp->error_code, resp->error_message);
+    }
+    if (rv) {
+        pic->quorum_error = arena_printf(&c->arena, "%s", c->error.text);
+    } else if (resp->topics_n != 1 || resp->topics[0].partitions_n != 1) {
+        pic->quorum_error = "the answer names no metadata log";
+    } else {
+        put_voters(c, &resp->topics[0].partitions[0], pic);
+    }
+}
+
+/* ---- versions and features ---- */
+
+static const struct siphash_key no_key;
+
+static uint64_t fingerprint(const struct api_versions_response *r)
+{
+    uint64_t sum = 0; /* whatever the order */
+    for (int32_t i = 0; i < r->api_keys_n; i++) {
+        uint16_t v[3] = {(uint16_t)r->api_keys[i].api_key, (uint16_t)r->api_keys[i].min_version,
+                         (uint16_t)r->api_keys[i].max_version};
+        sum += siphash(&no_key, bytes_of(v, sizeof v));
+    }
+    return sum;
+}
+
+static int16_t level_of(const struct api_versions_response *r, struct bytes name)
+{
+    for (int32_t i = 0; i < r->finalized_features_n; i++) {
+        if (bytes_eq(r->finalized_features[i].name, name)) {
+            return r->finalized_features[i].max_version_level;
+        }
+    }
+    return 0;
+}
+
+/* The features that all brokers so far and this one know. */
+static void meet_features(struct client *c, struct doctor_picture *pic, bool first,
+                          const struct api_versions_response *r)
+{
+    if (first) {
+        pic->features = ARENA_ARRAY(&c->arena, struct doctor_feature, r->supported_features_n + 1);
+        for (int32_t i = 0; i < r->supported_features_n; i++) {
+            struct bytes name = r->supported_features[i].name;
+            pic->features[pic->features_n++] = (struct doctor_feature){
+                name, level_of(r, name), r->supported_features[i].max_version};
+        }
+        return;
+    }
+    for (int32_t i = 0; i < pic->features_n; i++) {
+        int16_t max = 0;
+        for (int32_t k = 0; k < r->supported_features_n; k++) {
+            max = bytes_eq(r->supported_features[k].name, pic->features[i].name)
+                      ? r->supported_features[k].max_version
+                      : max;
+        }
+        pic->features[i].nodes_max =
+            max < pic->features[i].nodes_max ? max : pic->features[i].nodes_max;
+    }
+}
+
+static void ask_versions(struct client *c, struct view *v, struct doctor_picture *pic)
+{
+    pic->versions = ARENA_ARRAY(&c->arena, struct doctor_version, v->brokers_n + 1);
+    for (int32_t i = 0; i < v->brokers_n; i++) {
+        struct api_versions_response *r;
+        if (v->brokers[i].fenced || v->brokers[i].silent) {
+            continue;
+        }
+        if (client_api_versions(c, v->brokers[i].id, &r)) {
+            v->brokers[i].silent = arena_printf(&c->arena, "%s", c->error.text);
+            continue;
+        }
+        meet_features(c, pic, pic->versions_n == 0, r);
+        pic->versions[pic->versions_n++] =
+            (struct doctor_version){v->brokers[i].id, fingerprint(r)};
+    }
+}
+
+/* ---- all of it ---- */
+
+static void pause_ms(int64_t ms)
+{
+    struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&t, NULL);
+}
+
+static int look(struct client *c, struct view **out)
+{
+    *out = ARENA_NEW(&c->arena, struct view);
+    int rv = view_ask(c, *out);
+    if (rv == 0) {
+        view_ask_dirs(c, *out);
+    }
+    return rv;
+}
+
+int doctor_ask(struct client *c, const char *servers, struct doctor_picture *out)
+{
+    struct view *v, *before = NULL;
+    *out = (struct doctor_picture){.servers = servers};
+    int rv = look(c, &v);
+    if (rv == 0 && v->moves) {
+        before = v;
+        out->apart_ms = APART_MS;
+        pause_ms(APART_MS);
+        rv = look(c, &v);
+    }
+    if (rv) {
+        return rv;
+    }
+    rv = view_ask_topic_settings(c, v, doctor_topic_settings);
+    view_ask_broker_settings(c, v, doctor_broker_settings);
+    ask_versions(c, v, out);
+    ask_quorum(c, out);
+    out->view = v;
+    out->before = before;
+    return rv;
+}
