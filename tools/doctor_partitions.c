@@ -153,28 +153,53 @@ static bool holds_offsets(const struct doctor_finding *f)
     return false;
 }
 
+/* The first partition of the group that has a living replica, which could lead without what it
+ * lacks; NULL: there is none. */
+static const struct doctor_place *may_lead_uncleanly(const struct view *v, const struct group *g)
+{
+    for (int32_t i = 0; i < g->f.places_n; i++) {
+        const struct doctor_place *at = &g->f.places[i];
+        struct view_ids replicas = view_topic(v, at->topic)->partitions[at->partition].replicas;
+        for (int32_t k = 0; k < replicas.n; k++) {
+            if (view_is_up(v, replicas.v[k])) {
+                return at;
+            }
+        }
+    }
+    return NULL;
+}
+
 static void no_leader(const struct doctor_picture *pic, struct doctor_report *r, struct group *g)
 {
     struct arena *a = r->arena;
-    const struct doctor_place *first = &g->f.places[0];
+    const struct doctor_place *unclean = may_lead_uncleanly(pic->view, g);
+    bool one = g->f.places_n == 1;
     g->f.severity = DOCTOR_BROKEN;
     g->f.check = "no-leader";
     g->f.what = arena_printf(
         a, "%s no leader: nobody can write to %s or read %s.%s",
-        doctor_count(a, g->f.places_n, "partition has", "partitions have"),
-        g->f.places_n == 1 ? "it" : "them", g->f.places_n == 1 ? "it" : "them",
+        doctor_count(a, g->f.places_n, "partition has", "partitions have"), one ? "it" : "them",
+        one ? "it" : "them",
         holds_offsets(&g->f) ? " Groups that have their coordinator there stand still." : "");
-    g->f.why = arena_printf(a, "%s may lead %s, by what they have.%s",
-                            doctor_names(a, "Only broker", g->missing),
-                            g->f.places_n == 1 ? "it" : "them", states(pic->view, a, g->missing));
+    g->f.why =
+        arena_printf(a, "%s may lead %s, by what %s.%s", doctor_names(a, "Only broker", g->missing),
+                     one ? "it" : "them", g->missing.n == 1 ? "it has" : "they have",
+                     states(pic->view, a, g->missing));
     step_back(pic, r, g, " --unavailable-partitions");
-    doctor_step(&g->f,
-                "If what they had is lost, let another replica lead, without the records that it "
-                "lacks:",
-                arena_printf(a,
-                             "millrace leader-election --bootstrap-server %s --election-type "
-                             "unclean --topic %.*s --partition %d",
-                             pic->servers, BYTES_FMT(first->topic), first->partition));
+    if (unclean) {
+        doctor_step(&g->f,
+                    "If what is there is lost, let another replica lead, without the records that "
+                    "it lacks:",
+                    arena_printf(a,
+                                 "millrace leader-election --bootstrap-server %s --election-type "
+                                 "unclean --topic %.*s --partition %d",
+                                 pic->servers, BYTES_FMT(unclean->topic), unclean->partition));
+    } else {
+        doctor_step(&g->f,
+                    "No other broker that runs has a copy: if what is there is lost, the "
+                    "records are, and the topic must be made anew.",
+                    NULL);
+    }
 }
 
 static void under_min(const struct doctor_picture *pic, struct doctor_report *r, struct group *g)
