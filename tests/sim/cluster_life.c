@@ -151,6 +151,7 @@ static void tend(struct cluster_run *cr)
             start(cr, m);
         }
     }
+    cluster_wipe_tend(cr);
     if (cr->close) {
         cluster_look(cr);
     } else if (now_us(cr) >= cr->look_us) {

@@ -26,6 +26,7 @@ enum {
 struct cluster_member {
     bool broker;
     bool controller;
+    bool observer;    /* a controller that is no voter */
     bool down;        /* the scenario has noticed that it is */
     bool stopping;    /* in order, as it was told */
     int64_t up_at_us; /* when a machine that is down is started again */
@@ -67,6 +68,15 @@ struct cluster_watch {
     struct buf buf;
 };
 
+/* A voter that has lost its disk (cluster_wipe.c). */
+struct cluster_wipe {
+    struct machine *m;     /* NULL: none that is not admitted yet */
+    struct uuid directory; /* of its new disk; zero: it has not run yet */
+    bool asked;            /* to admit it */
+    bool spent;            /* one a round */
+    int64_t ask_us;        /* when the operator asks next */
+};
+
 struct cluster_profile {
     bool kill;
     bool power;
@@ -79,6 +89,7 @@ struct cluster_profile {
     bool slow;
     bool clocks;
     bool stops;
+    bool wipes;
 };
 
 /* Groups whose offsets are committed. */
@@ -104,6 +115,7 @@ struct cluster_run {
     int64_t look_us; /* when the nodes' memory is looked at next */
     bool close;      /* after every step instead */
     struct cluster_watch watch;
+    struct cluster_wipe wipe;
     struct cluster_groups *groups; /* NULL: none */
 };
 
@@ -146,6 +158,26 @@ void cluster_watch_free(struct cluster_run *cr);
 
 /* Its image; NULL: none leads. */
 const struct image *cluster_image(struct cluster_run *cr);
+
+/* The machine leads the quorum in this epoch; one that has just learned of a higher one does not.
+ */
+bool cluster_leads(const struct machine *m, int32_t *epoch);
+/* Its memory may be looked at. */
+static inline bool cluster_shows(const struct machine *m)
+{
+    return m->node != NULL && (m->state == NODE_STARTING || m->state == NODE_RUNNING);
+}
+
+/* cluster_wipe.c */
+void cluster_wipe(struct cluster_run *cr,
+                  struct machine *m); /* or not, if too much would be lost */
+void cluster_wipe_tend(struct cluster_run *cr);
+void cluster_wipe_look(struct cluster_run *cr);
+/* No voter waits to be admitted, and all know each other. False: why says what is not so. */
+bool cluster_wipe_settled(struct cluster_run *cr, char *why, size_t n);
+
+/* cluster_observer.c: those that are no voters know what there is to know, and say so. */
+void cluster_observers_check(struct cluster_run *cr);
 
 /* cluster_groups.c */
 void cluster_groups_make(struct cluster_run *cr); /* or not, by chance */

@@ -13,6 +13,8 @@ struct shape {
     unsigned controllers;
     unsigned brokers;
     bool combined; /* controllers are brokers too */
+    bool observer; /* one more controller, that is no voter */
+    bool servers;  /* brokers find the voters by controller.quorum.bootstrap.servers */
 };
 
 static struct shape draw(struct run *r)
@@ -29,6 +31,8 @@ static struct shape draw(struct run *r)
         s.brokers = 1 + (unsigned)run_below(r, 3);
     }
     s.combined = run_chance(r, 25) && s.brokers >= s.controllers;
+    s.observer = run_chance(r, 30);
+    s.servers = run_chance(r, 25);
     return s;
 }
 
@@ -70,17 +74,44 @@ static void common(struct cluster_run *cr, const struct shape *s, char *text)
     }
 }
 
-static void configure(struct cluster_run *cr, const char *text, const char *voters)
+/* How the node finds the quorum. Whoever is no voter needs no more than one controller to begin
+ * with, which may be any. */
+static void put_quorum(struct cluster_run *cr, const struct shape *s, struct machine *m,
+                       const char *voters)
+{
+    const struct cluster_member *mb = &cr->members[m->index];
+    if (!mb->observer && (mb->controller || !s->servers)) {
+        add(m->config, "controller.quorum.voters=%s\n", voters);
+        return;
+    }
+    const char *between = "controller.quorum.bootstrap.servers=";
+    bool all = run_chance(cr->nr.r, 50);
+    uint64_t one = run_below(cr->nr.r, s->controllers);
+    for (unsigned i = 0; i < cr->nr.w.machines_n; i++) {
+        bool named = cr->members[i].controller && i != m->index &&
+                     (all || i == one || cr->members[i].observer);
+        if (named) {
+            add(m->config, "%s%s:%d", between, cr->nr.w.machines[i].host->ip,
+                WORLD_CONTROLLER_PORT);
+            between = ",";
+        }
+    }
+    add(m->config, "\n");
+}
+
+static void configure(struct cluster_run *cr, const struct shape *s, const char *text,
+                      const char *voters)
 {
     for (unsigned i = 0; i < cr->nr.w.machines_n; i++) {
         struct machine *m = &cr->nr.w.machines[i];
         const struct cluster_member *mb = &cr->members[i];
         bool both = mb->broker && mb->controller;
-        add(m->config, "process.roles=%s\nnode.id=%d\ncontroller.quorum.voters=%s\n",
+        add(m->config, "process.roles=%s\nnode.id=%d\n",
             both         ? "broker,controller"
             : mb->broker ? "broker"
                          : "controller",
-            m->node_id, voters);
+            m->node_id);
+        put_quorum(cr, s, m, voters);
         add(m->config, "listeners=");
         if (mb->broker) {
             add(m->config, "PLAINTEXT://%s:%d%s", m->host->ip, WORLD_PORT, both ? "," : "");
@@ -99,24 +130,31 @@ static void configure(struct cluster_run *cr, const char *text, const char *vote
     }
 }
 
+/* The i-th machine: controllers come first, brokers then, unless they are both, and one that
+ * follows the quorum last. */
+static void cast(struct cluster_run *cr, const struct shape *s, unsigned i)
+{
+    struct cluster_member *mb = &cr->members[i];
+    unsigned before = s->combined ? 0 : s->controllers;
+    mb->controller = i < s->controllers;
+    mb->broker = i >= before && i < before + s->brokers;
+    mb->observer = !mb->controller && !mb->broker;
+    mb->controller |= mb->observer;
+    cr->nr.w.machines[i].node_id = (int32_t)(mb->broker ? 1 + i - before : 101 + i);
+}
+
 /* The machines with empty disks, what each is, and where the voters are. */
 static void make_machines(struct cluster_run *cr, const struct shape *s, char *voters)
 {
-    unsigned n = s->combined ? s->brokers : s->controllers + s->brokers;
+    unsigned n = (s->combined ? s->brokers : s->controllers + s->brokers) + s->observer;
     world_init(&cr->nr.w, cr->nr.r, n, NODE_DISK_BYTES);
     for (unsigned i = 0; i < n; i++) {
         struct machine *m = &cr->nr.w.machines[i];
-        cr->members[i].controller = i < s->controllers;
-        cr->members[i].broker = s->combined || i >= s->controllers;
-        m->node_id =
-            (cr->members[i].broker ? 1 : 101) + (int32_t)(s->combined ? i : i % s->controllers);
-        if (cr->members[i].controller) {
+        cast(cr, s, i);
+        if (cr->members[i].controller && !cr->members[i].observer) {
             add(voters, "%s%d@%s:%d", i > 0 ? "," : "", m->node_id, m->host->ip,
                 WORLD_CONTROLLER_PORT);
         }
-    }
-    for (unsigned i = s->controllers; !s->combined && i < n; i++) {
-        cr->nr.w.machines[i].node_id = 1 + (int32_t)(i - s->controllers);
     }
     cr->controllers_n = s->controllers;
     cr->nr.factor_max = (uint8_t)(CLUSTER_FACTOR < s->brokers ? CLUSTER_FACTOR : s->brokers);
@@ -132,10 +170,11 @@ void cluster_make(struct cluster_run *cr)
     make_machines(cr, &s, voters);
     cr->nr.racks = run_chance(r, 50) ? (uint8_t)(1 + run_below(r, 3)) : 0;
     common(cr, &s, text);
-    configure(cr, text, voters);
+    configure(cr, &s, text, voters);
     world_format(&cr->nr.w);
-    run_note(r, "%u controllers%s, %u brokers; min.insync.replicas=%d", s.controllers,
-             s.combined ? " (brokers too)" : "", s.brokers, cr->min_isr);
+    run_note(r, "%u controllers%s%s, %u brokers; min.insync.replicas=%d", s.controllers,
+             s.combined ? " (brokers too)" : "", s.observer ? " and one that is no voter" : "",
+             s.brokers, cr->min_isr);
 }
 
 void cluster_make_plain(struct cluster_run *cr, unsigned brokers, const char *text)
@@ -144,6 +183,6 @@ void cluster_make_plain(struct cluster_run *cr, unsigned brokers, const char *te
     char voters[WORLD_CONFIG] = "";
     cr->nr.w.dirs = 1;
     make_machines(cr, &s, voters);
-    configure(cr, text, voters);
+    configure(cr, &s, text, voters);
     world_format(&cr->nr.w);
 }

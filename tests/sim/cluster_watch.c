@@ -23,12 +23,6 @@ enum { READ_BYTES = 65536, COMPARE_LIMIT_US = 45000000 };
 
 /* ---- nodes ---- */
 
-/* Its memory may be looked at. */
-static bool shows(const struct machine *m)
-{
-    return m->node != NULL && (m->state == NODE_STARTING || m->state == NODE_RUNNING);
-}
-
 unsigned cluster_index_of(const struct cluster_run *cr, int32_t node_id)
 {
     for (unsigned i = 0; i < cr->nr.w.machines_n; i++) {
@@ -39,8 +33,7 @@ unsigned cluster_index_of(const struct cluster_run *cr, int32_t node_id)
     run_fail(cr->nr.r, "there is no node %d", node_id);
 }
 
-/* It leads the quorum: one that has just learned of a higher epoch does not. */
-static bool leads(const struct machine *m, int32_t *epoch)
+bool cluster_leads(const struct machine *m, int32_t *epoch)
 {
     struct controller_status st;
     controller_status(m->node->controller, &st);
@@ -55,7 +48,8 @@ struct machine *cluster_active(struct cluster_run *cr)
     for (unsigned i = 0; i < cr->nr.w.machines_n; i++) {
         struct machine *m = &cr->nr.w.machines[i];
         int32_t its;
-        if (shows(m) && m->node->controller != NULL && leads(m, &its) && its > epoch) {
+        if (cluster_shows(m) && m->node->controller != NULL && cluster_leads(m, &its) &&
+            its > epoch) {
             best = m;
             epoch = its;
         }
@@ -83,7 +77,7 @@ static void look_at_epoch(struct cluster_run *cr, struct machine *m)
 {
     struct cluster_watch *w = &cr->watch;
     int32_t its;
-    if (!leads(m, &its)) {
+    if (!cluster_leads(m, &its)) {
         return;
     }
     size_t epoch = (size_t)its;
@@ -358,7 +352,7 @@ static void look_at_member(struct cluster_run *cr, const struct watched_part *wp
 {
     struct machine *m = &cr->nr.w.machines[cluster_index_of(cr, id)];
     struct partition *p =
-        m->state == NODE_RUNNING && shows(m) ? cluster_copy(m, wp->topic, wp->index) : NULL;
+        m->state == NODE_RUNNING && cluster_shows(m) ? cluster_copy(m, wp->topic, wp->index) : NULL;
     if (p != NULL && plog_end_offset(p->log) < wp->committed) {
         run_fail(cr->nr.r, "%s: broker %d is in the %s and ends at %lld, %lld are committed",
                  plog_name(p->log), id, where, (long long)plog_end_offset(p->log),
@@ -402,7 +396,7 @@ void cluster_look(struct cluster_run *cr)
     cluster_judge_losses(cr);
     for (unsigned i = 0; i < cr->nr.w.machines_n; i++) {
         struct machine *m = &cr->nr.w.machines[i];
-        if (!shows(m)) {
+        if (!cluster_shows(m)) {
             continue;
         }
         if (m->node->controller != NULL) {
@@ -421,6 +415,7 @@ void cluster_look(struct cluster_run *cr)
     if (img != NULL) {
         look_at_members(cr, img);
     }
+    cluster_wipe_look(cr);
 }
 
 /* What clients may count on again. */
@@ -455,6 +450,7 @@ void cluster_watch_new_round(struct cluster_run *cr)
     }
     cr->lost = 0;
     cr->fell = 0;
+    cr->wipe.spent = false;
 }
 
 void cluster_watch_free(struct cluster_run *cr)
@@ -548,6 +544,9 @@ bool cluster_in_sync(struct cluster_run *cr, char *why, size_t n)
         if (!node_in_sync(cr, &cr->nr.w.machines[i], img, why, n)) {
             return false;
         }
+    }
+    if (!cluster_wipe_settled(cr, why, n)) {
+        return false;
     }
     while ((t = image_next_topic(img, &it)) != NULL) {
         for (uint32_t k = 0; k < t->partitions_n; k++) {

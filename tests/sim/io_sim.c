@@ -81,6 +81,17 @@ static int64_t host_wall_ms(void *ctx)
     return sim_host_wall_ms(ctx);
 }
 
+void sim_host_new_disk(struct sim_host *h, uint64_t disk_bytes)
+{
+    ASSERT(list_empty(&h->procs));
+    if (h->disk != NULL) {
+        sim_disk_free(h->disk);
+    }
+    h->disk = sim_disk_new(&h->sim->clock, prng_next(&h->sim->rng), disk_bytes);
+    h->disk->wall_ms = host_wall_ms;
+    h->disk->wall_ctx = h;
+}
+
 struct sim_host *sim_host_new(struct sim *s, uint64_t disk_bytes)
 {
     struct sim_host *h = MEM_NEW(struct sim_host);
@@ -89,11 +100,9 @@ struct sim_host *sim_host_new(struct sim *s, uint64_t disk_bytes)
     snprintf(h->name, sizeof(h->name), "host%u", h->id);
     snprintf(h->ip, sizeof(h->ip), "10.1.0.%u", h->id % 256);
     h->up = true;
-    h->disk = sim_disk_new(&s->clock, prng_next(&s->rng), disk_bytes);
-    h->disk->wall_ms = host_wall_ms;
-    h->disk->wall_ctx = h;
     list_init(&h->procs);
     list_push_back(&s->hosts, &h->node);
+    sim_host_new_disk(h, disk_bytes);
     return h;
 }
 

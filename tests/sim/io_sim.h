@@ -99,6 +99,8 @@ bool sim_proc_end(struct sim_proc *p, struct errmsg *why);
 /* All processes are gone, peers hear nothing, the disk keeps what it keeps. */
 void sim_host_power_loss(struct sim_host *h);
 void sim_host_power_on(struct sim_host *h);
+/* An empty disk takes the place of its own; no process runs. */
+void sim_host_new_disk(struct sim_host *h, uint64_t disk_bytes);
 
 /* make_io_fn of runtime/shard.h, with the process as context. */
 int io_sim_make(void *proc, unsigned shard_index, struct io **out, struct errmsg *em);

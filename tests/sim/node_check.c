@@ -36,7 +36,8 @@ static bool call_once(struct node_run *nr, int16_t api_key, int16_t version, con
 {
     struct wait w = {0};
     if (!sim_client_is_open(&nr->checker)) {
-        sim_client_open(&nr->checker, nr->m->host->ip, WORLD_PORT);
+        sim_client_open(&nr->checker, nr->m->host->ip,
+                        nr->checker_port ? nr->checker_port : WORLD_PORT);
     }
     sim_client_call(&nr->checker, api_key, version, request, TRY_US, on_answer, &w);
     RUN_CHECK(nr->r, world_run(&nr->w, 2 * TRY_US, is_done, &w));

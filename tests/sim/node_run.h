@@ -89,7 +89,8 @@ struct node_run {
     uint64_t losses;           /* times that unflushed data may have been lost */
     uint32_t streams;          /* given out, for the order of records */
     struct sim_client checker;
-    struct arena arena; /* of the checker's present answer */
+    uint16_t checker_port; /* that it asks; 0: of the brokers' listener */
+    struct arena arena;    /* of the checker's present answer */
     /* May be NULL: the node is down, before it is started again. lost: what was not flushed may be
      * gone. */
     void (*on_end)(struct node_run *nr, bool lost, bool power);

@@ -129,7 +129,7 @@ static void blow(struct cluster_run *cr)
     struct run *r = cr->nr.r;
     struct sim_net *net = &cr->nr.w.sim->net;
     struct machine *m = some(cr);
-    switch (run_below(r, 12)) {
+    switch (run_below(r, 13)) {
     case 0:
     case 1:
     case 2:
@@ -169,6 +169,11 @@ static void blow(struct cluster_run *cr)
         }
         disk(cr, m);
         break;
+    case 11:
+        if (cr->p.wipes) {
+            cluster_wipe(cr, m);
+        }
+        break;
     default:
         disk(cr, m);
     }
@@ -203,7 +208,8 @@ static struct cluster_profile profile(struct run *r)
                                     .full = run_chance(r, 15),
                                     .slow = run_chance(r, 25),
                                     .clocks = run_chance(r, 30),
-                                    .stops = run_chance(r, 50)};
+                                    .stops = run_chance(r, 50),
+                                    .wipes = run_chance(r, 40)};
 }
 
 static void locate(struct node_run *nr, const struct topic *t, int32_t partition)
@@ -265,6 +271,7 @@ static void check(struct cluster_run *cr)
     check_everything(nr);
     cluster_compare(cr);
     cluster_groups_check(cr);
+    cluster_observers_check(cr);
     run_note(nr->r, "checked: %llu records sent, %llu acknowledged, %llu read, %llu lost",
              (unsigned long long)nr->h.n, (unsigned long long)nr->h.acked,
              (unsigned long long)nr->h.read, (unsigned long long)nr->h.lost);

@@ -80,6 +80,14 @@ void world_format(struct world *w)
     }
 }
 
+void machine_wipe(struct machine *m, uint64_t disk_bytes)
+{
+    sim_host_power_on(m->host);
+    sim_host_new_disk(m->host, disk_bytes);
+    format(m);
+    run_apply_mutant(m->w->r, m->host);
+}
+
 void world_init_single(struct world *w, struct run *r, const char *config, uint64_t disk_bytes)
 {
     world_init(w, r, 1, disk_bytes);

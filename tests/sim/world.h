@@ -85,6 +85,8 @@ void machine_pause(struct machine *m, int64_t us);
 /* The node has stopped or failed: takes it away, as the end of its process does. leaks: what it
  * left open fails the run. */
 void machine_clear(struct machine *m, bool leaks);
+/* It is down and has lost its disk: an empty one, formatted anew, takes its place. */
+void machine_wipe(struct machine *m, uint64_t disk_bytes);
 /* Its disk has the marks of a clean stop. */
 bool machine_marked(const struct machine *m);
 static inline bool machine_up(const struct machine *m)
