@@ -123,6 +123,7 @@ static struct choice elect(const struct partition_change *c, struct id_set elr, 
         }
     }
     if (elr_on && elr.n == 0 && c->isr.n == 0 && p->last_known_elr_n == 1 &&
+        id_in(replicas->v, replicas->n, p->last_known_elr[0]) &&
         acceptable(c, p->last_known_elr[0])) {
         return (struct choice){p->last_known_elr[0], true};
     }
@@ -186,11 +187,13 @@ static struct id_set next_elr(const struct partition_change *c)
     return elr;
 }
 
-/* The last leader is remembered when there is none any more, and forgotten when there is one. */
+/* The last leader is remembered when there is none any more, and forgotten when there is one. One
+ * that is no replica any more, as a move that added it was cancelled, is of no use. */
 static void note_last_leader(const struct partition_change *c, struct partition_change_record *r)
 {
     const struct image_partition *p = c->p;
-    if (r->leader == NO_LEADER && p->last_known_elr_n == 0) {
+    if (r->leader == NO_LEADER && p->last_known_elr_n == 0 &&
+        id_in(c->replicas.v, c->replicas.n, p->leader)) {
         r->last_known_elr = just(c->d->arena, p->leader).v;
         r->last_known_elr_n = 1;
     } else if (r->leader >= 0 && p->last_known_elr_n > 0) {

@@ -4,7 +4,7 @@
  *
  * Leader: the present one if it may stay; else the first replica in assignment order that is in the
  * ISR, or in the ELR when the ISR is empty; else, with ELR on, the last known leader when ISR and
- * ELR are empty; else, only in an unclean election, any living replica. The last two forget
+ * ELR are empty and it is a replica still; else, only in an unclean election, any living replica. The last two forget
  * acknowledged records: the ISR becomes the new leader alone and the partition is marked as
  * recovering.
  *

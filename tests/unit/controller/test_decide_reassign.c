@@ -323,6 +323,33 @@ static void cancelling_does_not_lose_records_unless_it_may(void **state)
     rig_free(&r);
 }
 
+/* Nor as the last known leader, when nobody else can: it has given its copy away. */
+static void whom_a_cancelled_move_added_does_not_lead(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    brokers(&r, 4);
+    rig_topic(&r, "t", (const int32_t[]){1}, 1);
+    assert_int_equal(0, MOVE(&r, "t", 4));
+    fence(&r, 1);
+    RIG_PARTITION(&r, "t", -1, "", "1");
+    rig_set_config(&r, CONFIG_TOPIC, "t", "unclean.leader.election.enable", "true");
+    fence(&r, 4);
+    unfence(&r, 4);
+    RIG_PARTITION(&r, "t", 4, "4", "");
+    assert_int_equal(0, cancel(&r, "t"));
+    check_replicas(&r, "t", "1", "", "");
+    RIG_PARTITION(&r, "t", -1, "1", "");
+    assert_int_equal(0, rig_partition(&r, "t")->last_known_elr_n);
+    r.now_ms += 9001;
+    unfence(&r, 4);
+    rig_register(&r, 1, 99, -1); /* without what it had not flushed */
+    RIG_PARTITION(&r, "t", -1, "", "");
+    unfence(&r, 1);
+    RIG_PARTITION(&r, "t", 1, "1", "");
+    rig_free(&r);
+}
+
 /* The first move's replicas never were the partition's own. */
 static void a_second_target_takes_the_first_ones_place(void **state)
 {
@@ -431,6 +458,7 @@ int main(void)
         cmocka_unit_test(a_move_ends_with_any_change),
         cmocka_unit_test(a_move_is_cancelled),
         cmocka_unit_test(cancelling_does_not_lose_records_unless_it_may),
+        cmocka_unit_test(whom_a_cancelled_move_added_does_not_lead),
         cmocka_unit_test(a_second_target_takes_the_first_ones_place),
         cmocka_unit_test(bad_targets_are_refused),
         cmocka_unit_test(a_partition_moves_once_in_a_request),
