@@ -89,6 +89,7 @@ static void greet(struct peer *peer)
     peer_put_message(&frame, &names, NULL);
     peer_transmit(peer, buf_bytes(&frame));
     buf_free(&frame);
+    peer->greeted_ms = now(peer->all);
 }
 
 static void on_up(struct dial *d)
@@ -173,6 +174,15 @@ static void connect_now(struct peer *peer)
 {
     if (!dial_is_open(&peer->dial) && now(peer->all) - peer->tried_ms >= BACKOFF_MS_MIN) {
         try_connect(peer);
+    }
+}
+
+void peers_greet(struct peer *peer)
+{
+    if (!peer->dial.up) {
+        connect_now(peer);
+    } else if (now(peer->all) - peer->greeted_ms >= peer->all->cfg.election_timeout_ms) {
+        greet(peer); /* the other one greets back: no more than this often */
     }
 }
 
@@ -350,7 +360,8 @@ int16_t peers_admit(struct peers *p, const struct peer_names *names, bool harmle
 static void take_message(struct peers *p, struct peer *from, const struct quorum_message *m)
 {
     if ((int)m->type == 0) {
-        return; /* a greeting */
+        peers_greet(from);
+        return;
     }
     if (m->type == QUORUM_SNAPSHOT && quorum_wants_snapshot(p->quorum, m)) {
         peers_transfer_begin(p, from, m);

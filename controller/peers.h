@@ -5,8 +5,10 @@
  * One outgoing connection to each other voter, for all that this one says; what the other says
  * comes as requests on its own connection (peers_handle). A connection is tried again at once when
  * there is something to say or the other voter has just spoken, else in backoff; one that gives no
- * answers for a time is made anew. Messages of raft may be lost: what does not fit into the bounded
- * queue is dropped, and while there is no connection only the newest small ones are kept.
+ * answers for a time is made anew. A voter that greets, as each does with a new connection, is
+ * greeted: it may be a new process, whose host has forgotten the connection to it. Messages of
+ * raft may be lost: what does not fit into the bounded queue is dropped, and while there is no
+ * connection only the newest small ones are kept.
  *
  * Who may speak: a request that names another cluster, other voters, a sender that is none of them,
  * or another receiver than this node is refused. So is a voter that comes with another directory

@@ -23,6 +23,7 @@ struct peer {
     struct timer timer; /* closed: the next try; open: is it silent? */
     int64_t tried_ms;   /* monotonic */
     int64_t backoff_ms;
+    int64_t greeted_ms;     /* monotonic, by this node */
     int32_t correlation;    /* of the next request */
     uint32_t unanswered;    /* requests */
     int64_t silent_ms;      /* since when nothing came while something was awaited */
@@ -81,6 +82,10 @@ struct peer *peers_find(struct peers *p, int32_t id);
 /* Sends a request's frame if there is a connection and room; false: dropped. */
 bool peer_transmit(struct peer *peer, struct bytes frame);
 void peer_names_of(const struct peers *p, const struct peer *to, struct peer_names *out);
+
+/* Says once more who this node is: whoever has just made a connection here may be a new process, or
+ * be on a new disk, while the connection to it is to the one before. */
+void peers_greet(struct peer *peer);
 
 /* Kafka's code for why a request of this sender is not taken, with a sentence; 0: it is. harmless:
  * it is one that a voter on trial may make. */
