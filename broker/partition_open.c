@@ -271,16 +271,39 @@ static void remove_entry(struct partition *p, const struct log_dir *dir, const c
     log_store_delete_later(&p->pm->store, dir->index, path, true, 0);
 }
 
+/* A second log of the partition, which nobody reads any more. */
+static int open_second(struct partition *p, const struct log_dir *dir, const char *name,
+                       struct plog **out)
+{
+    struct plog_open_args a;
+    struct errmsg em = {{0}};
+    open_args(dir, name, &p->topic->config.log, &a);
+    a.clean = true;
+    return plog_open(&p->pm->store, &a, out, &em);
+}
+
+/* Nobody can tell which of two is current: as after a disk was copied, or after the power failed
+ * when the partition had been taken from this broker, given back, and no removal was on the disk
+ * yet. The second is kept under another name, or it would be the partition's some day. */
+static void set_aside(struct partition *p, const struct log_dir *dir, const char *name)
+{
+    const struct node *n = p->pm->ns->node;
+    struct plog *log;
+    int err = open_second(p, dir, name, &log);
+    err = err ? err : plog_make_stray(log);
+    log_error(n->log, "partition",
+              "two log directories hold the partition and the metadata names neither, the second "
+              "is set aside partition=%s dir=%s other=%s result=\"%s\"",
+              name, n->log_dirs[plog_dir_index(p->log)]->path, dir->path,
+              err ? err_text(err) : "renamed to -stray");
+}
+
 /* The log that a move has replaced, which was not removed any more. One of another topic is not
  * ours to remove. */
 static void remove_replaced(struct partition *p, const struct log_dir *dir, const char *name)
 {
-    struct plog_open_args a;
-    struct errmsg em = {{0}};
     struct plog *log;
-    open_args(dir, name, &p->topic->config.log, &a);
-    a.clean = true; /* nobody reads it any more */
-    int err = plog_open(&p->pm->store, &a, &log, &em);
+    int err = open_second(p, dir, name, &log);
     if (err == 0) {
         err = uuid_eq(plog_topic_id(log), p->topic->id) ? plog_delete(log) : plog_make_stray(log);
     }
@@ -348,10 +371,7 @@ static void look_for_moves(struct partition *p, const struct image_partition *ip
         if (another && named) {
             remove_replaced(p, dir, name);
         } else if (another) {
-            log_error(n->log, "partition",
-                      "two log directories hold the partition and the metadata names neither, the "
-                      "second is left alone partition=%s dir=%s other=%s",
-                      name, n->log_dirs[plog_dir_index(p->log)]->path, dir->path);
+            set_aside(p, dir, name);
         }
         if (works && b->futures[d] && (its || p->move)) {
             remove_entry(p, dir, b->futures[d]);

@@ -4,9 +4,9 @@
  *
  * Leader: the present one if it may stay; else the first replica in assignment order that is in the
  * ISR, or in the ELR when the ISR is empty; else, with ELR on, the last known leader when ISR and
- * ELR are empty and it is a replica still; else, only in an unclean election, any living replica. The last two forget
- * acknowledged records: the ISR becomes the new leader alone and the partition is marked as
- * recovering.
+ * ELR are empty and it is a replica still; else, only in an unclean election, any living replica.
+ * The last two forget acknowledged records: the ISR becomes the new leader alone and the partition
+ * is marked as recovering.
  *
  * A reassignment (adding, removing) is over, with any change, once the ISR holds all that it adds:
  * what it removes leaves replicas and ISR then. It stays as it is while that would shrink the ISR

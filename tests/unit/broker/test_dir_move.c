@@ -324,6 +324,32 @@ static void a_start_goes_on_with_the_move(void **state)
     shut_world(&w);
 }
 
+/* As after a power loss that kept both, or with a copied disk. */
+static void of_two_that_nobody_names_one_is_set_aside(void **state)
+{
+    UNUSED(state);
+    struct world w;
+    open_world(&w);
+    struct plog *second;
+    struct plog_open_args a = {.dir_index = TO,
+                               .dir_path = w.r.config->log_dirs[TO],
+                               .name = "topic1-0",
+                               .config = &w.p->topic->config.log,
+                               .clean = true};
+    struct errmsg em = {{0}};
+    assert_int_equal(plog_create(&w.p->pm->store, &a, w.p->topic->id, &second, &em), 0);
+    assert_int_equal(plog_close_clean(second), 0);
+    plog_close(second);
+    restart(&w, 1 << 20);
+    assert_int_equal(plog_dir_index(w.p->log), FROM);
+    assert_int_equal(plog_end_offset(w.p->log), 7);
+    assert_int_equal(folders(&w, TO, "-stray"), 1);
+    only_in(&w, FROM);
+    restart(&w, 1 << 20); /* for good */
+    only_in(&w, FROM);
+    shut_world(&w);
+}
+
 static void so_does_a_partition_that_opens_late(void **state)
 {
     UNUSED(state);
@@ -461,6 +487,7 @@ int main(void)
         cmocka_unit_test(what_is_asked_during_the_rename_comes_next),
         cmocka_unit_test(a_replica_to_come_goes_where_it_is_wanted),
         cmocka_unit_test(a_start_goes_on_with_the_move),
+        cmocka_unit_test(of_two_that_nobody_names_one_is_set_aside),
         cmocka_unit_test(so_does_a_partition_that_opens_late),
         cmocka_unit_test(a_full_disk_is_waited_for),
         cmocka_unit_test(a_target_that_fails_ends_the_move),
