@@ -7,7 +7,7 @@
 #   tests/sim.sh --seeds 1-20000 --scenario cluster --resume FILE    the same in pieces that FILE remembers: stop it, and go on later
 #   tests/sim.sh --seeds 7-7 --scenario node --verbose       one run again, told in full
 #   tests/sim.sh --seeds 1-400 --mutant fsync         a promise is broken on purpose: some run must notice
-#   tests/sim.sh --mutants                            all such breaches, each by its own seeds; those of --ci without the rare ones
+#   tests/sim.sh --mutants                            all such breaches, each by its own seeds
 #
 # A run is a seed with a scenario; a passed run of --mutants is a breach that was noticed. Ends with
 # `N passed, N failed`, and says for each failed run how to see it again. Uses the build directory
@@ -23,11 +23,10 @@ fi
 sim=$build/tests/sim/millrace-sim
 passed=0 failed=0
 
-# Every breach by its own seeds; $1 = quick: without the rare ones.
+# Every breach by its own seeds.
 mutants() {
-  local name rare
-  while read -r name rare; do
-    [ "$1" != quick ] || [ -z "$rare" ] || continue
+  local name
+  while read -r name; do
     if "$sim" --mutant "$name" >"$log"; then passed=$((passed + 1)); else failed=$((failed + 1)); cat "$log"; fi
     tail -n 1 "$log"
   done < <("$sim" --list-mutants)
@@ -51,7 +50,7 @@ resume() {
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 if [ "$1" = --mutants ]; then
-  mutants all
+  mutants
 elif [ "$1" = --ci ]; then
   declare -A seeds=([storage]=300 [node]=300 [sweep]=300 [moves]=150 [groups]=150 [coordinator]=300 [quorum]=300 [cluster]=50 [plays]=30)
   for s in storage node sweep moves groups coordinator quorum cluster plays; do
@@ -65,7 +64,7 @@ elif [ "$1" = --ci ]; then
     read -r p _ f _ < <(tail -n 1 "$log")
     passed=$((passed + p)) failed=$((failed + f))
   fi
-  mutants quick
+  mutants
 elif [ "$1" = --seeds ] && [ "${3:-}" = --scenario ] && [ "${5:-}" = --resume ] && [ $# = 6 ]; then
   resume "${2%-*}" "${2#*-}" "$4" "$6"
 else

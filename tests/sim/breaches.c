@@ -11,39 +11,39 @@
 #define AT(scenario, ...) &scenario_##scenario, __VA_ARGS__
 
 static const struct breach breaches[MUTANTS] = {
-    [MUTANT_FSYNC] = {"fsync", AT(storage, 1, 1, false)},
-    [MUTANT_FSYNC_DIR] = {"fsync-dir", AT(storage, 1, 1, false)},
-    [MUTANT_KILL] = {"kill", AT(storage, 1, 1, false)},
-    [MUTANT_TEAR] = {"tear", AT(storage, 600, 1, true)},
-    [MUTANT_WRITE] = {"write", AT(node, 1, 1, false)},
-    [MUTANT_CUT] = {"cut", AT(storage, 1, 1, false)},
-    [MUTANT_CRC] = {"crc", AT(node, 80, 1, false)},
-    [MUTANT_ACK] = {"ack", AT(node, 1, 1, false)},
-    [MUTANT_EARLY] = {"early", AT(node, 1, 1, false)},
-    [MUTANT_SEQUENCE] = {"sequence", AT(node, 1, 1, false)},
-    [MUTANT_SWAP] = {"swap", AT(moves, 6001, 5, false)},
-    [MUTANT_COMMIT] = {"commit", AT(groups, 1, 1, false)},
-    [MUTANT_TWICE] = {"twice", AT(coordinator, 1, 1, false)},
-    [MUTANT_STALE] = {"stale", AT(coordinator, 1, 1, false)},
-    [MUTANT_TIMER] = {"timer", AT(coordinator, 1, 1, false)},
-    [MUTANT_REPLAY] = {"replay", AT(coordinator, 1, 1, false)},
-    [MUTANT_FORGET] = {"forget", AT(coordinator, 1, 1, false)},
-    [MUTANT_VOTE] = {"vote", AT(quorum, 4, 1, false)},
-    [MUTANT_GUARD_A] = {"guard-a", AT(quorum, 8, 8, false)},
-    [MUTANT_GUARD_BC] = {"guard-bc", AT(quorum, 1, 8, false)},
-    [MUTANT_GUARD_J] = {"guard-j", AT(quorum, 2, 8, false)},
-    [MUTANT_GUARD_I] = {"guard-i", AT(quorum, 3, 8, false)},
-    [MUTANT_ZOMBIE] = {"zombie", AT(plays, PLAY_ZOMBIE, PLAYS, false)},
-    [MUTANT_UNCLEAN] = {"unclean", AT(cluster, 1, 1, false)},
-    [MUTANT_ALL] = {"all", AT(cluster, 1, 1, false)},
-    [MUTANT_ABOVE] = {"above", AT(cluster, 1, 1, false)},
-    [MUTANT_FENCE] = {"fence", AT(plays, PLAY_FENCE, PLAYS, false)},
-    [MUTANT_JOIN] = {"join", AT(plays, PLAY_JOIN, PLAYS, false)},
-    [MUTANT_CLEAN] = {"clean", AT(plays, PLAY_CLEAN, PLAYS, false)},
-    [MUTANT_WATERMARK] = {"watermark", AT(plays, PLAY_WATERMARK, PLAYS, false)},
-    [MUTANT_UNCUT] = {"uncut", AT(cluster, 1, 1, false)},
-    [MUTANT_ALONE] = {"alone", AT(cluster, 1, 1, false)},
-    [MUTANT_BEHIND] = {"behind", AT(plays, PLAY_BEHIND, PLAYS, false)},
+    [MUTANT_FSYNC] = {"fsync", AT(storage, 1, 1)},
+    [MUTANT_FSYNC_DIR] = {"fsync-dir", AT(storage, 1, 1)},
+    [MUTANT_KILL] = {"kill", AT(storage, 1, 1)},
+    [MUTANT_TEAR] = {"tear", AT(plays, PLAY_TEAR, PLAYS)},
+    [MUTANT_WRITE] = {"write", AT(node, 1, 1)},
+    [MUTANT_CUT] = {"cut", AT(storage, 1, 1)},
+    [MUTANT_CRC] = {"crc", AT(node, 80, 1)},
+    [MUTANT_ACK] = {"ack", AT(node, 1, 1)},
+    [MUTANT_EARLY] = {"early", AT(node, 1, 1)},
+    [MUTANT_SEQUENCE] = {"sequence", AT(node, 1, 1)},
+    [MUTANT_SWAP] = {"swap", AT(moves, 6001, 5)},
+    [MUTANT_COMMIT] = {"commit", AT(groups, 1, 1)},
+    [MUTANT_TWICE] = {"twice", AT(coordinator, 1, 1)},
+    [MUTANT_STALE] = {"stale", AT(coordinator, 1, 1)},
+    [MUTANT_TIMER] = {"timer", AT(coordinator, 1, 1)},
+    [MUTANT_REPLAY] = {"replay", AT(coordinator, 1, 1)},
+    [MUTANT_FORGET] = {"forget", AT(coordinator, 1, 1)},
+    [MUTANT_VOTE] = {"vote", AT(quorum, 4, 1)},
+    [MUTANT_GUARD_A] = {"guard-a", AT(quorum, 8, 8)},
+    [MUTANT_GUARD_BC] = {"guard-bc", AT(quorum, 1, 8)},
+    [MUTANT_GUARD_J] = {"guard-j", AT(quorum, 2, 8)},
+    [MUTANT_GUARD_I] = {"guard-i", AT(quorum, 3, 8)},
+    [MUTANT_ZOMBIE] = {"zombie", AT(plays, PLAY_ZOMBIE, PLAYS)},
+    [MUTANT_UNCLEAN] = {"unclean", AT(cluster, 1, 1)},
+    [MUTANT_ALL] = {"all", AT(cluster, 1, 1)},
+    [MUTANT_ABOVE] = {"above", AT(cluster, 1, 1)},
+    [MUTANT_FENCE] = {"fence", AT(plays, PLAY_FENCE, PLAYS)},
+    [MUTANT_JOIN] = {"join", AT(plays, PLAY_JOIN, PLAYS)},
+    [MUTANT_CLEAN] = {"clean", AT(plays, PLAY_CLEAN, PLAYS)},
+    [MUTANT_WATERMARK] = {"watermark", AT(plays, PLAY_WATERMARK, PLAYS)},
+    [MUTANT_UNCUT] = {"uncut", AT(cluster, 1, 1)},
+    [MUTANT_ALONE] = {"alone", AT(cluster, 1, 1)},
+    [MUTANT_BEHIND] = {"behind", AT(plays, PLAY_BEHIND, PLAYS)},
 };
 
 const struct breach *breach_of(enum run_mutant m)
@@ -65,7 +65,7 @@ void breach_list(void)
 {
     for (unsigned i = 1; i < MUTANTS; i++) {
         if (breaches[i].where != NULL) {
-            printf("%s%s\n", breaches[i].name, breaches[i].rare ? " rare" : "");
+            printf("%s\n", breaches[i].name);
         }
     }
 }

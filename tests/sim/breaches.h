@@ -9,12 +9,11 @@ struct breach {
     const struct scenario *where; /* NULL: no run notices it dependably yet */
     uint64_t first;               /* its first seed, and the step to the next */
     uint64_t step;
-    bool rare; /* it may take hundreds of seeds: no part of what CI runs */
 };
 
 const struct breach *breach_of(enum run_mutant m);
 enum run_mutant breach_named(const char *name); /* MUTANT_NONE: there is none */
-/* A line for each that is noticed: its name, and "rare". */
+/* A line for each that is noticed: its name. */
 void breach_list(void);
 
 #endif

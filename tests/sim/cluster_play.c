@@ -4,7 +4,7 @@
 #include "broker/partition.h"
 #include "sim/cluster_play.h"
 
-enum { MANY = 40 }; /* records, and fetches of them */
+enum { MANY = 40 /* records, and fetches of them */, BLACKOUTS = 8, SLOW_US = 100000 };
 
 /* ---- what plays wait for ---- */
 
@@ -240,6 +240,37 @@ static void play_clean(struct play *p)
     cluster_run_for(p->cr, 500000); /* and nobody takes its place */
 }
 
+/* ---- tear: the power fails when more was written behind what was flushed, in the same block ----
+ */
+
+static bool has_one_more(struct play *p)
+{
+    struct partition *copy = play_copy(p, p->leader);
+    return copy && plog_end_offset(copy->log) > plog_flushed_offset(copy->log);
+}
+
+static bool leads_alone(struct play *p)
+{
+    struct partition *copy = play_copy(p, p->leader);
+    return copy && copy->is_leader;
+}
+
+static void play_tear(struct play *p)
+{
+    struct sim_disk_faults *f = &p->leader->host->disk->faults;
+    for (unsigned k = 0; k < BLACKOUTS; k++) {
+        produce(p, 1);
+        f->fsync_us_min = f->fsync_us_max = SLOW_US;
+        play_produce(p, p->leader, -1, 1);
+        play_until(p, has_one_more, "a record is written and not flushed");
+        play_down(p, p->leader, WORLD_POWER);
+        *f = sim_disk_no_faults();
+        play_until(p, play_answered, "the producer is hung up on");
+        play_up(p, p->leader);
+        play_until(p, leads_alone, "the leader is back");
+    }
+}
+
 void play_run(struct play *p, enum play_kind kind)
 {
     switch (kind) {
@@ -257,6 +288,9 @@ void play_run(struct play *p, enum play_kind kind)
         break;
     case PLAY_ZOMBIE:
         play_zombie(p);
+        break;
+    case PLAY_TEAR:
+        play_tear(p);
         break;
     default:
         play_clean(p);

@@ -1,5 +1,6 @@
 /* Scenario `plays`: one controller, three brokers, one partition with a copy on each, and a
- * schedule, message by message, that needs one of the rules of replication (docs/replication.md).
+ * schedule, message by message, that needs one of the rules of replication (docs/replication.md),
+ * or one promise of the disk.
  * workload_plays.c has the stage, cluster_play.c the schedules. */
 #ifndef SIM_CLUSTER_PLAY_H
 #define SIM_CLUSTER_PLAY_H
@@ -15,6 +16,7 @@ enum play_kind {
     PLAY_FENCE,     /* and the ISR is still the one that it was to join */
     PLAY_ZOMBIE,    /* the word of a process that is gone means nothing */
     PLAY_CLEAN,     /* who lost what it had not flushed may not lead */
+    PLAY_TEAR,      /* what was flushed stays, whatever is written behind it (one copy) */
     PLAYS
 };
 

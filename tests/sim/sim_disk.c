@@ -582,7 +582,8 @@ static void page_power_loss(struct sim_inode *ino, size_t index, const struct fa
             memcpy(b->data + s * SIM_SECTOR, p->now ? p->now->data + s * SIM_SECTOR : zeros,
                    SIM_SECTOR);
             d->stats.sectors_kept++;
-        } else if (no_synced && f->keep_percent > 0 && prng_below(&d->rng, 50) == 0) {
+        } else if (no_synced && f->keep_percent > 0 &&
+                   prng_below(&d->rng, d->lies.tear ? 2 : 50) == 0) {
             for (size_t i = 0; i < SIM_SECTOR; i++) {
                 b->data[s * SIM_SECTOR + i] = (uint8_t)prng_next(&d->rng);
             }

@@ -262,23 +262,30 @@ void play_reorder(struct play *p, struct machine *by, const int32_t *replicas)
 
 /* ---- the stage ---- */
 
-static void create_topic(struct play *p)
+/* alone: one copy, on the leader, flushed before anything is acknowledged. */
+static void create_topic(struct play *p, bool alone)
 {
     struct node_run *nr = &p->cr->nr;
     struct create_topics_request req;
     struct create_topics_request_creatable_topic topic;
     struct create_topics_request_creatable_replica_assignment where;
+    struct create_topics_request_creatable_topic_config flush;
     struct create_topics_response resp;
     struct topic *t = p->topic = &nr->topics[nr->topics_n++];
     int32_t replicas[BROKERS] = {p->leader->node_id, p->second->node_id, p->third->node_id};
+    int16_t copies = alone ? 1 : BROKERS;
     *t = (struct topic){.name = "topic",
                         .state = TOPIC_EXISTS,
                         .parts_n = 1,
                         .parts_asked = 1,
-                        .factor = BROKERS,
-                        .min_isr = 2,
-                        .min_isr_set = 2};
-    t->part[0] = history_part(&nr->h, "topic-0", false);
+                        .flushed = alone,
+                        .factor = copies,
+                        .min_isr = alone ? 1 : 2,
+                        .min_isr_set = alone ? 1 : 2};
+    t->part[0] = history_part(&nr->h, "topic-0", alone);
+    proto_init(&create_topics_request_creatable_topic_config_desc, &flush);
+    flush.name = bytes_str("flush.messages");
+    flush.value = bytes_str("1");
     proto_msg_init(&create_topics_request_msg, &req);
     proto_init(&create_topics_request_creatable_topic_desc, &topic);
     proto_init(&create_topics_request_creatable_replica_assignment_desc, &where);
@@ -290,7 +297,9 @@ static void create_topic(struct play *p)
     topic.assignments = &where;
     topic.assignments_n = 1;
     where.broker_ids = replicas;
-    where.broker_ids_n = BROKERS;
+    where.broker_ids_n = copies;
+    topic.configs = &flush;
+    topic.configs_n = alone;
     RUN_CHECK(nr->r, check_call(nr, API_CREATE_TOPICS, 7, &req, &resp, LIMIT_US) &&
                          resp.topics_n == 1 && resp.topics[0].error_code == 0);
     t->id = resp.topics[0].topic_id;
@@ -302,7 +311,7 @@ static void locate(struct node_run *nr, const struct topic *t, int32_t partition
     nr->m = m != NULL ? m : nr->m;
 }
 
-static void set_up(struct play *p, struct run *r)
+static void set_up(struct play *p, struct run *r, enum play_kind kind)
 {
     struct cluster_run *cr = p->cr = MEM_NEW(struct cluster_run);
     struct node_run *nr = &cr->nr;
@@ -324,7 +333,7 @@ static void set_up(struct play *p, struct run *r)
     sim_client_init(&p->client, world_client(&nr->w), "producer");
     cluster_start_all(cr);
     cluster_heal(cr);
-    create_topic(p);
+    create_topic(p, kind == PLAY_TEAR);
     cluster_heal(cr);
     cr->healing = false;
 }
@@ -332,8 +341,9 @@ static void set_up(struct play *p, struct run *r)
 static void run_plays(struct run *r)
 {
     struct play p = {0};
-    set_up(&p, r);
-    play_run(&p, (enum play_kind)(r->seed % PLAYS));
+    enum play_kind kind = (enum play_kind)(r->seed % PLAYS);
+    set_up(&p, r, kind);
+    play_run(&p, kind);
     play_release(&p);
     cluster_heal(p.cr);
     play_until(&p, play_answered, "what was produced is answered");
@@ -348,5 +358,6 @@ const struct scenario scenario_plays = {
     .what = "a cluster and fixed schedules, each of which needs one rule of replication",
     .run = run_plays,
     .mutants = MUTANT_BIT(MUTANT_WATERMARK) | MUTANT_BIT(MUTANT_BEHIND) | MUTANT_BIT(MUTANT_JOIN) |
-               MUTANT_BIT(MUTANT_FENCE) | MUTANT_BIT(MUTANT_ZOMBIE) | MUTANT_BIT(MUTANT_CLEAN),
+               MUTANT_BIT(MUTANT_FENCE) | MUTANT_BIT(MUTANT_ZOMBIE) | MUTANT_BIT(MUTANT_CLEAN) |
+               MUTANT_BIT(MUTANT_TEAR),
 };
