@@ -1,12 +1,15 @@
 /* Scenario `cluster`, groups: a few members of one group and clients that are none (group_world.h)
  * commit offsets while their coordinators move with the leaders of __consumer_offsets. What the
- * model holds against the answers, of several nodes, is at the head of group_model.h. */
+ * model holds against the answers, of several nodes, is at the head of group_model.h. When all is
+ * well again, groups settle as in scenario `groups`. */
+#include <stdio.h>
+
 #include "base/mem.h"
 #include "broker/group_route.h"
 #include "sim/cluster_run.h"
 #include "sim/groups_run.h"
 
-enum { LIMIT_US = 60000000, PAUSE_US = 100000 };
+enum { LIMIT_US = 60000000, PAUSE_US = 100000, STEP_US = 500000 };
 
 static const struct image_partition *partition_of(struct cluster_run *cr, unsigned group,
                                                   struct uuid *topic)
@@ -85,6 +88,51 @@ void cluster_groups_judge(struct cluster_run *cr)
             group_model_blind(&cg->gw.model);
         }
     }
+}
+
+/* By its coordinator; false also when nobody knows that one now. */
+static bool is_described(struct cluster_run *cr, unsigned group, char *why, size_t n)
+{
+    struct node_run *nr = &cr->nr;
+    struct uuid topic;
+    const struct image_partition *p = partition_of(cr, group, &topic);
+    if (p == NULL || p->leader < 0) {
+        snprintf(why, n, "%s: it has no coordinator", cr->groups->gw.groups[group].name);
+        return false;
+    }
+    nr->m = &nr->w.machines[cluster_index_of(cr, p->leader)];
+    sim_client_close(&nr->checker);
+    bool good = groups_described(nr, &cr->groups->gw, group, 1, why, n);
+    sim_client_close(&nr->checker);
+    return good;
+}
+
+static bool is_settled(struct cluster_run *cr, char *why, size_t n)
+{
+    const struct group_world *gw = &cr->groups->gw;
+    bool good = group_world_settled(&cr->groups->gw, why, n);
+    for (unsigned g = 0; g < gw->model.groups_n && good; g++) {
+        good = !gw->groups[g].members || is_described(cr, g, why, n);
+    }
+    return good;
+}
+
+void cluster_groups_settle(struct cluster_run *cr)
+{
+    struct cluster_groups *cg = cr->groups;
+    char why[200] = "";
+    if (cg == NULL) {
+        return;
+    }
+    int64_t until = cr->nr.w.sim->clock.now_us + group_world_patience_us(&cg->gw);
+    cg->gw.naughty = false;
+    while (!is_settled(cr, why, sizeof(why))) {
+        if (cr->nr.w.sim->clock.now_us >= until) {
+            run_fail(cr->nr.r, "a group does not settle: %s", why);
+        }
+        cluster_run_for(cr, STEP_US);
+    }
+    run_note(cr->nr.r, "groups have settled");
 }
 
 /* All offsets of a group, from its coordinator. */

@@ -183,6 +183,8 @@ void cluster_observers_check(struct cluster_run *cr);
 void cluster_groups_make(struct cluster_run *cr); /* or not, by chance */
 void cluster_groups_start(struct cluster_run *cr);
 void cluster_groups_judge(struct cluster_run *cr);
+/* Everything is in sync: all groups come to rest within a bounded time, or the run fails. */
+void cluster_groups_settle(struct cluster_run *cr);
 void cluster_groups_check(struct cluster_run *cr);
 void cluster_groups_free(struct cluster_run *cr);
 

@@ -63,6 +63,8 @@ static void common(struct cluster_run *cr, const struct shape *s, char *text)
     add(text, "controller.raft.election.timeout.ms=%d\n", CLUSTER_ELECTION_MS);
     add(text, "min.insync.replicas=%d\n", cr->min_isr);
     add(text, "offsets.topic.num.partitions=2\n");
+    add(text, "group.min.session.timeout.ms=500\n");
+    add(text, "group.initial.rebalance.delay.ms=%d\n", run_chance(r, 50) ? 0 : 1000);
     add(text, "offsets.topic.replication.factor=%u\n", s->brokers < 3 ? s->brokers : 3);
     add(text, "shutdown.timeout.ms=%d\n", 2000 + (int)run_below(r, 5000));
     if (run_chance(r, CLUSTER_SNAPSHOTS)) {

@@ -53,10 +53,9 @@ void groups_make_topics(struct node_run *nr, struct group_world *gw)
 
 /* ---- DescribeGroups ---- */
 
-static bool described(struct groups_run *gr, unsigned group,
+static bool described(const struct group_world *gw, unsigned group,
                       const struct describe_groups_response_described_group *d, char *why, size_t n)
 {
-    struct group_world *gw = &gr->gw;
     int32_t living = 0;
     bool good = d->error_code == 0 || d->error_code == KE_GROUP_ID_NOT_FOUND;
     for (unsigned i = 0; i < gw->members_n; i++) {
@@ -82,26 +81,26 @@ static bool described(struct groups_run *gr, unsigned group,
     return true;
 }
 
-bool groups_described(struct groups_run *gr, char *why, size_t n)
+bool groups_described(struct node_run *nr, struct group_world *gw, unsigned first, unsigned count,
+                      char *why, size_t n)
 {
-    struct group_world *gw = &gr->gw;
     struct describe_groups_request req;
     struct describe_groups_response resp;
     struct bytes names[GM_GROUPS_MAX];
-    for (unsigned g = 0; g < gw->model.groups_n; g++) {
-        names[g] = bytes_str(gw->groups[g].name);
+    for (unsigned i = 0; i < count; i++) {
+        names[i] = bytes_str(gw->groups[first + i].name);
     }
     proto_msg_init(&describe_groups_request_msg, &req);
     req.groups = names;
-    req.groups_n = (int32_t)gw->model.groups_n;
-    int16_t version = (int16_t)run_below(gr->nr.r, 7);
-    if (!check_call(&gr->nr, API_DESCRIBE_GROUPS, version, &req, &resp, LIMIT_US)) {
-        run_fail(gr->nr.r, "DescribeGroups is not answered");
+    req.groups_n = (int32_t)count;
+    int16_t version = (int16_t)run_below(nr->r, 7);
+    if (!check_call(nr, API_DESCRIBE_GROUPS, version, &req, &resp, LIMIT_US)) {
+        run_fail(nr->r, "DescribeGroups is not answered");
     }
-    RUN_CHECK(gr->nr.r, resp.groups_n == req.groups_n);
-    for (int32_t i = 0; i < resp.groups_n; i++) {
-        RUN_CHECK(gr->nr.r, bytes_eq(resp.groups[i].group_id, names[i]));
-        if (!described(gr, (unsigned)i, &resp.groups[i], why, n)) {
+    RUN_CHECK(nr->r, resp.groups_n == req.groups_n);
+    for (unsigned i = 0; i < count; i++) {
+        RUN_CHECK(nr->r, bytes_eq(resp.groups[i].group_id, names[i]));
+        if (!described(gw, first + i, &resp.groups[i], why, n)) {
             return false;
         }
     }

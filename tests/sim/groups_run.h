@@ -40,7 +40,8 @@ struct groups_run {
 /* The topics that members commit for. The node, or nr->m, takes requests. */
 void groups_make_topics(struct node_run *nr, struct group_world *gw);
 /* Settled groups are described so. False: not (yet); why. */
-bool groups_described(struct groups_run *gr, char *why, size_t n);
+bool groups_described(struct node_run *nr, struct group_world *gw, unsigned first, unsigned count,
+                      char *why, size_t n);
 void groups_check_offsets(struct groups_run *gr);
 /* groups_log.c */
 void groups_log_down(struct groups_run *gr, bool lost);

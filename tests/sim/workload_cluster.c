@@ -281,6 +281,7 @@ void cluster_round_end(struct cluster_run *cr)
 {
     cluster_heal(cr);
     cluster_run_for(cr, 500000); /* clients go on */
+    cluster_groups_settle(cr);
     check(cr);
 }
 

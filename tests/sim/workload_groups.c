@@ -134,7 +134,7 @@ static void settle(struct groups_run *gr)
         if (group_world_settled(&gr->gw, why, sizeof(why))) {
             world_run(&nr->w, CALM_US, node_ended, nr);
             good = group_world_settled(&gr->gw, why, sizeof(why)) &&
-                   groups_described(gr, why, sizeof(why));
+                   groups_described(nr, &gr->gw, 0, gr->gw.model.groups_n, why, sizeof(why));
         }
         if (node_ended(nr)) {
             run_fail(nr->r, "the node has ended although nothing is wrong: %s",
