@@ -441,6 +441,8 @@ static int fill_voters(struct config *c, struct errmsg *em)
 static int fill_listeners(struct config *c, const struct config_machine *m, struct errmsg *em)
 {
     const char *name = c->v.inter_broker_listener_name;
+    c->hostname =
+        arena_printf(&c->arena, "%s", m->hostname && *m->hostname ? m->hostname : "localhost");
     struct listeners_input in = {
         .listeners = c->v.listeners,
         .advertised = c->v.advertised_listeners,
@@ -450,7 +452,7 @@ static int fill_listeners(struct config *c, const struct config_machine *m, stru
         .inter_broker_name = name,
         .inter_broker_protocol = c->v.security_inter_broker_protocol,
         .inter_broker_protocol_is_set = config_is_set(c, "security.inter.broker.protocol"),
-        .hostname = m->hostname && *m->hostname ? m->hostname : "localhost",
+        .hostname = c->hostname,
         .broker = c->is_broker,
         .controller = c->is_controller,
     };

@@ -53,6 +53,7 @@ struct config {
     unsigned data_shards;         /* io.threads, 0 resolved to the number of processors */
     uint64_t request_memory;      /* request.memory.bytes, resolved: all shards together */
     uint64_t group_memory;        /* group.coordinator.memory.bytes, the same */
+    const char *hostname;         /* the machine's; localhost if it has none */
     const char *metrics_host;     /* of metrics.listener; NULL: none */
     uint16_t metrics_port;
 

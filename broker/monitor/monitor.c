@@ -62,12 +62,18 @@ void monitor_reply_json(struct http_request *r, int status, struct buf *text)
 static void on_request(void *user, struct http_request *r)
 {
     struct monitor *m = user;
+    struct buf text = {0};
+    if (!monitor_host_is_known(m->node->config, http_header(r, "Host"))) {
+        buf_put_str(&text, "This node has no such name: metrics.listener.hosts may list further "
+                           "ones, an address always works.\n");
+        monitor_reply_text(r, 403, &text);
+        return;
+    }
     const struct monitor_route *route = monitor_route_find(r->path);
     if (route) {
         route->handle(m, r);
         return;
     }
-    struct buf text = {0};
     buf_put_str(&text, "There is nothing here; / lists what there is.\n");
     monitor_reply_text(r, 404, &text);
 }

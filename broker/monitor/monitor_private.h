@@ -28,6 +28,8 @@ struct monitor {
     bool news_again; /* the state changed meanwhile */
 };
 
+/* hosts.c: does the Host header (NULL: none) name this node? */
+bool monitor_host_is_known(const struct config *config, const char *header);
 /* metrics.c */
 void monitor_metrics(struct monitor *m, struct http_request *r);
 /* health.c */

@@ -12,7 +12,7 @@ HEAD_SECONDS = 10  # HEAD_MS
 
 @pytest.fixture(scope='module')
 def port(tmp_path_factory):
-    with Node(tmp_path_factory.mktemp('monitor'), ['metrics.listener=' + SETTING]) as n:
+    with Node(tmp_path_factory.mktemp('monitor'), ['metrics.listener=' + SETTING, 'metrics.listener.hosts=eyes.example, b']) as n:
         yield port_of(lambda: open(n.log).read())
 
 
@@ -58,21 +58,33 @@ def test_a_body_is_refused(port):
     assert get(port, '/healthz', headers={'Transfer-Encoding': 'chunked'}, body=iter([b'x']))[0] == 400
 
 
+@pytest.mark.parametrize('host,status', [('localhost:1', 200), ('LOCALHOST.', 200), ('127.0.0.1', 200), ('10.1.2.3:9644', 200), ('[::1]:9644', 200),
+                                         ('eyes.example', 200), ('Eyes.Example:80', 200), ('b', 200), (socket.gethostname(), 200),
+                                         ('evil.example', 403), ('eyes.example.evil', 403), ('localhost.evil', 403), ('127.0.0.1.evil', 403),
+                                         ('[localhost', 403), ('1.2.3', 403), ('', 403), (':9644', 403)])
+def test_names_of_others_are_refused(port, host, status):
+    """A page from outside that lets a name of its own point here (DNS rebinding) reads nothing."""
+    for path in ('/', '/metrics', '/nothing'):
+        got, _, text = get(port, path, headers={'Host': host})
+        assert (got == 403) == (status == 403), (host, path, got)
+        assert status != 403 or 'metrics.listener.hosts' in text
+
+
 def test_one_connection_many_requests(port):
-    one = b'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n'
+    one = b'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'
     got = raw(port, one * 50 + one.replace(b'\r\n\r\n', b'\r\nConnection: close\r\n\r\n'))
     assert got.count(b'HTTP/1.1 200 OK') == 51 and got.count(b'\r\n\r\nok\n') == 51
 
 
 def test_heads_are_bounded(port):
-    assert raw(port, b'GET /healthz HTTP/1.1\r\nHost: x\r\nX: ' + b'a' * 20000 + b'\r\n\r\n').startswith(b'HTTP/1.1 431')
-    assert raw(port, b'GET /' + b'a' * 20000 + b' HTTP/1.1\r\nHost: x\r\n\r\n').startswith(b'HTTP/1.1 414')
+    assert raw(port, b'GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ' + b'a' * 20000 + b'\r\n\r\n').startswith(b'HTTP/1.1 431')
+    assert raw(port, b'GET /' + b'a' * 20000 + b' HTTP/1.1\r\nHost: localhost\r\n\r\n').startswith(b'HTTP/1.1 414')
     assert b' 200 ' not in raw(port, b'no request\r\n\r\n')
     assert get(port, '/healthz')[0] == 200
 
 
 def test_connections_are_bounded(port):
-    one = b'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n'
+    one = b'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'
     idle = [socket.create_connection(('127.0.0.1', port), 30) for _ in range(CONNECTIONS)]
     try:
         for s in idle:  # each is served, so all of them are there
