@@ -102,6 +102,7 @@ static struct dir_move *move_new(struct partition *p, struct plog *future)
     m->ms = ms;
     m->part = p;
     m->log = future;
+    m->began_ms = shard_now_ms(ms->ns->shard);
     m->next_dir = -1;
     m->again = (struct timer){.cb = again_cb, .user = m};
     list_init(&m->due);
@@ -583,4 +584,33 @@ void dir_moves_free(struct dir_moves *ms)
     rate_window_free(&ms->moved);
     list_remove(&ms->task.node);
     mem_free(ms);
+}
+
+static const char *move_state(const struct dir_move *m)
+{
+    if (m->no_space) {
+        return "waits for room in the directory";
+    }
+    if (!list_empty(&m->throttled)) {
+        return "is throttled";
+    }
+    if (timer_is_set(&m->again)) {
+        return "waits after a failure, and is tried again";
+    }
+    return m->promoting ? "takes the place of the log" : "is being copied";
+}
+
+struct dir_move_view dir_move_view(const struct partition *p)
+{
+    const struct dir_move *m = p->move;
+    struct dir_move_view v = {.ms = shard_now_ms(m->ms->ns->shard) - m->began_ms,
+                              .state = move_state(m)};
+    if (m->log) {
+        v.to = plog_dir_index(m->log);
+        v.bytes_done = plog_size(m->log);
+    }
+    if (!p->offline) {
+        v.bytes = plog_size(p->log);
+    }
+    return v;
 }

@@ -61,6 +61,16 @@ void dir_move_drop(struct partition *p);
 /* A log directory failed: the partition's or the future log's. */
 void dir_move_dir_failed(struct partition *p, unsigned dir);
 
+/* How far p's move is; it has one. */
+struct dir_move_view {
+    unsigned to;         /* index of the directory */
+    int64_t ms;          /* it has been moving for, in this run */
+    uint64_t bytes_done; /* of the future log ... */
+    uint64_t bytes;      /* ... and of the log it is made from */
+    const char *state;   /* a clause: what it does or waits for */
+};
+struct dir_move_view dir_move_view(const struct partition *p);
+
 /* The future log; NULL: no move. Its directory is plog_dir_index. */
 struct plog *dir_move_log(const struct partition *p);
 

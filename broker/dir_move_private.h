@@ -33,7 +33,8 @@ struct dir_move {
     bool reported;   /* the controller was told of its directory */
     bool no_space;   /* said */
     bool failed;     /* its log directory did: it ends */
-    int next_dir;    /* asked for while it was promoted; -1: none */
+    int64_t began_ms;
+    int next_dir; /* asked for while it was promoted; -1: none */
     struct checkpoint_ask ask;
     struct plog_flush flush;
     struct plog_promotion promotion;

@@ -9,6 +9,7 @@
 #include "broker/api/handlers.h"
 #include "broker/listener.h"
 #include "broker/shard_stats.h"
+#include "broker/slow_requests.h"
 #include "controller/image.h"
 #include "proto_apis.h"
 
@@ -119,6 +120,72 @@ static void pool_put(struct request_pool *p, struct request *r)
 
 /* ---- answers ---- */
 
+/* Records or members are waited for, for as long as the client asked. */
+static bool waits_by_design(const struct request *r)
+{
+    switch (r->api->key) {
+    case API_FETCH:
+    case API_JOIN_GROUP:
+    case API_SYNC_GROUP:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* One of the slowest of the minute: with who asked, and its stages so far. */
+static struct slow_request *note_slow(struct node_shard *ns, const struct conn *c, unsigned slot,
+                                      int64_t rank_us, int64_t received_us, int64_t now_us)
+{
+    struct slow_request *slow = slow_requests_add(ns->stats->slow, rank_us, now_us);
+    if (slow == NULL) {
+        return NULL;
+    }
+    const struct session *session = c->session;
+    slow->slot = slot;
+    slow->conn = c->id;
+    slow->received_us = received_us;
+    snprintf(slow->client, sizeof slow->client, "%.*s", SLOW_CLIENT - 1, session->client_id);
+    snprintf(slow->peer, sizeof slow->peer, "%s", c->peer);
+    return slow;
+}
+
+static void look_if_slow(const struct request *r, int64_t local_us, int64_t now_us)
+{
+    const struct conn_req *cr = r->cr;
+    int64_t rank = (waits_by_design(r) ? local_us : now_us) - cr->received_us;
+    if (cr->conn == NULL || !slow_requests_wants(r->ns->stats->slow, rank, now_us)) {
+        return;
+    }
+    struct slow_request *slow = note_slow(r->ns, cr->conn, r->slot, rank, cr->received_us, now_us);
+    if (slow) {
+        slow->stages_us[STAGE_QUEUE] = r->started_us - cr->received_us;
+        slow->stages_us[STAGE_LOCAL] = local_us - r->started_us;
+        slow->stages_us[STAGE_REMOTE] = now_us - local_us;
+    }
+}
+
+/* An answer that took long to be sent. */
+static void look_if_slow_sent(struct node_shard *ns, const struct conn *c,
+                              const struct conn_sent *sent)
+{
+    int64_t rank = sent->sent_us - sent->replied_us;
+    if (!slow_requests_wants(ns->stats->slow, rank, sent->sent_us)) {
+        return;
+    }
+    struct slow_request *slow = slow_requests_find(ns->stats->slow, c->id, sent->received_us);
+    if (slow) {
+        slow->rank_us += rank;
+    } else {
+        slow = note_slow(ns, c, sent->tag, rank, sent->received_us, sent->sent_us);
+    }
+    if (slow) {
+        slow->stages_us[STAGE_RESPONSE_QUEUE] = sent->begun_us - sent->replied_us;
+        slow->stages_us[STAGE_SEND] = sent->sent_us - sent->begun_us;
+        slow->stages_us[STAGE_TOTAL] = sent->sent_us - sent->received_us;
+    }
+}
+
 /* The stages that are over; those of the answer's way come with on_sent. */
 static void count(struct request *r, bool answered)
 {
@@ -130,6 +197,7 @@ static void count(struct request *r, bool answered)
     request_stat_add(s, STAGE_QUEUE, r->started_us - cr->received_us);
     request_stat_add(s, STAGE_LOCAL, local - r->started_us);
     request_stat_add(s, STAGE_REMOTE, now - local);
+    look_if_slow(r, local, now);
     if (!answered) {
         request_stat_add(s, STAGE_TOTAL, now - cr->received_us);
     } else {
@@ -147,6 +215,7 @@ static void on_sent(struct conn *c, const struct conn_sent *sent)
         request_stat_add(s, STAGE_SEND, sent->sent_us - sent->begun_us);
         request_stat_add(s, STAGE_TOTAL, sent->sent_us - sent->received_us);
     }
+    look_if_slow_sent(ns, c, sent);
 }
 
 /* Ends the request; what is left of it is to be answered. */

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/slow_requests.h"
 
 /* Two minutes: what takes longer counts as that. */
 #define STAGE_MAX_US (UINT64_C(1) << 27)
@@ -10,6 +11,7 @@ struct shard_stats *shard_stats_new(unsigned slots)
 {
     struct shard_stats *s = MEM_NEW(struct shard_stats);
     s->slots = slots;
+    s->slow = MEM_NEW(struct slow_requests);
     s->requests = mem_zalloc(s->slots * sizeof *s->requests);
     return s;
 }
@@ -71,6 +73,7 @@ void shard_stats_free(struct shard_stats *s)
 {
     if (s) {
         request_stats_free(s->requests, s->slots);
+        mem_free(s->slow);
         mem_free(s);
     }
 }

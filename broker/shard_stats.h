@@ -47,7 +47,10 @@ struct topic_counts {
     uint64_t fetches_failed;
 };
 
+struct slow_requests; /* broker/slow_requests.h */
+
 struct shard_stats {
+    struct slow_requests *slow;
     struct request_stat **requests; /* by slot; NULL: no request yet */
     unsigned slots;
     uint64_t isr_shrinks;

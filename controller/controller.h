@@ -139,6 +139,26 @@ struct controller_status {
 void controller_status(const struct controller *c, struct controller_status *out);
 /* It leads and serves, or has a leader and what that had committed. False: why has a sentence. */
 bool controller_is_ready(const struct controller *c, struct errmsg *why);
+/* What the active controller knows of the others, for people who ask why; nothing on any other. */
+struct controller_voter_view {
+    int32_t id;
+    int64_t behind;       /* records that it has not acknowledged */
+    int64_t silent_ms;    /* since it answered; -1 unknown */
+    int64_t caught_up_ms; /* since it had all; -1 unknown */
+};
+struct controller_broker_view { /* registered, in the newest committed image */
+    int32_t id;
+    bool fenced;
+    bool leaving;
+    int64_t silent_ms; /* since it was heard of; -1: it was not, by this controller */
+    int64_t behind;    /* records of metadata that it has not applied; -1 unknown */
+};
+void controller_each_voter(const struct controller *c,
+                           void (*fn)(const struct controller_voter_view *v, void *user),
+                           void *user);
+void controller_each_broker(const struct controller *c,
+                            void (*fn)(const struct controller_broker_view *v, void *user),
+                            void *user);
 /* The newest committed image; no new reference. */
 struct image *controller_image(const struct controller *c);
 

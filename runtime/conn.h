@@ -152,4 +152,19 @@ struct chunk *chunk_mem(uint8_t *data, size_t len);
 unsigned conn_count(const struct shard *sh); /* open connections of the shard */
 void conn_close_all(struct shard *sh, bool drain);
 
+/* Connections on which nothing moves though something should, for people who ask why. */
+enum conn_stuck_kind {
+    CONN_STARVED, /* not read: the shard's memory for requests is used up */
+    CONN_BLOCKED, /* its peer does not take its answers */
+    CONN_HALF,    /* the rest of a request does not come */
+};
+struct conn_stuck {
+    const struct conn *conn;
+    enum conn_stuck_kind kind;
+    int64_t ms;     /* since the last byte of it moved */
+    uint64_t bytes; /* BLOCKED: of answers, HALF: that have come */
+};
+void conn_each_stuck(struct shard *sh, void (*fn)(const struct conn_stuck *s, void *user),
+                     void *user);
+
 #endif

@@ -290,6 +290,38 @@ void conn_close_all(struct shard *sh, bool drain)
     }
 }
 
+static bool is_stuck(const struct conn_priv *c, int64_t now_ms, struct conn_stuck *out)
+{
+    *out = (struct conn_stuck){.conn = &c->base, .ms = now_ms - c->active_ms};
+    if (c->is_starved) {
+        out->kind = CONN_STARVED;
+    } else if (c->blocked && c->out_bytes > 0) {
+        out->kind = CONN_BLOCKED;
+        out->bytes = c->out_bytes;
+    } else if (c->cur != NULL) {
+        out->kind = CONN_HALF;
+        out->bytes = c->cur->have;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+void conn_each_stuck(struct shard *sh, void (*fn)(const struct conn_stuck *s, void *user),
+                     void *user)
+{
+    ASSERT_ON_SHARD(sh);
+    struct conn_stuck stuck;
+    if (sh->conns == NULL) {
+        return;
+    }
+    list_for_each (it, &sh->conns->conns) {
+        if (is_stuck(LIST_ENTRY(it, struct conn_priv, all), shard_now_ms(sh), &stuck)) {
+            fn(&stuck, user);
+        }
+    }
+}
+
 void conn_shard_end(struct shard *sh)
 {
     struct conn_shard *cs = sh->conns;

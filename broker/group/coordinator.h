@@ -220,6 +220,20 @@ struct group_story_line {
 int group_explain(const struct group_coordinator *c, struct bytes group_id, int64_t now_ms,
                   int64_t wall_ms, struct arena *a, struct group_story_line **out, uint32_t *n);
 
+/* Groups in whose rebalance somebody is waited for: since when (monotonic), and the same sentences
+ * about now. Walks over all groups. */
+struct group_wait {
+    struct bytes id;
+    const char *state; /* "PreparingRebalance", ... */
+    int64_t since_ms;
+    uint32_t members;
+};
+void group_coordinator_waits(const struct group_coordinator *c,
+                             void (*fn)(const struct group_wait *w, void *user), void *user);
+/* Joined by "; ". */
+const char *group_explain_now(const struct group_coordinator *c, struct bytes group_id,
+                              int64_t now_ms, struct arena *a);
+
 struct group_counts {
     uint64_t groups, members, offsets, skipped_records;
     uint64_t bytes; /* counted memory */

@@ -286,3 +286,37 @@ int group_explain(const struct group_coordinator *c, struct bytes group_id, int6
     *n = t.n;
     return 0;
 }
+
+const char *group_explain_now(const struct group_coordinator *c, struct bytes group_id,
+                              int64_t now_ms, struct arena *a)
+{
+    const struct group *g = group_find(c, group_id);
+    struct group_story_line lines[PRESENT_MAX];
+    const char *text = "";
+    if (g == NULL) {
+        return text;
+    }
+    struct teller t = {.g = g, .cl = g->classic, .now_ms = now_ms, .a = a, .lines = lines};
+    tell_present(&t);
+    for (uint32_t i = 0; i < t.n; i++) {
+        text = arena_printf(a, "%s%s%s", text, i > 0 ? "; " : "", lines[i].text);
+    }
+    return text;
+}
+
+void group_coordinator_waits(const struct group_coordinator *c,
+                             void (*fn)(const struct group_wait *w, void *user), void *user)
+{
+    list_for_each (at, &c->all) {
+        const struct group *g = LIST_ENTRY(at, struct group, all);
+        const struct classic *cl = g->kind == GROUP_KIND_CLASSIC ? g->classic : NULL;
+        if (cl == NULL || (cl->state != CLASSIC_PREPARING && cl->state != CLASSIC_COMPLETING)) {
+            continue;
+        }
+        struct group_wait w = {.id = g->id,
+                               .state = classic_state_name(g),
+                               .since_ms = cl->rebalance_ms,
+                               .members = cl->members_n};
+        fn(&w, user);
+    }
+}

@@ -106,6 +106,8 @@ void metrics_free(void *answer);
 /* the sections */
 void metrics_put_requests(struct metrics *m, struct metrics_window **window);
 void metrics_window_free(struct metrics_window *w);
+/* A kind of request under the name that Kafka's metrics have for it. */
+void metrics_request_name(unsigned slot, char *out, size_t n);
 void metrics_put_topics(struct metrics *m);
 void metrics_put_replicas(struct metrics *m);
 void metrics_put_broker(struct metrics *m);

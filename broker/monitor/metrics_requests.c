@@ -67,7 +67,7 @@ static void keep(const struct metrics *m, struct metrics_window *w, struct readi
 /* ---- text ---- */
 
 /* Names as Kafka's: fetches are told apart, and counted once more together. */
-static void name_of(unsigned slot, char *out, size_t n)
+void metrics_request_name(unsigned slot, char *out, size_t n)
 {
     if (slot == request_follower_slot()) {
         snprintf(out, n, "FetchFollower");
@@ -82,7 +82,7 @@ static void name_of(unsigned slot, char *out, size_t n)
 static void label_of(unsigned slot, struct buf *labels)
 {
     char name[64];
-    name_of(slot, name, sizeof name);
+    metrics_request_name(slot, name, sizeof name);
     buf_clear(labels);
     metric_label(labels, "request", bytes_str(name));
 }

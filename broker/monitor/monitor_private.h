@@ -32,6 +32,8 @@ struct monitor {
 bool monitor_host_is_known(const struct config *config, const char *header);
 /* metrics.c */
 void monitor_metrics(struct monitor *m, struct http_request *r);
+/* why.c */
+void monitor_why(struct monitor *m, struct http_request *r);
 /* health.c */
 void monitor_healthz(struct monitor *m, struct http_request *r);
 void monitor_readyz(struct monitor *m, struct http_request *r);

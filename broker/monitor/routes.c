@@ -17,6 +17,7 @@ const struct monitor_route monitor_routes[] = {
     {"/", list_routes, "this list"},
     {"/healthz", monitor_healthz, "200 while every shard of the node answers"},
     {"/readyz", monitor_readyz, "200 while the node serves; else 503 and what it waits for"},
+    {"/why", monitor_why, "what is slow or waits now, on whom, since when (?format=json)"},
     {"/metrics", monitor_metrics, "numbers, in Prometheus' text format"},
 };
 const size_t monitor_routes_n = ARRAY_LEN(monitor_routes);

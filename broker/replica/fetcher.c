@@ -154,6 +154,7 @@ static struct fetcher *fetcher_of(struct fetchers *fs, int32_t leader)
     struct fetcher *f = MEM_NEW(struct fetcher);
     f->fs = fs;
     f->leader = leader;
+    f->good_ms = fetchers_now(fs);
     f->timer = (struct timer){.cb = timer_cb_wake, .user = f};
     list_init(&f->due);
     list_init(&f->parts);
@@ -389,6 +390,40 @@ void fetchers_free(struct fetchers *fs)
     fetchers_drop_checkpoint(fs);
     fetchers_drop_throttle(fs);
     mem_free(fs);
+}
+
+/* Between Fetches that come back nothing is silent. */
+static int64_t silent_ms(const struct fetcher *f)
+{
+    int64_t now = fetchers_now(f->fs);
+    if (f->tries > 0 || f->channel == NULL) {
+        return now - f->good_ms;
+    }
+    return channel_in_flight(&f->call) ? now - f->sent_ms : 0;
+}
+
+void fetchers_each(struct fetchers *fs, void (*fn)(const struct fetcher_view *v, void *user),
+                   void *user)
+{
+    ASSERT_ON_SHARD(fs->ns->shard);
+    list_for_each (at, &fs->all) {
+        const struct fetcher *f = LIST_ENTRY(at, struct fetcher, node);
+        struct fetcher_view v = {
+            .leader = f->leader,
+            .host = f->channel ? f->address.host : "",
+            .port = f->address.port,
+            .silent_ms = silent_ms(f),
+            .in_flight = channel_in_flight(&f->call),
+            .tries = f->tries,
+        };
+        list_for_each (p, &f->parts) {
+            v.partitions++;
+        }
+        v.held = v.partitions > f->in_session ? v.partitions - f->in_session : 0;
+        if (v.partitions > 0) {
+            fn(&v, user);
+        }
+    }
 }
 
 int64_t fetchers_lag(const struct partition *p)

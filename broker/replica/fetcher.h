@@ -56,6 +56,20 @@ void fetchers_stop(struct fetchers *fs);
 /* Something of it is under way on another shard. */
 bool fetchers_busy(const struct fetchers *fs);
 
+/* What there is to know of the way to one leader. */
+struct fetcher_view {
+    int32_t leader;
+    const char *host; /* "": its address is not known */
+    uint16_t port;
+    uint32_t partitions; /* followed there */
+    uint32_t held;       /* of them, in no Fetch for now */
+    int64_t silent_ms;   /* so long it does not answer */
+    bool in_flight;      /* a Fetch is */
+    unsigned tries;      /* connections or answers in a row that were no good */
+};
+void fetchers_each(struct fetchers *fs, void (*fn)(const struct fetcher_view *v, void *user),
+                   void *user);
+
 /* Records that p, which follows, is behind its leader's high watermark, as that said last. */
 int64_t fetchers_lag(const struct partition *p);
 

@@ -57,6 +57,7 @@ struct fetcher {
     int32_t session_id;
     int32_t session_epoch; /* of the next Fetch */
     int32_t stale_id;      /* of a session that the next full Fetch closes; 0: none */
+    int64_t good_ms;       /* of the last good answer; or when it was made */
     int64_t sent_ms;       /* when the Fetch in flight, or the last one, was sent */
     int64_t hurried_ms;    /* when one was given up last so that a partition need not wait for it */
     bool hurry;            /* a partition with a new leader waits */

@@ -240,6 +240,7 @@ static void on_fetch(struct channel_call *call, int err, struct bytes body)
         fetcher_broken(f, "an answer of another session");
     } else {
         f->tries = 0;
+        f->good_ms = fetchers_now(f->fs);
         take_partitions(f, &r);
     }
     arena_free(&a);

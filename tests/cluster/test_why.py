@@ -1,0 +1,123 @@
+"""/why in a cluster, with real waits: whoever is waited for is paused, and must be named by those who wait."""
+import json
+import struct
+
+from cluster import CODEC, Cluster, wait
+from kafkawire import Connection
+from monitor import SETTING, get, port_of
+from records import batch
+
+LAG_MS = 60000  # nobody is taken out of the in-sync set while a test looks
+
+
+def why(n, kind=None):
+    """The rows of /why, of one kind if said."""
+    status, headers, text = get(port_of(n.text), '/why?format=json')
+    assert status == 200 and headers['content-type'] == 'application/json', text
+    return [r for r in json.loads(text)['waits'] if kind in (None, r['kind'])]
+
+
+def wait_why(n, kind, match, seconds=60):
+    """The first row of that kind that matches, as soon as there is one."""
+    found, last = [], []
+
+    def look():
+        last[:] = why(n)
+        found[:] = [r for r in last if r['kind'] == kind and match(r)]
+        return found
+    wait(look, lambda: '%r: no row of kind %s that was wanted in %s' % (n, kind, last), seconds)
+    return found[0]
+
+
+def wait_nothing(n, kinds, seconds=60):
+    wait(lambda: not any(r['kind'] in kinds for r in why(n)), lambda: '%r: still %s' % (n, why(n)), seconds)
+
+
+def produce(c, topic, acks=-1, timeout_ms=60000):
+    """A Produce to partition 0 that is under way: its connection."""
+    leader = c.leader(topic, 0)
+    conn = Connection('127.0.0.1', leader.port, CODEC)
+    body = {'transactionalId': None, 'acks': acks, 'timeoutMs': timeout_ms,
+            'topicData': [{'name': topic, 'partitionData': [{'index': 0, 'records': batch([b'x'])}]}]}
+    frame = CODEC.request(0, 9, 1, 'the-producer', CODEC.encode('ProduceRequest', 9, body))
+    conn.send_raw(struct.pack('>i', len(frame)) + frame)
+    return conn
+
+
+def test_a_follower_that_stands_still(tmp_path):
+    with Cluster(tmp_path, controllers=1, brokers=3, settings={'metrics.listener': SETTING, 'replica.lag.time.max.ms': LAG_MS,
+                                                               'broker.session.timeout.ms': LAG_MS}) as c:
+        c.create_topic('t', 1, 3)
+        c.wait_in_sync('t')
+        leader = c.leader('t', 0)
+        follower = next(n for n in c.brokers if n is not leader)
+        follower.pause()
+        conn = produce(c, 't')
+        row = wait_why(leader, 'produce', lambda r: r['topic'] == 't')
+        assert row['partition'] == 0 and row['batches'] == 1 and row['offset'] == 0 and row['ms'] >= 100
+        assert row['followers'].startswith('%d (last fetch ' % follower.id) and 'follower %d ' % follower.id in row['text']
+        later = wait_why(leader, 'produce', lambda r: r['ms'] > row['ms'])
+        assert later['batches'] == 1
+        asked = wait_why(leader, 'request', lambda r: r['request'] == 'Produce')
+        assert asked['client'] == 'the-producer' and asked['requests'] == 1 and asked['peer'] == '127.0.0.1'
+        behind = wait_why(leader, 'replica', lambda r: r['follower'] == follower.id)
+        assert behind['late'] == 1 and behind['out_of_sync'] == 0 and behind['records_behind'] == 1 and behind['ms'] > 1000
+        silent = wait_why(c.active(), 'broker', lambda r: r['broker'] == follower.id)
+        assert 'no heartbeat comes from it' in silent['text']
+        text = get(port_of(leader.text), '/why')[2]
+        assert 't-0: 1 batches wait to be acknowledged' in text and "client 'the-producer'" in text, text
+        follower.resume()
+        assert conn.receive(60)
+        conn.close()
+        for n in c.nodes:
+            wait_nothing(n, ('produce', 'request', 'replica', 'fetcher', 'broker'))
+        slow = json.loads(get(port_of(leader.text), '/why?format=json')[2])['slow']
+        one = next(s for s in slow if s['request'] == 'Produce')
+        assert one['client'] == 'the-producer' and one['remote_us'] > 1000000 and one['total_us'] >= one['remote_us'] + one['queue_us']
+        assert slow == sorted(slow, key=lambda s: -s['total_us']) or len({s['request'] for s in slow}) > 1
+
+
+def test_a_leader_and_a_controller_that_stand_still(tmp_path):
+    with Cluster(tmp_path, controllers=1, brokers=2, factor=2, settings={'metrics.listener': SETTING, 'broker.session.timeout.ms': LAG_MS,
+                                                                         'min.insync.replicas': 1, 'replica.socket.timeout.ms': 1000}) as c:
+        c.create_topic('t', 1, 2)
+        c.wait_in_sync('t')
+        leader = c.leader('t', 0)
+        follower = next(n for n in c.brokers if n is not leader)
+        assert not [r for r in why(follower) if r['kind'] in ('fetcher', 'controller', 'node')]
+        leader.pause()
+        row = wait_why(follower, 'fetcher', lambda r: r['leader'] == leader.id and r['tries'] > 0)
+        assert row['partitions'] >= 1 and row['host'] == '127.0.0.1' and row['port'] == leader.port
+        leader.resume()
+        wait_nothing(follower, ('fetcher',))
+        c.active().pause()
+        row = wait_why(follower, 'controller', lambda r: True)
+        assert row['heartbeat_ms'] > 1000 and row['controller'] == 1
+        c.nodes[0].resume()
+        wait_nothing(follower, ('controller', 'node'))
+
+
+def test_a_broker_that_is_gone(tmp_path):
+    with Cluster(tmp_path, controllers=3, brokers=2, factor=2, settings={'metrics.listener': SETTING, 'min.insync.replicas': 2}) as c:
+        c.create_topic('t', 4, 2)
+        c.create_topic('alone', 1, 1, assignments=[[12]])
+        c.wait_in_sync('t')
+        c.node(12).kill()
+        c.wait_partition('t', 0, leader=11, isr={11})
+        row = wait_why(c.node(11), 'replica', lambda r: r.get('follower') == 12 and r['out_of_sync'] == 4)
+        assert 'counts the broker as gone' in row['text']
+        row = wait_why(c.node(11), 'replica', lambda r: r.get('partitions') == 4)
+        assert 'acks=all is refused' in row['text']
+        wait_why(c.active(), 'broker', lambda r: r['broker'] == 12 and 'is fenced' in r['text'])
+        row = wait_why(c.active(), 'election', lambda r: r['topic'] == 'alone')
+        assert row['partitions'] == 1 and 'alone-0' in row['text']
+        other = next(n for n in c.controllers if n is not c.active())
+        other.pause()
+        row = wait_why(c.active(), 'quorum', lambda r: r['voter'] == other.id)
+        assert row['records_behind'] > 0
+        other.resume()
+        wait_nothing(c.active(), ('quorum',))
+        c.node(12).start()
+        c.wait_in_sync('t')
+        for n in c.nodes:
+            wait_nothing(n, ('replica', 'election', 'broker', 'quorum'))
