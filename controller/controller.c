@@ -153,6 +153,7 @@ static void on_leading(void *user, int32_t epoch)
     bool open = loader_in_transaction(c->loader);
     c->committed_offset = offset;
     c->active = true;
+    c->activations++;
     controller_image_lead(c);
     begin_sessions(c);
     log_info(c->log, "controller", "active node=%d epoch=%d offset=%lld", (int)c->cfg.node_id,
@@ -624,7 +625,14 @@ void controller_status(const struct controller *c, struct controller_status *out
         .log_end_offset = c->mlog ? metadata_log_end_offset(c->mlog) : c->committed_offset,
         .voters = c->cfg.voters_n,
         .active = c->active && !c->stopping,
+        .activations = c->activations,
+        .elections = c->elections,
+        .unclean_elections = c->unclean_elections,
+        .now_us = io_now_us(c->io),
     };
+    if (c->mlog) {
+        out->flushes = *metadata_log_flush_time(c->mlog);
+    }
 }
 
 /* One that is no voter has an image from when it had all that the leader had committed. */

@@ -35,6 +35,7 @@
 #include "controller/image.h"
 #include "runtime/conn.h"
 #include "runtime/shard.h"
+#include "storage/disk_time.h"
 
 struct controller;
 
@@ -133,8 +134,13 @@ struct controller_status {
     int64_t committed_offset; /* high watermark: next offset after the last committed record */
     int64_t log_start_offset;
     int64_t log_end_offset;
-    size_t voters; /* of the quorum; 0: this node is none of them */
-    bool active;   /* this node leads and has committed in its own term */
+    size_t voters;        /* of the quorum; 0: this node is none of them */
+    bool active;          /* this node leads and has committed in its own term */
+    uint64_t activations; /* times that it became so */
+    uint64_t elections;   /* leaders of partitions that it chose; 0 on a node that never led */
+    uint64_t unclean_elections; /* of them, outside of the in-sync set and the ELR */
+    int64_t now_us;             /* of the clock of `flushes` */
+    struct disk_time flushes;   /* of the metadata log; nothing without a part in the quorum */
 };
 void controller_status(const struct controller *c, struct controller_status *out);
 /* It leads and serves, or has a leader and what that had committed. False: why has a sentence. */

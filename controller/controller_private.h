@@ -97,6 +97,7 @@ struct controller {
     struct log_limit limit;
     struct log_limit refused[CONTROLLER_REFUSALS]; /* registrations of brokers, by reason */
     struct log_limit strangers; /* messages of voters that this one knows nothing of */
+    uint64_t activations, elections, unclean_elections; /* for controller_status */
     bool active;
     bool followed; /* another voter has led while this node ran */
     bool failed;   /* on_fatal was called */

@@ -688,6 +688,7 @@ static void flushed(struct io_op *op, int64_t result)
         mem_free(log);
         return;
     }
+    disk_time_add(&log->flush_time, log->flush_began_us, io_now_us(log->io), log->path);
     int err = result < 0 ? (int)result : 0;
     if (err == 0 && log->roll_due && mlog_active(log)->size > 0 && mlog_may_roll(log)) {
         err = roll(log, NULL);
@@ -704,6 +705,7 @@ void metadata_log_flush(struct metadata_log *log, metadata_log_flush_cb *cb, voi
     log->flush_end = (struct mlog_anchor){log->last_index, metadata_log_last_epoch(log), log->end};
     log->flush_op.cb = flushed;
     log->flush_op.user = log;
+    log->flush_began_us = io_now_us(log->io);
     io_fsync_start(mlog_active(log)->file, &log->flush_op);
 }
 
@@ -754,4 +756,9 @@ void metadata_log_close(struct metadata_log *log)
     if (!metadata_log_flushing(log)) { /* else the operation in flight is a part of it */
         mem_free(log);
     }
+}
+
+const struct disk_time *metadata_log_flush_time(const struct metadata_log *log)
+{
+    return &log->flush_time;
 }

@@ -26,6 +26,7 @@
 #include "base/err.h"
 #include "base/logger.h"
 #include "runtime/io.h"
+#include "storage/disk_time.h"
 
 struct metadata_log;
 
@@ -81,6 +82,8 @@ typedef void metadata_log_flush_cb(void *user, int err, uint64_t index);
 /* Calls back later, once, with the last index that is durable now. One at a time. */
 void metadata_log_flush(struct metadata_log *log, metadata_log_flush_cb *cb, void *user);
 bool metadata_log_flushing(const struct metadata_log *log);
+/* Of the flushes of metadata_log_flush so far. */
+const struct disk_time *metadata_log_flush_time(const struct metadata_log *log);
 /* Writes down how far the log is durable, so that the next start can tell a torn tail from damage.
  * Blocks; once a minute and at the start will do. */
 int metadata_log_note_durable(struct metadata_log *log, struct errmsg *em);

@@ -90,6 +90,8 @@ struct metadata_log {
     struct buf voters; /* body of KRAFT_VOTERS; empty: none */
     bool has_voters;
     struct io_op flush_op;
+    int64_t flush_began_us;
+    struct disk_time flush_time;
     metadata_log_flush_cb *flush_cb;
     void *flush_user;
     struct mlog_anchor flush_end; /* what the flush in flight covers */

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "runtime/mailbox.h"
@@ -599,4 +600,12 @@ void shard_group_free(struct shard_group *g)
     mem_free(g->rings);
     mem_free(g->shards);
     mem_free(g);
+}
+
+int64_t shard_cpu_us(const struct shard *sh)
+{
+    struct timespec ts;
+    ASSERT_ON_SHARD(sh);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }

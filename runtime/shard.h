@@ -148,6 +148,8 @@ static inline void task_init(struct task *t, task_cb *cb, void *user)
 }
 void shard_defer(struct shard *sh, struct task *t); /* once a turn, however often it is asked */
 
+/* Processor time that the shard's thread has taken; on it. With inline shards the one thread's. */
+int64_t shard_cpu_us(const struct shard *sh);
 /* True on the shard's own thread (or in an inline group). First line of every entry function of
  * what lives on a shard. */
 bool shard_is_current(const struct shard *sh);

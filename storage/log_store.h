@@ -22,6 +22,7 @@
 #include "base/list.h"
 #include "base/logger.h"
 #include "runtime/io.h"
+#include "storage/disk_time.h"
 #include "storage/file_cache.h"
 
 enum { LOG_STORE_DIRS_MAX = 64 };
@@ -51,10 +52,12 @@ struct log_store {
     struct log_store_options opt;
     struct file_cache files;
     bool dir_offline[LOG_STORE_DIRS_MAX];
-    uint64_t appended;      /* bytes appended by this shard since start */
-    uint32_t flushes;       /* in flight */
-    struct list deletions;  /* struct deletion, due time ascending */
-    struct io_op unlink_op; /* the one deletion that a worker runs */
+    struct disk_time write_time; /* of appends */
+    struct disk_time flush_time; /* of logs, with the small files that belong to them */
+    uint64_t appended;           /* bytes appended by this shard since start */
+    uint32_t flushes;            /* in flight */
+    struct list deletions;       /* struct deletion, due time ascending */
+    struct io_op unlink_op;      /* the one deletion that a worker runs */
     struct deletion *unlinking;
     struct list flush_due;      /* logs with flush.ms pending */
     int64_t due_ms;             /* what hooks.due was told; INT64_MAX none */

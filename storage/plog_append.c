@@ -113,7 +113,9 @@ static int group_write(struct append_group *g)
     if (rc < 0) {
         return rc;
     }
+    int64_t began_us = io_now_us(log->st->io);
     int64_t n = io_pwritev(f, g->iov, (int)g->n, seg->size);
+    disk_time_add(&log->st->write_time, began_us, io_now_us(log->st->io), log->path);
     if (n == (int64_t)g->bytes) {
         return 0;
     }

@@ -52,6 +52,7 @@ struct flush_job {
     struct plog *log;
     int64_t end;   /* flushed up to there when it succeeds */
     int64_t point; /* the recovery point then; -1 as it was */
+    int64_t began_us;
     struct list waiters;
     unsigned pending; /* operations in flight, and one while they are started */
     int err;
@@ -422,6 +423,7 @@ static void job_done(struct flush_job *job)
     bool retry = job->retry;
     log->job = NULL;
     st->flushes--;
+    disk_time_add(&st->flush_time, job->began_us, io_now_us(st->io), log->path);
     names_free(&job->names);
     mem_free(job);
     job_next(log, retry);
@@ -456,6 +458,7 @@ static void job_begin(struct plog *log, struct flush_job *job)
 {
     job->log = log;
     job->point = -1;
+    job->began_us = io_now_us(log->st->io);
     list_init(&job->waiters);
     log->job = job;
     log->st->flushes++;

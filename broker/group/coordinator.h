@@ -234,6 +234,16 @@ void group_coordinator_waits(const struct group_coordinator *c,
 const char *group_explain_now(const struct group_coordinator *c, struct bytes group_id,
                               int64_t now_ms, struct arena *a);
 
+/* Committed offsets, group by group, until fn says false. Walks over all of them. */
+struct group_offset {
+    struct bytes group;
+    struct bytes topic;
+    int32_t partition;
+    int64_t offset;
+};
+void group_coordinator_offsets(const struct group_coordinator *c,
+                               bool (*fn)(const struct group_offset *o, void *user), void *user);
+
 struct group_counts {
     uint64_t groups, members, offsets, skipped_records;
     uint64_t bytes; /* counted memory */

@@ -155,3 +155,33 @@ bool group_fetch_offsets(const struct group_coordinator *c,
     }
     return !is_too_much(a);
 }
+
+/* ---- all of them ---- */
+
+static bool tell_topic(const struct group *g, const struct group_topic *t,
+                       bool (*fn)(const struct group_offset *o, void *user), void *user)
+{
+    for (uint32_t i = 0; i < t->n; i++) {
+        struct group_offset o = {.group = g->id,
+                                 .topic = t->name->text,
+                                 .partition = t->v[i].partition,
+                                 .offset = t->v[i].offset};
+        if (!fn(&o, user)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void group_coordinator_offsets(const struct group_coordinator *c,
+                               bool (*fn)(const struct group_offset *o, void *user), void *user)
+{
+    list_for_each (at, &c->all) {
+        const struct group *g = LIST_ENTRY(at, struct group, all);
+        for (uint32_t i = 0; i < g->topic_n; i++) {
+            if (!tell_topic(g, g->topic_v[i], fn, user)) {
+                return;
+            }
+        }
+    }
+}

@@ -27,6 +27,7 @@ static void done(struct gather *g)
         metrics_put_topics(&m);
         metrics_put_replicas(&m);
         metrics_put_groups(&m);
+        metrics_put_disk(&m);
     }
     metrics_put_broker(&m);
     metrics_put_requests(&m, &mon->window);

@@ -17,6 +17,7 @@
 #include "broker/monitor/metrics_text.h"
 #include "broker/shard_stats.h"
 #include "controller/controller.h"
+#include "storage/disk_time.h"
 
 struct image;
 
@@ -37,6 +38,15 @@ struct metrics_partition {
     int64_t lag; /* follows: behind the leader's high watermark */
     uint64_t size;
 };
+
+/* A committed offset: its labels in group_labels. */
+struct metrics_offset {
+    uint32_t labels_at;
+    uint32_t labels_n;
+    int64_t offset;
+};
+
+enum { METRICS_OFFSETS_MAX = 10000, METRICS_OFFSETS_BYTES = 4 << 20 }; /* of a node; of a shard */
 
 struct metrics_topic {
     struct uuid id;
@@ -64,9 +74,16 @@ struct metrics_shard {
     struct metrics_partition *partitions;
     uint32_t partitions_n;
     struct buf labels;
+    struct disk_time write_time, flush_time;
+    unsigned index;
+    int64_t cpu_us; /* of the shard's thread */
+    int64_t now_us;
     uint64_t groups, members, offsets; /* of coordinators here */
     struct group_states group_states;
     uint64_t group_bytes, group_bytes_max;
+    struct metrics_offset *group_offsets;
+    uint32_t group_offsets_n, group_offsets_max;
+    struct buf group_labels;
     /* of main alone */
     bool is_main;
     int broker_state; /* Kafka's number */
@@ -112,6 +129,7 @@ void metrics_put_topics(struct metrics *m);
 void metrics_put_replicas(struct metrics *m);
 void metrics_put_broker(struct metrics *m);
 void metrics_put_groups(struct metrics *m);
+void metrics_put_disk(struct metrics *m);
 void metrics_put_controller(struct metrics *m);
 void metrics_put_process(struct metrics *m);
 

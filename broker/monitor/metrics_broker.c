@@ -264,6 +264,26 @@ void metrics_put_replicas(struct metrics *m)
 
 /* ---- groups ---- */
 
+/* Beside kafka_log_log_logendoffset of whoever has the partition this is the lag of the group. */
+static void put_offsets(struct metrics *m)
+{
+    uint64_t n = 0;
+    metric_family(&m->text, "kafka_consumergroup_current_offset", "gauge",
+                  "Offset that a group coordinated here has committed; of so many offsets.");
+    for (unsigned s = 0; s < m->shards_n; s++) {
+        const struct metrics_shard *sh = m->shards[s];
+        n += sh->group_offsets_n;
+        for (uint32_t i = 0; i < sh->group_offsets_n; i++) {
+            const struct metrics_offset *o = &sh->group_offsets[i];
+            metric_i64(&m->text, bytes_of(sh->group_labels.data + o->labels_at, o->labels_n),
+                       o->offset);
+        }
+    }
+    metric_one(&m->text, "millrace_group_offsets_shown", "gauge",
+               "Committed offsets that are told one by one here; numoffsets counts all.",
+               (double)n);
+}
+
 void metrics_put_groups(struct metrics *m)
 {
     struct group_states st = {0};
@@ -299,6 +319,7 @@ void metrics_put_groups(struct metrics *m)
                (double)bytes);
     metric_one(t, "millrace_group_memory_limit_bytes", "gauge", "group.coordinator.memory.bytes.",
                (double)bytes_max);
+    put_offsets(m);
 }
 
 /* ---- the broker ---- */

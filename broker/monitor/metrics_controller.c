@@ -57,6 +57,14 @@ static void put_cluster(struct metrics *m, const struct image *img)
                (double)c.not_preferred);
 }
 
+static void put_flushes(struct metrics_text *t, const struct controller_status *st)
+{
+    metric_family(t, "millrace_metadata_log_flush_seconds", "summary",
+                  "Flushes of the metadata log: a vote or a change waits for each.");
+    metric_suffix(t, "_sum", bytes_of("", 0), (double)st->flushes.sum_us / 1e6);
+    metric_suffix(t, "_count", bytes_of("", 0), (double)st->flushes.count);
+}
+
 void metrics_put_controller(struct metrics *m)
 {
     struct metrics_text *t = &m->text;
@@ -75,6 +83,15 @@ void metrics_put_controller(struct metrics *m)
                (double)(c->status.committed_offset - 1));
     metric_one(t, CONTROLLER("lastappliedrecordtimestamp"), "gauge",
                "Its time, in milliseconds since 1970.", (double)c->image->time_ms);
+    metric_one(t, CONTROLLER("newactivecontrollerscount_total"), "counter",
+               "Times that this controller became the active one.", (double)c->status.activations);
+    metric_one(t, "millrace_controller_leader_elections_total", "counter",
+               "Leaders of partitions that this controller has chosen.",
+               (double)c->status.elections);
+    metric_one(t, "kafka_controller_controllerstats_uncleanleaderelections_total", "counter",
+               "Of them, those that were neither in sync nor eligible: records may be lost.",
+               (double)c->status.unclean_elections);
+    put_flushes(t, &c->status);
 #define RAFT(name) "kafka_server_raft_metrics_" name
     metric_one(t, RAFT("current_leader"), "gauge", "Node that leads the quorum; -1: unknown.",
                c->status.leader_id);

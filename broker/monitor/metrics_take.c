@@ -110,8 +110,42 @@ static void take_requests(struct node_shard *ns, struct metrics_shard *s)
 
 /* ---- groups ---- */
 
+static bool is_printable(struct bytes b)
+{
+    for (size_t i = 0; i < b.len; i++) {
+        if (b.data[i] < ' ' || b.data[i] > '~') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A name that is no plain text is left out: what it would be replaced with might be another's. */
+static bool take_offset(const struct group_offset *o, void *user)
+{
+    struct metrics_shard *s = user;
+    struct buf one = {0};
+    if (s->group_offsets_n == s->group_offsets_max || s->group_labels.len > METRICS_OFFSETS_BYTES) {
+        return false;
+    }
+    if (is_printable(o->group) && is_printable(o->topic)) {
+        metric_label(&one, "consumergroup", o->group);
+        metric_label(&one, "topic", o->topic);
+        metric_label_u64(&one, "partition", (uint64_t)o->partition);
+        s->group_offsets[s->group_offsets_n++] =
+            (struct metrics_offset){.labels_at = (uint32_t)s->group_labels.len,
+                                    .labels_n = (uint32_t)one.len,
+                                    .offset = o->offset};
+        buf_put(&s->group_labels, one.data, one.len);
+        buf_free(&one);
+    }
+    return true;
+}
+
 static void take_groups(const struct group_host *h, struct metrics_shard *s)
 {
+    s->group_offsets_max = METRICS_OFFSETS_MAX / h->ns->node->data_shards;
+    s->group_offsets = mem_alloc((s->group_offsets_max + 1) * sizeof *s->group_offsets);
     s->group_bytes = h->bytes;
     s->group_bytes_max = h->memory_max;
     list_for_each (at, &h->all) {
@@ -122,6 +156,7 @@ static void take_groups(const struct group_host *h, struct metrics_shard *s)
             s->members += n.members;
             s->offsets += n.offsets;
             group_coordinator_states(c->core, &s->group_states);
+            group_coordinator_offsets(c->core, take_offset, s);
         }
     }
 }
@@ -178,11 +213,16 @@ void metrics_take_shard(struct node_shard *ns, struct gather_part *p)
     s->memory_used = ns->shard->budget.used;
     s->memory_limit = ns->shard->budget.limit;
     s->connections = conn_count(ns->shard);
+    s->index = ns->index;
+    s->now_us = io_now_us(ns->shard->io);
+    s->cpu_us = shard_cpu_us(ns->shard);
     take_requests(ns, s);
     if (ns->node->config->is_broker) {
         take_topics(ns->partitions, s);
         take_partitions(ns->partitions, s);
         take_groups(ns->groups, s);
+        s->write_time = ns->partitions->store.write_time;
+        s->flush_time = ns->partitions->store.flush_time;
         s->fetch_sessions = fetch_sessions_count(ns->sessions);
     }
     if (ns->index == 0) {
@@ -212,6 +252,8 @@ static void free_shard(struct metrics_shard *s)
     }
     mem_free(s->topics);
     mem_free(s->partitions);
+    mem_free(s->group_offsets);
+    buf_free(&s->group_labels);
     buf_free(&s->labels);
 }
 

@@ -17,6 +17,7 @@
 #include "base/arena.h"
 #include "broker/monitor/gather.h"
 #include "broker/slow_requests.h"
+#include "storage/disk_time.h"
 
 enum { WHY_ROWS_MAX = 20, WHY_FIELDS_MAX = 8, WHY_LEAST_MS = 100 };
 
@@ -89,6 +90,9 @@ void why_take_partitions(struct node_shard *ns, struct why_answer *w);
 /* why_controller.c */
 void why_take_controller(struct node *n, struct gather_part *p);
 /* From the image, on the monitor's shard. */
+/* The slowest writes or flushes; what: "a write". */
+void why_add_disk(struct why_answer *w, const struct disk_time *t, int64_t now_us,
+                  const char *what);
 void why_add_image(struct why_answer *w, const struct image *img);
 struct why_answer *why_answer_new(const struct gather_part *p);
 void why_free(void *answer);

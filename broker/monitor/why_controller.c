@@ -63,6 +63,9 @@ void why_take_controller(struct node *n, struct gather_part *p)
                 n->controller ? why.text : "it is not up");
     }
     if (n->controller) {
+        struct controller_status status;
+        controller_status(n->controller, &status);
+        why_add_disk(a, &status.flushes, status.now_us, "a flush of the metadata log");
         controller_each_voter(n->controller, take_voter, a);
         controller_each_broker(n->controller, take_broker, a);
         a->image = image_get(controller_image(n->controller));

@@ -11,6 +11,7 @@
 #include "broker/monitor/metrics.h"
 #include "broker/monitor/why.h"
 #include "broker/node_priv.h"
+#include "broker/partition_manager.h"
 #include "broker/request.h"
 #include "controller/image.h"
 #include "proto_apis.h"
@@ -105,6 +106,19 @@ const char *why_text(struct why_answer *a, struct why_row *row, const char *name
     const char *clean = why_clean(&a->arena, text);
     row->fields[row->fields_n++] = (struct why_field){.name = name, .text = clean};
     return clean;
+}
+
+void why_add_disk(struct why_answer *a, const struct disk_time *t, int64_t now_us, const char *what)
+{
+    struct disk_longest l = disk_time_longest(t, now_us);
+    struct why_row *row = l.us > 0 ? why_add(a, WHY_DISK, l.us / 1000) : NULL;
+    if (row) {
+        int64_t ago_ms = (now_us - l.at_us) / 1000;
+        const char *where = why_text(a, row, "log", bytes_str(l.where));
+        why_text(a, row, "operation", bytes_str(what));
+        why_number(row, "ago_ms", ago_ms);
+        why_say(a, row, "%s took so long, %.0f s ago, in %s", what, (double)ago_ms / 1000, where);
+    }
 }
 
 /* ---- requests ---- */
@@ -311,6 +325,9 @@ void why_take_shard(struct node_shard *ns, struct gather_part *p)
     if (ns->node->config->is_broker) {
         why_take_partitions(ns, a);
         take_groups(ns, a);
+        int64_t now_us = io_now_us(ns->shard->io);
+        why_add_disk(a, &ns->partitions->store.write_time, now_us, "a write");
+        why_add_disk(a, &ns->partitions->store.flush_time, now_us, "a flush");
     }
     if (ns->index == 0 && ns->node->config->is_broker) {
         take_main(ns->node, a);

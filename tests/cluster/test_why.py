@@ -4,7 +4,7 @@ import struct
 
 from cluster import CODEC, Cluster, wait
 from kafkawire import Connection
-from monitor import SETTING, get, port_of
+from monitor import SETTING, get, metrics, port_of
 from records import batch
 
 LAG_MS = 60000  # nobody is taken out of the in-sync set while a test looks
@@ -109,6 +109,10 @@ def test_a_broker_that_is_gone(tmp_path):
         row = wait_why(c.node(11), 'replica', lambda r: r.get('partitions') == 4)
         assert 'acks=all is refused' in row['text']
         wait_why(c.active(), 'broker', lambda r: r['broker'] == 12 and 'is fenced' in r['text'])
+        now = metrics(port_of(c.active().text))
+        assert now['millrace_controller_leader_elections_total'][()] >= 2  # of the four that 12 led
+        assert now['kafka_controller_controllerstats_uncleanleaderelections_total'][()] == 0
+        assert now['kafka_controller_kafkacontroller_newactivecontrollerscount_total'][()] == 1
         row = wait_why(c.active(), 'election', lambda r: r['topic'] == 'alone')
         assert row['partitions'] == 1 and 'alone-0' in row['text']
         other = next(n for n in c.controllers if n is not c.active())

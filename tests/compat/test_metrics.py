@@ -71,6 +71,17 @@ def test_requests_and_their_stages(served):
     assert one(after, 'kafka_network_requestmetrics_remotetimems_sum', request='Produce') == 0
 
 
+def test_the_disk_and_the_shards(served):
+    _, before, after, _ = served
+    assert one(after, 'millrace_log_write_seconds_count') > one(before, 'millrace_log_write_seconds_count') == 0
+    assert one(after, 'millrace_log_write_seconds_sum') >= one(after, 'millrace_disk_slowest_seconds', operation='write') > 0
+    assert one(after, 'millrace_metadata_log_flush_seconds_count') > 0 and one(after, 'millrace_metadata_log_flush_seconds_sum') > 0
+    assert one(after, 'kafka_log_logflushstats_logflushrateandtimems_count') >= 0
+    for shard in after['millrace_shard_cpu_seconds_total']:
+        assert after['millrace_shard_cpu_seconds_total'][shard] > before['millrace_shard_cpu_seconds_total'][shard] > 0
+    assert sum(after['millrace_shard_cpu_seconds_total'].values()) < one(after, 'process_cpu_seconds_total') + 0.1
+
+
 def test_the_controller_and_the_process(served):
     _, _, after, _ = served
     assert one(after, 'kafka_controller_kafkacontroller_activecontrollercount') == 1
@@ -91,6 +102,10 @@ def test_a_group(served):
     assert one(now, 'kafka_coordinator_group_groupmetadatamanager_numgroups') == 1
     assert one(now, 'kafka_coordinator_group_groupmetadatamanager_numoffsets') > 0
     assert one(now, 'kafka_network_requestmetrics_remotetimems_sum', request='JoinGroup') > 0
+    told = {dict(k)['partition']: v for k, v in now['kafka_consumergroup_current_offset'].items()}
+    assert all(dict(k)['consumergroup'] == 'g' and dict(k)['topic'] == 't' for k in now['kafka_consumergroup_current_offset'])
+    assert told == {p: one(now, 'kafka_log_log_logendoffset', topic='t', partition=p) for p in told} and sum(told.values()) == RECORDS
+    assert one(now, 'millrace_group_offsets_shown') == len(told) == one(now, 'kafka_coordinator_group_groupmetadatamanager_numoffsets')
 
 
 def test_a_topic_that_goes(served):
