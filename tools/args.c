@@ -50,7 +50,10 @@ static void print_help(const struct args_spec *s)
         printf("Examples:\n%s\n", s->examples);
     }
     for (size_t i = 0; i < s->commands_n; i++) {
-        printf("%s  %-40s %s\n", i ? "" : "Commands:\n", s->commands[i].name, s->commands[i].about);
+        char left[96];
+        snprintf(left, sizeof left, "%s%s%s", s->commands[i].name, s->operand ? " " : "",
+                 s->operand ? s->operand : "");
+        printf("%s  %-40s %s\n", i ? "" : "Commands:\n", left, s->commands[i].about);
     }
     printf("%sOptions:\n", s->commands_n ? "\n" : "");
     for (size_t i = 0; i < s->n; i++) {
@@ -101,6 +104,10 @@ static void take_command(struct args *a, const char *word)
 {
     const struct args_spec *s = a->spec;
     char names[200];
+    if (s->operand && a->command && a->operand == NULL) {
+        a->operand = word;
+        return;
+    }
     for (size_t i = 0; i < s->commands_n; i++) {
         if (strcmp(s->commands[i].name, word) == 0) {
             if (a->command) {
@@ -121,6 +128,9 @@ static void check_commands(const struct args *a)
     char names[200];
     if (s->commands_n && a->command == NULL) {
         args_fail(a, "A command is missing: %s", command_names(s, NULL, names, sizeof names));
+    }
+    if (s->operand && a->operand == NULL) {
+        args_fail(a, "%s wants %s behind it", a->command, s->operand);
     }
     for (size_t i = 0; i < s->n; i++) {
         bool named = false, fits = false;

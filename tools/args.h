@@ -2,7 +2,8 @@
  * Kafka's tools about a wrong command line. Options are `--name value` or `--name=value`, in any
  * order; a name may be cut short as long as it is unique, as Kafka's parser allows. Some have a
  * letter, `-c value`. A tool with commands takes one of them as a word, anywhere among the options:
- * `millrace features describe --bootstrap-server localhost:9092`. */
+ * `millrace features describe --bootstrap-server localhost:9092`; and, where the commands are about
+ * something that has a name, that as the next word: `millrace broker drain 3`. */
 #ifndef TOOLS_ARGS_H
 #define TOOLS_ARGS_H
 
@@ -41,6 +42,8 @@ struct args_spec {
     size_t n;
     const struct arg_command *commands; /* NULL: the tool has none */
     size_t commands_n;
+    const char
+        *operand; /* what the word behind a command is called in --help; NULL: there is none */
     const char *letters; /* "b=bootstrap-server C=bootstrap-controller"; NULL: none */
 };
 
@@ -49,6 +52,7 @@ struct args {
     const char ***values; /* per definition: NULL-terminated list, or NULL if not given; a flag has
                              {"" , NULL} */
     const char *command;  /* the one that was given; NULL: the tool has none */
+    const char *operand;  /* the word behind it; NULL: the tool has none */
 };
 
 /* Parses, or ends the process: --help and --version with 0, a wrong command line with a sentence

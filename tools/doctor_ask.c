@@ -24,19 +24,20 @@ static int64_t since(int64_t leader_ms, int64_t ms)
     return ms <= 0 ? -1 : leader_ms > ms ? leader_ms - ms : 0;
 }
 
-static void put_voters(struct client *c, const quorum_data *log, struct doctor_picture *pic)
+static void ask_quorum(struct client *c, struct doctor_picture *pic)
 {
+    quorum_data *log;
+    if (view_ask_quorum(c, &log)) {
+        pic->quorum_error = arena_printf(&c->arena, "%s", c->error.text);
+        return;
+    }
     const replica_data *leader = NULL;
+    pic->quorum_leader = log->leader_id;
+    pic->voters = ARENA_ARRAY(&c->arena, struct doctor_voter, log->current_voters_n);
     for (int32_t i = 0; i < log->current_voters_n; i++) {
         leader =
             log->current_voters[i].replica_id == log->leader_id ? &log->current_voters[i] : leader;
     }
-    if (leader == NULL) {
-        pic->quorum_error = "it has no leader at the moment";
-        return;
-    }
-    pic->quorum_leader = log->leader_id;
-    pic->voters = ARENA_ARRAY(&c->arena, struct doctor_voter, log->current_voters_n);
     for (int32_t i = 0; i < log->current_voters_n; i++) {
         const replica_data *v = &log->current_voters[i];
         pic->voters[pic->voters_n++] = (struct doctor_voter){
@@ -45,30 +46,6 @@ static void put_voters(struct client *c, const quorum_data *log, struct doctor_p
             .silent_ms = since(leader->last_fetch_timestamp, v->last_fetch_timestamp),
             .behind_ms = since(leader->last_fetch_timestamp, v->last_caught_up_timestamp),
         };
-    }
-}
-
-static void ask_quorum(struct client *c, struct doctor_picture *pic)
-{
-    struct describe_quorum_request req;
-    struct describe_quorum_response *resp;
-    proto_msg_init(&describe_quorum_request_msg, &req);
-    req.topics = proto_array(&c->arena, &describe_quorum_request_topic_data_desc, 1);
-    req.topics_n = 1;
-    req.topics[0].topic_name = bytes_str("__cluster_metadata");
-    req.topics[0].partitions =
-        proto_array(&c->arena, &describe_quorum_request_partition_data_desc, 1);
-    req.topics[0].partitions_n = 1;
-    int rv = client_call(c, CLIENT_ANY, API_DESCRIBE_QUORUM, &req, (void **)&resp, NULL);
-    if (rv == 0 && resp->error_code) {
-        rv = client_refused(c, resp->error_code, resp->error_message);
-    }
-    if (rv) {
-        pic->quorum_error = arena_printf(&c->arena, "%s", c->error.text);
-    } else if (resp->topics_n != 1 || resp->topics[0].partitions_n != 1) {
-        pic->quorum_error = "the answer names no metadata log";
-    } else {
-        put_voters(c, &resp->topics[0].partitions[0], pic);
     }
 }
 

@@ -20,6 +20,8 @@
 #include "base/assert.h"
 #include "tools/plan.h"
 
+/* What there is a whole number of is as even as it can be within less than one of the share. */
+#define BELOW_ONE 0.99
 /* Shares are no whole numbers: what changes by less does not change. */
 #define HALF_BYTE 0.5
 
@@ -87,10 +89,10 @@ static double allowed_bytes(const struct balance *b, int32_t at)
     return at_least(b->p->brokers[at].share * b->tolerance, BYTES_FLOOR);
 }
 
-/* How much of it is allowed; replicas are whole. */
+/* How much of it is allowed. */
 static double allowed(const struct balance *b, int32_t at)
 {
-    return b->by_replicas ? at_least(b->replicas * b->tolerance, 1) : allowed_bytes(b, at);
+    return b->by_replicas ? at_least(b->replicas * b->tolerance, BELOW_ONE) : allowed_bytes(b, at);
 }
 
 static bool is_out(const struct balance *b, int32_t at)
@@ -294,8 +296,7 @@ struct search {
 
 static double leaders_allowed(const struct balance *b)
 {
-    double part = b->leaders * b->tolerance;
-    return part < 1 ? 1 : part;
+    return at_least(b->leaders * b->tolerance, BELOW_ONE);
 }
 
 static int32_t first_of(const struct plan *p, const struct plan_part *part)

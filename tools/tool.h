@@ -21,6 +21,8 @@ const struct tool *tool_find(const char *name);
 /* By Kafka's name alone: what a link was called. */
 const struct tool *tool_find_kafka(const char *name);
 
+int tool_balance(int argc, char **argv);
+int tool_broker(int argc, char **argv);
 int tool_broker_api_versions(int argc, char **argv);
 int tool_cluster(int argc, char **argv);
 int tool_configs(int argc, char **argv);

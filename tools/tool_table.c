@@ -29,6 +29,8 @@ const struct tool tool_table[] = {
      tool_metadata_quorum},
     {"cluster", "kafka-cluster",
      "shows the cluster's id and nodes; unregisters a broker; doctor: what is wrong", tool_cluster},
+    {"broker", NULL, "drain: empties a broker, so that it can be stopped for good", tool_broker},
+    {"balance", NULL, "evens out disks and leaders over the brokers, with few moves", tool_balance},
     {"log-dirs", "kafka-log-dirs", "shows what brokers keep in their log directories",
      tool_log_dirs},
     {"replica-verification", "kafka-replica-verification",

@@ -99,4 +99,9 @@ void view_ask_dirs(struct client *c, struct view *v);
 int view_ask_topic_settings(struct client *c, struct view *v, const char *const *names);
 void view_ask_broker_settings(struct client *c, struct view *v, const char *const *names);
 
+/* The metadata log's part of DescribeQuorum, which has a leader among its voters: 0, or ERR_ with a
+ * sentence. */
+struct describe_quorum_response_partition_data;
+int view_ask_quorum(struct client *c, struct describe_quorum_response_partition_data **out);
+
 #endif

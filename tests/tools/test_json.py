@@ -59,7 +59,7 @@ def asked(cluster, command, *more, controllers=False):
 def test_every_command_of_the_table_is_tested():
     with open(__file__, encoding='utf-8') as f:
         text = f.read()
-    assert len(PROMISED) == 14 and all(re.search(r"asked\(cluster, '%s'" % re.escape(c), text) for c in PROMISED)
+    assert len(PROMISED) == 15 and all(re.search(r"asked\(cluster, '%s'" % re.escape(c), text) for c in PROMISED)
 
 
 def test_topics(cluster):
@@ -126,3 +126,13 @@ def test_the_cluster(cluster, controllers):
     items = asked(cluster, 'broker-api-versions', controllers=controllers)['items']
     keys = {a['name']: a['usableVersion'] for a in items[0]['apis']}
     assert [i['id'] for i in items] == [1, 2, 3] and ('Produce' in keys) != controllers and 'DescribeQuorum' in keys
+
+
+def test_moves(cluster):
+    cluster.cluster.tool('topics', '--create', '--topic', 'skewed', '--replica-assignment', '1,1,1,1,1,1')
+    cluster.cluster.wait_in_sync('skewed')
+    v = asked(cluster, 'balance --dry-run')
+    assert [b['id'] for b in v['brokers']] == [1, 2, 3] and set(v['brokers'][0]) == {'id', 'rack', 'receives', 'now', 'then'}
+    assert set(v['brokers'][0]['now']) == {'bytes', 'replicas', 'leaders'} and v['copies'] == sum(i['copies'] for i in v['items']) >= 1
+    assert all(set(i['from']) != set(i['to']) or i['copies'] == 0 for i in v['items'])
+    cluster.cluster.tool('topics', '--delete', '--topic', 'skewed')

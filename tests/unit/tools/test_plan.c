@@ -503,7 +503,7 @@ static double most_off(const struct plan *p, int what)
         const struct plan_broker *b = &p->brokers[i];
         double mean = sum / n, least = mean * TOLERANCE / 100;
         double off = (what ? b->leaders : b->replicas) - mean;
-        off = (off < 0 ? -off : off) - (least < 1 ? 1 : least);
+        off = (off < 0 ? -off : off) - (least < 0.99 ? 0.99 : least);
         most = b->receives && off > most ? off : most;
     }
     return most;

@@ -1,0 +1,76 @@
+"""`balance` against three nodes: a broker that has nothing gets its share, what is balanced is left alone, and a run that was interrupted is taken up.
+What is moved is tried in tests/unit/tools/test_plan.c."""
+import json
+import signal
+import subprocess
+
+import pytest
+from cluster import Cluster
+from members import wait
+from node import binary, millrace
+from test_drain import moving, throttles, topic
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    with Cluster(tmp_path, combined=3, factor=2, settings={'min.insync.replicas': 1}) as c:
+        topic(c, 't', [[1, 2], [2, 1], [1, 2], [2, 1], [1, 2], [2, 1]], mib=2)
+        yield c
+
+
+def balance(c, *more):
+    return millrace('balance', '--bootstrap-server', c.servers, *more)
+
+
+def plan(c):
+    status, out, err = balance(c, '--dry-run', '--json')
+    assert status == 0, err
+    return json.loads(out)
+
+
+def test_a_broker_without_replicas_gets_its_share(cluster):
+    before = plan(cluster)
+    assert before['copies'] == 4 and len(before['items']) >= 4 and before['bytes'] > 8 << 20
+    assert [b['then']['replicas'] for b in before['brokers']] == [4, 4, 4] and [b['then']['leaders'] for b in before['brokers']] == [2, 2, 2]
+    status, shown, _ = balance(cluster, '--dry-run')
+    assert status == 0 and '4 replicas with' in shown and shown.count('\n  t-') == len(before['items'])
+    status, out, err = balance(cluster, '--execute', '--throttle', '50000000')
+    assert (status, err) == (0, '') and out == shown + 'Done.\n', out + err
+    cluster.wait_in_sync('t')
+    assert throttles(cluster) == [] and moving(cluster) == set()
+    after = plan(cluster)
+    assert after['items'] == [] and [b['now']['replicas'] for b in after['brokers']] == [4, 4, 4]
+    leaders = [x['leaderId'] for x in cluster.partitions('t').values()]
+    assert sorted(leaders) == [1, 1, 2, 2, 3, 3]
+    assert 'Nothing has to move.' in balance(cluster, '--dry-run')[1]
+
+
+def test_interrupted_and_run_again(cluster):
+    words = [binary(), 'balance', '--bootstrap-server', cluster.servers, '--execute', '--throttle', '100000']
+    p = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait(lambda: len(moving(cluster) or ()) == 4, lambda: moving(cluster), 30)
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=60)
+    assert p.returncode == 130 and b'Interrupted' in out and err == b'', out + err
+    assert plan(cluster)['items'] == []  # all of it is on its way
+    words[-1] = '50000000'
+    p = subprocess.run(words, capture_output=True, timeout=120)
+    assert p.returncode == 0 and b'4 partitions move already' in p.stdout, p
+    assert moving(cluster) == set() and throttles(cluster) == [] and plan(cluster)['items'] == []
+
+
+def test_called_off(cluster):
+    p = subprocess.Popen([binary(), 'balance', '--bootstrap-server', cluster.servers, '--execute', '--throttle', '100000'], stdout=subprocess.DEVNULL)
+    wait(lambda: len(moving(cluster) or ()) == 4, lambda: moving(cluster), 30)
+    p.kill()
+    p.wait()
+    status, out, err = balance(cluster, '--cancel')
+    assert (status, out) == (0, '4 moves were called off.\n'), err
+    wait(lambda: all(set(x['replicaNodes']) == {1, 2} for x in cluster.partitions('t').values()), lambda: cluster.partitions('t'), 30)
+    assert throttles(cluster) == []
+
+
+def test_bad_words(cluster):
+    for words in ([], ['--dry-run', '--execute'], ['--execute', '--json'], ['--dry-run', '--tolerance', '0'], ['--dry-run', 'now']):
+        status, out, err = balance(cluster, *words)
+        assert (status, out) == (1, '') and len(err.splitlines()) == 1, err

@@ -1,0 +1,169 @@
+"""`broker drain` against three nodes: under a client's load, interrupted and run again, called off, throttled, of a broker that is down, and what
+it refuses. Where replicas go is tried in tests/unit/tools/test_plan.c."""
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from members import wait
+from node import binary, millrace, run
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../cluster'))
+from cluster import Cluster  # noqa: E402
+from history import Writer, check_records  # noqa: E402
+
+LISTS = ('leader.replication.throttled.replicas', 'follower.replication.throttled.replicas')
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    with Cluster(tmp_path, combined=3, factor=2, settings={'min.insync.replicas': 1}) as c:
+        yield c
+
+
+def topic(c, name, assignments, mib=0):
+    c.create_topic(name, len(assignments), 2, assignments=assignments)
+    c.wait_in_sync(name)
+    for p in range(len(assignments) if mib else 0):
+        lines = b''.join(b'%09d' % i + b'.' * 9990 + b'\n' for i in range(mib * 105))
+        assert run('kcat', '-P', '-b', c.servers, '-t', name, '-p', str(p), '-X', 'acks=all', input=lines)[0] == 0
+
+
+def drain(c, broker, *more):
+    return millrace('broker', 'drain', str(broker), '--bootstrap-server', c.servers, *more)
+
+
+def launch(c, broker, *more):
+    return subprocess.Popen([binary(), 'broker', 'drain', str(broker), '--bootstrap-server', c.servers, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def moving(c):
+    r = c.any('ListPartitionReassignments', 0, {'timeoutMs': 5000, 'topics': None})
+    return {(t['name'], p['partitionIndex']) for t in r['topics'] for p in t['partitions']} if r else None
+
+
+def throttles(c):
+    """Every setting of a throttle that is set, of topics and brokers."""
+    found = []
+    for kind in ('topics', 'brokers'):
+        out = c.tool('configs', '--describe', '--entity-type', kind, '--json')
+        found += [(i['entityName'], s['name']) for i in json.loads(out)['items'] for s in i['configs'] if 'throttled' in s['name']]
+    return found
+
+
+def replicas(c, name):
+    return {p: x['replicaNodes'] for p, x in c.partitions(name).items()}
+
+
+def assert_empty(c, broker):
+    for n in c.brokers:
+        if n.running:
+            for t in c.any('Metadata', 12, {'topics': None, 'allowAutoTopicCreation': False}, [n])['topics']:
+                for p in t['partitions']:
+                    assert broker not in p['replicaNodes'] and p['leaderId'] != broker, t
+
+
+def test_under_load_until_the_broker_can_go(cluster):
+    topic(cluster, 't', [[1, 3], [3, 2], [2, 1], [3, 1]])
+    w = Writer(cluster, 't', 4)
+    w.wait_more(500)
+    status, out, err = drain(cluster, 3)
+    assert (status, err) == (0, ''), out + err
+    assert out.startswith('Moving 3 replicas off broker 3') and 'it can be stopped for good' in out
+    assert 'cluster unregister --bootstrap-server %s --id 3' % cluster.servers in out and 'one of 3 voters' in out
+    wait(lambda: all(3 not in r for r in replicas(cluster, 't').values()), lambda: replicas(cluster, 't'), 30)
+    assert_empty(cluster, 3)
+    cluster.node(3).stop()
+    cluster.tool('cluster', 'unregister', '--id', '3')
+    w.wait_more(500)
+    w.stop()
+    check_records(cluster, w)
+    out = cluster.tool('cluster', 'list-endpoints', '--include-fenced-brokers', '--json')
+    assert [i['id'] for i in json.loads(out)['items']] == [1, 2]
+
+
+def test_interrupted_and_run_again(cluster):
+    topic(cluster, 't', [[1, 3], [3, 2], [2, 1]], mib=3)
+    p = launch(cluster, 3, '--throttle', '100000')
+    wait(lambda: len(moving(cluster) or ()) == 2, lambda: moving(cluster), 30)
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=60)
+    assert p.returncode == 130 and b'run' not in err and b'Interrupted' in out and b'--cancel' in out, out + err
+    assert len(moving(cluster)) == 2  # it goes on by itself
+    assert {t for t, _ in throttles(cluster)} == {'t', '1', '2', '3'}
+    status, out, _ = drain(cluster, 3, '--status')
+    assert status == 1 and out == 'Broker 3 has 2 replicas and leads 1; 2 of its replicas are on the way to others.\n'
+    p = launch(cluster, 3, '--throttle', '50000000')
+    out, err = p.communicate(timeout=120)
+    assert p.returncode == 0 and out.startswith(b'Broker 3 has no replicas'), out + err
+    assert throttles(cluster) == [] and moving(cluster) == set()
+    assert_empty(cluster, 3)
+    assert drain(cluster, 3, '--status')[0] == 0
+    assert drain(cluster, 3)[1] == drain(cluster, 3, '--status')[1]  # nothing is left to do
+
+
+def test_called_off(cluster):
+    topic(cluster, 't', [[1, 3], [3, 2]], mib=3)
+    before = {p: set(r) for p, r in replicas(cluster, 't').items()}  # the order may be another one, as with Kafka
+    p = launch(cluster, 3, '--throttle', '100000')
+    wait(lambda: len(moving(cluster) or ()) == 2, lambda: moving(cluster), 30)
+    p.kill()
+    p.communicate()
+    status, out, err = drain(cluster, 3, '--cancel')
+    assert (status, out) == (0, '2 moves were called off.\n'), err
+    wait(lambda: {p: set(r) for p, r in replicas(cluster, 't').items()} == before, lambda: replicas(cluster, 't'), 30)
+    assert moving(cluster) == set() and throttles(cluster) == []
+
+
+def test_what_was_throttled_and_killed_is_finished_without_a_throttle_left(cluster):
+    topic(cluster, 't', [[1, 3]], mib=2)
+    p = launch(cluster, 3, '--throttle', '200000')
+    wait(lambda: len(moving(cluster) or ()) == 1, lambda: moving(cluster), 30)
+    p.kill()
+    p.communicate()
+    status, out, err = drain(cluster, 3)
+    assert status == 0, out + err
+    assert throttles(cluster) == []
+    assert_empty(cluster, 3)
+
+
+def test_of_a_broker_that_is_down(cluster):
+    topic(cluster, 't', [[1, 3], [3, 2]], mib=1)
+    cluster.node(3).kill()
+    for p in (0, 1):
+        cluster.wait_partition('t', p, not_leader=3, isr={p + 1})
+    status, out, err = drain(cluster, 3)
+    assert status == 0 and 'it can be stopped' in out and 'Let the cluster forget it' in out, out + err
+    wait(lambda: all(set(r) == {1, 2} for r in replicas(cluster, 't').values()), lambda: replicas(cluster, 't'), 30)
+    cluster.wait_in_sync('t')
+
+
+def test_what_is_refused_changes_nothing(cluster):
+    topic(cluster, 't', [[1, 3]])
+    cluster.create_topic('three', 1, 3, assignments=[[1, 2, 3]])
+    cluster.wait_in_sync('three')
+    for broker, said in ((9, 'The brokers of this cluster are: 1, 2, 3.'), (3, 'too few for: three (3 replicas).')):
+        status, out, err = drain(cluster, broker)
+        assert (status, out) == (1, '') and said in err, err
+        assert drain(cluster, broker, '--dry-run')[0] == 1
+    cluster.tool('topics', '--delete', '--topic', 'three')
+    for words in ((['x']), (['3', '--status', '--cancel']), (['3', '--json']), ([]), (['3', '--throttle', '0'])):
+        status, out, err = millrace('broker', 'drain', *words, '--bootstrap-server', cluster.servers)
+        assert (status, out) == (1, '') and len(err.splitlines()) == 1, err
+    cluster.node(1).kill()  # 3 is the only one in sync then
+    cluster.wait_partition('t', 0, leader=3, isr={3}, nodes=[cluster.node(2)])
+    status, out, err = drain(cluster, 3)
+    assert (status, out) == (1, '') and 'the last replica in sync of: t-0' in err and '1 (down)' in err, err
+    assert moving(cluster) == set() and replicas(cluster, 't') == {0: [1, 3]}
+    cluster.node(1).start()
+
+
+def test_the_plan_as_json(cluster):
+    topic(cluster, 't', [[1, 3], [3, 2]])
+    out = json.loads(drain(cluster, 3, '--dry-run', '--json')[1])
+    assert (out['list'], out['version'], out['copies']) == ('moves', 1, 2)
+    assert [(i['topic'], i['partition'], i['from'], set(i['to']), i['copies']) for i in out['items']] == [('t', 0, [1, 3], {1, 2}, 1), ('t', 1, [3, 2], {1, 2}, 1)]
+    assert [(b['id'], b['now']['replicas'], b['then']['replicas']) for b in out['brokers']] == [(1, 1, 2), (2, 1, 2), (3, 2, 0)]
+    assert replicas(cluster, 't') == {0: [1, 3], 1: [3, 2]}

@@ -1,0 +1,196 @@
+#include "tools/mover.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "proto_errors.h"
+#include "tools/reassignment.h"
+
+static const char *const throttled_lists[] = {"leader.replication.throttled.replicas",
+                                              "follower.replication.throttled.replicas", NULL};
+
+/* ---- what there is to do ---- */
+
+static struct replica_set set_of(const struct plan_part *part, struct view_ids ids)
+{
+    return (struct replica_set){.topic = part->topic->name,
+                                .partition = part->index,
+                                .replicas = ids.v,
+                                .replicas_n = ids.n};
+}
+
+static const struct view_partition *seen(const struct plan_part *part)
+{
+    return &part->topic->partitions[part->index];
+}
+
+static bool is_waited_for(const struct mover *m, const struct view_partition *v)
+{
+    return (v->adding.n || v->removing.n) &&
+           (m->broker < 0 || view_ids_has(v->removing, m->broker));
+}
+
+/* What is to be begun, and all that is to be waited for. Both are sorted as the plan is. */
+static void collect(struct mover *m, const struct plan *p, struct replica_sets *targets,
+                    struct replica_sets *all)
+{
+    struct arena *a = &m->c->arena;
+    *targets = (struct replica_sets){ARENA_ARRAY(a, struct replica_set, p->parts_n + 1), 0};
+    *all = (struct replica_sets){ARENA_ARRAY(a, struct replica_set, p->parts_n + 1), 0};
+    for (int32_t i = 0; i < p->parts_n; i++) {
+        const struct plan_part *part = &p->parts[i];
+        if (plan_moves(part)) {
+            targets->v[targets->n++] = all->v[all->n++] = set_of(part, part->to);
+        } else if (is_waited_for(m, seen(part))) {
+            all->v[all->n++] = set_of(part, part->from);
+        }
+    }
+    m->begun = (int32_t)targets->n;
+    m->found = (int32_t)(all->n - targets->n);
+}
+
+bool mover_has_work(const struct mover *m, const struct plan *p)
+{
+    for (int32_t i = 0; i < p->parts_n; i++) {
+        if (plan_moves(&p->parts[i]) || is_waited_for(m, seen(&p->parts[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- throttles ---- */
+
+/* Of the brokers of the plan, those that run: the others neither send nor receive, and nobody could
+ * set anything for them. */
+static void leave_out_down(const struct view *v, struct throttle_plan *t)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->brokers_n; i++) {
+        if (view_is_up(v, t->brokers[i])) {
+            t->brokers[n++] = t->brokers[i];
+        }
+    }
+    t->brokers_n = n;
+}
+
+static int plan_throttle(struct mover *m, const struct view *v, const struct replica_sets *all,
+                         struct throttle_plan *out)
+{
+    struct replica_sets now, ongoing;
+    int rv = client_metadata_refresh(m->c);
+    rv = rv ? rv : reassign_current(m->c, &now);
+    rv = rv ? rv : reassign_ongoing(m->c, NULL, &ongoing);
+    if (rv == 0) {
+        throttle_plan(&m->c->arena, &ongoing, all, &now, out);
+        leave_out_down(v, out);
+    }
+    return rv;
+}
+
+/* Did whoever began what moves throttle it? */
+static bool was_throttled(struct mover *m, const struct view *v, const struct replica_sets *all)
+{
+    struct view copy = *v;
+    if (m->found == 0 || view_ask_topic_settings(m->c, &copy, throttled_lists)) {
+        return false;
+    }
+    for (size_t i = 0; i < all->n; i++) {
+        const struct view_topic *t = view_topic(&copy, all->v[i].topic);
+        for (size_t k = 0; t && throttled_lists[k]; k++) {
+            if (view_value(t->settings, t->settings_n, throttled_lists[k]).len) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* As far as it can: what cannot be taken off is told, and the work is done all the same. */
+static void clear_throttle(struct mover *m, const struct throttle_plan *t)
+{
+    struct client *c = m->c;
+    struct bytes *topics = ARENA_ARRAY(&c->arena, struct bytes, t->topics_n + 1);
+    for (size_t i = 0; i < t->topics_n; i++) {
+        topics[i] = t->topics[i].topic;
+    }
+    for (size_t i = 0; i < t->brokers_n; i++) {
+        if (throttle_clear_brokers(c, &t->brokers[i], 1)) {
+            fprintf(stderr,
+                    "The throttle of broker %d could not be taken off: %s (millrace cluster doctor "
+                    "says how)\n",
+                    t->brokers[i], c->error.text);
+        }
+    }
+    for (size_t i = 0; i < t->topics_n; i++) {
+        throttle_clear_topics(c, &topics[i], 1); /* a topic may have been deleted */
+    }
+}
+
+/* ---- moving ---- */
+
+static void tell_refused(struct mover *m, const struct replica_sets *targets)
+{
+    for (size_t i = 0; i < targets->n; i++) {
+        const struct replica_set *s = &targets->v[i];
+        char text[300];
+        if (s->error == KE_UNKNOWN_TOPIC_OR_PARTITION) {
+            m->refused--; /* it was deleted: nothing is left to move */
+        } else if (s->error) {
+            fprintf(stderr, "%.*s-%d cannot be moved: %s\n", BYTES_FMT(s->topic), s->partition,
+                    client_error_text(s->error, s->message, text, sizeof text));
+        }
+    }
+}
+
+static int move(struct mover *m, struct replica_sets *targets, const struct replica_sets *all)
+{
+    struct reassign_watch w;
+    int rv = targets->n ? reassign_alter(m->c, targets, true, &m->refused) : 0;
+    if (rv) {
+        return rv;
+    }
+    tell_refused(m, targets);
+    rv = reassign_watch_begin(m->c, &w, all, NULL, 0);
+    return rv ? rv : reassign_wait(m->c, &w);
+}
+
+int mover_run(struct mover *m, const struct plan *p)
+{
+    struct replica_sets targets, all;
+    struct throttle_plan t = {0};
+    m->refused = 0;
+    collect(m, p, &targets, &all);
+    bool clear = m->throttle > 0 || was_throttled(m, p->view, &all);
+    int rv = clear ? plan_throttle(m, p->view, &all, &t) : 0;
+    if (rv == 0 && m->throttle > 0) {
+        rv = throttle_set(m->c, &t, m->throttle);
+    }
+    rv = rv ? rv : move(m, &targets, &all);
+    if (rv == 0) {
+        clear_throttle(m, &t);
+    }
+    return rv;
+}
+
+int mover_cancel(struct mover *m, const struct view *v, int32_t *n)
+{
+    struct replica_sets targets, all;
+    struct throttle_plan t = {0};
+    struct plan p;
+    plan_begin(&p, &m->c->arena, v);
+    collect(m, &p, &targets, &all); /* nothing is planned: what moves */
+    *n = (int32_t)all.n;
+    bool clear = was_throttled(m, v, &all);
+    int rv = clear ? plan_throttle(m, v, &all, &t) : 0;
+    for (size_t i = 0; i < all.n; i++) {
+        all.v[i].replicas = NULL;
+        all.v[i].replicas_n = -1;
+    }
+    rv = rv || all.n == 0 ? rv : reassign_alter(m->c, &all, true, &m->refused);
+    if (rv == 0) {
+        tell_refused(m, &all);
+        clear_throttle(m, &t);
+    }
+    return rv;
+}

@@ -1,0 +1,45 @@
+/* Carries a plan (plan.h) out, and what moves already with it: throttle, moves, waiting with
+ * progress, the throttle taken off again. What `broker drain` and `balance` share.
+ *
+ *     from the cluster's side all of this is reassign-partitions: moves go on by themselves,
+ *     whatever becomes of this program
+ *
+ * Interrupted (Ctrl-C), the moves and their throttle stay. Who comes again finds the moves going on
+ * and waits for them; a throttle that their topics have is taken off in the end then too, even if
+ * none is asked for now. Killed between the last move and the throttle it leaves the throttle
+ * behind; `cluster doctor` tells. */
+#ifndef TOOLS_MOVER_H
+#define TOOLS_MOVER_H
+
+#include "tools/client.h"
+#include "tools/plan.h"
+
+struct mover {
+    struct client *c;
+    int64_t throttle; /* bytes per second and broker; 0: none */
+    int32_t broker;   /* of what moves already, wait for what leaves this one; -1: for all */
+    int32_t begun;    /* set by mover_run: partitions that it set in motion */
+    int32_t found;    /* and those that moved already */
+    size_t refused;   /* and those that the cluster would not move: a sentence each on stderr */
+};
+
+/* Until nothing of it moves any more. ERR_CANCELED: it was interrupted (reassign_catch_interrupts),
+ * the moves go on. */
+int mover_run(struct mover *m, const struct plan *p);
+/* Is there anything to do or to wait for? */
+bool mover_has_work(const struct mover *m, const struct plan *p);
+/* Calls off what moves (m->broker) and takes off its throttle; *n: how many. */
+int mover_cancel(struct mover *m, const struct view *v, int32_t *n);
+
+/* ---- how a plan is shown (plan_show.c) ---- */
+
+/* A row a broker, now and then, and a line of what it takes. */
+void plan_print(const struct plan *p, const struct plan *now);
+/* The moves, one a line. */
+void plan_print_moves(const struct plan *p);
+/* The same for programs: the moves as items, the brokers beside them. */
+void plan_print_json(const struct plan *p, const struct plan *now);
+/* "1.5 GiB", in the arena. */
+const char *plan_size_text(struct arena *a, int64_t bytes);
+
+#endif

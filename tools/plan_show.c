@@ -1,0 +1,137 @@
+/* Plans for people and for programs. */
+#include <stdio.h>
+
+#include "tools/columns.h"
+#include "tools/listing.h"
+#include "tools/mover.h"
+
+enum { MOVES_SHOWN = 20 };
+
+const char *plan_size_text(struct arena *a, int64_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)bytes;
+    size_t unit = 0;
+    for (; v >= 1024 && unit < 4; unit++) {
+        v /= 1024;
+    }
+    return arena_printf(a, unit ? "%.1f %s" : "%.0f %s", v, units[unit]);
+}
+
+static struct bytes change(struct arena *a, const char *was, const char *is)
+{
+    return bytes_str(arena_printf(a, "%s -> %s", was, is));
+}
+
+static const char *number(struct arena *a, int32_t v)
+{
+    return arena_printf(a, "%d", v);
+}
+
+static const char *state_of(const struct view *v, const struct plan_broker *b)
+{
+    const struct view_broker *k = view_broker(v, b->id);
+    return k->fenced ? "down" : k->silent ? "silent" : b->receives ? "up" : "takes nothing";
+}
+
+void plan_print(const struct plan *p, const struct plan *now)
+{
+    static const struct column columns[] = {
+        {"BROKER", 0, true}, {"RACK", 0, true},     {"STATE", 0, true},
+        {"BYTES", 0, true},  {"REPLICAS", 0, true}, {"LEADERS", 0, false},
+    };
+    struct arena *a = p->arena;
+    struct table t;
+    table_begin(&t, columns, sizeof columns / sizeof columns[0]);
+    for (int32_t i = 0; i < p->brokers_n; i++) {
+        const struct plan_broker *is = &p->brokers[i], *was = &now->brokers[i];
+        struct bytes *row = table_row(&t);
+        row[0] = cell_number(a, is->id);
+        row[1] = cell_text(p->view->brokers[i].rack);
+        row[2] = bytes_str(state_of(p->view, is));
+        row[3] = change(a, plan_size_text(a, was->bytes), plan_size_text(a, is->bytes));
+        row[4] = change(a, number(a, was->replicas), number(a, is->replicas));
+        row[5] = change(a, number(a, was->leaders), number(a, is->leaders));
+    }
+    table_print(&t);
+    table_free(&t);
+    struct plan_total total = plan_total(p);
+    if (total.partitions == 0) {
+        printf("Nothing has to move.\n");
+        return;
+    }
+    printf("%d partition%s: %d replica%s with %s to be copied", total.partitions,
+           total.partitions == 1 ? " changes" : "s change", total.copies,
+           total.copies == 1 ? "" : "s", plan_size_text(a, total.bytes));
+    printf(total.orders ? ", %d by a new order of replicas alone.\n" : ".\n", total.orders);
+}
+
+static void print_list(struct view_ids ids)
+{
+    for (int32_t i = 0; i < ids.n; i++) {
+        printf("%s%d", i ? "," : "", ids.v[i]);
+    }
+}
+
+void plan_print_moves(const struct plan *p)
+{
+    int32_t n = 0, all = plan_total(p).partitions;
+    for (int32_t i = 0; i < p->parts_n && n < MOVES_SHOWN; i++) {
+        const struct plan_part *part = &p->parts[i];
+        if (plan_moves(part)) {
+            printf("  %.*s-%d: ", BYTES_FMT(part->topic->name), part->index);
+            print_list(part->from);
+            printf(" -> ");
+            print_list(part->to);
+            printf(plan_copies(part) ? ", %s\n" : "\n", plan_size_text(p->arena, part->size));
+            n++;
+        }
+    }
+    if (all > n) {
+        printf("  and %d more (--json has all)\n", all - n);
+    }
+}
+
+static void json_moves(json_t *all, const struct plan *p)
+{
+    for (int32_t i = 0; i < p->parts_n; i++) {
+        const struct plan_part *part = &p->parts[i];
+        if (plan_moves(part)) {
+            json_t *o = listing_item(all);
+            json_put_text(o, "topic", part->topic->name);
+            json_put_int(o, "partition", part->index);
+            json_put_ids(o, "from", part->from.v, part->from.n);
+            json_put_ids(o, "to", part->to.v, part->to.n);
+            json_put_int(o, "copies", plan_copies(part));
+            json_put_int(o, "size", part->size);
+        }
+    }
+}
+
+static void json_load(json_t *o, const char *name, const struct plan_broker *b)
+{
+    json_t *v = json_object();
+    json_put_int(v, "bytes", b->bytes);
+    json_put_int(v, "replicas", b->replicas);
+    json_put_int(v, "leaders", b->leaders);
+    json_object_set_new(o, name, v);
+}
+
+void plan_print_json(const struct plan *p, const struct plan *now)
+{
+    json_t *all = listing_new("moves");
+    struct plan_total total = plan_total(p);
+    json_put_int(all, "copies", total.copies);
+    json_put_int(all, "bytes", total.bytes);
+    json_t *brokers = json_put_array(all, "brokers");
+    for (int32_t i = 0; i < p->brokers_n; i++) {
+        json_t *o = json_add_object(brokers);
+        json_put_int(o, "id", p->brokers[i].id);
+        json_put_text(o, "rack", p->view->brokers[i].rack);
+        json_put_bool(o, "receives", p->brokers[i].receives);
+        json_load(o, "now", &now->brokers[i]);
+        json_load(o, "then", &p->brokers[i]);
+    }
+    json_moves(all, p);
+    listing_print(all);
+}

@@ -1,0 +1,197 @@
+/* millrace balance: evens out what the brokers carry, bytes, replicas and leaders, with few moves.
+ *
+ *     --dry-run  look -> plan (plan.h) -> show it
+ *     --execute  the same, then move and wait (mover.h), and let the first replicas lead
+ *
+ * What moves already when it begins is counted as being where it goes, and waited for: a balance
+ * that was interrupted is taken up where it was. */
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "proto_apis.h"
+#include "proto_errors.h"
+#include "proto_messages.h"
+#include "tools/args.h"
+#include "tools/client.h"
+#include "tools/listing.h"
+#include "tools/mover.h"
+#include "tools/reassignment.h"
+#include "tools/tool.h"
+
+enum { TOLERANCE_PERCENT = 10, STATUS_INTERRUPTED = 130, PREFERRED = 0 };
+
+static const struct arg_def defs[] = {
+    {"bootstrap-server", ARG_VALUE, "HOST:PORT,...", "The brokers to connect to. Required."},
+    {"command-config", ARG_VALUE, "FILE", "Client settings in a properties file."},
+    {"dry-run", ARG_FLAG, NULL, "Only show what would move where."},
+    {"execute", ARG_FLAG, NULL, "Move it, and wait until all is moved."},
+    {"cancel", ARG_FLAG, NULL, "Call off everything that moves."},
+    {"tolerance", ARG_VALUE, "PERCENT",
+     "How far from its share a broker may be, in bytes, replicas and leaders (10)."},
+    {"throttle", ARG_VALUE, "BYTES",
+     "Copy at most so many bytes a second from and to each broker; taken off in the end."},
+    {"json", ARG_FLAG, NULL, "With --dry-run: print one line of JSON instead, for programs."},
+};
+
+static const struct args_spec spec = {
+    .tool = "balance",
+    .about = "even out disks and leaders over the brokers, with few moves",
+    .examples =
+        "  millrace balance --bootstrap-server localhost:9092 --dry-run\n"
+        "  millrace balance --bootstrap-server localhost:9092 --execute --throttle 50000000\n"
+        "\n"
+        "It goes by the bytes, the number of replicas and the number of leaders of each broker;\n"
+        "what clients read and write is not weighed, since brokers do not tell it by this\n"
+        "protocol. A broker's share of the bytes is that of its disks. Partitions that are not\n"
+        "wholly in sync are left alone, none ever has fewer replicas than before, and racks are\n"
+        "kept apart. Ctrl-C ends the tool, not the moves: run it again to see them through, or\n"
+        "with --cancel to call them off.\n",
+    .defs = defs,
+    .n = ARRAY_LEN(defs),
+};
+
+struct balance {
+    struct client *c;
+    const struct args *a;
+    struct view view;
+    struct plan plan, now;
+    struct mover mover;
+};
+
+static int look(struct balance *b)
+{
+    int rv = view_ask(b->c, &b->view);
+    if (rv == 0) {
+        view_ask_dirs(b->c, &b->view);
+        plan_begin(&b->now, &b->c->arena, &b->view);
+        plan_begin(&b->plan, &b->c->arena, &b->view);
+        plan_balance(&b->plan, (int32_t)args_int(b->a, "tolerance", TOLERANCE_PERCENT, 1, 100));
+    }
+    return rv;
+}
+
+/* ---- leaders ---- */
+
+/* Every partition's first replica leads, where it is in sync: a new order of replicas says who
+ * should lead and does not make it. */
+static int elect(struct client *c)
+{
+    struct elect_leaders_request req;
+    struct elect_leaders_response *resp;
+    proto_msg_init(&elect_leaders_request_msg, &req);
+    req.election_type = PREFERRED;
+    req.topic_partitions = NULL;
+    req.topic_partitions_n = -1; /* all */
+    req.timeout_ms = (int32_t)c->timeout_ms;
+    int rv = client_call(c, CLIENT_ANY, API_ELECT_LEADERS, &req, (void **)&resp, NULL);
+    return rv == 0 && resp->error_code ? client_refused(c, resp->error_code, BYTES_NULL) : rv;
+}
+
+static int32_t leaders_elsewhere(const struct view *v)
+{
+    int32_t n = 0;
+    for (int32_t t = 0; t < v->topics_n; t++) {
+        for (int32_t k = 0; k < v->topics[t].partitions_n; k++) {
+            const struct view_partition *p = &v->topics[t].partitions[k];
+            n += p->replicas.n && p->leader >= 0 && p->leader != p->replicas.v[0] &&
+                 view_ids_has(p->isr, p->replicas.v[0]);
+        }
+    }
+    return n;
+}
+
+/* ---- what it does ---- */
+
+static int fail(const struct balance *b)
+{
+    fprintf(stderr, "%s\n", b->c->error.text);
+    return 1;
+}
+
+static void show(const struct balance *b)
+{
+    int32_t away = leaders_elsewhere(&b->view);
+    plan_print(&b->plan, &b->now);
+    plan_print_moves(&b->plan);
+    if (b->view.moves) {
+        printf("%d partition%s already; the plan counts them as being where they go.\n",
+               b->view.moves, b->view.moves == 1 ? " moves" : "s move");
+    }
+    if (away) {
+        printf("%d partition%s not led by the first replica, though it is in sync; --execute gives "
+               "them back.\n",
+               away, away == 1 ? " is" : "s are");
+    }
+    fflush(stdout);
+}
+
+static int dry_run(const struct balance *b)
+{
+    if (args_has(b->a, "json")) {
+        plan_print_json(&b->plan, &b->now);
+    } else {
+        show(b);
+    }
+    return 0;
+}
+
+static int execute(struct balance *b)
+{
+    reassign_catch_interrupts();
+    show(b);
+    int rv = mover_has_work(&b->mover, &b->plan) ? mover_run(&b->mover, &b->plan) : 0;
+    if (rv == ERR_CANCELED || reassign_interrupted()) {
+        printf(
+            "Interrupted. What was begun goes on by itself; run this again to see it through, or "
+            "with --cancel to call it off.\n");
+        return STATUS_INTERRUPTED;
+    }
+    rv = rv ? rv : elect(b->c);
+    if (rv) {
+        return fail(b);
+    }
+    printf(b->mover.refused ? "Done but for %zu partition(s).\n" : "Done.\n", b->mover.refused);
+    return b->mover.refused ? 1 : 0;
+}
+
+static int cancel(struct balance *b)
+{
+    int32_t n;
+    if (mover_cancel(&b->mover, &b->view, &n)) {
+        return fail(b);
+    }
+    printf("%d move%s called off.\n", n, n == 1 ? " was" : "s were");
+    return b->mover.refused ? 1 : 0;
+}
+
+static int balance(struct client *c, const struct args *a)
+{
+    struct balance b = {.c = c, .a = a};
+    if (args_has(a, "dry-run") + args_has(a, "execute") + args_has(a, "cancel") != 1) {
+        args_fail(a, "Give one of --dry-run, --execute and --cancel");
+    }
+    if (args_has(a, "json") && !args_has(a, "dry-run")) {
+        args_fail(a, "--json goes with --dry-run");
+    }
+    b.mover =
+        (struct mover){.c = c, .broker = -1, .throttle = args_int(a, "throttle", 0, 1, INT64_MAX)};
+    int rv =
+        client_init(c, args_get(a, "bootstrap-server", ""), args_get(a, "command-config", NULL));
+    rv = rv ? rv : look(&b);
+    return rv                       ? fail(&b)
+           : args_has(a, "dry-run") ? dry_run(&b)
+           : args_has(a, "execute") ? execute(&b)
+                                    : cancel(&b);
+}
+
+int tool_balance(int argc, char **argv)
+{
+    struct args a;
+    struct client c = {0};
+    args_parse(&a, &spec, argc, argv);
+    args_require(&a, "bootstrap-server");
+    int status = balance(&c, &a);
+    client_close(&c);
+    args_free(&a);
+    return status;
+}
