@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto_errors.h"
+#include "tools/clock.h"
 #include "tools/reassignment.h"
 
 static const char *const throttled_lists[] = {"leader.replication.throttled.replicas",
@@ -143,16 +144,51 @@ static void tell_refused(struct mover *m, const struct replica_sets *targets)
     }
 }
 
+/* A broker that replicas still go to, and that is fenced; -1: none, or nobody tells. */
+static int32_t receiver_down(struct client *c, const struct reassign_watch *w)
+{
+    if (client_cluster_refresh(c, true)) {
+        return -1;
+    }
+    for (size_t i = 0; i < w->copies_n; i++) {
+        for (int32_t k = 0; !w->copies[i].done && k < c->cluster->brokers_n; k++) {
+            if (c->cluster->brokers[k].broker_id == w->copies[i].broker &&
+                c->cluster->brokers[k].is_fenced) {
+                return w->copies[i].broker;
+            }
+        }
+    }
+    return -1;
+}
+
+static bool gives_up(struct client *c, const struct reassign_watch *w, void *user)
+{
+    struct mover *m = user;
+    int32_t down = receiver_down(c, w);
+    if (down != m->down) {
+        m->down = down;
+        m->down_since_ms = steady_ms();
+    }
+    return down >= 0 && steady_ms() - m->down_since_ms >= m->patience_ms;
+}
+
 static int move(struct mover *m, struct replica_sets *targets, const struct replica_sets *all)
 {
     struct reassign_watch w;
+    m->down = -1;
     int rv = targets->n ? reassign_alter(m->c, targets, true, &m->refused) : 0;
     if (rv) {
         return rv;
     }
     tell_refused(m, targets);
     rv = reassign_watch_begin(m->c, &w, all, NULL, 0);
-    return rv ? rv : reassign_wait(m->c, &w);
+    w.gives_up = gives_up;
+    w.user = m;
+    rv = rv ? rv : reassign_wait(m->c, &w);
+    return rv == 0 && w.given_up
+               ? errmsg_set(&m->c->error, ERR_TIMEOUT,
+                            "Broker %d, to which replicas are moving, is down", m->down)
+               : rv;
 }
 
 int mover_run(struct mover *m, const struct plan *p)

@@ -16,15 +16,19 @@
 
 struct mover {
     struct client *c;
-    int64_t throttle; /* bytes per second and broker; 0: none */
-    int32_t broker;   /* of what moves already, wait for what leaves this one; -1: for all */
-    int32_t begun;    /* set by mover_run: partitions that it set in motion */
-    int32_t found;    /* and those that moved already */
-    size_t refused;   /* and those that the cluster would not move: a sentence each on stderr */
+    int64_t throttle;    /* bytes per second and broker; 0: none */
+    int64_t patience_ms; /* how long a broker that replicas go to may be down */
+    int32_t broker;      /* of what moves already, wait for what leaves this one; -1: for all */
+    int32_t begun;       /* set by mover_run: partitions that it set in motion */
+    int32_t found;       /* and those that moved already */
+    size_t refused;      /* and those that the cluster would not move: a sentence each on stderr */
+    int32_t down;        /* of mover_run's ERR_TIMEOUT */
+    int64_t down_since_ms;
 };
 
 /* Until nothing of it moves any more. ERR_CANCELED: it was interrupted (reassign_catch_interrupts),
- * the moves go on. */
+ * the moves go on. ERR_TIMEOUT: m->down, a broker that replicas go to, was down for so long that
+ * others should take them. */
 int mover_run(struct mover *m, const struct plan *p);
 /* Is there anything to do or to wait for? */
 bool mover_has_work(const struct mover *m, const struct plan *p);

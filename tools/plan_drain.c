@@ -6,6 +6,9 @@
  * Who was led by the broker that goes is led by the replica whose broker leads least, so that a
  * drain does not heap leaders upon the one that happens to come second in the lists.
  *
+ * A replica that is on its way to a broker that has gone down since gets another place; so does a
+ * drain come to its end that was begun before.
+ *
  * It refuses what could lose records or would never end: a topic with more replicas than brokers
  * are left, a partition that only this broker has in sync, and what would fill a disk. */
 #include <stdlib.h>
@@ -188,15 +191,14 @@ static double load(const struct plan_broker *b, const struct totals *t)
     return (double)b->bytes / t->bytes + (double)b->replicas / t->replicas;
 }
 
-/* The best place for a replica of the broker that goes; -1: none has room. */
+/* The best place for what a broker has of the partition; -1: none has room. */
 static int32_t best(const struct plan *p, const struct plan_part *part, int32_t broker,
                     const struct totals *t)
 {
     int32_t found = -1, racks = -1;
     for (int32_t i = 0; i < p->brokers_n; i++) {
         const struct plan_broker *b = &p->brokers[i];
-        if (!b->receives || b->id == broker || view_ids_has(part->to, b->id) ||
-            !plan_has_room(b, part->size)) {
+        if (!b->receives || view_ids_has(part->to, b->id) || !plan_has_room(b, part->size)) {
             continue;
         }
         int32_t r = plan_racks_with(p, part, broker, b->id);
@@ -244,9 +246,43 @@ static bool no_room(struct plan *p, const struct plan_part *part)
                                   (long long)(part->size >> 20)));
 }
 
+static bool drain_part(struct plan *p, struct plan_part *part, int32_t broker,
+                       const struct totals *t)
+{
+    bool led = part->to.v[0] == broker;
+    int32_t racks = plan_racks_of(p, part->to), to = best(p, part, broker, t);
+    if (to < 0) {
+        return no_room(p, part);
+    }
+    plan_replace(p, part, broker, p->brokers[to].id);
+    p->racks_worse += plan_racks_of(p, part->to) < racks;
+    if (led) {
+        choose_leader(p, part);
+    }
+    return true;
+}
+
+/* Another place for replicas of what leaves the broker, or is to leave it, that are on their way to
+ * one that is down. Where there is none they wait for it. */
+static void redirect(struct plan *p, struct plan_part *part, const struct totals *t)
+{
+    const struct view_partition *v = seen(part);
+    for (int32_t i = 0; i < part->to.n; i++) {
+        int32_t id = part->to.v[i], at = plan_at(p, id);
+        if (at >= 0 && !p->brokers[at].receives && view_ids_has(v->adding, id) &&
+            !view_ids_has(v->isr, id)) {
+            int32_t to = best(p, part, id, t);
+            if (to >= 0) {
+                plan_replace(p, part, id, p->brokers[to].id);
+            }
+        }
+    }
+}
+
 bool plan_drain(struct plan *p, int32_t broker)
 {
-    if (plan_at(p, broker) < 0) {
+    int32_t at = plan_at(p, broker);
+    if (at < 0) {
         return unknown(p, broker);
     }
     if (!has_leaders(p, broker) || !has_others_in_sync(p, broker) || !has_places(p, broker)) {
@@ -255,23 +291,19 @@ bool plan_drain(struct plan *p, int32_t broker)
     struct plan_part **mine = ARENA_ARRAY(p->arena, struct plan_part *, p->parts_n + 1);
     int32_t n = 0;
     for (int32_t i = 0; i < p->parts_n; i++) {
-        if (view_ids_has(p->parts[i].to, broker)) {
+        if (view_ids_has(p->parts[i].to, broker) ||
+            view_ids_has(seen(&p->parts[i])->removing, broker)) {
             mine[n++] = &p->parts[i];
         }
     }
     qsort(mine, (size_t)n, sizeof *mine, by_size);
     struct totals t = average(p, broker);
+    p->brokers[at].receives = false;
     for (int32_t i = 0; i < n; i++) {
-        bool led = mine[i]->to.v[0] == broker;
-        int32_t racks = plan_racks_of(p, mine[i]->to), to = best(p, mine[i], broker, &t);
-        if (to < 0) {
-            return no_room(p, mine[i]);
+        if (view_ids_has(mine[i]->to, broker) && !drain_part(p, mine[i], broker, &t)) {
+            return false;
         }
-        plan_replace(p, mine[i], broker, p->brokers[to].id);
-        p->racks_worse += plan_racks_of(p, mine[i]->to) < racks;
-        if (led) {
-            choose_leader(p, mine[i]);
-        }
+        redirect(p, mine[i], &t);
     }
     return true;
 }

@@ -147,6 +147,10 @@ struct reassign_watch {
     size_t partitions_left; /* that still move; dirs_left: the same of directories */
     size_t dirs_left;
     int64_t begin_ms, begin_bytes; /* of the rate: when the first look was, what had arrived */
+    /* Asked at the end of each look, if it is set: is there no sense in waiting on? */
+    bool (*gives_up)(struct client *c, const struct reassign_watch *w, void *user);
+    void *user;
+    bool given_up; /* what it said */
 };
 
 /* The first look. */
@@ -156,8 +160,8 @@ int reassign_watch_begin(struct client *c, struct reassign_watch *w,
 int reassign_watch_look(struct client *c, struct reassign_watch *w);
 /* "3 of 8 partitions left, 1.2 GiB of 4.0 GiB, 100.0 MiB/s, 29 s left". */
 void reassign_watch_text(const struct reassign_watch *w, int64_t now_ms, char *out, size_t n);
-/* Looks until all is moved, once a second, and shows the text on standard error if that is a
- * terminal. ERR_CANCELED: reassign_interrupted. */
+/* Looks until all is moved, or w->given_up, once a second, and shows the text on standard error if
+ * that is a terminal. ERR_CANCELED: reassign_interrupted. */
 int reassign_wait(struct client *c, struct reassign_watch *w);
 
 /* From here on SIGINT and SIGTERM do not end the process but are noted, and end reassign_wait. */

@@ -121,6 +121,7 @@ static int look(struct client *c, struct reassign_watch *w, bool first)
     }
     w->partitions_left = moving.n;
     look_at_dirs(c, w);
+    w->given_up = w->gives_up && w->gives_up(c, w, w->user);
     return 0;
 }
 
@@ -239,7 +240,7 @@ int reassign_wait(struct client *c, struct reassign_watch *w)
     int64_t heard_ms = steady_ms();
     useconds_t pause_ms = FIRST_MS;
     int rv = 0;
-    while (!interrupted && w->partitions_left + w->dirs_left > 0) {
+    while (!interrupted && !w->given_up && w->partitions_left + w->dirs_left > 0) {
         show(w, terminal);
         usleep(pause_ms * 1000); /* a signal ends it early */
         pause_ms = pause_ms < EVERY_MS ? pause_ms + FIRST_MS : EVERY_MS;

@@ -18,7 +18,7 @@
 #include "tools/reassignment.h"
 #include "tools/tool.h"
 
-enum { TOLERANCE_PERCENT = 10, STATUS_INTERRUPTED = 130, PREFERRED = 0 };
+enum { TOLERANCE_PERCENT = 10, PATIENCE_MS = 60000, STATUS_INTERRUPTED = 130, PREFERRED = 0 };
 
 static const struct arg_def defs[] = {
     {"bootstrap-server", ARG_VALUE, "HOST:PORT,...", "The brokers to connect to. Required."},
@@ -108,14 +108,30 @@ static int fail(const struct balance *b)
     return 1;
 }
 
+/* Partitions that are left alone, though they do not move. */
+static int32_t not_in_sync(const struct plan *p)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < p->parts_n; i++) {
+        const struct view_partition *v = &p->parts[i].topic->partitions[p->parts[i].index];
+        n += p->parts[i].fixed && v->adding.n + v->removing.n == 0;
+    }
+    return n;
+}
+
 static void show(const struct balance *b)
 {
-    int32_t away = leaders_elsewhere(&b->view);
+    int32_t away = leaders_elsewhere(&b->view), behind = not_in_sync(&b->plan);
     plan_print(&b->plan, &b->now);
     plan_print_moves(&b->plan);
     if (b->view.moves) {
         printf("%d partition%s already; the plan counts them as being where they go.\n",
                b->view.moves, b->view.moves == 1 ? " moves" : "s move");
+    }
+    if (behind) {
+        printf("%d partition%s not wholly in sync, and left alone; millrace cluster doctor says "
+               "why.\n",
+               behind, behind == 1 ? " is" : "s are");
     }
     if (away) {
         printf("%d partition%s not led by the first replica, though it is in sync; --execute gives "
@@ -145,6 +161,11 @@ static int execute(struct balance *b)
             "Interrupted. What was begun goes on by itself; run this again to see it through, or "
             "with --cancel to call it off.\n");
         return STATUS_INTERRUPTED;
+    }
+    if (rv == ERR_TIMEOUT) {
+        fprintf(stderr, "%s. Start it and run this again, or call it off with --cancel.\n",
+                b->c->error.text);
+        return 1;
     }
     rv = rv ? rv : elect(b->c);
     if (rv) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto_apis.h"
 #include "proto_errors.h"
@@ -26,6 +27,7 @@
 #define dir_part       struct describe_log_dirs_response_describe_log_dirs_partition
 #define configs_result struct describe_configs_response_describe_configs_result
 
+enum { LATE_TRIES = 40, LATE_MS = 50 }; /* until a broker knows what the controller knows */
 enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, PARTITIONS_AT_ONCE = 2000, TOPICS_AT_ONCE = 500 };
 
 static int by_broker(const void *a, const void *b)
@@ -174,7 +176,7 @@ static struct view_partition *partition(const struct view *v, struct bytes topic
 }
 
 /* Without a controller nothing moves, and nobody can say what would: no moves are seen then. */
-static void ask_moves(struct client *c, struct view *v)
+static moves_response *ask_moves(struct client *c)
 {
     struct list_partition_reassignments_request req;
     moves_response *resp;
@@ -182,12 +184,16 @@ static void ask_moves(struct client *c, struct view *v)
     req.topics = NULL;
     req.topics_n = -1;
     req.timeout_ms = (int32_t)c->timeout_ms;
-    if (client_call(c, CLIENT_ANY, API_LIST_PARTITION_REASSIGNMENTS, &req, (void **)&resp, NULL) ||
-        resp->error_code) {
-        return;
-    }
-    for (int32_t i = 0; i < resp->topics_n; i++) {
-        const move_topic *t = &resp->topics[i];
+    int rv =
+        client_call(c, CLIENT_ANY, API_LIST_PARTITION_REASSIGNMENTS, &req, (void **)&resp, NULL);
+    return rv || resp->error_code ? NULL : resp;
+}
+
+static void put_moves(struct view *v, const moves_response *moves)
+{
+    v->moves = 0;
+    for (int32_t i = 0; moves && i < moves->topics_n; i++) {
+        const move_topic *t = &moves->topics[i];
         for (int32_t k = 0; k < t->partitions_n; k++) {
             const move_desc *m = &t->partitions[k];
             struct view_partition *p = partition(v, t->name, m->partition_index);
@@ -200,13 +206,49 @@ static void ask_moves(struct client *c, struct view *v)
     }
 }
 
+static bool has_any(struct view_ids of, const int32_t *ids, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        if (view_ids_has(of, ids[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Has a move ended since `before` was asked, of which the broker that told the partitions did not
+ * know yet? Its replicas would be those of both ends, and none of them on the way. */
+static bool is_late(const struct view *v, const moves_response *before)
+{
+    for (int32_t i = 0; before && i < before->topics_n; i++) {
+        const move_topic *t = &before->topics[i];
+        for (int32_t k = 0; k < t->partitions_n; k++) {
+            const move_desc *m = &t->partitions[k];
+            const struct view_partition *p = partition(v, t->name, m->partition_index);
+            if (p && p->adding.n + p->removing.n == 0 &&
+                has_any(p->replicas, m->removing_replicas, m->removing_replicas_n) &&
+                (m->adding_replicas_n == 0 ||
+                 has_any(p->replicas, m->adding_replicas, m->adding_replicas_n))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 int view_ask(struct client *c, struct view *out)
 {
     *out = (struct view){0};
     int rv = ask_brokers(c, out);
-    rv = rv ? rv : ask_topics(c, out);
-    if (rv == 0) {
-        ask_moves(c, out);
+    bool late = true;
+    for (int i = 0; i < LATE_TRIES && late && rv == 0; i++) {
+        if (i > 0) {
+            usleep(LATE_MS * 1000);
+        }
+        const moves_response *before = ask_moves(c);
+        rv = ask_topics(c, out);
+        put_moves(out, before && before->topics_n ? ask_moves(c) : before);
+        late = is_late(out, before);
     }
     return rv;
 }

@@ -215,6 +215,28 @@ static void an_interrupted_drain_goes_on(void **state)
     assert_list(part_of(&p, "t", 1)->to, LIST(1, 4, 2));
 }
 
+static void what_goes_to_a_broker_that_is_down_goes_elsewhere(void **state)
+{
+    struct arena *a = *state;
+    struct view v;
+    struct plan p;
+    rig_brokers(a, &v, 5);
+    struct view_partition *t = rig_partition(a, rig_topic(a, &v, "t", 2), IDS(4, 1, 3), 5 * MIB);
+    t->adding = IDS(4);
+    t->removing = IDS(3);
+    t->isr = IDS(1, 3);
+    v.brokers[3].fenced = true;
+    plan_begin(&p, a, &v);
+    assert_true(plan_drain(&p, 3));
+    assert_int_equal(part_of(&p, "t", 0)->to.n, 2);
+    assert_false(view_ids_has(part_of(&p, "t", 0)->to, 4));
+    assert_false(view_ids_has(part_of(&p, "t", 0)->to, 3));
+    v.brokers[1].fenced = v.brokers[4].fenced = true; /* no other is left: it waits for 4 */
+    plan_begin(&p, a, &v);
+    assert_true(plan_drain(&p, 3));
+    assert_false(plan_moves(part_of(&p, "t", 0)));
+}
+
 /* ---- balance ---- */
 
 static void nothing_moves_of_what_is_balanced(void **state)
@@ -594,6 +616,7 @@ int main(void)
         TEST(a_single_copy_may_be_drained),
         TEST(a_broker_that_is_down_can_be_drained),
         TEST(an_interrupted_drain_goes_on),
+        TEST(what_goes_to_a_broker_that_is_down_goes_elsewhere),
         TEST(nothing_moves_of_what_is_balanced),
         TEST(a_new_broker_gets_its_share),
         TEST(one_large_replica_rather_than_many_small),
