@@ -173,7 +173,9 @@ static bool update(struct features_update *u, const UPDATE *f)
         return fail(u, f, "it is higher than now: that is no downgrade");
     }
     if (bytes_eq_str(f->feature, "kraft.version")) {
-        return f->max_version_level == 0 || fail(u, f, "the voters are static here");
+        return f->max_version_level == 0 ||
+               fail(u, f,
+                    "the voters are static here, so it stays at 0: ask for the others by name");
     }
     if (!(version ? check_metadata_version(u, f, now) : check_dependencies(u, f))) {
         return false;
