@@ -15,7 +15,7 @@ set -euo pipefail
 build=(cmake ninja-build gcc make pkg-config python3 libc6-dev liburing-dev libuv1-dev libzstd-dev liblz4-dev
        libsnappy-dev zlib1g-dev libjansson-dev librdkafka-dev libmicrohttpd-dev)
 test=(g++ libcmocka-dev clang-14 clang-format-14 libclang-rt-14-dev kcat python3-kafka python3-confluent-kafka
-      python3-pytest python3-snappy python3-lz4 python3-zstandard zstd iproute2)
+      python3-pytest python3-yaml python3-snappy python3-lz4 python3-zstandard zstd iproute2)
 
 run=(librdkafka1 libuv1 liburing2 libmicrohttpd12 libjansson4 libsnappy1v5 libzstd1 liblz4-1 zlib1g)
 engine=(docker.io docker-compose debootstrap iptables python3-pytest kcat python3-confluent-kafka)
