@@ -10,6 +10,7 @@ static void done(struct gather *g)
 {
     struct monitor *mon = g->monitor;
     struct metrics m = {.monitor = mon, .node = monitor_node(mon)};
+    buf_reserve(&m.text.out, mon->text_len + mon->text_len / 8);
     m.shards = mem_zalloc((g->n + 1) * sizeof *m.shards);
     for (unsigned i = 0; i < g->n; i++) {
         const struct gather_part *p = &g->parts[i];
@@ -36,6 +37,7 @@ static void done(struct gather *g)
     }
     metrics_put_process(&m);
     mem_free(m.shards);
+    mon->text_len = m.text.out.len;
     monitor_reply(g->request, 200, "text/plain; version=0.0.4; charset=utf-8", &m.text.out);
 }
 

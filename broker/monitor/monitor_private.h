@@ -14,6 +14,7 @@ struct monitor {
     enum node_state node_state;    /* as main told */
     struct list gathers;           /* under way */
     struct metrics_window *window; /* metrics_requests.c's */
+    size_t text_len;               /* of the last /metrics */
     int64_t began_ms;              /* wall clock */
     /* main's */
     struct call call; /* start, then stop */
