@@ -271,6 +271,59 @@ static void play_tear(struct play *p)
     }
 }
 
+/* ---- full: the second has room for some of a producer's batches, for all of them later, and leads
+ * when they are sent once more, since no answer came ---- */
+
+static bool second_is_full(struct play *p)
+{
+    return p->second->host->disk->stats.nospace > 0 && play_end(p, p->second) > 3 &&
+           play_end(p, p->second) < play_end(p, p->leader);
+}
+
+static bool second_is_out(struct play *p)
+{
+    return !play_in_isr(p, p->second);
+}
+
+static bool second_is_in(struct play *p)
+{
+    return play_in_isr(p, p->second) && all_equal(p);
+}
+
+/* The disk is full until it is out of sync, or not so long, or its node is killed meanwhile. */
+static void fill_second(struct play *p, unsigned way)
+{
+    struct sim_disk *d = p->second->host->disk;
+    d->capacity = d->used;
+    play_produce_once(p, p->leader);
+    play_until(p, second_is_full, "the second has room for some of it");
+    if (way == 1) {
+        play_until(p, second_is_out, "it is out of sync");
+    } else if (way == 2) {
+        play_down(p, p->second, WORLD_KILL);
+    }
+    d->capacity = NODE_DISK_BYTES;
+    if (way == 2) {
+        play_up(p, p->second);
+        play_until(p, second_is_back, "the second is back");
+    }
+    play_until(p, second_is_in, "the second has all of it");
+}
+
+static void play_full(struct play *p)
+{
+    produce(p, 3);
+    play_until(p, all_equal, "all have them");
+    fill_second(p, (unsigned)(p->cr->nr.r->seed / PLAYS % 3));
+    int64_t end = play_end(p, p->leader);
+    play_down(p, p->leader, WORLD_KILL);
+    play_until(p, second_leads, "the leader dies, the second leads");
+    play_until(p, play_answered, "the producer is hung up on");
+    play_produce_once(p, p->second);
+    play_until(p, play_answered, "its batches are answered");
+    RUN_CHECK(p->cr->nr.r, play_end(p, p->second) == end);
+}
+
 void play_run(struct play *p, enum play_kind kind)
 {
     switch (kind) {
@@ -291,6 +344,9 @@ void play_run(struct play *p, enum play_kind kind)
         break;
     case PLAY_TEAR:
         play_tear(p);
+        break;
+    case PLAY_FULL:
+        play_full(p);
         break;
     default:
         play_clean(p);

@@ -17,8 +17,11 @@ enum play_kind {
     PLAY_ZOMBIE,    /* the word of a process that is gone means nothing */
     PLAY_CLEAN,     /* who lost what it had not flushed may not lead */
     PLAY_TEAR,      /* what was flushed stays, whatever is written behind it (one copy) */
+    PLAY_FULL,      /* a batch stands once, also in a log that had no room for the rest of them */
     PLAYS
 };
+
+enum { PLAY_IN_FLIGHT = 5 }; /* batches that an idempotent producer may have on their way */
 
 struct play {
     struct cluster_run *cr;
@@ -28,6 +31,10 @@ struct play {
     struct machine *leader, *second, *third;
     struct sim_client client; /* that of produce */
     unsigned asked;           /* calls of produce whose answer is still to come */
+    struct {
+        struct buf batch;
+        uint64_t number;
+    } once[PLAY_IN_FLIGHT]; /* of an idempotent producer, while it has no answers */
     /* What is held on its way: requests of this kind from one to the other. */
     const struct machine *from, *to;
     int16_t api;
@@ -43,6 +50,9 @@ void play_until(struct play *p, bool (*holds)(struct play *p), const char *what)
 /* So many records in as many batches go to whoever leads, in one go. Only what is acknowledged by
  * all is promised. */
 void play_produce(struct play *p, struct machine *to, int16_t acks, unsigned records);
+/* The first batches of an idempotent producer, as many as may be on their way; the same ones when
+ * it is called again. */
+void play_produce_once(struct play *p, struct machine *to);
 bool play_answered(struct play *p); /* all that was produced */
 /* It ends so, and stays down until play_up. */
 void play_down(struct play *p, struct machine *m, enum world_end how);

@@ -9,7 +9,14 @@
 
 #include "base/mem.h"
 
-enum { LIMIT_US = 30000000, LOOK_US = 1000, CALL_US = 20000000, BROKERS = 3, VALUE_BYTES = 600 };
+enum {
+    LIMIT_US = 30000000,
+    LOOK_US = 1000,
+    CALL_US = 20000000,
+    BROKERS = 3,
+    VALUE_BYTES = 600,
+    PRODUCER_ID = 4711
+};
 
 /* Sessions that end soon, and small fetches: a follower needs many to catch up. */
 static const char config[] = "controller.listener.names=CONTROLLER\n"
@@ -182,24 +189,29 @@ static void on_produced(struct sim_call *call, int err, struct bytes body)
     mem_free(s);
 }
 
-static void produce_one(struct play *p, int16_t acks, uint32_t stream)
+/* A batch of one record. */
+static void make_batch(struct play *p, const struct batch_options *o, uint32_t stream,
+                       struct buf *out, uint64_t *number)
 {
     struct node_run *nr = &p->cr->nr;
+    struct batch_builder b = {0};
+    struct buf value = {0};
+    *number = history_send(&nr->h, p->topic->part[0], stream, &value, VALUE_BYTES);
+    batch_builder_init(&b, o);
+    batch_builder_add(&b, sim_host_wall_ms(nr->w.client_host), BYTES_NULL, buf_bytes(&value), NULL,
+                      0);
+    RUN_CHECK(nr->r, batch_builder_finish(&b, out) == 0);
+    batch_builder_free(&b);
+    buf_free(&value);
+}
+
+static void send_batch(struct play *p, int16_t acks, const struct buf *batch, uint64_t number)
+{
     struct produce_request req;
     struct produce_request_topic_produce_data topic;
     struct produce_request_partition_produce_data data;
-    struct batch_options o = BATCH_OPTIONS_DEFAULT;
-    struct batch_builder b = {0};
-    struct buf value = {0};
-    struct buf batch = {0};
     struct sent *s = MEM_NEW(struct sent);
-    *s = (struct sent){.p = p, .acks = acks};
-    s->number = history_send(&nr->h, p->topic->part[0], stream, &value, VALUE_BYTES);
-    batch_builder_init(&b, &o);
-    batch_builder_add(&b, sim_host_wall_ms(nr->w.client_host), BYTES_NULL, buf_bytes(&value), NULL,
-                      0);
-    RUN_CHECK(nr->r, batch_builder_finish(&b, &batch) == 0);
-    batch_builder_free(&b);
+    *s = (struct sent){.p = p, .acks = acks, .number = number};
     proto_msg_init(&produce_request_msg, &req);
     proto_init(&produce_request_topic_produce_data_desc, &topic);
     proto_init(&produce_request_partition_produce_data_desc, &data);
@@ -210,21 +222,47 @@ static void produce_one(struct play *p, int16_t acks, uint32_t stream)
     topic.name = bytes_str(p->topic->name);
     topic.partition_data = &data;
     topic.partition_data_n = 1;
-    data.records = buf_bytes(&batch);
+    data.records = buf_bytes(batch);
     p->asked++;
     sim_client_call(&p->client, API_PRODUCE, 9, &req, CALL_US, on_produced, s);
-    buf_free(&value);
-    buf_free(&batch);
 }
 
-void play_produce(struct play *p, struct machine *to, int16_t acks, unsigned records)
+static void connect_to(struct play *p, const struct machine *to)
 {
     if (!sim_client_is_open(&p->client)) {
         sim_client_open(&p->client, to->host->ip, WORLD_PORT);
     }
+}
+
+void play_produce(struct play *p, struct machine *to, int16_t acks, unsigned records)
+{
+    connect_to(p, to);
     uint32_t stream = ++p->cr->nr.streams;
     for (; records > 0; records--) {
-        produce_one(p, acks, stream);
+        struct batch_options o = BATCH_OPTIONS_DEFAULT;
+        struct buf batch = {0};
+        uint64_t number;
+        make_batch(p, &o, stream, &batch, &number);
+        send_batch(p, acks, &batch, number);
+        buf_free(&batch);
+    }
+}
+
+void play_produce_once(struct play *p, struct machine *to)
+{
+    connect_to(p, to);
+    if (p->once[0].batch.len == 0) {
+        uint32_t stream = ++p->cr->nr.streams;
+        for (unsigned i = 0; i < PLAY_IN_FLIGHT; i++) {
+            struct batch_options o = BATCH_OPTIONS_DEFAULT;
+            o.producer_id = PRODUCER_ID;
+            o.producer_epoch = 0;
+            o.base_sequence = (int32_t)i;
+            make_batch(p, &o, stream, &p->once[i].batch, &p->once[i].number);
+        }
+    }
+    for (unsigned i = 0; i < PLAY_IN_FLIGHT; i++) {
+        send_batch(p, -1, &p->once[i].batch, p->once[i].number);
     }
 }
 
@@ -348,6 +386,9 @@ static void run_plays(struct run *r)
     cluster_heal(p.cr);
     play_until(&p, play_answered, "what was produced is answered");
     sim_client_close(&p.client);
+    for (unsigned i = 0; i < PLAY_IN_FLIGHT; i++) {
+        buf_free(&p.once[i].batch);
+    }
     cluster_round_end(p.cr);
     cluster_stop_all(p.cr);
     cluster_free(p.cr);
@@ -359,5 +400,5 @@ const struct scenario scenario_plays = {
     .run = run_plays,
     .mutants = MUTANT_BIT(MUTANT_WATERMARK) | MUTANT_BIT(MUTANT_BEHIND) | MUTANT_BIT(MUTANT_JOIN) |
                MUTANT_BIT(MUTANT_FENCE) | MUTANT_BIT(MUTANT_ZOMBIE) | MUTANT_BIT(MUTANT_CLEAN) |
-               MUTANT_BIT(MUTANT_TEAR),
+               MUTANT_BIT(MUTANT_TEAR) | MUTANT_BIT(MUTANT_SEQUENCE),
 };
