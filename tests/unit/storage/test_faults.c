@@ -6,7 +6,9 @@
  *   - after an I/O error or a failed fsync the directory is offline, or nothing was hurt; in an
  *     offline one appends are refused and nothing is flushed any more;
  *   - the next start, after a kill or a power loss, finds everything that was acknowledged (after
- *     a power loss: everything whose flush was), byte for byte, and the log works.
+ *     a power loss: everything whose flush was), byte for byte, and the log works;
+ *   - what an idempotent producer sent last, and sends again, is known, at any time and after the
+ *     next start.
  *
  * The operations are intercepted in front of the simulator's backend. */
 #include "storage_rig.h"
@@ -317,6 +319,7 @@ static void life_init(struct life *l)
     l->config.index_interval_bytes = 300;
     l->config.file_delete_delay_ms = 10;
     l->config.retention_ms = -1;
+    l->config.producer_id_expiration_ms = INT64_MAX; /* the records are of 1970 */
     process_begin(l);
     format(l);
 }
@@ -390,6 +393,44 @@ static bool open_all(struct life *l)
 
 /* ---- what is done in a life ---- */
 
+/* An idempotent producer has got no answer, and sends it again. */
+static void repeat(struct life *l, const void *data, uint32_t len, int64_t base)
+{
+    const struct plog_append_args args = {.origin = PLOG_CLIENT, .leader_epoch = 1};
+    struct buf copy = {0};
+    int64_t end = plog_end_offset(l->log);
+    buf_put(&copy, data, len);
+    struct plog_batch b = {.data = copy.data, .len = len};
+    plog_append(l->log, &b, 1, &args);
+    assert_int_equal(b.result, offline(l) ? PLOG_OFFLINE : PLOG_DUPLICATE);
+    assert_true(offline(l) || b.base_offset == base);
+    assert_int_equal(plog_end_offset(l->log), end);
+    buf_free(&copy);
+}
+
+/* The same of the last batch of producer 7 that the log has. */
+static void repeat_last(struct life *l)
+{
+    struct buf all = {0};
+    struct bytes batch;
+    struct bytes last = BYTES_NULL;
+    struct batch_header h;
+    int64_t base = -1;
+    rig_read_all(l->log, &all);
+    struct bytes rest = buf_bytes(&all);
+    while (batch_next(&rest, &batch) == 1) {
+        assert_int_equal(batch_header_read(batch, &h), 0);
+        if (h.producer_id == 7) {
+            last = batch;
+            base = h.base_offset;
+        }
+    }
+    if (base >= 0) {
+        repeat(l, last.data, (uint32_t)last.len, base);
+    }
+    buf_free(&all);
+}
+
 /* One batch; acknowledged ones are noted. */
 static enum plog_result append(struct life *l, bool with_producer)
 {
@@ -412,6 +453,9 @@ static enum plog_result append(struct life *l, bool with_producer)
     assert_true(l->n < BATCHES_MAX);
     assert_int_equal(b.base_offset, l->n ? l->acked[l->n - 1].last + 1 : 0);
     l->acked[l->n++] = (struct entry){b.base_offset, b.last_offset, bytes.data, b.len};
+    if (s.pid == 7) {
+        repeat(l, bytes.data, b.len, b.base_offset);
+    }
     l->seq += with_producer && l->seq >= 0 ? 2 : 0;
     plog_set_high_watermark(l->log, plog_end_offset(l->log));
     return PLOG_APPENDED;
@@ -688,6 +732,7 @@ static void one_life(int err, unsigned at, unsigned burst, bool power, bool reco
     l.unsure = false;
     assert_true(open_all(&l));
     check(&l, upto);
+    repeat_last(&l);
     process_end(&l);
     fault.struck = struck;
     life_free(&l);
