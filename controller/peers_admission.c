@@ -1,20 +1,23 @@
 /* A wiped voter is let in again while the quorum runs (docs/quorum.md): an operator asks the active
- * controller (storage admit-voter), which does two things one after the other.
+ * controller (storage admit-voter), which does three things one after the other.
  *
- *     ask -> catching up: the leader takes what the new disk acknowledges, and nothing else of it
- *         -> telling: it has all that was committed when it was asked for; every other voter
- *            makes the new directory durable -> done
+ *     ask -> catches up: the leader takes what the new disk acknowledges, and nothing else of it
+ *         -> asks: it has all that was committed when it was asked for; every other voter says that
+ *            it follows this leader in this very term
+ *         -> tells: every other voter makes the new directory durable -> done
  *
  * What the old disk acknowledged counts for nothing: the leader has led in a term in which that
  * voter was never heard, so a majority without it has all that is committed (one that has heard the
  * old disk in its own term hands over first). What the old disk voted counts for nothing either:
- * every other voter, not only a majority, must say that it follows this leader in this very term,
- * so none of them can ever count an old vote of a later term. Hence all of them must be there.
+ * every other voter, not only a majority, must say that it is in this very term, now that the old
+ * disk is gone, before any of them hears the new one: so none can ever count an old vote of a later
+ * term while another counts a new one. Hence all of them must be there.
  *
  * The operator asks again until it is done: no request waits. Failure modes: the leader changes,
  * the voter makes no progress, another voter is lost or refuses: the admission ends, the next ask
  * is told why, and one after that begins anew. A voter that was told already holds no harm: what it
- * hears of the new disk is true. */
+ * hears of the new disk is true. It may lead then, or the new disk itself, and some have not been
+ * told yet: so the next leader tells all once more, and only then it is done. */
 #include <stdio.h>
 
 #include "controller/peers_private.h"
@@ -80,7 +83,7 @@ static void on_tick(struct timer *t)
         lost_lead(p);
         return;
     }
-    for (size_t i = 0; i < p->n && a->telling; i++) {
+    for (size_t i = 0; i < p->n && a->phase != ADMISSION_CATCHES_UP; i++) {
         if (p->v[i].admission_waits && !p->v[i].dial.up) {
             errmsg_set(&em, 0, "the connection to voter %d was lost before it had taken it",
                        (int)p->v[i].id);
@@ -90,8 +93,9 @@ static void on_tick(struct timer *t)
     }
     if (now(p) - a->heard_ms > STALL_MS) {
         errmsg_set(&em, 0,
-                   a->telling ? "a voter does not answer to it"
-                              : "it does not catch up: it has the log up to offset %lld of %lld",
+                   a->phase != ADMISSION_CATCHES_UP
+                       ? "a voter does not answer to it"
+                       : "it does not catch up: it has the log up to offset %lld of %lld",
                    (long long)end_offset_of(p, a->peer->id), (long long)a->until);
         finish(p, KE_REQUEST_TIMED_OUT, em.text);
         return;
@@ -122,15 +126,18 @@ static void all_told(struct peers *p)
     } else if (peers_learn_directory(p, a->peer, a->directory, &em)) {
         finish(p, KE_KAFKA_STORAGE_ERROR, em.text);
     } else {
+        a->peer->told_epoch = a->epoch;
         finish(p, KE_NONE, "");
     }
 }
 
-static void tell_all(struct peers *p)
+/* To each other voter: the new directory, or none, which is the question. */
+static void say_to_all(struct peers *p, enum admission_phase phase)
 {
     struct peers_admission *a = &p->admission;
-    struct peer_admitted told = {a->peer->id, a->directory, a->epoch};
-    a->telling = true;
+    struct uuid directory = phase == ADMISSION_TELLS ? a->directory : UUID_ZERO;
+    struct peer_admitted told = {a->peer->id, directory, a->epoch};
+    a->phase = phase;
     a->heard_ms = now(p);
     for (size_t i = 0; i < p->n; i++) {
         struct peer *to = &p->v[i];
@@ -153,7 +160,7 @@ void peers_admission_heard(struct peer *peer)
 {
     struct peers *p = peer->all;
     struct peers_admission *a = &p->admission;
-    if (a->peer != peer || a->telling || !still_leads(p)) {
+    if (a->peer != peer || a->phase != ADMISSION_CATCHES_UP || !still_leads(p)) {
         return;
     }
     int64_t end = end_offset_of(p, peer->id);
@@ -164,7 +171,7 @@ void peers_admission_heard(struct peer *peer)
         a->heard_ms = now(p);
     }
     if (end >= a->until) {
-        tell_all(p);
+        say_to_all(p, ADMISSION_ASKS);
     }
 }
 
@@ -172,8 +179,8 @@ bool peers_admission_answer(struct peer *from, int32_t correlation, int16_t code
                             struct bytes sentence)
 {
     struct peers *p = from->all;
-    if (!p->admission.telling || p->admission.peer == NULL || !from->admission_waits ||
-        correlation != from->admission_correlation) {
+    if (p->admission.peer == NULL || p->admission.phase == ADMISSION_CATCHES_UP ||
+        !from->admission_waits || correlation != from->admission_correlation) {
         return false;
     }
     from->admission_waits = false;
@@ -188,7 +195,11 @@ bool peers_admission_answer(struct peer *from, int32_t correlation, int16_t code
             return true;
         }
     }
-    all_told(p);
+    if (p->admission.phase == ADMISSION_ASKS) {
+        say_to_all(p, ADMISSION_TELLS);
+    } else {
+        all_told(p);
+    }
     return true;
 }
 
@@ -200,14 +211,12 @@ static int16_t check_voter(struct peers *p, const struct peer_admit *ask, struct
     struct peer *peer = peers_find(p, ask->voter);
     char a[UUID_TEXT];
     char b[UUID_TEXT];
-    if (ask->voter == p->cfg.node_id) {
-        errmsg_set(em, 0, "voter %d is the active controller itself: it has not lost its disk",
-                   (int)ask->voter);
-        return KE_INVALID_REQUEST;
-    }
     if (peer == NULL) {
         errmsg_set(em, 0, "node %d is none of controller.quorum.voters", (int)ask->voter);
         return KE_VOTER_NOT_FOUND;
+    }
+    if (uuid_eq(peer->directory, ask->directory)) {
+        return KE_NONE; /* this one was told, some may not have been */
     }
     if (uuid_is_zero(peer->directory)) {
         errmsg_set(
@@ -248,10 +257,12 @@ static bool has_heard_old_disk(const struct peers *p, const struct peer *peer,
                                struct uuid directory)
 {
     bool new_one = peer->trial_epoch == quorum_epoch(p->quorum) && uuid_eq(peer->trial, directory);
-    return !new_one && end_offset_of(p, peer->id) > 0;
+    bool known = uuid_eq(peer->directory, directory); /* before this one led: it learns it last */
+    return !new_one && !known && end_offset_of(p, peer->id) > 0;
 }
 
-static int16_t hand_over(struct peers *p, const struct peer *wiped, struct errmsg *em)
+/* Another voter than that one is asked to lead: the most advanced. */
+static const struct peer *hand_over(struct peers *p, const struct peer *wiped)
 {
     const struct peer *to = NULL;
     for (size_t i = 0; i < p->n; i++) {
@@ -261,16 +272,50 @@ static int16_t hand_over(struct peers *p, const struct peer *wiped, struct errms
         }
     }
     ASSERT(to);
+    quorum_hand_over(p->quorum, to->id);
+    return to;
+}
+
+static int16_t hand_over_from_old(struct peers *p, const struct peer *wiped, struct errmsg *em)
+{
+    const struct peer *to = hand_over(p, wiped);
     log_info(p->log, "controller",
              "another controller is asked to lead, to admit a voter that this one has heard with "
              "its old directory to=%d voter=%d",
              (int)to->id, (int)wiped->id);
-    quorum_hand_over(p->quorum, to->id);
     errmsg_set(
         em, 0,
         "controller %d has led since before voter %d lost its disk; controller %d is asked to "
         "lead in its place",
         (int)p->cfg.node_id, (int)wiped->id, (int)to->id);
+    return KE_NOT_CONTROLLER;
+}
+
+/* It is this one. On the new disk it leads only if others have been told; all have, if all follow
+ * it. */
+static int16_t ask_of_self(struct peers *p, const struct peer_admit *q, bool *done,
+                           struct errmsg *em)
+{
+    char id[UUID_TEXT];
+    if (!uuid_eq(q->directory, p->cfg.directory_id)) {
+        errmsg_set(em, 0, "voter %d is the active controller itself: it has not lost its disk",
+                   (int)q->voter);
+        return KE_INVALID_REQUEST;
+    }
+    *done = true;
+    for (size_t i = 0; i < p->n; i++) {
+        *done = *done && end_offset_of(p, p->v[i].id) >= 0;
+    }
+    if (*done) {
+        errmsg_set(em, 0, "voter %d is known by directory %s", (int)q->voter,
+                   uuid_text(q->directory, id));
+        return KE_NONE;
+    }
+    const struct peer *to = hand_over(p, NULL);
+    errmsg_set(em, 0,
+               "voter %d is the active controller itself, and not all others follow it; "
+               "controller %d is asked to lead in its place",
+               (int)q->voter, (int)to->id);
     return KE_NOT_CONTROLLER;
 }
 
@@ -282,7 +327,7 @@ static int16_t begin(struct peers *p, const struct peer_admit *ask, struct errms
     int16_t code = check_voter(p, ask, em);
     code = code ? code : check_others(p, peer, em);
     if (code == KE_NONE && has_heard_old_disk(p, peer, ask->directory)) {
-        code = hand_over(p, peer, em);
+        code = hand_over_from_old(p, peer, em);
     }
     if (code) {
         return code;
@@ -304,6 +349,9 @@ static int16_t begin(struct peers *p, const struct peer_admit *ask, struct errms
              "a voter with another directory is to be admitted: it is brought up to date voter=%d "
              "directory=%s until=%lld",
              (int)peer->id, uuid_text(a->directory, id), (long long)a->until);
+    if (uuid_eq(peer->directory, a->directory)) { /* it was brought up to date before */
+        say_to_all(p, ADMISSION_ASKS);
+    }
     return KE_NONE;
 }
 
@@ -314,7 +362,7 @@ static int16_t under_way(struct peers *p, const struct peer_admit *ask, struct e
         errmsg_set(em, 0, "voter %d is being admitted: one after the other", (int)a->peer->id);
         return KE_INVALID_REQUEST;
     }
-    if (a->telling) {
+    if (a->phase != ADMISSION_CATCHES_UP) {
         errmsg_set(em, 0, "voter %d is up to date: the other voters are told", (int)ask->voter);
     } else {
         int64_t end = end_offset_of(p, ask->voter);
@@ -351,7 +399,11 @@ static int16_t ask(struct peers *p, const struct peer_admit *q, bool *done, stru
     if (a->peer) {
         return under_way(p, q, em);
     }
-    if (peer && uuid_eq(peer->directory, q->directory)) {
+    if (q->voter == p->cfg.node_id) {
+        return ask_of_self(p, q, done, em);
+    }
+    if (peer && uuid_eq(peer->directory, q->directory) &&
+        peer->told_epoch == quorum_epoch(p->quorum)) {
         *done = true;
         errmsg_set(em, 0, "voter %d is known by directory %s", (int)q->voter,
                    uuid_text(q->directory, id));
@@ -400,7 +452,7 @@ static int16_t take_admitted(struct peers *p, int32_t from, const struct peer_ad
     struct peer *peer = peers_find(p, w->voter);
     char was[UUID_TEXT];
     char is[UUID_TEXT];
-    if (peer == NULL || peer->id == from || uuid_is_zero(w->directory)) {
+    if (peer == NULL || peer->id == from) {
         errmsg_set(em, 0, "voter %d is not one that voter %d could admit here", (int)w->voter,
                    (int)from);
         return KE_INVALID_REQUEST;
@@ -412,7 +464,7 @@ static int16_t take_admitted(struct peers *p, int32_t from, const struct peer_ad
         return KE_NOT_LEADER_OR_FOLLOWER;
     }
     uuid_text(peer->directory, was);
-    if (uuid_eq(peer->directory, w->directory)) {
+    if (uuid_is_zero(w->directory) || uuid_eq(peer->directory, w->directory)) {
         return KE_NONE;
     }
     if (peers_learn_directory(p, peer, w->directory, em)) {

@@ -5,8 +5,8 @@
  *                        or why not (VoterAnswer): raft's own answers are messages of the other
  *                        direction
  *     PEER_API_SNAPSHOT  a piece of a snapshot's file (VoterSnapshotFetch, VoterSnapshotPiece)
- *     PEER_API_ADMITTED  the leader says which directory a voter has from now on (VoterAdmitted,
- *                        VoterAnswer)
+ *     PEER_API_ADMITTED  the leader says which directory a voter has from now on, or asks whether
+ *                        it is followed (VoterAdmitted, VoterAnswer)
  *     PEER_API_ADMIT     an operator's tool asks the leader to let a wiped voter in again
  *                        (VoterAdmit, VoterAdmitAnswer); the one of these that no voter sends
  *
@@ -95,8 +95,8 @@ int peer_take_admit_answer(struct bytes frame, struct arena *a, struct peer_admi
 /* What the leader makes known. */
 struct peer_admitted {
     int32_t voter;
-    struct uuid directory;
-    int32_t epoch; /* in which it leads */
+    struct uuid directory; /* zero: none yet, it asks */
+    int32_t epoch;         /* in which it leads */
 };
 void peer_put_admitted(struct buf *out, const struct peer_names *names,
                        const struct peer_admitted *w);

@@ -17,6 +17,7 @@ struct peer {
     struct uuid offered;   /* with which it was refused last; zero: never */
     struct uuid trial;     /* with which it was heard before it was admitted, */
     int32_t trial_epoch;   /* while this node led in that epoch; 0: never */
+    int32_t told_epoch;    /* in which this node led and told all others `directory`; 0: never */
     bool admission_waits;  /* for its answer to what another voter's new directory is */
     int32_t admission_correlation;
     struct dial dial;
@@ -48,15 +49,18 @@ struct peers_transfer {
     struct timer timer;  /* the next request, when the last one came to nothing */
 };
 
-/* A wiped voter that is being let in again, at the leader (peers_admission.c). */
+/* How far it is (peers_admission.c). */
+enum admission_phase { ADMISSION_CATCHES_UP, ADMISSION_ASKS, ADMISSION_TELLS };
+
+/* A wiped voter that is being let in again, at the leader. */
 struct peers_admission {
     struct peer *peer; /* NULL: none */
+    enum admission_phase phase;
     struct uuid directory;
     int32_t epoch;    /* that this node leads in */
     int64_t until;    /* the offset that was committed when it began */
     int64_t reached;  /* that the new disk has acknowledged; -1 nothing */
     int64_t heard_ms; /* of the last progress */
-    bool telling;     /* the other voters */
     struct timer timer;
     const struct peer *last; /* whose admission ended, with this: */
     int16_t code;
