@@ -313,15 +313,16 @@ static int16_t check_directory(struct peers *p, struct peer *peer, struct uuid d
 {
     char known[UUID_TEXT];
     char shown[UUID_TEXT];
-    if (!uuid_is_zero(directory) &&
-        (uuid_eq(peer->directory, directory) || (harmless && peers_on_trial(p, peer, directory)))) {
+    bool on_trial = harmless && peers_on_trial(p, peer, directory);
+    enum peer_trust trust = peers_trust(peer->directory, directory, on_trial);
+    if (trust == PEER_KNOWN) {
         return KE_NONE;
     }
-    if (uuid_is_zero(directory)) {
+    if (trust == PEER_NAMELESS) {
         errmsg_set(em, 0, "voter %d names no directory", (int)peer->id);
         return KE_INVALID_VOTER_KEY;
     }
-    if (uuid_is_zero(peer->directory)) {
+    if (trust == PEER_NEW) {
         if (peers_learn_directory(p, peer, directory, em)) {
             return KE_KAFKA_STORAGE_ERROR;
         }

@@ -79,6 +79,17 @@ int voter_directories_write(struct io *io, const char *dir, const struct voter_d
     return err;
 }
 
+enum peer_trust peers_trust(struct uuid known, struct uuid directory, bool on_trial)
+{
+    if (uuid_is_zero(directory)) {
+        return PEER_NAMELESS;
+    }
+    if (uuid_eq(known, directory) || on_trial) {
+        return PEER_KNOWN;
+    }
+    return uuid_is_zero(known) ? PEER_NEW : PEER_STRANGE;
+}
+
 /* ---- of the running node ---- */
 
 int peers_load_directories(struct peers *p, struct errmsg *em)

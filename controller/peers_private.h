@@ -121,6 +121,14 @@ int16_t peers_admission_told(struct peers *p, struct bytes body, struct errmsg *
 void peers_admission_end(struct peers *p);
 
 /* peers_directories.c */
+enum peer_trust {
+    PEER_NAMELESS, /* names no directory */
+    PEER_NEW,      /* has never spoken: it is known by this one from now on */
+    PEER_KNOWN,
+    PEER_STRANGE, /* comes with another disk than it had */
+};
+/* Pure. on_trial: it is being let in again with this directory, and says what may be heard. */
+enum peer_trust peers_trust(struct uuid known, struct uuid directory, bool on_trial);
 int peers_load_directories(struct peers *p, struct errmsg *em);
 /* Durable when it returns 0. */
 int peers_learn_directory(struct peers *p, struct peer *peer, struct uuid directory,

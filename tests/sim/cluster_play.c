@@ -324,6 +324,51 @@ static void play_full(struct play *p)
     RUN_CHECK(p->cr->nr.r, play_end(p, p->second) == end);
 }
 
+/* ---- wiped: a voter elects one leader, loses its disk, and is asked by another candidate of the
+ * same epoch, which knows of no leader ---- */
+
+static bool another_epoch(struct play *p)
+{
+    int32_t epoch = -1;
+    p->active = cluster_active(p->cr);
+    return p->active != NULL && cluster_leads(p->active, &epoch) && epoch > p->epoch;
+}
+
+static bool voter_runs(struct play *p)
+{
+    return p->voter->state == NODE_RUNNING;
+}
+
+static struct machine *other_controller(struct play *p, const struct machine *a,
+                                        const struct machine *b)
+{
+    struct machine *m = p->cr->nr.w.machines;
+    while (m == a || m == b) {
+        m++;
+    }
+    return m;
+}
+
+static void play_wiped(struct play *p)
+{
+    struct machine *first = cluster_active(p->cr);
+    struct machine *unheard = other_controller(p, first, NULL);
+    cluster_leads(first, &p->epoch);
+    play_isolate(p, unheard, true);
+    play_down(p, first, WORLD_KILL);
+    play_up(p, first);
+    play_until(p, another_epoch, "a leader is elected without the third controller");
+    p->voter = other_controller(p, p->active, unheard);
+    play_isolate(p, p->active, true);
+    cluster_wipe(p->cr, p->voter);
+    p->cr->wipe.ask_us = INT64_MAX; /* nobody admits it for now */
+    cluster_run_for(p->cr, 1);
+    play_up(p, p->voter);
+    play_until(p, voter_runs, "its voter has lost its disk, and runs on a new one");
+    play_cut(p, unheard, p->voter, false);
+    cluster_run_for(p->cr, 4000000); /* for want of a leader they ask for votes */
+}
+
 void play_run(struct play *p, enum play_kind kind)
 {
     switch (kind) {
@@ -347,6 +392,9 @@ void play_run(struct play *p, enum play_kind kind)
         break;
     case PLAY_FULL:
         play_full(p);
+        break;
+    case PLAY_WIPED:
+        play_wiped(p);
         break;
     default:
         play_clean(p);

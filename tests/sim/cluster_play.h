@@ -18,6 +18,7 @@ enum play_kind {
     PLAY_CLEAN,     /* who lost what it had not flushed may not lead */
     PLAY_TEAR,      /* what was flushed stays, whatever is written behind it (one copy) */
     PLAY_FULL,      /* a batch stands once, also in a log that had no room for the rest of them */
+    PLAY_WIPED,     /* a voter that has forgotten its vote has no second one (three controllers) */
     PLAYS
 };
 
@@ -35,6 +36,9 @@ struct play {
         struct buf batch;
         uint64_t number;
     } once[PLAY_IN_FLIGHT]; /* of an idempotent producer, while it has no answers */
+    /* Of the quorum: who leads, what it led in before, who voted. */
+    struct machine *active, *voter;
+    int32_t epoch;
     /* What is held on its way: requests of this kind from one to the other. */
     const struct machine *from, *to;
     int16_t api;
@@ -63,6 +67,8 @@ void play_hold(struct play *p, const struct machine *from, const struct machine 
 void play_release(struct play *p);
 /* Nothing gets from one to the other, or back. */
 void play_cut(struct play *p, const struct machine *a, const struct machine *b, bool cut);
+/* The same to and from all others. */
+void play_isolate(struct play *p, const struct machine *m, bool cut);
 /* Another order of the replicas that there are. */
 void play_reorder(struct play *p, struct machine *by, const int32_t *replicas);
 

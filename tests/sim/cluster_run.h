@@ -126,8 +126,9 @@ static inline struct cluster_run *cluster_of(struct node_run *nr)
 
 /* cluster_shape.c: how many machines, and what each is; the world with formatted disks. */
 void cluster_make(struct cluster_run *cr);
-/* One controller and so many brokers, configured with this text besides; no dice. */
-void cluster_make_plain(struct cluster_run *cr, unsigned brokers, const char *text);
+/* So many of each, configured with this text besides; no dice. */
+void cluster_make_plain(struct cluster_run *cr, unsigned controllers, unsigned brokers,
+                        const char *text);
 
 /* cluster_life.c */
 void cluster_start_all(struct cluster_run *cr);

@@ -179,9 +179,10 @@ void cluster_make(struct cluster_run *cr)
              s.brokers, cr->min_isr);
 }
 
-void cluster_make_plain(struct cluster_run *cr, unsigned brokers, const char *text)
+void cluster_make_plain(struct cluster_run *cr, unsigned controllers, unsigned brokers,
+                        const char *text)
 {
-    struct shape s = {.controllers = 1, .brokers = brokers};
+    struct shape s = {.controllers = controllers, .brokers = brokers};
     char voters[WORLD_CONFIG] = "";
     cr->nr.w.dirs = 1;
     make_machines(cr, &s, voters);

@@ -46,6 +46,7 @@ enum run_mutant {
     MUTANT_UNCUT,     /* a follower does not truncate */
     MUTANT_ALONE,     /* the high watermark does not wait for the ISR */
     MUTANT_BEHIND,    /* replicas join an ISR that are not caught up */
+    MUTANT_WIPED,     /* a voter on an empty disk is heard, though nobody admitted it */
     MUTANTS
 };
 

@@ -149,6 +149,13 @@ void play_cut(struct play *p, const struct machine *a, const struct machine *b, 
     sim_net_block(&p->cr->nr.w.sim->net, b->host, a->host, cut);
 }
 
+void play_isolate(struct play *p, const struct machine *m, bool cut)
+{
+    for (unsigned i = 0; i < p->cr->nr.w.machines_n; i++) {
+        play_cut(p, m, &p->cr->nr.w.machines[i], cut);
+    }
+}
+
 /* ---- machines ---- */
 
 void play_down(struct play *p, struct machine *m, enum world_end how)
@@ -361,7 +368,7 @@ static void set_up(struct play *p, struct run *r, enum play_kind kind)
     nr->locate = locate;
     cr->close = true;
     cr->min_isr = 2;
-    cluster_make_plain(cr, BROKERS, config);
+    cluster_make_plain(cr, kind == PLAY_WIPED ? 3 : 1, BROKERS, config);
     p->controller = &nr->w.machines[0];
     p->leader = nr->brokers[0];
     p->second = nr->brokers[1];
@@ -400,5 +407,5 @@ const struct scenario scenario_plays = {
     .run = run_plays,
     .mutants = MUTANT_BIT(MUTANT_WATERMARK) | MUTANT_BIT(MUTANT_BEHIND) | MUTANT_BIT(MUTANT_JOIN) |
                MUTANT_BIT(MUTANT_FENCE) | MUTANT_BIT(MUTANT_ZOMBIE) | MUTANT_BIT(MUTANT_CLEAN) |
-               MUTANT_BIT(MUTANT_TEAR) | MUTANT_BIT(MUTANT_SEQUENCE),
+               MUTANT_BIT(MUTANT_TEAR) | MUTANT_BIT(MUTANT_SEQUENCE) | MUTANT_BIT(MUTANT_WIPED),
 };
