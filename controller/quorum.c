@@ -231,14 +231,15 @@ static void note_leader(struct quorum *q)
         q->leader_id = leader;
         q->tell_leader = true;
     }
-    if (leader >= 0 && (q->state.leader_id != leader || q->state.voted_id >= 0)) {
-        /* A hint for the next start and for Kafka; our vote is implied by it. */
-        if (leader == q->node_id || q->state.voted_id < 0 || q->state.voted_id == leader) {
-            q->state.leader_id = leader;
-            q->state.voted_id = -1;
-        } else {
-            q->state.leader_id = leader;
-        }
+    if (leader < 0) {
+        return;
+    }
+    /* A hint for the next start and for Kafka; our vote is implied by it, if it was for this one:
+     * one for another candidate of the term is kept beside it. */
+    bool implied = leader == q->node_id || q->state.voted_id == leader;
+    if (q->state.leader_id != leader || (implied && q->state.voted_id >= 0)) {
+        q->state.leader_id = leader;
+        q->state.voted_id = implied ? -1 : q->state.voted_id;
         write_state(q);
     }
 }

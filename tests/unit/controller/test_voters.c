@@ -80,6 +80,55 @@ static void a_late_answer_to_a_pre_vote_moves_no_term(void **state)
     rig_world_free(&w);
 }
 
+/* It has voted for itself when it hears that another one leads in the term: its vote is kept beside
+ * the leader, and the file is written once and not with every heartbeat. */
+static void lost_election(void *arg)
+{
+    struct rig r;
+    struct errmsg em = {{0}};
+    struct quorum_state s;
+    rig_start_three(&r, arg);
+    const char *dir = metadata_log_path(r.c->mlog);
+    char file[512];
+    snprintf(file, sizeof file, "%s/quorum-state", dir);
+    uint64_t term = rig_term(&r);
+    for (int i = 0; i < 5000 && rig_term(&r) == term; i++) {
+        rig_voter_says(&r, 2,
+                       &(struct quorum_message){.type = QUORUM_VOTE_RESULT,
+                                                .term = term,
+                                                .sender_term = term,
+                                                .request_term = term,
+                                                .pre_vote = true,
+                                                .granted = true});
+        rig_turn(&r);
+    }
+    term = rig_term(&r);
+    struct quorum_message heartbeat = {
+        .type = QUORUM_APPEND, .term = term, .index = 1, .index_term = 1};
+    rig_voter_says(&r, 3, &heartbeat);
+    assert_int_equal(0, quorum_state_read(r.shard->io, dir, &s, &em));
+    assert_int_equal(term, s.epoch);
+    assert_int_equal(3, s.leader_id);
+    assert_int_equal(1, s.voted_id);
+    assert_int_equal(0, io_unlink(r.shard->io, file));
+    for (int i = 0; i < 3; i++) {
+        rig_voter_says(&r, 3, &heartbeat);
+        rig_turn(&r);
+    }
+    assert_int_equal(0, quorum_state_read(r.shard->io, dir, &s, &em));
+    assert_int_equal(-1, s.epoch); /* there is none */
+    rig_stop(&r);
+}
+
+static void heartbeats_of_a_leader_that_it_did_not_vote_for_are_not_written_down(void **state)
+{
+    UNUSED(state);
+    struct rig_world w;
+    rig_world_init(&w, 1);
+    assert_true(sim_proc_run(w.proc, lost_election, &w));
+    rig_world_free(&w);
+}
+
 /* ---- messages that nobody honest sends ---- */
 
 enum { LAST_OFFSET_DELTA_AT = 23 }; /* in a batch */
@@ -267,6 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_read_once_another_one_leads),
         cmocka_unit_test(a_late_answer_to_a_pre_vote_moves_no_term),
+        cmocka_unit_test(heartbeats_of_a_leader_that_it_did_not_vote_for_are_not_written_down),
         cmocka_unit_test(lies_of_voters_do_not_end_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
