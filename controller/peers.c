@@ -16,6 +16,7 @@ enum {
     PENDING_MAX = 64 << 10, /* bytes kept while there is none */
     ANSWER_MAX = 16 << 20,
     ARENA_MAX = 256 << 20,
+    RESULT_MAX = 1 << 20,
 };
 
 static void try_connect(struct peer *peer);
@@ -115,6 +116,37 @@ static void on_up(struct dial *d)
     buf_free(&pending);
 }
 
+static void take_message(struct peers *p, struct peer *from, const struct quorum_message *m);
+
+static bool is_result(const struct quorum_message *m)
+{
+    return m->type == QUORUM_APPEND_RESULT || m->type == QUORUM_VOTE_RESULT;
+}
+
+/* What raft answered at once. */
+static int take_result(struct peer *peer, struct bytes frame)
+{
+    struct peers *p = peer->all;
+    struct arena a = {.limit = RESULT_MAX};
+    struct peer_names names;
+    struct quorum_message m;
+    struct errmsg em = {{0}};
+    struct bytes body;
+    int err = peer_take_result(frame, &body);
+    if (err == 0 && body.len > 0) {
+        err = peer_take_message(body, &a, &names, &m, &em);
+        if (err == 0 && (names.from != peer->id || !is_result(&m))) {
+            err = ERR_INVALID;
+        }
+        if (err == 0 && p->quorum &&
+            peers_admit(p, &names, m.type == QUORUM_APPEND_RESULT, &em) == KE_NONE) {
+            take_message(p, peer, &m);
+        }
+    }
+    arena_free(&a);
+    return err;
+}
+
 static void on_frame(struct dial *d, struct bytes frame)
 {
     struct peer *peer = d->user;
@@ -129,6 +161,9 @@ static void on_frame(struct dial *d, struct bytes frame)
     if (err == 0 && (peers_transfer_answer(peer, correlation, code, frame) ||
                      peers_admission_answer(peer, correlation, code, sentence))) {
         return;
+    }
+    if (err == 0 && code == KE_NONE) {
+        err = take_result(peer, frame);
     }
     if (err) {
         log_seldom(p->log, &peer->there, LOG_WARN, "controller",
@@ -226,6 +261,11 @@ void peers_send(struct peers *p, const struct quorum_message *m)
     struct peer_names names;
     struct buf frame = {0};
     if (peer == NULL) {
+        return;
+    }
+    if (peer == p->asker && p->result.len == 0 && is_result(m)) {
+        peer_names_of(p, peer, &names);
+        peer_put_message(&p->result, &names, m);
         return;
     }
     if (!peer->dial.up) {
@@ -384,8 +424,10 @@ static int16_t receive_message(struct peers *p, struct bytes body, struct errmsg
     } else {
         code = peers_admit(p, &names, m.type == QUORUM_APPEND_RESULT, em);
         if (code == KE_NONE && p->quorum) {
-            connect_now(peers_find(p, names.from));
-            take_message(p, peers_find(p, names.from), &m);
+            p->asker = peers_find(p, names.from);
+            connect_now(p->asker);
+            take_message(p, p->asker, &m);
+            p->asker = NULL;
         }
     }
     arena_free(&a);
@@ -424,6 +466,8 @@ void peers_handle(struct peers *p, struct bytes frame, struct buf *response)
         code = receive_message(p, body, &em);
     }
     peer_put_answer(response, correlation, code, code ? em.text : NULL);
+    buf_put(response, p->result.data, p->result.len);
+    buf_clear(&p->result);
 }
 
 void peers_refuse(struct bytes frame, int32_t node_id, struct buf *response, struct errmsg *em)
@@ -493,5 +537,6 @@ void peers_free(struct peers *p)
         dial_close(&p->v[i].dial);
         buf_free(&p->v[i].pending);
     }
+    buf_free(&p->result);
     mem_free(p);
 }

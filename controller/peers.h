@@ -3,7 +3,8 @@
  * guards them too.
  *
  * One outgoing connection to each other voter, for all that this one says; what the other says
- * comes as requests on its own connection (peers_handle). A connection is tried again at once when
+ * comes as requests on its own connection (peers_handle), and what raft answers at once goes back
+ * with the answer: a heartbeat is one frame each way. A connection is tried again at once when
  * there is something to say or the other voter has just spoken, else in backoff; one that gives no
  * answers for a time is made anew. A voter that greets, as each does with a new connection, is
  * greeted: it may be a new process, whose host has forgotten the connection to it. Messages of

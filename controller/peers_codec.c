@@ -368,3 +368,21 @@ int peer_take_answer(struct bytes frame, int32_t *correlation_id, int16_t *code,
     }
     return c.err;
 }
+
+int peer_take_result(struct bytes frame, struct bytes *body)
+{
+    struct voter_answer w;
+    struct arena a = {.limit = 1 << 20};
+    size_t used = 0;
+    *body = BYTES_NULL;
+    if (frame.len < 4) {
+        return ERR_TRUNCATED;
+    }
+    struct bytes rest = bytes_of(frame.data + 4, frame.len - 4);
+    int err = proto_decode(&voter_answer_msg, PEER_VERSION, rest, &used, &a, &w);
+    if (err == 0) {
+        *body = bytes_of(rest.data + used, rest.len - used);
+    }
+    arena_free(&a);
+    return err;
+}

@@ -1,8 +1,9 @@
 /* What voters say to each other, as bytes: requests and answers in Kafka's framing under private
  * API keys, which ApiVersions never names. Bodies are proto/schema/records/Voter*.msg.
  *
- *     PEER_API_MESSAGE   one message of raft (VoterMessage); its answer only says that it was taken
- *                        or why not (VoterAnswer): raft's own answers are messages of the other
+ *     PEER_API_MESSAGE   one message of raft (VoterMessage); its answer says that it was taken or
+ *                        why not (VoterAnswer), and what raft answers at once stands behind that as
+ *                        a message of its own; what raft answers later is a request of the other
  *                        direction
  *     PEER_API_SNAPSHOT  a piece of a snapshot's file (VoterSnapshotFetch, VoterSnapshotPiece)
  *     PEER_API_ADMITTED  the leader says which directory a voter has from now on, or asks whether
@@ -32,7 +33,7 @@ enum {
     PEER_API_ADMIT = 10002,
     PEER_API_ADMITTED = 10003,
     PEER_API_END,
-    PEER_VERSION = 0,
+    PEER_VERSION = 1,        /* 0 had no results behind answers */
     PEER_ENTRIES_MAX = 4096, /* of one message: quorum_send.c sends fewer */
 };
 
@@ -120,5 +121,7 @@ int peer_take_piece(struct bytes frame, struct arena *a, struct peer_piece *out)
 /* The front of any answer. */
 int peer_take_answer(struct bytes frame, int32_t *correlation_id, int16_t *code,
                      struct bytes *sentence);
+/* What stands behind an answer to PEER_API_MESSAGE: the body of a message; empty: nothing. */
+int peer_take_result(struct bytes frame, struct bytes *body);
 
 #endif

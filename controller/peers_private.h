@@ -76,6 +76,8 @@ struct peers {
     int32_t voters[QUORUM_VOTERS_MAX];
     struct peer v[QUORUM_VOTERS_MAX];
     size_t n;                 /* without this node */
+    struct peer *asker;       /* whose message is being taken: its result goes with the answer, */
+    struct buf result;        /* as this body; empty: there is none yet */
     struct log_limit unknown; /* refused: nobody we know */
     struct peers_transfer transfer;
     struct peers_admission admission;

@@ -284,7 +284,7 @@ static void refusals(void *arg)
     assert_int_equal(KE_INVALID_VOTER_KEY, say(&r, &n, why, sizeof why));
     struct buf frame = {0};
     peer_put_header(&frame, PEER_API_MESSAGE, 77);
-    frame.data[3] = 1; /* another version: whatever follows is not read */
+    frame.data[3] = 2; /* another version: whatever follows is not read */
     assert_int_equal(KE_UNSUPPORTED_VERSION, rig_voter_frame(&r, &frame, why, sizeof why));
     assert_non_null(strstr(why, "the same release"));
     buf_clear(&frame);
@@ -301,6 +301,80 @@ static void strangers_are_refused_with_a_reason(void **state)
     struct rig_world w;
     rig_world_init(&w, 1);
     assert_true(sim_proc_run(w.proc, refusals, &w));
+    rig_world_free(&w);
+}
+
+/* What raft answers at once to a message of voter 3 goes back with the answer. */
+static void answer_of(struct rig *r, const struct quorum_message *m, struct arena *a,
+                      struct quorum_message *out)
+{
+    struct rig_answer answer = {0};
+    struct peer_names names = rig_names(3, 1);
+    struct errmsg em = {{0}};
+    struct buf frame = {0};
+    struct bytes body;
+    struct bytes why;
+    int32_t correlation;
+    int16_t code;
+    peer_put_header(&frame, PEER_API_MESSAGE, 77);
+    peer_put_message(&frame, &names, m);
+    controller_handle(r->c, buf_bytes(&frame), rig_on_reply, &answer);
+    rig_wait(r, &answer);
+    assert_int_equal(0, peer_take_answer(buf_bytes(&answer.frame), &correlation, &code, &why));
+    assert_int_equal(KE_NONE, code);
+    assert_int_equal(0, peer_take_result(buf_bytes(&answer.frame), &body));
+    *out = (struct quorum_message){0};
+    if (body.len > 0) {
+        assert_int_equal(0, peer_take_message(body, a, &names, out, &em));
+        assert_int_equal(1, names.from);
+        assert_int_equal(3, names.to);
+        assert_true(uuid_eq(names.from_directory, rig_directory(1)));
+    }
+    buf_free(&frame);
+    buf_free(&answer.frame);
+}
+
+static void results(void *arg)
+{
+    struct rig r;
+    struct arena a = {0};
+    struct quorum_message got;
+    rig_start_three(&r, arg);
+    uint64_t term = rig_term(&r) + 1;
+    struct quorum_message m = {.type = QUORUM_APPEND,
+                               .version = 2,
+                               .term = term,
+                               .sender_term = term,
+                               .index = 1,
+                               .index_term = 1,
+                               .commit = 1,
+                               .snapshot = {-1, -1}};
+    answer_of(&r, &m, &a, &got);
+    assert_int_equal(QUORUM_APPEND_RESULT, got.type);
+    assert_int_equal(term, got.term);
+    assert_int_equal(0, got.rejected);
+    m.index = 9; /* an entry that is not here */
+    answer_of(&r, &m, &a, &got);
+    assert_int_equal(QUORUM_APPEND_RESULT, got.type);
+    assert_int_equal(9, got.rejected);
+    m.type = QUORUM_VOTE;
+    m.index = 1;
+    m.pre_vote = true;
+    answer_of(&r, &m, &a, &got);
+    assert_int_equal(QUORUM_VOTE_RESULT, got.type);
+    m.type = (enum quorum_message_type)0; /* a greeting has none */
+    answer_of(&r, &m, &a, &got);
+    assert_int_equal(0, got.type);
+    arena_free(&a);
+    rig_stop(&r);
+}
+
+static void results_go_back_with_the_answer(void **state)
+{
+    UNUSED(state);
+    struct rig_world w;
+    rig_world_init(&w, 4);
+    assert_true(sim_proc_run(w.proc, results, &w));
     rig_world_free(&w);
 }
 
@@ -360,6 +434,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(pieces_are_checked),
         cmocka_unit_test(strangers_are_refused_with_a_reason),
+        cmocka_unit_test(results_go_back_with_the_answer),
         cmocka_unit_test(a_voter_on_another_disk_is_not_heard),
         cmocka_unit_test(one_of_three_serves_nothing_and_stops),
     };
