@@ -86,7 +86,8 @@ static int receive(struct dial *d)
 {
     for (size_t got = 0; got < RECV_TURN;) {
         buf_reserve(&d->in, room_wanted(d));
-        int64_t n = io_recv(d->sock, d->in.data + d->in.len, d->in.cap - d->in.len);
+        size_t room = d->in.cap - d->in.len;
+        int64_t n = io_recv(d->sock, d->in.data + d->in.len, room);
         if (n == ERR_AGAIN) {
             return 0;
         }
@@ -95,6 +96,9 @@ static int receive(struct dial *d)
         }
         d->in.len += (size_t)n;
         got += (size_t)n;
+        if ((size_t)n < room) {
+            return 0; /* what there was; an end behind it comes with the next event */
+        }
     }
     return 0;
 }
