@@ -110,6 +110,7 @@ static struct dir_move *move_new(struct partition *p, struct plog *future)
     list_push_back(&ms->all, &m->node);
     p->move = m;
     p->pm->per_dir[plog_dir_index(future)]++;
+    partition_retain_soon(p);
     dir_move_look(m);
     return m;
 }

@@ -261,6 +261,7 @@ void partition_advance(struct partition *p)
     if (hw > before) {
         plog_set_high_watermark(p->log, hw);
     }
+    partition_retain_soon(p);
     answer_acks(p, hw);
     if (p->move) {
         dir_move_look(p->move);

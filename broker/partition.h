@@ -74,6 +74,7 @@ struct partition {
     struct partition_unopened *unopened; /* NULL: there is, or was, a log */
     bool gone;                           /* removed; only its flush is still out */
     struct list all;                     /* in pm->all */
+    struct list retain;                  /* in pm->retain or pm->retaining */
     uint64_t bytes; /* appended since it was opened: what parked fetches count */
 
     /* replica state, as the image says */
@@ -134,6 +135,8 @@ uint32_t partition_min_isr(const struct partition *p);
 int64_t partition_low_watermark(const struct partition *p);
 /* High watermark and everybody who waits for it; call it after whatever may move it. */
 void partition_advance(struct partition *p);
+/* Something has changed: the next round of retention looks at it. */
+void partition_retain_soon(struct partition *p);
 /* Something was appended: flush.messages. While flush_wanted is set a follower does not fetch on.
  */
 void partition_flush_if_wanted(struct partition *p);

@@ -17,7 +17,8 @@
 #include "storage/log_dir.h"
 
 enum {
-    RETENTION_SLICE = 64, /* partitions looked at in one turn */
+    RETENTION_SLICE = 64,      /* partitions looked at in one turn */
+    RETENTION_ALL_MS = 300000, /* so often all are looked at, whatever is known of them */
 };
 
 static const struct config *config_of(const struct partition_manager *pm)
@@ -137,18 +138,61 @@ static void due_hook(void *user, int64_t at_ms)
     }
 }
 
+void partition_retain_soon(struct partition *p)
+{
+    if (list_empty(&p->retain)) {
+        list_push_back(&p->pm->retain, &p->retain);
+    }
+}
+
 static void retain(struct partition *p)
 {
+    struct partition_manager *pm = p->pm;
     int64_t before = plog_start_offset(p->log);
     int err = plog_retention(p->log, NULL);
     if (err) {
         partition_note_error(p, err, "retention");
+        partition_retain_soon(p);
     } else if (plog_start_offset(p->log) != before) {
         partition_advance(p);
     }
+    int64_t due = err ? INT64_MAX : plog_retention_due(p->log);
+    pm->retention_due_ms = due < pm->retention_due_ms ? due : pm->retention_due_ms;
     if (p->move) {
         dir_move_retain(p);
+        partition_retain_soon(p);
     }
+}
+
+/* A round is for those that have changed since the last one, or for all when the time of one has
+ * come. */
+static void begin_retention(struct partition_manager *pm, int64_t now)
+{
+    bool due = io_wall_ms(pm->ns->shard->io) >= pm->retention_due_ms;
+    if (due || now - pm->retention_all_ms >= RETENTION_ALL_MS) {
+        pm->retention_left = (uint32_t)pm->by_key.count;
+        pm->retention_due_ms = INT64_MAX;
+        pm->retention_all_ms = now;
+        return;
+    }
+    list_insert_before(pm->retain.next, &pm->retaining); /* takes the head's place */
+    list_remove(&pm->retain);
+}
+
+/* The next one of the present round; NULL: it is over. */
+static struct partition *next_to_retain(struct partition_manager *pm)
+{
+    struct list *at = pm->retention_left > 0 ? list_pop_front(&pm->all) : NULL;
+    if (at == NULL) {
+        pm->retention_left = 0;
+        at = list_pop_front(&pm->retaining);
+        return at ? LIST_ENTRY(at, struct partition, retain) : NULL;
+    }
+    pm->retention_left--;
+    list_push_back(&pm->all, at);
+    struct partition *p = LIST_ENTRY(at, struct partition, all);
+    list_remove(&p->retain);
+    return p;
 }
 
 /* One slice of a round; the next slice comes in the next turn, the next round after the interval.
@@ -157,23 +201,19 @@ static void retention_cb(struct timer *t)
 {
     struct partition_manager *pm = t->user;
     int64_t now = shard_now_ms(pm->ns->shard);
-    if (pm->retention_left == 0) {
-        pm->retention_left = (uint32_t)pm->by_key.count;
+    bool over = false;
+    if (pm->retention_left == 0 && list_empty(&pm->retaining)) {
+        begin_retention(pm, now);
     }
-    for (int i = 0; i < RETENTION_SLICE && pm->retention_left > 0; i++, pm->retention_left--) {
-        struct list *at = list_pop_front(&pm->all);
-        if (at == NULL) {
-            pm->retention_left = 0;
-            break;
-        }
-        list_push_back(&pm->all, at);
-        struct partition *p = LIST_ENTRY(at, struct partition, all);
-        if (!p->offline) {
+    for (int i = 0; i < RETENTION_SLICE && !over; i++) {
+        struct partition *p = next_to_retain(pm);
+        if (p && !p->offline) {
             retain(p);
         }
+        over = p == NULL;
     }
     timer_set(pm->ns->shard, t,
-              pm->retention_left ? now : now + config_of(pm)->v.log_retention_check_interval_ms);
+              over ? now + config_of(pm)->v.log_retention_check_interval_ms : now);
 }
 
 static void start_isr_look(struct partition_manager *pm)
@@ -207,6 +247,8 @@ struct partition_manager *partition_manager_new(struct node_shard *ns)
     list_init(&pm->led);
     list_init(&pm->woken);
     list_init(&pm->notices);
+    list_init(&pm->retain);
+    list_init(&pm->retaining);
     task_init(&pm->append_task, append_task, pm);
     task_init(&pm->woken_task, woken_task, pm);
     task_init(&pm->notice_task, notice_task, pm);
@@ -236,6 +278,7 @@ static void detach(struct partition *p)
            list_empty(&p->watches) && list_empty(&p->low_wait));
     list_remove(&p->uncertain);
     list_remove(&p->dirty);
+    list_remove(&p->retain);
     list_remove(&p->all);
     map_remove(&p->pm->by_key, bytes_of(p->key, PARTITION_KEY));
     p->gone = true;
@@ -314,6 +357,7 @@ static struct partition *add_partition(struct partition_manager *pm, const struc
     p->flush_wanted = -1;
     list_init(&p->queue);
     list_init(&p->dirty);
+    list_init(&p->retain);
     list_init(&p->uncertain);
     list_init(&p->ack_wait);
     list_init(&p->flush_wait);
@@ -446,6 +490,7 @@ static void refresh_settings(struct partition *p, const struct image *img)
     p->throttle = PARTITION_THROTTLE_UNKNOWN;
     if (p->log) {
         plog_set_config(p->log, &now->config.log);
+        partition_retain_soon(p);
     }
     if (p->move) {
         plog_set_config(dir_move_log(p), &now->config.log);

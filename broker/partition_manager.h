@@ -50,7 +50,11 @@ struct partition_manager {
     struct dir_moves *moves;    /* between log directories */
     struct dir_wanted dirs;     /* for replicas that are not here yet */
     struct timer isr_look;      /* half of replica.lag.time.max.ms, while led is not empty */
-    uint32_t retention_left;    /* partitions left in the present round */
+    uint32_t retention_left;    /* partitions left in the present round, if it is for all */
+    struct list retain;         /* partitions for the next round of retention: they have changed */
+    struct list retaining;      /* for the present one */
+    int64_t retention_due_ms;   /* wall clock: before that, time alone makes nothing go */
+    int64_t retention_all_ms;   /* when all were looked at last */
     struct plog_batch *scratch; /* batches of one append */
     unsigned scratch_cap;
     uint64_t failed_dirs; /* found failed in this turn: told at its end; bit by index */

@@ -445,6 +445,7 @@ void partition_open(struct partition *p, const struct image_partition *ip)
         fetchers_was_cut(pm->ns->fetchers, p);
     }
     pm->per_dir[plog_dir_index(p->log)]++;
+    partition_retain_soon(p);
     look_for_moves(p, ip, name, p->unopened ? &p->unopened->beside : &beside);
     forget_beside(&beside);
     partition_forget_unopened(p);

@@ -234,6 +234,9 @@ int plog_truncate_fully(struct plog *log, int64_t offset);
  * first that stays, may roll and delete the active segment. Also expires producers. *deleted (may
  * be NULL) gets the number of segments. */
 int plog_retention(struct plog *log, unsigned *deleted);
+/* When the newest plog_retention will find something to do again if nothing is appended, no mark
+ * moves and no setting changes, by the wall clock; INT64_MAX: never. Before the first: at once. */
+int64_t plog_retention_due(const struct plog *log);
 /* Rolls the active segment if it is not empty (retention, tests, compaction). */
 int plog_roll(struct plog *log);
 

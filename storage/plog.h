@@ -114,7 +114,8 @@ struct plog {
     int64_t flushed;
     int64_t recovery_point;
     uint64_t size;
-    int64_t retry_ms; /* no append before, after a full disk */
+    int64_t retry_ms;         /* no append before, after a full disk */
+    int64_t retention_due_ms; /* plog_retention_due */
     struct log_tail *tail;
     int64_t *snaps; /* offsets of producer snapshots, ascending */
     uint32_t snap_n;

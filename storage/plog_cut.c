@@ -54,6 +54,7 @@ struct retention {
     struct plog *log;
     int64_t now_ms;
     int64_t excess; /* bytes above retention.bytes */
+    int64_t due_ms; /* when time alone makes the oldest segment go */
 };
 
 /* Largest timestamp of the segment; without one, when its file was changed last. */
@@ -103,7 +104,15 @@ static const char *reason_to_delete(struct retention *r, uint32_t i, int *rc)
         return NULL;
     }
     *rc = segment_age_from(log, seg, &from_ms);
-    return *rc == 0 && r->now_ms - from_ms > c->retention_ms ? "retention.ms" : NULL;
+    if (*rc == 0 && r->now_ms - from_ms > c->retention_ms) {
+        return "retention.ms";
+    }
+    if (*rc < 0) {
+        r->due_ms = r->now_ms; /* the next round tries again */
+    } else if (!__builtin_add_overflow(from_ms, c->retention_ms, &from_ms)) {
+        r->due_ms = from_ms;
+    }
+    return NULL;
 }
 
 static int delete_old(struct plog *log, struct retention *r, unsigned *deleted)
@@ -141,18 +150,27 @@ int plog_retention(struct plog *log, unsigned *deleted)
     }
     struct retention r = {.log = log,
                           .now_ms = io_wall_ms(log->st->io),
-                          .excess = (int64_t)log->size - log->config->retention_bytes};
+                          .excess = (int64_t)log->size - log->config->retention_bytes,
+                          .due_ms = INT64_MAX};
     int rc = delete_old(log, &r, &n);
     if (n) {
         plog_drop_snapshots(log);
     }
+    log->retention_due_ms = rc < 0 ? r.now_ms : r.due_ms;
     if (log->producers) {
-        producer_expire(log->producers, r.now_ms, log->config->producer_id_expiration_ms);
+        int64_t next = INT64_MAX;
+        producer_expire(log->producers, r.now_ms, log->config->producer_id_expiration_ms, &next);
+        log->retention_due_ms = next < log->retention_due_ms ? next : log->retention_due_ms;
     }
     if (deleted) {
         *deleted = n;
     }
     return rc;
+}
+
+int64_t plog_retention_due(const struct plog *log)
+{
+    return log->retention_due_ms;
 }
 
 /* ---- the end ---- */

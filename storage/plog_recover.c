@@ -602,7 +602,7 @@ static int recover_from(struct plog *log, uint32_t first)
                 return rc;
             }
             /* As if the snapshot were loaded again, which Kafka does for each segment. */
-            producer_expire(ps, now, log->config->producer_id_expiration_ms);
+            producer_expire(ps, now, log->config->producer_id_expiration_ms, NULL);
         }
         int rc = segment_rebuild(log, seg, log->recovery_point, ps, true, &r);
         if (rc < 0) {

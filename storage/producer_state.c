@@ -293,7 +293,21 @@ static bool is_expired(const struct producer *p, int64_t now_ms, int64_t expirat
     return p->txn_first < 0 && producer_idle_ms(p, now_ms) >= expiration_ms;
 }
 
-unsigned producer_expire(struct producer_state *ps, int64_t now_ms, int64_t expiration_ms)
+/* When is_expired will be true of one of whom it is not. A timestamp that is out of this world is
+ * looked at again and again. */
+static void note_expiry(const struct producer *p, int64_t now_ms, int64_t expiration_ms,
+                        int64_t *next_ms)
+{
+    int64_t at;
+    if (p->txn_first >= 0 || __builtin_add_overflow(p->last_ts, expiration_ms, &at)) {
+        return;
+    }
+    at = at < now_ms ? now_ms : at;
+    *next_ms = at < *next_ms ? at : *next_ms;
+}
+
+unsigned producer_expire(struct producer_state *ps, int64_t now_ms, int64_t expiration_ms,
+                         int64_t *next_ms)
 {
     unsigned n = 0;
     size_t cap = 0;
@@ -305,6 +319,8 @@ unsigned producer_expire(struct producer_state *ps, int64_t now_ms, int64_t expi
                 old = mem_realloc(old, cap * sizeof *old);
             }
             old[n++] = slot->value;
+        } else if (next_ms) {
+            note_expiry(slot->value, now_ms, expiration_ms, next_ms);
         }
     }
     for (unsigned i = 0; i < n; i++) {

@@ -93,8 +93,10 @@ void producer_log_start(struct producer_state *ps, int64_t start);
 int64_t producer_stable_after(const struct producer_state *ps, int64_t producer_id, int64_t last);
 /* How old its last timestamp is; wraps, as in Kafka, where that is out of this world. */
 int64_t producer_idle_ms(const struct producer *p, int64_t now_ms);
-/* Producers without open transaction whose last timestamp is that old; returns how many. */
-unsigned producer_expire(struct producer_state *ps, int64_t now_ms, int64_t expiration_ms);
+/* Producers without open transaction whose last timestamp is that old; returns how many. *next_ms
+ * (may be NULL) gets lower to when the first of the others will be, if nothing is heard of it. */
+unsigned producer_expire(struct producer_state *ps, int64_t now_ms, int64_t expiration_ms,
+                         int64_t *next_ms);
 
 /* .snapshot files. Reading drops expired ones; ERR_CORRUPT: length, version or CRC. */
 void producer_snapshot_put(const struct producer_state *ps, struct buf *out);

@@ -171,7 +171,7 @@ static void snapshot(struct bytes text, int64_t now_ms, int64_t expiration_ms)
         ASSERT(rc == 0 && ps[1].map.count <= ps[0].map.count);
         ASSERT(expiration_ms != INT64_MAX || ps[1].map.count == ps[0].map.count);
         (void)producer_first_unstable(&ps[0]);
-        (void)producer_expire(&ps[0], now_ms, expiration_ms);
+        (void)producer_expire(&ps[0], now_ms, expiration_ms, NULL);
         producer_high_watermark(&ps[0], INT64_MAX);
     }
     producer_state_free(&ps[0]);

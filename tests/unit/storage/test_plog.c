@@ -296,6 +296,40 @@ static void facts(void **state)
     rig_free(&r);
 }
 
+/* It tells when time alone will make something go, so that nobody has to ask before. */
+static void retention_says_when_it_is_due(void **state)
+{
+    struct rig r;
+    (void)state;
+    rig_init(&r);
+    int64_t now = io_wall_ms(r.io);
+    struct plog *log = rig_create(&r, "t-0");
+    assert_true(plog_retention_due(log) <= now); /* nobody has looked yet */
+    assert_int_equal(plog_retention(log, NULL), 0);
+    assert_int_equal(plog_retention_due(log), INT64_MAX); /* empty */
+    rig_fill(log, 1, 5, 10);
+    int64_t newest = RIG_TIME + 4;
+    r.config.retention_ms = now - newest + 3600000;
+    assert_int_equal(plog_retention(log, NULL), 0);
+    assert_int_equal(plog_retention_due(log), now + 3600000);
+    r.config.retention_ms = INT64_MAX;
+    assert_int_equal(plog_retention(log, NULL), 0);
+    assert_int_equal(plog_retention_due(log), INT64_MAX);
+    r.config.retention_ms = -1;
+    const struct rig_batch s = {.time = now, .pid = 7};
+    assert_int_equal(rig_append(log, &s).result, PLOG_APPENDED);
+    plog_set_high_watermark(log, plog_end_offset(log));
+    r.config.producer_id_expiration_ms = 3600000;
+    assert_int_equal(plog_retention(log, NULL), 0);
+    assert_int_equal(plog_retention_due(log), now + 3600000); /* the producer's */
+    r.config.retention_ms = 1000;                             /* of now, the newest there is */
+    assert_int_equal(plog_retention(log, NULL), 0);
+    assert_int_equal(plog_retention_due(log), now + 1000);
+    rig_until(&r, !plog_busy(log));
+    plog_close(log);
+    rig_free(&r);
+}
+
 /* A replica that led an epoch and appended nothing in it, and whose next leader has another
  * history, is asked to cut where its log ends anyway: the epoch has to go. */
 static void an_epoch_without_records_goes_with_a_cut_at_the_end(void **state)
@@ -465,6 +499,7 @@ int main(void)
         cmocka_unit_test(group_commit),
         cmocka_unit_test(a_name_that_another_topic_took_is_left_to_it),
         cmocka_unit_test(facts),
+        cmocka_unit_test(retention_says_when_it_is_due),
         cmocka_unit_test(an_epoch_without_records_goes_with_a_cut_at_the_end),
         cmocka_unit_test(a_follower_takes_batches_larger_than_a_segment),
         cmocka_unit_test(a_follower_takes_all_or_a_front_part),
