@@ -85,16 +85,27 @@ static void begin_table(struct offset_table *t, const struct log_dir *dir, enum 
     }
 }
 
-/* The rows of one directory; the result is a hash of them. */
-static uint64_t fill(struct offset_table *t, const struct checkpoint_rows *shard, unsigned dir,
-                     enum kind k, uint64_t hash)
+/* The rows of one directory. */
+static void fill(struct offset_table *t, const struct checkpoint_rows *shard, unsigned dir,
+                 enum kind k)
 {
     for (size_t i = 0; i < shard->n; i++) {
         const struct checkpoint_row *r = &shard->v[i];
         if (r->dir == dir && row_in(r, k)) {
             offset_table_set(t, r->topic, r->partition, row_offset(r, k));
-            hash = mix(mix(mix(hash, bytes_hash(bytes_str(r->topic))), (uint32_t)r->partition),
-                       (uint64_t)row_offset(r, k));
+        }
+    }
+}
+
+/* A hash of them, in whatever order: of what has not changed no table is made. */
+static uint64_t hash_rows(const struct checkpoint_rows *shard, unsigned dir, enum kind k)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < shard->n; i++) {
+        const struct checkpoint_row *r = &shard->v[i];
+        if (r->dir == dir && row_in(r, k)) {
+            hash += mix(mix(bytes_hash(bytes_str(r->topic)), (uint32_t)r->partition),
+                        (uint64_t)row_offset(r, k));
         }
     }
     return hash;
@@ -175,18 +186,22 @@ static void write_file(struct checkpoints *c, unsigned dir, enum kind k)
     struct file *f = &c->files[dir * KINDS + k];
     struct offset_table t = {0};
     uint64_t hash = c->n->log_dirs[dir]->all_open;
+    for (unsigned s = 0; s < c->n->data_shards; s++) {
+        hash += hash_rows(&c->shards[s].rows, dir, k);
+    }
+    if (f->written && hash == f->content) {
+        return;
+    }
     begin_table(&t, c->n->log_dirs[dir], k);
     for (unsigned s = 0; s < c->n->data_shards; s++) {
-        hash = fill(&t, &c->shards[s].rows, dir, k, hash);
+        fill(&t, &c->shards[s].rows, dir, k);
     }
-    if (!f->written || hash != f->content) {
-        f->content = hash;
-        f->written = true;
-        f->write.op.user = f;
-        c->out++;
-        offset_checkpoint_write_start(main_shard(c)->io, c->n->log_dirs[dir]->path, file_names[k],
-                                      &t, &f->write, written_cb);
-    }
+    f->content = hash;
+    f->written = true;
+    f->write.op.user = f;
+    c->out++;
+    offset_checkpoint_write_start(main_shard(c)->io, c->n->log_dirs[dir]->path, file_names[k], &t,
+                                  &f->write, written_cb);
     offset_table_free(&t);
 }
 
@@ -358,7 +373,7 @@ uint64_t checkpoints_write_last(struct checkpoints *c, const struct checkpoint_r
             struct offset_table t = {0};
             begin_table(&t, c->n->log_dirs[d], k);
             for (unsigned s = 0; s < shards_n; s++) {
-                fill(&t, &shards[s], d, k, 0);
+                fill(&t, &shards[s], d, k);
             }
             int err = offset_checkpoint_write(main_shard(c)->io, c->n->log_dirs[d]->path,
                                               file_names[k], &t);
