@@ -184,6 +184,7 @@ int metadata_log_install(struct metadata_incoming *in, struct errmsg *em)
     if (err == 0) {
         log->start = log->end = log->known_offset = s.id.offset;
         log->last_index = s.index;
+        log->recent_n = 0;
         log->first_index = s.index + 1;
     }
     return err;

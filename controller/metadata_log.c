@@ -425,6 +425,8 @@ int metadata_log_append(struct metadata_log *log, struct bytes batch, struct err
     seg->size += batch.len;
     log->end = batch_next_offset(&h);
     log->last_index++;
+    log->recent[log->recent_n++ % MLOG_RECENT] =
+        (struct mlog_recent){seg->base, h.base_offset, log->last_index, pos};
     bool new_epoch = log->epochs_n == 0 || log->epochs[log->epochs_n - 1].epoch < h.leader_epoch;
     mlog_add_epoch(log, h.leader_epoch, h.base_offset, log->last_index);
     err = mlog_segment_note(log, seg, &h, pos, log->last_index, em);
@@ -447,6 +449,22 @@ static uint32_t segment_of(const struct metadata_log *log, int64_t offset)
     while (i-- > 1 && log->segs[i].base > offset) {
     }
     return i;
+}
+
+/* The last of the lately appended batches of the segment that begins at or before both; NULL: none
+ * is known. */
+static const struct mlog_recent *recent_before(const struct metadata_log *log,
+                                               const struct mlog_segment *seg, int64_t offset,
+                                               uint64_t index)
+{
+    uint64_t n = log->recent_n;
+    for (uint64_t left = n < MLOG_RECENT ? n : MLOG_RECENT; left > 0; left--) {
+        const struct mlog_recent *r = &log->recent[--n % MLOG_RECENT];
+        if (r->segment == seg->base && r->offset <= offset && r->index <= index) {
+            return r;
+        }
+    }
+    return NULL;
 }
 
 /* Reads a batch header at pos; ERR_CORRUPT if there is none in the segment. */
@@ -473,8 +491,9 @@ static int find_offset(struct metadata_log *log, struct mlog_segment *seg, int64
     if (err) {
         return err;
     }
-    uint64_t pos = 0;
-    for (uint32_t i = seg->marks_n; i-- > 0;) {
+    const struct mlog_recent *recent = recent_before(log, seg, offset, UINT64_MAX);
+    uint64_t pos = recent ? recent->pos : 0;
+    for (uint32_t i = seg->marks_n; recent == NULL && i-- > 0;) {
         if (seg->marks[i].offset <= offset) {
             pos = seg->marks[i].pos;
             break;
@@ -503,9 +522,10 @@ static int find_index(struct metadata_log *log, uint64_t index, struct mlog_segm
     if (err) {
         return err;
     }
-    uint64_t at = 0;
-    uint64_t pos = 0;
-    for (uint32_t i = seg->marks_n; i-- > 0;) {
+    const struct mlog_recent *recent = recent_before(log, seg, INT64_MAX, index);
+    uint64_t at = recent ? recent->index : 0;
+    uint64_t pos = recent ? recent->pos : 0;
+    for (uint32_t i = seg->marks_n; recent == NULL && i-- > 0;) {
         if (seg->marks[i].index && seg->marks[i].index <= index) {
             at = seg->marks[i].index;
             pos = seg->marks[i].pos;
@@ -667,6 +687,7 @@ int metadata_log_truncate(struct metadata_log *log, uint64_t index, struct errms
     }
     log->end = h.base_offset;
     log->last_index = index - 1;
+    log->recent_n = 0;
     while (log->epochs_n && log->epochs[log->epochs_n - 1].index >= index) {
         log->epochs_n--;
     }

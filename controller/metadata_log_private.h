@@ -14,6 +14,7 @@ enum {
     MLOG_BATCH_MAX = 8 << 20,                     /* of Kafka: a batch is never larger */
     MLOG_READ_CHUNK = 1 << 20,
     MLOG_PATH_MAX = 4096,
+    MLOG_RECENT = 64,
 };
 
 /* An index entry in memory, with raft's index where it is known. */
@@ -56,6 +57,14 @@ struct mlog_anchor {
     int64_t offset;
 };
 
+/* A batch that was appended lately, which is what others ask for: nothing is read to find it. */
+struct mlog_recent {
+    int64_t segment; /* its base */
+    int64_t offset;  /* where the batch begins */
+    uint64_t index;
+    uint64_t pos;
+};
+
 struct mlog_snapshot {
     struct metadata_snapshot_id id;
     uint64_t index; /* of the last entry in it */
@@ -79,7 +88,9 @@ struct metadata_log {
     struct mlog_epoch *epochs;
     uint32_t epochs_n;
     uint32_t epochs_cap;
-    struct mlog_snapshot *snapshots; /* ascending */
+    struct mlog_recent recent[MLOG_RECENT]; /* a ring; the newest is at recent_n - 1 */
+    uint64_t recent_n;                      /* ever noted since the last truncation */
+    struct mlog_snapshot *snapshots;        /* ascending */
     uint32_t snapshots_n;
     uint32_t snapshots_cap;
     struct mlog_anchor durable; /* the newest end that is known to be on the disk */
