@@ -4,7 +4,8 @@
 #   deploy/deps.sh build      what the build needs (deploy/run.sh calls this)
 #   deploy/deps.sh test       the same, and what tests/run.sh needs
 #   deploy/deps.sh run        what the program needs, no more (deploy/Dockerfile calls this)
-#   deploy/deps.sh engine     a Docker engine, docker-compose and debootstrap, for tests/deploy
+#   deploy/deps.sh package    what `cpack -G DEB` needs: the build's, and Debian's own packaging tools
+#   deploy/deps.sh engine     a Docker engine, docker-compose and debootstrap, and what tests/deploy needs beside them
 #   deploy/deps.sh uri SUITE  installs nothing: prints the address of this machine's apt source that serves SUITE
 #
 # libraft must be 0.22.1: Debian 13 has it; on Debian 12 it is in the backports suite of the same archive, so the
@@ -18,7 +19,7 @@ test=(g++ libcmocka-dev clang-14 clang-format-14 libclang-rt-14-dev kcat python3
       python3-pytest python3-yaml python3-snappy python3-lz4 python3-zstandard zstd iproute2)
 
 run=(librdkafka1 libuv1 liburing2 libmicrohttpd12 libjansson4 libsnappy1v5 libzstd1 liblz4-1 zlib1g)
-engine=(docker.io docker-compose debootstrap iptables python3-pytest kcat python3-confluent-kafka)
+engine=(docker.io docker-compose debootstrap iptables dpkg-dev systemd python3-pytest kcat python3-confluent-kafka)
 
 # Debian 13 has no clang-14; its unversioned clang serves the fuzz targets there.
 . /etc/os-release
@@ -85,9 +86,10 @@ case ${1:-build} in
   build) want=("${build[@]}") ;;
   test) want=("${build[@]}" "${test[@]}") ;;
   run) want=("${run[@]}") raft=libraft0 ;;
+  package) want=("${build[@]}" dpkg-dev) ;;
   engine) want=("${engine[@]}") raft= ;;
   uri) suite_uri "${2:?a suite}"; exit ;;
-  *) echo "usage: deploy/deps.sh build|test|run|engine|uri SUITE" >&2; exit 2 ;;
+  *) echo "usage: deploy/deps.sh build|test|run|package|engine|uri SUITE" >&2; exit 2 ;;
 esac
 mapfile -t need < <(missing "${want[@]}")
 [ ${#need[@]} = 0 ] || apt_install "${need[@]}"

@@ -24,7 +24,7 @@ if [ -n "$from" ]; then
   built=build/image/millrace.tar
   rm -rf build/image && mkdir -p build/image
   stage=$(mktemp -d); trap 'rm -rf "$stage"' EXIT
-  DESTDIR=$stage cmake --install "$from" --prefix /usr --component program --strip >/dev/null
+  for c in program kafka-names; do DESTDIR=$stage cmake --install "$from" --prefix /usr --strip --component $c >/dev/null; done
   tar -C "$stage" --owner=0 --group=0 --numeric-owner -cf "$built" .
 fi
 docker build -f deploy/Dockerfile -t "$tag" ${base:+--build-arg "BASE=$base"} ${built:+--build-arg "BUILT=$built"} .

@@ -53,8 +53,13 @@ else
   why="no Docker engine can be started here: $(grep -iE 'level=(fatal|error)|^failed' "$state/engine.log" | tail -1 || true)"
 fi
 
-# ---- the image
+# ---- program, packages and image
 
+cmake --preset release >/dev/null
+cmake --build --preset release
+rm -rf "$state/packages"
+(cd build/release && cpack -G DEB -B "$state/packages") >"$state/packages.log" 2>&1 || { tail -30 "$state/packages.log"; exit 1; }
+export MILLRACE_PACKAGES=$state/packages
 if [ -n "$why" ]; then
   echo "deploy: $why; what needs an engine is skipped"
   export MILLRACE_NO_ENGINE=$why
@@ -62,9 +67,9 @@ else
   . /etc/os-release
   export MILLRACE_BASE=millrace-base:$VERSION_CODENAME MILLRACE_IMAGE=millrace:test
   [ -n "$(docker images -q "$MILLRACE_BASE")" ] || deploy/base-image.sh --tag "$MILLRACE_BASE"
-  cmake --preset release >/dev/null
-  cmake --build --preset release
   deploy/image.sh --from build/release --base "$MILLRACE_BASE" --tag "$MILLRACE_IMAGE" >"$state/image.log" 2>&1 || { tail -30 "$state/image.log"; exit 1; }
+  export MILLRACE_LIBRARIES=millrace-libraries:test   # a machine with all that the packages depend on
+  docker build -q -f deploy/Dockerfile --target libraries --build-arg "BASE=$MILLRACE_BASE" --build-arg BUILT=build/image/millrace.tar -t "$MILLRACE_LIBRARIES" . >/dev/null 2>&1
 fi
 
 if [ "${1:-}" = --figures ]; then /usr/bin/python3 tests/deploy/figures.py; else /usr/bin/python3 -m pytest -q -rs tests/deploy -p no:cacheprovider "$@"; fi
