@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # The figures of docs/PERFORMANCE.md on this machine, from a release build, the short way: ratios to a bare loop (conn_bench), of the
 # ways of segment I/O (io_bench), to the bare minimum of a broker and to Kafka (versus; needs Java 17 and Maven), those of starting
-# and of being idle (startup.py), and consumer groups in small sizes (groups).
+# and of being idle (startup.py), of the monitor (monitor.py), and consumer groups in small sizes (groups).
 #
 #   tests/bench/run.sh            about ten minutes on a calm machine
 #   tests/bench/run.sh --full     versus and groups with all cells, as docs/PERFORMANCE.md has it: an hour and a half
 #
-# Exit 1 if a figure of startup.py or a bar of versus or groups does not hold; the machine's load is printed, because it decides what times mean.
+# Exit 1 if a figure of startup.py or monitor.py or a bar of versus or groups does not hold; the machine's load is printed, because it decides what times mean.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 full=${1:-}
@@ -32,6 +32,8 @@ say 'the core of the group coordinator'
 "$build/tests/bench/group_bench"
 say 'starting and being idle'
 tests/bench/startup.py --build "$build" || status=1
+say 'asking how a node is'
+tests/bench/monitor.py --build "$build" || status=1
 say 'consumer groups in small sizes: that answers are right, not how fast they come'
 tests/bench/groups "$build/millrace" --quick || status=1
 say 'beside Kafka and the bare minimum'

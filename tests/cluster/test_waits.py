@@ -5,7 +5,9 @@ import struct
 from cluster import CODEC, Cluster, wait
 from kafkawire import Connection
 from monitor import SETTING, get, metrics, port_of
+from node import run
 from records import batch
+from test_log_dirs import dirs_of, jbod, move, place, set_rate, wait_place
 
 LAG_MS = 60000  # nobody is taken out of the in-sync set while a test looks
 
@@ -125,3 +127,47 @@ def test_a_broker_that_is_gone(tmp_path):
         c.wait_in_sync('t')
         for n in c.nodes:
             wait_nothing(n, ('replica', 'election', 'broker', 'quorum'))
+
+
+def fill(c, topic, count=200, size=10000):
+    status, out, err = run('kcat', '-P', '-b', c.servers, '-t', topic, input=b'\n'.join([b'x' * size] * count))
+    assert status == 0, err
+
+
+def test_a_reassignment_to_a_broker_that_stands_still(tmp_path):
+    with Cluster(tmp_path, controllers=1, brokers=3, settings={'metrics.listener': SETTING, 'broker.session.timeout.ms': LAG_MS}) as c:
+        c.create_topic('t', 1, 2, assignments=[[11, 12]])
+        c.wait_in_sync('t')
+        fill(c, 't')
+        c.node(13).pause()
+        answer = c.any('AlterPartitionReassignments', 0, {'timeoutMs': 10000, 'topics': [
+            {'name': 't', 'partitions': [{'partitionIndex': 0, 'replicas': [11, 13]}]}]}, nodes=[c.node(11)])
+        assert answer['errorCode'] == 0 and answer['responses'][0]['partitions'][0]['errorCode'] == 0, answer
+        row = wait_why(c.node(11), 'move', lambda r: r['topic'] == 't')
+        assert row['partition'] == 0 and row['adding'] == '13' and row['removing'] == '12' and row['percent'] == 0, row
+        row = wait_why(c.active(), 'move', lambda r: r['topic'] == 't')
+        assert row['partitions'] == 1 and 't-0' in row['text']
+        row = wait_why(c.node(11), 'replica', lambda r: r['follower'] == 13)
+        assert row['out_of_sync'] == 1 and row['records_behind'] == 200 and 'no fetch has come' in row['text']
+        c.node(13).resume()
+        c.wait_partition('t', 0, isr={11, 13})
+        for n in c.nodes:
+            wait_nothing(n, ('move', 'replica'))
+
+
+def test_a_throttled_move_between_directories(tmp_path):
+    with Cluster(tmp_path, combined=1, factor=1, settings={'metrics.listener': SETTING, 'min.insync.replicas': 1},
+                 per_node=jbod(tmp_path, nodes=(1,), dirs=2)) as c:
+        n = c.node(1)
+        c.create_topic('t', 1, 1)
+        fill(c, 't', 1000)
+        wait(lambda: place(n, 't', 0), 'the replica is nowhere', 30)
+        set_rate(c, n, 1000)
+        target = next(d for d in dirs_of(n) if d != place(n, 't', 0))
+        assert move(n, target, 't', [0]) == {0: 0}
+        row = wait_why(n, 'move', lambda r: 'is throttled' in r['text'])
+        assert row['topic'] == 't' and row['partition'] == 0 and row['directory'] == target
+        assert 0 <= row['bytes_done'] < row['bytes'] and row['bytes'] > 10000000 and row['ms'] >= 100
+        set_rate(c, n, None)
+        wait_place(n, 't', 0, target)
+        wait_nothing(n, ('move',))
