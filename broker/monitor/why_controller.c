@@ -102,8 +102,8 @@ static void tell(struct why_answer *a, enum why_kind kind, uint32_t n, const str
         const char *name = why_text(a, row, "topic", t->name);
         why_number(row, "partition", index);
         why_number(row, "partitions", n);
-        why_say(a, row, "%u partitions of the cluster %s; %s-%d is one of them", n, what, name,
-                index);
+        why_say(a, row, "partitions of the cluster that %s: %u; %s-%d is one of them", what, n,
+                name, index);
     }
 }
 

@@ -103,13 +103,14 @@ static void take_acks(struct taking *t, const struct partition *p)
     why_number(row, "offset", first->batch.base_offset);
     if (followers > 0) {
         why_text(t->w, row, "followers", bytes_str(who));
-        why_say(t->w, row,
-                "%s-%d: %u batches wait to be acknowledged, the oldest at offset %lld, for %s %s",
-                p->topic->name, p->index, n, (long long)first->batch.base_offset,
-                followers == 1 ? "follower" : "followers", who);
+        why_say(
+            t->w, row,
+            "%s-%d: batches waiting to be acknowledged: %u, the oldest at offset %lld, for %s %s",
+            p->topic->name, p->index, n, (long long)first->batch.base_offset,
+            followers == 1 ? "follower" : "followers", who);
     } else {
         why_say(t->w, row,
-                "%s-%d: %u batches wait to be acknowledged, the oldest at offset %lld, for %s",
+                "%s-%d: batches waiting to be acknowledged: %u, the oldest at offset %lld, for %s",
                 p->topic->name, p->index, n, (long long)first->batch.base_offset,
                 p->flushing || flush              ? "the flush of the log to the disk"
                 : p->isr_n < partition_min_isr(p) ? "more replicas in sync (min.insync.replicas)"
@@ -170,12 +171,12 @@ static void tell_lagging(struct taking *t, const struct lagging *l)
     why_number(row, "late", l->late);
     why_number(row, "records_behind", l->worst);
     put_partition(t->w, row, l->where);
-    why_say(
-        t->w, row,
-        "follower %d is behind in partitions led here: out of the in-sync set of %u, late in %u "
-        "more; most in %s-%d, by %lld records; %s%s",
-        l->id, l->out, l->late, l->where->topic->name, l->where->index, (long long)l->worst, fetch,
-        l->alive ? "" : "; the controller counts the broker as gone");
+    why_say(t->w, row,
+            "follower %d of partitions led here: out of sync in %u, in sync and late in %u; most "
+            "behind in "
+            "%s-%d, records: %lld; %s%s",
+            l->id, l->out, l->late, l->where->topic->name, l->where->index, (long long)l->worst,
+            fetch, l->alive ? "" : "; the controller counts the broker as gone");
 }
 
 /* ---- moves ---- */
@@ -283,7 +284,7 @@ static void tell_some(struct taking *t, enum why_kind kind, uint32_t n, const st
     if (row) {
         why_number(row, "partitions", n);
         put_partition(t->w, row, p);
-        why_say(t->w, row, "%u partitions %s; %s-%d is one of them", n, what, p->topic->name,
+        why_say(t->w, row, "partitions that %s: %u; %s-%d is one of them", what, n, p->topic->name,
                 p->index);
     }
 }
@@ -307,13 +308,13 @@ static void take_fetcher(const struct fetcher_view *v, void *user)
     why_number(row, "tries", v->tries);
     if (v->host[0] == '\0') {
         why_say(t->w, row,
-                "leader %d, of %u partitions followed here, has no address in the metadata",
+                "leader %d has no address in the metadata; partitions followed there: %u",
                 v->leader, v->partitions);
     } else {
-        why_say(
-            t->w, row,
-            "leader %d at %s:%u, of %u partitions followed here, does not answer; %u tries failed",
-            v->leader, v->host, v->port, v->partitions, v->tries);
+        why_say(t->w, row,
+                "leader %d at %s:%u does not answer; partitions followed there: %u, tries that "
+                "failed: %u",
+                v->leader, v->host, v->port, v->partitions, v->tries);
     }
 }
 

@@ -180,11 +180,11 @@ static void tell_requests(struct why_answer *a, unsigned slot, const struct wait
     why_text(a, row, "request", bytes_str(name));
     why_number(row, "requests", w->n);
     why_text(a, row, "listener", bytes_str(r->listener->config->name));
-    why_say(a, row, "%u %s wait for their answer, %s; the oldest of client '%s' at %s", w->n, name,
-            r->api->key == API_FETCH ? "longer than they asked to"
-            : r->local_us            ? "for other nodes or members"
-                                     : "for this node",
-            client, peer);
+    why_say(a, row, "%s without an answer, %s: %u, the oldest of client '%s' at %s", name,
+            r->api->key == API_FETCH ? "longer than asked for"
+            : r->local_us            ? "held up by other nodes or members"
+                                     : "held up by this node",
+            w->n, client, peer);
 }
 
 static void take_requests(struct node_shard *ns, struct why_answer *a)

@@ -67,7 +67,7 @@ def test_a_follower_that_stands_still(tmp_path):
         silent = wait_why(c.active(), 'broker', lambda r: r['broker'] == follower.id)
         assert 'no heartbeat comes from it' in silent['text']
         text = get(port_of(leader.text), '/why')[2]
-        assert 't-0: 1 batches wait to be acknowledged' in text and "client 'the-producer'" in text, text
+        assert 't-0: batches waiting to be acknowledged: 1, the oldest at offset 0, for follower' in text and "client 'the-producer'" in text, text
         follower.resume()
         assert conn.receive(60)
         conn.close()

@@ -36,7 +36,7 @@ def wait_row(n, kind, match=lambda r: True):
         found[:] = [r for r in last[0][1]['waits'] if r['kind'] == kind and match(r)]
         return found
     wait(look, lambda: 'no row of kind %s: %s' % (kind, last), 60)
-    return found[0], last[0][0]
+    return found[0], ask(n)[0]
 
 
 def rows(body):
