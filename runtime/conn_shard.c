@@ -106,22 +106,32 @@ static void task_run(struct task *t)
 
 /* ---- the budget's accounts ---- */
 
-void conn_budget_take(struct conn_shard *cs, size_t bytes)
+void shard_budget_take(struct shard *sh, size_t bytes)
 {
-    struct budget *b = &cs->shard->budget;
+    struct budget *b = &sh->budget;
     b->used += bytes;
     b->peak = b->peak > b->used ? b->peak : b->used;
 }
 
-void conn_budget_give(struct conn_shard *cs, size_t bytes)
+void shard_budget_give(struct shard *sh, size_t bytes)
 {
-    struct budget *b = &cs->shard->budget;
-    ASSERT(b->used >= bytes);
-    b->used -= bytes;
-    if (!list_empty(&cs->starved)) {
+    struct conn_shard *cs = sh->conns;
+    ASSERT(sh->budget.used >= bytes);
+    sh->budget.used -= bytes;
+    if (cs != NULL && !list_empty(&cs->starved)) {
         cs->budget_freed = true;
         conn_shard_wish(cs);
     }
+}
+
+void conn_budget_take(struct conn_shard *cs, size_t bytes)
+{
+    shard_budget_take(cs->shard, bytes);
+}
+
+void conn_budget_give(struct conn_shard *cs, size_t bytes)
+{
+    shard_budget_give(cs->shard, bytes);
 }
 
 void conn_charge(struct conn_shard *cs, struct req *r, size_t bytes)

@@ -5,13 +5,15 @@
 
 #include "base/mem.h"
 #include "runtime/resolve.h"
+#include "runtime/shard_private.h"
 
 enum {
     RECV_BYTES = 16384,     /* room for one read, at least */
     RECV_TURN = 1 << 20,    /* read before frames are handed over */
     ROOM_AT_ONCE = 1 << 20, /* of a frame that is longer, the room for the rest as it comes */
     KEEP_FROM = 64 << 10,   /* after such a frame the buffer is kept for the next one ... */
-    KEEP_MAX = 4 << 20,     /* ... if it is not larger than this */
+    KEEP_MAX = 4 << 20,     /* ... if it is not larger than this ... */
+    KEEP_SHARE = 2,         /* ... and no more than this part of the shard's budget is used */
 };
 
 static void arm(struct dial *d);
@@ -20,6 +22,17 @@ void dial_init(struct dial *d, struct shard *sh, const struct dial_ops *ops, voi
                uint32_t frame_max)
 {
     *d = (struct dial){.shard = sh, .ops = ops, .user = user, .frame_max = frame_max};
+}
+
+/* The budget has what the receive buffer has. */
+static void charge(struct dial *d)
+{
+    if (d->in.cap > d->charged) {
+        shard_budget_take(d->shard, d->in.cap - d->charged);
+    } else if (d->in.cap < d->charged) {
+        shard_budget_give(d->shard, d->charged - d->in.cap);
+    }
+    d->charged = d->in.cap;
 }
 
 size_t dial_unsent(const struct dial *d)
@@ -41,6 +54,7 @@ void dial_close(struct dial *d)
     d->up = false;
     buf_free(&d->out);
     buf_free(&d->in);
+    charge(d);
     d->out_at = 0;
     timer_cancel(d->shard, &d->timer);
 }
@@ -86,6 +100,7 @@ static int receive(struct dial *d)
 {
     for (size_t got = 0; got < RECV_TURN;) {
         buf_reserve(&d->in, room_wanted(d));
+        charge(d);
         size_t room = d->in.cap - d->in.len;
         int64_t n = io_recv(d->sock, d->in.data + d->in.len, room);
         if (n == ERR_AGAIN) {
@@ -101,6 +116,13 @@ static int receive(struct dial *d)
         }
     }
     return 0;
+}
+
+/* Is a buffer that held a large frame kept for the next one? */
+static bool may_keep(const struct dial *d, size_t cap)
+{
+    const struct budget *b = &d->shard->budget;
+    return cap <= KEEP_MAX && b->used <= b->limit / KEEP_SHARE;
 }
 
 /* Hands over the frames that are whole. The bytes are taken out meanwhile, since a callback may do
@@ -126,7 +148,7 @@ static int take_frames(struct dial *d)
         last = len;
         d->ops->frame(d, bytes_of(taken.data + at - len, len));
     }
-    bool keep = at < taken.len || (last >= KEEP_FROM && taken.cap <= KEEP_MAX);
+    bool keep = at < taken.len || (last >= KEEP_FROM && may_keep(d, taken.cap));
     if (d->generation == generation && keep) {
         memmove(taken.data, taken.data + at, taken.len - at);
         taken.len -= at;
@@ -134,6 +156,7 @@ static int take_frames(struct dial *d)
     } else {
         buf_free(&taken);
     }
+    charge(d);
     return err;
 }
 

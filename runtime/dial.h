@@ -10,8 +10,11 @@
  * the callback has returned. None runs inside a call of the owner.
  *
  * Memory: what is not sent yet is kept (dial_unsent: the owner bounds it), and a frame that comes
- * grows with its bytes, up to frame_max; after a large one its buffer stays for the next. A dial
- * that has sent all and has got nothing or something small last holds no buffers.
+ * grows with its bytes, up to frame_max; after a large one its buffer stays for the next, while the
+ * shard has room. A dial that has sent all and has got nothing or something small last holds no
+ * buffers. What is received is charged to the shard's budget and never waits for it: connections
+ * (conn.h) do, so a broker's clients leave room for its followers and not the other way round. The
+ * owner asks for no more than there is room for.
  *
  * Failure modes, given to down: ERR_REFUSED, ERR_TIMEOUT (no connection within connect_ms),
  * ERR_NOTFOUND (no such host), ERR_CLOSED, ERR_CORRUPT (a length above frame_max or below 1).
@@ -49,6 +52,7 @@ struct dial {
     struct buf out;
     size_t out_at;
     struct buf in;
+    size_t charged;     /* to the shard's budget, for `in` */
     struct timer timer; /* until it is connected */
 };
 

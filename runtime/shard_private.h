@@ -10,4 +10,8 @@ void timers_run(struct shard *sh); /* the due ones; timers.c */
  * a connection. */
 void conn_shard_end(struct shard *sh);
 
+/* The accounts of the shard's budget. What is given back may let starved connections go on. */
+void shard_budget_take(struct shard *sh, size_t bytes);
+void shard_budget_give(struct shard *sh, size_t bytes);
+
 #endif

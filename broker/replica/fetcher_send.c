@@ -18,7 +18,8 @@
 
 enum {
     FETCH_VERSION = 17,
-    ARENA_MAX = 64 << 20, /* of one decoded answer; its records are not copied */
+    ARENA_MAX = 64 << 20,   /* of one decoded answer; its records are not copied */
+    FETCH_LEAST = 64 << 10, /* bytes that are asked for on a shard without room, too */
 };
 
 /* A Fetch that is being written. */
@@ -247,6 +248,17 @@ static void on_fetch(struct channel_call *call, int err, struct bytes body)
     fetcher_due(f);
 }
 
+/* The answer is charged to the shard's budget: not more than there is room for, but something. */
+static int32_t bytes_wanted(const struct fetcher *f)
+{
+    const struct node_shard *ns = f->fs->ns;
+    const struct budget *b = &ns->shard->budget;
+    int32_t most = ns->node->config->v.replica_fetch_response_max_bytes;
+    uint64_t room = b->used < b->limit ? b->limit - b->used : 0;
+    room = room < FETCH_LEAST ? FETCH_LEAST : room;
+    return (uint64_t)most < room ? most : (int32_t)room;
+}
+
 static void send_request(struct writing *w)
 {
     struct fetcher *f = w->f;
@@ -255,7 +267,7 @@ static void send_request(struct writing *w)
     w->q.replica_state.replica_id = f->fs->ns->node->id;
     w->q.max_wait_ms = v->replica_fetch_wait_max_ms;
     w->q.min_bytes = v->replica_fetch_min_bytes;
-    w->q.max_bytes = v->replica_fetch_response_max_bytes;
+    w->q.max_bytes = bytes_wanted(f);
     w->q.session_id = f->session_id ? f->session_id : f->stale_id;
     w->q.session_epoch = f->session_epoch;
     buf_clear(&f->body);
