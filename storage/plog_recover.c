@@ -16,7 +16,12 @@
 #include "storage/checkpoint.h"
 #include "storage/plog.h"
 
-enum { WINDOW = 64 << 10, EPOCHS_MAX = 16 << 20, SNAPSHOT_MAX = 256 << 20 };
+enum {
+    WINDOW = 64 << 10,
+    EPOCHS_MAX = 16 << 20,
+    SNAPSHOT_MAX = 256 << 20,
+    TAIL_ENTRIES = 32, /* of indexes: so far the log is read for what a snapshot does not have */
+};
 
 /* ---- one batch, replayed ---- */
 
@@ -348,6 +353,50 @@ static int replay(struct plog *log, struct producer_state *ps, int64_t from, int
     return rc;
 }
 
+/* Where reading backwards from `upto` has seen so many index entries: that is 4 KiB or a batch
+ * each. The index is only a hint for it. */
+static int64_t tail_start(struct plog *log, int64_t upto)
+{
+    int64_t from = log->segs[0]->base;
+    uint32_t left = TAIL_ENTRIES;
+    for (uint32_t i = plog_segment_of(log, upto - 1) + 1; i-- > 0 && left > 0;) {
+        struct segment *seg = log->segs[i];
+        struct index_entry e;
+        from = seg->base;
+        if (segment_index_load(log, seg) < 0) {
+            break;
+        }
+        if (seg->index_n > left) {
+            from = segment_index_get(log, seg, seg->index_n - left, &e) < 0 ? from : e.offset;
+            break;
+        }
+        left -= seg->index_n;
+    }
+    return from < log->start ? log->start : from;
+}
+
+/* A snapshot at `upto` has the last batch of each producer alone. One with several in flight, whose
+ * acknowledgements were lost when the leader stopped, sends them all again: those before the last
+ * one are known from the log's tail, where they are still there. */
+static int recall_batches(struct plog *log, struct producer_state *ps, int64_t upto)
+{
+    struct producer_state tail;
+    int rc = 0;
+    if (ps->map.count == 0) {
+        return 0;
+    }
+    producer_state_init(&tail);
+    int64_t from = tail_start(log, upto);
+    if (from < upto) {
+        rc = replay(log, &tail, from, upto);
+    }
+    if (rc == 0) {
+        producer_recall(ps, &tail);
+    }
+    producer_state_free(&tail);
+    return rc;
+}
+
 /* A new producer state that holds all below `upto`. */
 static int state_at(struct plog *log, int64_t upto, struct producer_state **out)
 {
@@ -355,6 +404,9 @@ static int state_at(struct plog *log, int64_t upto, struct producer_state **out)
     int64_t from = 0;
     producer_state_init(ps);
     int rc = load_snapshot(log, ps, upto, &from);
+    if (rc == 0) {
+        rc = recall_batches(log, ps, from);
+    }
     if (rc == 0 && from < upto) {
         rc = replay(log, ps, from, upto);
     }

@@ -330,3 +330,20 @@ unsigned producer_expire(struct producer_state *ps, int64_t now_ms, int64_t expi
     mem_free(old);
     return n;
 }
+
+void producer_recall(struct producer_state *ps, const struct producer_state *tail)
+{
+    map_for_each (slot, &ps->map) {
+        struct producer *p = slot->value;
+        const struct producer *t = producer_find(tail, p->id);
+        if (t == NULL || p->n != 1 || t->n < 2 || t->epoch != p->epoch) {
+            continue;
+        }
+        const struct producer_batch *last = &t->batch[t->n - 1];
+        if (last->last_offset == p->batch[0].last_offset &&
+            last->last_seq == p->batch[0].last_seq && last->delta == p->batch[0].delta) {
+            memcpy(p->batch, t->batch, sizeof p->batch);
+            p->n = t->n;
+        }
+    }
+}

@@ -98,6 +98,10 @@ int64_t producer_idle_ms(const struct producer *p, int64_t now_ms);
 unsigned producer_expire(struct producer_state *ps, int64_t now_ms, int64_t expiration_ms,
                          int64_t *next_ms);
 
+/* Takes the earlier batches of producers of whom only the last one is known from a state that was
+ * made of the log's tail. */
+void producer_recall(struct producer_state *ps, const struct producer_state *tail);
+
 /* .snapshot files. Reading drops expired ones; ERR_CORRUPT: length, version or CRC. */
 void producer_snapshot_put(const struct producer_state *ps, struct buf *out);
 int producer_snapshot_read(struct producer_state *ps, struct bytes text, int64_t now_ms,

@@ -87,6 +87,12 @@ static void reopen_clean(void **state)
     assert_int_equal(b.base_offset, 199);
     s.seq = 201;
     assert_int_equal(rig_append(log, &s).result, PLOG_OUT_OF_ORDER);
+    for (int i = 199; i > 190; i--) { /* the four before it as well, which no snapshot has */
+        s.seq = i;
+        b = rig_append(log, &s);
+        assert_int_equal(b.result, i > 194 ? PLOG_DUPLICATE : PLOG_OUT_OF_ORDER);
+        assert_int_equal(b.base_offset, i > 194 ? i : -1);
+    }
     s.seq = 200;
     assert_int_equal(rig_append(log, &s).base_offset, 200);
     plog_close(log);
