@@ -80,25 +80,20 @@ static bool has_room(const struct image_broker *b)
     return b->log_dirs_n == 0 || cordoned < b->log_dirs_n;
 }
 
-struct placement *placement_new(struct arena *a, const struct image *img, struct prng *rng,
-                                placement_active *active, const void *ctx)
+struct placement *placement_over(struct arena *a, const struct placement_broker *v, size_t n,
+                                 struct prng *rng)
 {
     struct placement *p = ARENA_NEW(a, struct placement);
-    uint32_t n = (uint32_t)img->brokers_n;
     p->rng = rng;
     p->racks = ARENA_ARRAY(a, struct rack, n + 1);
-    for (uint32_t i = 0; i < n; i++) {
-        const struct image_broker *b = img->brokers[i];
-        if (b->in_controlled_shutdown || !has_room(b)) {
-            continue;
-        }
-        struct rack *r = rack_of(p, a, b->rack, n);
+    for (size_t i = 0; i < n; i++) {
+        struct rack *r = rack_of(p, a, v[i].rack, (uint32_t)n);
         p->brokers_n++;
-        if (b->fenced || (active && !active(ctx, b->id))) {
-            r->fenced[r->fenced_n++] = b->id;
-        } else {
-            r->active[r->active_n++] = b->id;
+        if (v[i].active) {
+            r->active[r->active_n++] = v[i].id;
             p->active_n++;
+        } else {
+            r->fenced[r->fenced_n++] = v[i].id;
         }
     }
     if (p->racks_n) {
@@ -110,6 +105,24 @@ struct placement *placement_new(struct arena *a, const struct image *img, struct
         p->racks[i].fenced_start = random_below(p, p->racks[i].fenced_n);
     }
     return p;
+}
+
+struct placement *placement_new(struct arena *a, const struct image *img, struct prng *rng,
+                                placement_active *active, const void *ctx)
+{
+    struct placement_broker *v = ARENA_ARRAY(a, struct placement_broker, img->brokers_n + 1);
+    size_t n = 0;
+    for (uint32_t i = 0; i < (uint32_t)img->brokers_n; i++) {
+        const struct image_broker *b = img->brokers[i];
+        if (!b->in_controlled_shutdown && has_room(b)) {
+            v[n++] = (struct placement_broker){
+                .id = b->id,
+                .rack = b->rack,
+                .active = !b->fenced && (!active || active(ctx, b->id)),
+            };
+        }
+    }
+    return placement_over(a, v, n, rng);
 }
 
 int placement_check(const struct placement *p, int32_t replicas, struct errmsg *em)

@@ -122,6 +122,9 @@ struct replica_dir *replica_dirs_of(struct arena *a, const struct replica_sets *
 int replica_dirs_find(struct client *c, struct replica_dir *v, size_t n);
 /* The same; replicas of brokers that do not answer are left unknown. */
 void replica_dirs_look(struct client *c, struct replica_dir *v, size_t n);
+/* Has each broker the directory that is named for it? ERR_NOTFOUND with a sentence that says which
+ * ones it has. */
+int replica_dirs_check(struct client *c, struct replica_dir *v, size_t n);
 /* Asks each broker to move its replicas of v (sorted) to their targets; sets error. */
 int replica_dirs_alter(struct client *c, struct replica_dir *v, size_t n);
 

@@ -150,6 +150,40 @@ void replica_dirs_look(struct client *c, struct replica_dir *v, size_t n)
     (void)each_broker(c, v, n, look_on);
 }
 
+/* Asked without a partition, a broker says which directories it has. */
+static int check_on(struct client *c, struct replica_dir *v, size_t n)
+{
+    struct describe_log_dirs_request req;
+    struct describe_log_dirs_response *resp;
+    proto_msg_init(&describe_log_dirs_request_msg, &req);
+    req.topics_n = 0;
+    int rv = client_call(c, v->broker, API_DESCRIBE_LOG_DIRS, &req, (void **)&resp, NULL);
+    if (rv == 0 && resp->error_code) {
+        rv = client_refused(c, resp->error_code, BYTES_NULL);
+    }
+    for (size_t i = 0; i < n && rv == 0; i++) {
+        const char *has = "";
+        bool there = false;
+        for (int32_t k = 0; k < resp->results_n; k++) {
+            there |= bytes_eq(resp->results[k].log_dir, v[i].target);
+            has = arena_printf(&c->arena, "%s%s%.*s", has, k ? ", " : "",
+                               BYTES_FMT(resp->results[k].log_dir));
+        }
+        if (!there) {
+            rv = errmsg_set(&c->error, ERR_NOTFOUND,
+                            "Broker %d has no log directory %.*s (for %.*s-%d); it has %s",
+                            v->broker, BYTES_FMT(v[i].target), BYTES_FMT(v[i].topic),
+                            v[i].partition, has);
+        }
+    }
+    return rv;
+}
+
+int replica_dirs_check(struct client *c, struct replica_dir *v, size_t n)
+{
+    return each_broker(c, v, n, check_on);
+}
+
 /* ---- moving them ---- */
 
 static int by_target(const void *a, const void *b)

@@ -192,20 +192,35 @@ static int alter(struct client *c, int32_t node, alter_resource *v, size_t n)
     return rv;
 }
 
-/* The same settings of each broker; value NULL: back to the default. */
+static int alter_broker(struct client *c, int32_t broker, const char *const *names, size_t names_n,
+                        const char *value)
+{
+    alter_resource *r =
+        proto_array(&c->arena, &incremental_alter_configs_request_alter_configs_resource_desc, 1);
+    resource_begin(&c->arena, r, RESOURCE_BROKER, bytes_str(arena_printf(&c->arena, "%d", broker)),
+                   names_n);
+    for (size_t i = 0; i < names_n; i++) {
+        resource_put(r, names[i], value);
+    }
+    return alter(c, c->controllers ? CLIENT_ANY : broker, r, 1);
+}
+
+/* The same settings of each broker; value NULL: back to the default. One that cannot be asked does
+ * not spare the others; the first that could not is told of. */
 static int alter_brokers(struct client *c, const int32_t *brokers, size_t n,
                          const char *const *names, size_t names_n, const char *value)
 {
+    struct errmsg first;
     int rv = 0;
-    for (size_t i = 0; i < n && rv == 0; i++) {
-        alter_resource *r = proto_array(
-            &c->arena, &incremental_alter_configs_request_alter_configs_resource_desc, 1);
-        resource_begin(&c->arena, r, RESOURCE_BROKER,
-                       bytes_str(arena_printf(&c->arena, "%d", brokers[i])), names_n);
-        for (size_t k = 0; k < names_n; k++) {
-            resource_put(r, names[k], value);
+    for (size_t i = 0; i < n; i++) {
+        int err = alter_broker(c, brokers[i], names, names_n, value);
+        if (err && rv == 0) {
+            errmsg_set(&first, rv = err, "Broker %d has the throttles that it had: %.300s",
+                       brokers[i], c->error.text);
         }
-        rv = alter(c, c->controllers ? CLIENT_ANY : brokers[i], r, 1);
+    }
+    if (rv) {
+        c->error = first;
     }
     return rv;
 }

@@ -1,0 +1,30 @@
+/* What the actions of `millrace reassign-partitions` share (tool_reassign_partitions.c,
+ * reassign_generate.c, reassign_verify.c). */
+#ifndef TOOLS_REASSIGN_PARTITIONS_H
+#define TOOLS_REASSIGN_PARTITIONS_H
+
+#include "tools/args.h"
+#include "tools/reassign_json.h"
+
+/* "Error: SENTENCE", and what would work in a line of its own, if not NULL; the exit status. */
+int reassign_fail(const char *text, const char *instead);
+/* The ids with ", " between, in c's arena. */
+const char *reassign_ids_text(struct client *c, const int32_t *ids, size_t n);
+/* The brokers that are up, ascending; client_cluster must have been asked. */
+int32_t *reassign_brokers(struct client *c, size_t *n);
+/* Of `of`, what is there: a topic or partition that is not is ERR_NOTFOUND with Kafka's sentence.
+ * With directories of the replicas whose brokers are up. Partition -1 stands for all of a topic. */
+int reassign_existing(struct client *c, const struct replica_sets *of, struct replica_sets *out);
+/* Prints, on standard error, throttles that are set although nothing moves. */
+void reassign_tell_throttles(const struct throttles *t);
+/* Takes the throttles of all brokers and of the topics of targets off, and says so. */
+int reassign_clear(struct client *c, const struct replica_sets *targets);
+
+int reassign_generate(struct client *c, const struct args *a);
+/* How far the targets are; takes the throttles off when nothing moves any more. */
+int reassign_verify(struct client *c, const struct args *a, const struct replica_sets *targets);
+/* Waits for them, then says it as reassign_verify. */
+int reassign_wait_verify(struct client *c, const struct args *a,
+                         const struct replica_sets *targets);
+
+#endif

@@ -1,0 +1,323 @@
+/* --verify: how far a move is, and, once nothing moves any more, its throttles taken off; and what
+ * else the actions of reassign-partitions share. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/reassign_partitions.h"
+
+#define UNKNOWN "org.apache.kafka.common.errors.UnknownTopicOrPartitionException: "
+
+int reassign_fail(const char *text, const char *instead)
+{
+    printf("Error: %s\n", text);
+    if (instead) {
+        printf("%s\n", instead);
+    }
+    return 1;
+}
+
+const char *reassign_ids_text(struct client *c, const int32_t *ids, size_t n)
+{
+    struct buf b = {0};
+    for (size_t i = 0; i < n; i++) {
+        buf_printf(&b, "%s%d", i ? ", " : "", ids[i]);
+    }
+    const char *text = arena_strndup(&c->arena, buf_cstr(&b), b.len);
+    buf_free(&b);
+    return text;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+int32_t *reassign_brokers(struct client *c, size_t *n)
+{
+    *n = (size_t)c->cluster->brokers_n;
+    int32_t *ids = ARENA_ARRAY(&c->arena, int32_t, *n + 1);
+    for (size_t i = 0; i < *n; i++) {
+        ids[i] = c->cluster->brokers[i].broker_id;
+    }
+    qsort(ids, *n, sizeof *ids, by_id);
+    return ids;
+}
+
+/* ---- what is there ---- */
+
+static int missing(struct client *c, const struct replica_sets *of, const struct replica_sets *all)
+{
+    struct buf b = {0};
+    int rv = 0;
+    for (size_t i = 0; i < of->n && rv == 0; i++) {
+        if (!replica_set_find(all, of->v[i].topic, 0)) {
+            rv = errmsg_set(&c->error, ERR_NOTFOUND, UNKNOWN "Topic %.*s not found.",
+                            BYTES_FMT(of->v[i].topic));
+        } else if (of->v[i].partition >= 0 &&
+                   !replica_set_find(all, of->v[i].topic, of->v[i].partition)) {
+            buf_printf(&b, "%s%.*s-%d", b.len ? ", " : "", BYTES_FMT(of->v[i].topic),
+                       of->v[i].partition);
+        }
+    }
+    if (rv == 0 && b.len) {
+        rv = errmsg_set(&c->error, ERR_NOTFOUND, UNKNOWN "Unable to find partition: %s",
+                        buf_cstr(&b));
+    }
+    buf_free(&b);
+    return rv;
+}
+
+/* Where the replicas of s lie, on the brokers that answer. */
+static void find_dirs(struct client *c, struct replica_sets *s)
+{
+    size_t max = 0, n = 0, up_n;
+    int32_t *up = reassign_brokers(c, &up_n);
+    for (size_t i = 0; i < s->n; i++) {
+        max += (size_t)s->v[i].replicas_n;
+    }
+    struct replica_dir *v = ARENA_ARRAY(&c->arena, struct replica_dir, max + 1);
+    for (size_t i = 0; i < s->n; i++) {
+        for (int32_t k = 0; k < s->v[i].replicas_n; k++) {
+            if (has_id(up, (int32_t)up_n, s->v[i].replicas[k])) {
+                v[n++] = (struct replica_dir){.topic = s->v[i].topic,
+                                              .partition = s->v[i].partition,
+                                              .broker = s->v[i].replicas[k]};
+            }
+        }
+    }
+    replica_dirs_sort(v, n);
+    replica_dirs_look(c, v, n);
+    for (size_t i = 0; i < s->n; i++) {
+        s->v[i].dirs = ARENA_ARRAY(&c->arena, struct bytes, s->v[i].replicas_n + 1);
+        for (int32_t k = 0; k < s->v[i].replicas_n; k++) {
+            const struct replica_dir *r =
+                replica_dir_find(v, n, s->v[i].replicas[k], s->v[i].topic, s->v[i].partition);
+            s->v[i].dirs[k] = r ? r->current : BYTES_NULL;
+        }
+    }
+}
+
+int reassign_existing(struct client *c, const struct replica_sets *of, struct replica_sets *out)
+{
+    struct replica_sets all;
+    int rv = reassign_current(c, &all);
+    rv = rv ? rv : missing(c, of, &all);
+    if (rv) {
+        return rv;
+    }
+    *out = (struct replica_sets){ARENA_ARRAY(&c->arena, struct replica_set, all.n + 1), 0};
+    for (size_t i = 0; i < all.n; i++) {
+        if (replica_set_find(of, all.v[i].topic, all.v[i].partition) ||
+            replica_set_find(of, all.v[i].topic, -1)) {
+            out->v[out->n++] = all.v[i];
+        }
+    }
+    find_dirs(c, out);
+    return 0;
+}
+
+/* ---- throttles ---- */
+
+void reassign_tell_throttles(const struct throttles *t)
+{
+    if (t->brokers_n + t->topics_n == 0) {
+        return;
+    }
+    fprintf(stderr, "Nothing moves, but throttles are set:");
+    for (size_t i = 0; i < t->brokers_n; i++) {
+        fprintf(stderr, "%s%d",
+                i                  ? ", "
+                : t->brokers_n > 1 ? " on brokers "
+                                   : " on broker ",
+                t->brokers[i]);
+    }
+    for (size_t i = 0; i < t->topics_n; i++) {
+        fprintf(stderr, "%s%.*s",
+                i                 ? ", "
+                : t->brokers_n    ? "; on topics "
+                : t->topics_n > 1 ? " on topics "
+                                  : " on topic ",
+                BYTES_FMT(t->topics[i]));
+    }
+    fprintf(stderr, ". --verify with the file of the move takes them off.\n");
+}
+
+int reassign_clear(struct client *c, const struct replica_sets *targets)
+{
+    size_t n, topics_n = 0, max = 0;
+    int32_t *up = reassign_brokers(c, &n);
+    for (size_t i = 0; i < targets->n; i++) {
+        max += (size_t)targets->v[i].replicas_n;
+    }
+    int32_t *brokers = ARENA_ARRAY(&c->arena, int32_t, n + max + 1);
+    struct bytes *topics = ARENA_ARRAY(&c->arena, struct bytes, targets->n + 1);
+    memcpy(brokers, up, n * sizeof *brokers);
+    for (size_t i = 0; i < targets->n; i++) {
+        const struct replica_set *s = &targets->v[i];
+        for (int32_t k = 0; k < s->replicas_n; k++) {
+            if (!has_id(brokers, (int32_t)n, s->replicas[k])) {
+                brokers[n++] = s->replicas[k];
+            }
+        }
+        if (i == 0 || !bytes_eq(s->topic, s[-1].topic)) {
+            topics[topics_n++] = s->topic;
+        }
+    }
+    qsort(brokers, n, sizeof *brokers, by_id);
+    printf("Clearing broker-level throttles on broker%s ", n == 1 ? "" : "s");
+    for (size_t i = 0; i < n; i++) {
+        printf("%s%d", i ? "," : "", brokers[i]);
+    }
+    int rv = throttle_clear_brokers(c, brokers, n);
+    struct errmsg first = c->error;
+    printf("\nClearing topic-level throttles on topic%s ", topics_n == 1 ? "" : "s");
+    for (size_t i = 0; i < topics_n; i++) {
+        printf("%s%.*s", i ? "," : "", BYTES_FMT(topics[i]));
+    }
+    printf("\n");
+    if (rv) { /* the topics' all the same */
+        (void)throttle_clear_topics(c, topics, topics_n);
+        return reassign_fail(first.text, "Run it again when the broker is up.");
+    }
+    return throttle_clear_topics(c, topics, topics_n) ? reassign_fail(c->error.text, NULL) : 0;
+}
+
+/* ---- how far it is ---- */
+
+static void print_partition(const struct replica_set *target, const struct replica_set *moving,
+                            const struct replica_set *now)
+{
+    const struct bytes topic = target->topic;
+    if (moving) {
+        printf("Reassignment of partition %.*s-%d is still in progress.\n", BYTES_FMT(topic),
+               target->partition);
+        return;
+    }
+    size_t size = (size_t)target->replicas_n * sizeof *target->replicas;
+    if (now && now->replicas_n == target->replicas_n &&
+        memcmp(now->replicas, target->replicas, size) == 0) {
+        printf("Reassignment of partition %.*s-%d is completed.\n", BYTES_FMT(topic),
+               target->partition);
+        return;
+    }
+    printf("There is no active reassignment of partition %.*s-%d, but replica set is ",
+           BYTES_FMT(topic), target->partition);
+    for (int32_t i = 0; now && i < now->replicas_n; i++) {
+        printf("%s%d", i ? "," : "", now->replicas[i]);
+    }
+    printf(" rather than ");
+    for (int32_t i = 0; i < target->replicas_n; i++) {
+        printf("%s%d", i ? "," : "", target->replicas[i]);
+    }
+    printf(".\n");
+}
+
+/* True: it moves. */
+static bool print_dir(const struct replica_dir *r)
+{
+    if (bytes_is_null(r->current)) {
+        printf("Partition %.*s-%d is not found in any live log dir on broker %d. There is likely "
+               "an offline log directory on the broker.\n",
+               BYTES_FMT(r->topic), r->partition, r->broker);
+        return false;
+    }
+    if (!bytes_is_null(r->future) && bytes_eq(r->future, r->target)) {
+        printf("Reassignment of replica %.*s-%d-%d is still in progress.\n", BYTES_FMT(r->topic),
+               r->partition, r->broker);
+    } else if (!bytes_is_null(r->future)) {
+        printf("Partition %.*s-%d on broker %d is being moved to log dir %.*s instead of %.*s.\n",
+               BYTES_FMT(r->topic), r->partition, r->broker, BYTES_FMT(r->future),
+               BYTES_FMT(r->target));
+    } else if (bytes_eq(r->current, r->target)) {
+        printf("Reassignment of replica %.*s-%d-%d completed successfully.\n", BYTES_FMT(r->topic),
+               r->partition, r->broker);
+    } else {
+        printf("Partition %.*s-%d on broker %d is not being moved from log dir %.*s to %.*s.\n",
+               BYTES_FMT(r->topic), r->partition, r->broker, BYTES_FMT(r->current),
+               BYTES_FMT(r->target));
+    }
+    return !bytes_is_null(r->future);
+}
+
+static int print_states(struct client *c, const struct replica_sets *targets, bool *moves)
+{
+    struct replica_sets ongoing, now;
+    int rv = reassign_ongoing(c, NULL, &ongoing);
+    rv = rv ? rv : client_metadata_refresh(c); /* behind it: what ended in between has ended */
+    rv = rv ? rv : reassign_current(c, &now);
+    if (rv) {
+        return rv;
+    }
+    *moves = ongoing.n > 0;
+    printf("Status of partition reassignment:\n");
+    for (size_t i = 0; i < targets->n; i++) {
+        const struct replica_set *t = &targets->v[i];
+        print_partition(t, replica_set_find(&ongoing, t->topic, t->partition),
+                        replica_set_find(&now, t->topic, t->partition));
+    }
+    size_t n;
+    struct replica_dir *v = replica_dirs_of(&c->arena, targets, &n);
+    rv = replica_dirs_find(c, v, n);
+    for (size_t i = 0; i < n && rv == 0; i++) {
+        *moves |= print_dir(&v[i]);
+    }
+    if (n == 0 && rv == 0) {
+        printf("\n"); /* as Kafka's tool: the empty list on a line */
+    }
+    return rv;
+}
+
+int reassign_verify(struct client *c, const struct args *a, const struct replica_sets *targets)
+{
+    bool moves = false;
+    int rv = client_cluster(c);
+    rv = rv ? rv : print_states(c, targets, &moves);
+    if (rv) {
+        return reassign_fail(c->error.text, NULL);
+    }
+    if (moves) {
+        return 0;
+    }
+    struct throttles t;
+    if (!args_has(a, "preserve-throttles")) {
+        return reassign_clear(c, targets);
+    }
+    if (throttle_find(c, &t) == 0) {
+        reassign_tell_throttles(&t);
+    }
+    return 0;
+}
+
+/* What to type to see and to stop what goes on without this tool. */
+static void tell_interrupted(const struct args *a, const struct reassign_watch *w)
+{
+    const char *servers = args_get(a, "bootstrap-server", ""),
+               *file = args_get(a, "reassignment-json-file", "");
+    fprintf(stderr,
+            "Interrupted. The move itself goes on: %zu partitions and %zu directories are not "
+            "there yet.\n"
+            "  to see how far it is, and to take throttles off when it is done:\n"
+            "    millrace reassign-partitions --bootstrap-server %s --verify "
+            "--reassignment-json-file %s\n"
+            "  to stop it and to go back:\n"
+            "    millrace reassign-partitions --bootstrap-server %s --cancel "
+            "--reassignment-json-file %s\n",
+            w->partitions_left, w->dirs_left, servers, file, servers, file);
+}
+
+int reassign_wait_verify(struct client *c, const struct args *a, const struct replica_sets *targets)
+{
+    struct reassign_watch w;
+    size_t n;
+    struct replica_dir *dirs = replica_dirs_of(&c->arena, targets, &n);
+    int rv = reassign_watch_begin(c, &w, targets, dirs, n);
+    rv = rv ? rv : reassign_wait(c, &w);
+    if (rv == ERR_CANCELED) {
+        tell_interrupted(a, &w);
+        return 128 + SIGINT;
+    }
+    return rv ? reassign_fail(c->error.text, "The move itself goes on.")
+              : reassign_verify(c, a, targets);
+}
