@@ -90,7 +90,8 @@ static int place(struct client *c, const struct placement_broker *brokers, size_
     if (factor > (int32_t)brokers_n || factor <= 0) {
         return errmsg_set(&c->error, ERR_RANGE,
                           "The target replication factor of %d cannot be reached because only %zu "
-                          "broker(s) are registered.",
+                          "broker(s) are registered or some brokers have all their log directories "
+                          "cordoned.",
                           factor, brokers_n);
     }
     struct placement *p = placement_over(&c->arena, brokers, brokers_n, &rng);

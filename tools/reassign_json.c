@@ -65,6 +65,24 @@ static int read_replicas(const struct place *at, const json_t *o, struct replica
     return 0;
 }
 
+/* Kafka's sentence, with its lists as Java prints them. */
+static int sizes_differ(const struct place *at, const json_t *dirs, const struct replica_set *s)
+{
+    struct buf b = {0};
+    for (int32_t i = 0; i < s->replicas_n; i++) {
+        buf_printf(&b, "%s%d", i ? ", " : "", s->replicas[i]);
+    }
+    buf_put_str(&b, "] is different from size of log dirs list [");
+    for (size_t i = 0; i < json_array_size(dirs); i++) {
+        const char *dir = json_string_value(json_array_get(dirs, i));
+        buf_printf(&b, "%s%s", i ? ", " : "", dir ? dir : "?");
+    }
+    int rv = errmsg_set(at->em, ERR_INVALID, "Size of replicas list [%.400s] for partition %.*s-%d",
+                        buf_cstr(&b), BYTES_FMT(s->topic), s->partition);
+    buf_free(&b);
+    return rv;
+}
+
 static int read_dirs(const struct place *at, const json_t *o, struct replica_set *s)
 {
     const json_t *list = json_object_get(o, "log_dirs");
@@ -76,10 +94,7 @@ static int read_dirs(const struct place *at, const json_t *o, struct replica_set
     }
     size_t n = json_array_size(list);
     if (n != (size_t)s->replicas_n) {
-        return errmsg_set(at->em, ERR_INVALID,
-                          "Size of replicas list is different from size of log dirs list for "
-                          "partition %.*s-%d: %d and %zu",
-                          BYTES_FMT(s->topic), s->partition, s->replicas_n, n);
+        return sizes_differ(at, list, s);
     }
     s->dirs = ARENA_ARRAY(at->arena, struct bytes, n + 1);
     for (size_t i = 0; i < n; i++) {

@@ -167,7 +167,8 @@ void reassign_watch_text(const struct reassign_watch *w, int64_t now_ms, char *o
  * that is a terminal. ERR_CANCELED: reassign_interrupted. */
 int reassign_wait(struct client *c, struct reassign_watch *w);
 
-/* From here on SIGINT and SIGTERM do not end the process but are noted, and end reassign_wait. */
+/* From here on the first SIGINT or SIGTERM does not end the process but is noted, and ends
+ * reassign_wait; a second one ends the process. */
 void reassign_catch_interrupts(void);
 bool reassign_interrupted(void);
 

@@ -143,15 +143,23 @@ static int by_index(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Lists without an element may be null. */
+static void sort_list(void *v, int32_t n, size_t size, int (*cmp)(const void *, const void *))
+{
+    if (n) {
+        qsort(v, (size_t)n, size, cmp);
+    }
+}
+
 static void sort(dirs_response *r)
 {
-    qsort(r->results, (size_t)r->results_n, sizeof *r->results, by_path);
+    sort_list(r->results, r->results_n, sizeof *r->results, by_path);
     for (int32_t i = 0; i < r->results_n; i++) {
         dir_result *d = &r->results[i];
-        qsort(d->topics, (size_t)d->topics_n, sizeof *d->topics, by_topic);
+        sort_list(d->topics, d->topics_n, sizeof *d->topics, by_topic);
         for (int32_t k = 0; k < d->topics_n; k++) {
-            qsort(d->topics[k].partitions, (size_t)d->topics[k].partitions_n,
-                  sizeof *d->topics[k].partitions, by_index);
+            sort_list(d->topics[k].partitions, d->topics[k].partitions_n,
+                      sizeof *d->topics[k].partitions, by_index);
         }
     }
 }

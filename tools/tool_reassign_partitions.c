@@ -6,6 +6,7 @@
  * Ours are --wait, which stays until all is moved, with progress on a terminal, and --list --json;
  * and a word on standard error about throttles that a move has left behind. Errors are on standard
  * output, as Kafka's tool has them. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,6 +287,11 @@ static int execute(struct client *c, const struct args *a)
     print_current(&now);
     reassign_catch_interrupts(); /* from here on it ends between two steps */
     status = throttle(c, a, &ongoing, &targets, &now);
+    if (status == 0 && reassign_interrupted()) {
+        fprintf(stderr,
+                "Interrupted. Nothing moves; --cancel with this file takes throttles off.\n");
+        return 128 + SIGINT;
+    }
     status = status ? status : begin(c, a, &targets);
     fflush(stdout);
     return status == 0 && args_has(a, "wait") ? reassign_wait_verify(c, a, &targets) : status;

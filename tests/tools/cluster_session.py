@@ -2,6 +2,8 @@
 
     !kill ID    SIGKILL, and the others know: the broker is fenced, and leads nothing
     !start ID   again, and it is in sync with all that it has a replica of
+    !launch ID  again, and it runs
+    !file FROM TO   a copy in which {NODE1} is the folder of node 1
     !until TEXT TOOL ...   our tool prints TEXT: another node knows by now what the cases before have changed
 """
 import os
@@ -9,14 +11,23 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../cluster'))
+import session
 from cluster import Cluster, millrace, wait  # noqa: E402
 
 SETTINGS = {'log.retention.check.interval.ms': 3600000}  # nothing changes by itself
 
 
+def cluster_of(file, folder):
+    return ClusterTarget(folder, 2, session.RACKS) if file == 'moves.tsv' else ClusterTarget(folder)
+
+
 class ClusterTarget:
-    def __init__(self, folder):
-        self.cluster = Cluster(folder, combined=3, settings=SETTINGS)
+    def __init__(self, folder, dirs=1, racks=None):
+        """With two directories they are data and data2 of each node."""
+        each = {i: {'log.dirs': '{0}/data,{0}/data2'.format(os.path.join(str(folder), 'node%d' % i))} if dirs == 2 else {} for i in (1, 2, 3)}
+        for i, rack in (racks or {}).items():
+            each[i]['broker.rack'] = rack
+        self.cluster = Cluster(folder, combined=3, settings=SETTINGS, per_node=each)
 
     def __enter__(self):
         self.cluster.__enter__()
@@ -57,18 +68,22 @@ class ClusterTarget:
                 return words[0] in said[0][1]
             wait(seen, lambda: 'not "%s": %s' % (words[0], said), 20)
             return
+        if what == 'file':
+            with open(words[0], encoding='utf-8') as old, open(words[1], 'w', encoding='utf-8') as new:
+                new.write(re.sub(r'\{NODE(\d)\}', lambda m: self.cluster.node(int(m[1])).folder, old.read()))
+            return
         c, node = self.cluster, self.cluster.node(int(words[0]))
         if what == 'kill':
             node.kill()
         else:
-            assert what == 'start', what
+            assert what in ('start', 'launch'), what
             node.start()
         c.wait_unfenced({n.id for n in c.nodes if n.running})
         c.wait_active()
         for n in c.nodes:
             if n.running and what == 'kill':
                 wait(lambda n=n: all(p['leaderId'] != node.id for p in self.partitions(n)), '%r still leads' % node, 30)
-            elif n.running:
+            elif n.running and what == 'start':
                 wait(lambda n=n: all(set(p['isrNodes']) == set(p['replicaNodes']) and p['leaderId'] >= 0 for p in self.partitions(n)),
                      lambda n=n: 'not in sync: %s' % self.partitions(n), 60)
 

@@ -10,12 +10,14 @@ controllers, {N1} for the configuration of node 1, {ID NAME} for a topic's id. C
     first   exit status and the first line of stdout: behind it Kafka prints a stack trace
     status  whether the exit status is 0: Kafka prints a stack trace or its usage, ours is one sentence
     error   the sorted lines of stdout: Kafka's tool ends with 0 even so, ours must not
+    errors  as sorted, and the first line of stderr: behind it Kafka prints a stack trace
+    placed  exit status and stdout; of the assignment that --generate proposes how it is spread, since it begins at random
     status-error  only that: Kafka's tool prints a stack trace
     events  exit status and what the lines of JSON say (told() below)
     shape   exit status and stdout with every digit masked: figures differ from run to run, how they are written does not
     ours    as sorted, but with what our tool prints: Kafka's behaves otherwise on purpose
 `+NAME` starts a tool of ours that goes on in the background, until `-NAME` stops it: a member of a group, for which the next case waits.
-`!kill ID`, `!start ID` and `!until TEXT` (the word stands where the tool does) are steps of files that run against a cluster (cluster_session.py).
+`!kill ID`, `!until TEXT` and others (the word stands where the tool does) are steps of files that run against a cluster (cluster_session.py).
 """
 import json
 import os
@@ -28,7 +30,7 @@ from node import binary, millrace
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
 DATA = os.path.join(ROOT, 'tests/data/tools')
-MODES = ('all', 'out', 'sorted', 'json', 'first', 'status', 'error', 'status-error', 'events', 'shape', 'ours', '-')
+MODES = ('all', 'out', 'errors', 'placed', 'sorted', 'json', 'first', 'status', 'error', 'status-error', 'events', 'shape', 'ours', '-')
 
 
 class Case:
@@ -157,6 +159,8 @@ def masked(text, n, folder):
     text = re.sub(r'(?m)^[\w-]{22}$', '{ID}', text)
     text = re.sub(r'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}', 'UUUUUUUU-UUUU-UUUU-UUUU-UUUUUUUUUUUU', text)  # member ids
     text = re.sub(r"'[^'\n]+'(?:, '[^'\n]+')+", lambda m: ', '.join(sorted(m.group().split(', '))), text)  # a hash table's order
+    text = re.sub(r'(?m)(?<=for partitions )\S.*$', lambda m: ', '.join(sorted(m.group().split(', '))), text)
+    text = re.sub(r'(?m)(?<=throttles on topics )\S.*$', lambda m: ','.join(sorted(m.group().split(','))), text)
     return re.sub(r'directory\.id=[\w-]{22}', 'directory.id={ID}', text)
 
 
@@ -165,6 +169,21 @@ def unordered(v):
     if isinstance(v, dict):
         return '{%s}' % ', '.join('%s: %s' % (json.dumps(k), unordered(v[k])) for k in sorted(v))
     return '[%s]' % ', '.join(sorted(map(unordered, v))) if isinstance(v, list) else json.dumps(v)
+
+
+RACKS = {1: 'one', 2: 'one', 3: 'two'}  # of moves.tsv
+
+
+def spread(line, racks):
+    """Of a proposed assignment: each partition's replicas, on how many brokers and in how many racks; or, where these are not looked at, how
+    often brokers lead, by topic."""
+    parts = json.loads(line)['partitions']
+    leads, text = {}, ''
+    for p in parts:
+        leads.setdefault(p['topic'], []).append(p['replicas'][0])
+        text += '%s-%d: %d on %d brokers%s %s\n' % (p['topic'], p['partition'], len(p['replicas']), len(set(p['replicas'])),
+                                                    ' in %d racks' % len({RACKS[i] for i in p['replicas']}) if racks else '', p['log_dirs'])
+    return text if racks else text + ''.join('%s %s\n' % (t, sorted(map(ids.count, set(ids)))) for t, ids in sorted(leads.items()))
 
 
 def shown(case, status, out, err):
@@ -181,6 +200,11 @@ def shown(case, status, out, err):
     if case.mode == 'shape':
         out = re.sub(r'(?m)^\d+\t[\d.E-]+$', '#\t#', out)  # Java prints as many decimals as the number has
         return head + re.sub(r'\d+(?:\.(\d+))?', lambda m: '#' + ('.' + '#' * len(m.group(1)) if m.group(1) else ''), out)
+    if case.mode == 'errors':
+        return head + '-- stdout\n' + ''.join(sorted(out.splitlines(True))) + '-- stderr\n' + err.split('\n')[0] + '\n'
+    if case.mode == 'placed':
+        before, heading, proposed = out.partition('Proposed partition reassignment configuration\n')
+        return head + before + heading + (spread(proposed, '--disable-rack-aware' not in case.args) if proposed else '')
     if case.mode == 'json':
         return head + ''.join((unordered(json.loads(line)) if line[0] == '{' else line) + '\n' for line in out.splitlines())
     if case.mode == 'first':

@@ -8,7 +8,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '../lib'))
 import session  # noqa: E402
-from cluster_session import ClusterTarget  # noqa: E402
+from cluster_session import cluster_of  # noqa: E402
 from node import Node, free_port  # noqa: E402
 
 KAFKA = os.path.join(session.ROOT, 'tests/oracle/kafka')
@@ -20,7 +20,8 @@ CLASSES = {'topics': TOOLS + 'TopicCommand', 'configs': 'kafka.admin.ConfigComma
            'verifiable-producer': TOOLS + 'VerifiableProducer', 'verifiable-consumer': TOOLS + 'VerifiableConsumer',
            'producer-perf-test': TOOLS + 'ProducerPerformance', 'consumer-perf-test': TOOLS + 'ConsumerPerformance',
            'e2e-latency': TOOLS + 'EndToEndLatency', 'metadata-quorum': TOOLS + 'MetadataQuorumCommand', 'cluster': TOOLS + 'ClusterTool',
-           'features': TOOLS + 'FeatureCommand', 'log-dirs': TOOLS + 'LogDirsCommand'}
+           'features': TOOLS + 'FeatureCommand', 'log-dirs': TOOLS + 'LogDirsCommand', 'leader-election': TOOLS + 'LeaderElectionCommand',
+           'reassign-partitions': TOOLS + 'reassign.ReassignPartitionsCommand'}
 
 
 def alone(c):
@@ -109,7 +110,7 @@ def main():
         folder = tempfile.mkdtemp(prefix='sessions-')
         session.prepare(folder)
         if file in session.CLUSTER_FILES:
-            target = ClusterTarget(os.path.join(folder, 'cluster'))
+            target = cluster_of(file, os.path.join(folder, 'cluster'))
         else:
             target = Kafka(free_port()) if '--kafka' in words else Node(folder, session.NODE)
         with target as n:

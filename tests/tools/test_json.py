@@ -106,6 +106,23 @@ def test_offsets_and_log_dirs(cluster):
     assert all([(p['topic'], p['partition'], p['size'] > 0) for p in i['partitions']] == [('b', 0, True), ('b', 1, False)] for i in items)
 
 
+def test_moves(cluster, tmp_path):
+    assert run('kcat', '-P', '-b', cluster.servers, '-t', 'one', '-p', '0', input=(b'x' * 100000 + b'\n') * 40)[0] == 0
+    file, moves = tmp_path / 'move.json', ('reassign-partitions', '--bootstrap-server', cluster.servers)
+    file.write_text('{"version":1,"partitions":[{"topic":"one","partition":0,"replicas":[1]}]}')
+    status, out, err = millrace(*moves, '--execute', '--throttle', '1000', '--reassignment-json-file', str(file))
+    assert status == 0, out + err
+    v = asked(cluster, 'reassign-partitions --list')
+    assert v['items'] == [{'topic': 'one', 'partition': 0, 'replicas': [1, 3], 'adding': [1], 'removing': [3]}]
+    assert (v['throttledBrokers'], v['throttledTopics']) == ([1, 3], ['one'])
+    v = asked(cluster, 'reassign-partitions --list', controllers=True)
+    assert len(v['items']) == 1 and (v['throttledBrokers'], v['throttledTopics']) == (None, None)
+    status, out, err = millrace(*moves, '--cancel', '--reassignment-json-file', str(file))
+    assert status == 0, out + err
+    status, out, err = millrace(*moves, '--list', '--json')
+    assert (status, json.loads(out)) == (0, {'version': 1, 'list': 'reassignments', 'items': [], 'throttledBrokers': [], 'throttledTopics': []})
+
+
 @pytest.mark.parametrize('controllers', (False, True))
 def test_the_cluster(cluster, controllers):
     q = asked(cluster, 'metadata-quorum describe', controllers=controllers)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import session
-from cluster_session import ClusterTarget
+from cluster_session import cluster_of
 from node import Node
 
 
@@ -18,7 +18,7 @@ def outcomes(tmp_path_factory):
             folder = str(tmp_path_factory.mktemp('session'))
             session.prepare(folder)
             place = tmp_path_factory.mktemp('session-node')
-            with ClusterTarget(place) if file in session.CLUSTER_FILES else Node(place, session.NODE) as n:
+            with cluster_of(file, place) if file in session.CLUSTER_FILES else Node(place, session.NODE) as n:
                 done[file] = session.run_ours(n, folder, file)
         return done[file]
     return ask

@@ -1,0 +1,189 @@
+"""reassign-partitions beyond what Kafka's tool does (that is in moves.tsv): waiting, progress, interrupts, throttles left behind, and what bad
+input is told."""
+import json
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+
+import pytest
+from cluster_session import ClusterTarget
+from members import wait
+from node import binary, millrace, run
+
+RECORD = b'x' * 100000 + b'\n'
+
+
+@pytest.fixture(scope='module')
+def target(tmp_path_factory):
+    with ClusterTarget(tmp_path_factory.mktemp('moves'), dirs=2, racks={1: 'one'}) as t:
+        for name, assignment in (('m', '1:2'), ('n', '1:2,2:1')):
+            assert millrace('topics', '--bootstrap-server', t.servers, '--create', '--topic', name, '--replica-assignment', assignment)[0] == 0
+            t.cluster.wait_in_sync(name)
+        assert run('kcat', '-P', '-b', t.servers, '-t', 'm', '-p', '0', input=RECORD * 200)[0] == 0
+        yield t
+        assert listed(t) == ([], [], [])
+
+
+def tool(t, *words):
+    return millrace('reassign-partitions', '--bootstrap-server', t.servers, *map(str, words))
+
+
+def listed(t):
+    """Partitions that move, brokers and topics with a throttle."""
+    status, out, err = tool(t, '--list', '--json')
+    assert (status, err) == (0, '')
+    v = json.loads(out)
+    return ['%s-%d' % (i['topic'], i['partition']) for i in v['items']], v['throttledBrokers'], v['throttledTopics']
+
+
+def plan(folder, *parts):
+    path = folder / 'move.json'
+    path.write_text(json.dumps({'version': 1, 'partitions': [{'topic': t, 'partition': p, 'replicas': r} for t, p, r in parts]}))
+    return path
+
+
+def replicas(t, topic):
+    status, out, _ = millrace('topics', '--bootstrap-server', t.servers, '--describe', '--topic', topic, '--json')
+    assert status == 0
+    return [p['replicas'] for p in json.loads(out)['items'][0]['partitions']]
+
+
+class Waiting:
+    """The tool with --wait, its standard error on a terminal or in a pipe."""
+
+    def __init__(self, t, *words, terminal):
+        self.text, self.ours, theirs = '', *(pty.openpty() if terminal else os.pipe())
+        self.process = subprocess.Popen([binary(), 'reassign-partitions', '--bootstrap-server', t.servers, '--wait', *map(str, words)],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs, text=True)
+        os.close(theirs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.ours)
+
+    def until(self, pattern):
+        """Reads until it has said that."""
+        while not re.search(pattern, self.text):
+            data = os.read(self.ours, 4096)
+            assert data, self.text
+            self.text += data.decode()
+
+    def end(self):
+        """Its exit status and output; what it said is read to the end."""
+        while True:
+            try:
+                data = os.read(self.ours, 4096)
+            except OSError:  # a terminal that nobody holds
+                data = b''
+            if not data:
+                break
+            self.text += data.decode()
+        out = self.process.communicate(timeout=60)[0]
+        return self.process.returncode, out
+
+
+def test_it_waits_in_a_pipe_without_a_word_and_takes_the_throttle_off(target, tmp_path):
+    file = plan(tmp_path, ('m', 0, [3, 1]), ('n', 0, [3, 2]))
+    with Waiting(target, '--execute', '--throttle', 10000000, '--reassignment-json-file', file, terminal=False) as w:
+        status, out = w.end()
+    assert (status, w.text) == (0, ''), out
+    assert out.endswith('Successfully started partition reassignments for m-0,n-0\n'
+                        'Status of partition reassignment:\nReassignment of partition m-0 is completed.\nReassignment of partition n-0 is completed.\n\n'
+                        'Clearing broker-level throttles on brokers 1,2,3\nClearing topic-level throttles on topics m,n\n')
+    assert replicas(target, 'm') == [[3, 1]] and replicas(target, 'n') == [[3, 2], [2, 1]]
+    assert listed(target) == ([], [], [])
+
+
+def test_progress_on_a_terminal(target, tmp_path):
+    file = plan(tmp_path, ('m', 0, [2, 1]))
+    with Waiting(target, '--execute', '--throttle', 100000, '--reassignment-json-file', file, terminal=True) as w:
+        w.until(r'1 of 1 partitions left, \d+(\.\d)? [KM]?i?B of 19\.1 MiB, ')
+        w.until(r'[1-9]\d*(\.\d)? [KM]?i?B of 19\.1 MiB, \d+(\.\d)? [KM]?i?B/s')
+        moving, brokers, topics = listed(target)
+        assert (moving, brokers, topics) == (['m-0'], [1, 2, 3], ['m'])
+        status, out, _ = tool(target, '--execute', '--additional', '--throttle', 100000000, '--reassignment-json-file', file)
+        assert status == 0 and 'set to 100000000 B/s' in out
+        status, out = w.end()
+    assert status == 0 and 'm-0 is completed' in out
+    assert w.text.endswith('\r\x1b[K')  # nothing is left of it
+
+
+@pytest.mark.parametrize('sign', (signal.SIGINT, signal.SIGTERM))
+def test_an_interrupted_tool_says_that_the_move_goes_on(target, tmp_path, sign):
+    file = plan(tmp_path, ('m', 0, [3, 1]))
+    before = replicas(target, 'm')
+    with Waiting(target, '--execute', '--throttle', 1000, '--reassignment-json-file', file, terminal=False) as w:
+        wait(lambda: listed(target) == (['m-0'], [1, 2, 3], ['m']), 'it does not move', 20)
+        w.process.send_signal(sign)
+        status, out = w.end()
+    assert status == 130 and 'Successfully started' in out
+    assert 'The move itself goes on: 1 partitions' in w.text
+    see, stop = [line.strip() for line in w.text.splitlines() if line.startswith('    millrace ')]
+    assert listed(target)[0] == ['m-0']
+    status, out, _ = millrace(*shlex.split(see)[1:])
+    assert status == 0 and 'm-0 is still in progress' in out
+    status, out, _ = millrace(*shlex.split(stop)[1:])
+    assert status == 0 and out.startswith('Successfully cancelled partition reassignment for: m-0\n')
+    assert sorted(replicas(target, 'm')[0]) == sorted(before[0])  # in which order depends on the target, as in Kafka
+
+
+def test_throttles_that_are_left_behind_are_told(target, tmp_path):
+    file = plan(tmp_path, ('n', 1, [3, 1]))
+    assert tool(target, '--execute', '--throttle', 100000, '--reassignment-json-file', file)[0] == 0
+    wait(lambda: not listed(target)[0], 'it moves on', 30)
+    brokers = listed(target)[1]
+    assert brokers == [1, 2, 3] and listed(target)[2] == ['n']
+    status, out, err = tool(target, '--list')
+    assert (status, out) == (0, 'No partition reassignments found.\n') and 'throttles are set: on brokers 1, 2, 3; on topics n.' in err
+    status, _, err = tool(target, '--verify', '--preserve-throttles', '--reassignment-json-file', file)
+    assert status == 0 and 'throttles are set' in err
+    status, _, err = tool(target, '--verify', '--reassignment-json-file', file)
+    assert (status, err) == (0, '') and listed(target) == ([], [], [])
+    assert tool(target, '--list')[2] == ''
+
+
+@pytest.mark.parametrize('text,said', (
+    ('{"version":1,\n "partitions":[\n  {"topic":"m","partition":0,"replicas":[1,2]', 'line 3, column 45'),
+    ('{"version":1,"partitions":[{"topic":"m","partition":0,"replicas":[1,2]}]} more', 'line 1, column 7'),
+    ('{"version":1,"partitions":[{"topic":"m","partition":-1,"replicas":[1,2]}]}', 'partitions[0].partition'),
+    ('{"version":1,"partitions":[{"topic":"m","partition":0,"replicas":[1,2]},{"topic":"n","partition":0,"replicas":[1,"2"]}]}',
+     'partitions[1].replicas'),
+    ('{"version":1,"partitions":{"topic":"m"}}', 'partitions is not a list'),
+    ('{"version":1,"partitions":[{"topic":"m","partition":0,"replicas":[1,9]}]}', 'Unknown broker id 9\nIt is named for m-0. Brokers that are up: 1, 2, 3.'),
+    ('{"version":1,"partitions":[{"topic":"m","partition":0,"replicas":[1,2],"log_dirs":["any","/away"]}]}', 'Broker 2 has no log directory /away'),
+    ('{"version":1,"partitions":[{"topic":"m","partition":0,"replicas":[1,2]},{"topic":"m","partition":0,"replicas":[2,1]}]}', 'duplicate')))
+def test_bad_input_changes_nothing_and_says_why(target, tmp_path, text, said):
+    file, before = tmp_path / 'bad.json', replicas(target, 'm')
+    file.write_text(text)
+    status, out, _ = tool(target, '--execute', '--throttle', 1000, '--reassignment-json-file', file)
+    assert status == 1 and said in out, out
+    assert listed(target) == ([], [], []) and replicas(target, 'm') == before
+
+
+def test_brokers_with_and_without_a_rack(target, tmp_path):
+    file = tmp_path / 'topics.json'
+    file.write_text('{"topics":[{"topic":"n"}]}')
+    words = ('--generate', '--topics-to-move-json-file', file, '--broker-list')
+    status, out, _ = tool(target, *words, '1,2')
+    assert status == 1 and out.startswith('Error: Not all brokers have rack information. Add --disable-rack-aware')
+    for ids, *more in (('1,2', '--disable-rack-aware'), ('2,3',)):
+        status, out, err = tool(target, *words, ids, *more)
+        assert (status, err) == (0, '')
+        proposed = json.loads(out.splitlines()[-1])['partitions']
+        assert [sorted(p['replicas']) for p in proposed] == [[int(i) for i in ids.split(',')]] * 2
+    status, out, err = tool(target, *words, '2,3,9')
+    assert status == 0 and err == 'Broker 9 of --broker-list is not up, and is left out; up are 1, 2, 3.\n'
+
+
+def test_nobody_answers(tmp_path):
+    status, out, _ = millrace('reassign-partitions', '--bootstrap-server', '127.0.0.1:1', '--list')
+    assert status == 1 and out == 'Error: Connection to 127.0.0.1:1 could not be established: Connection refused\n'
+    status, out, err = millrace('leader-election', '--bootstrap-server', '127.0.0.1:1', '--election-type', 'preferred', '--all-topic-partitions')
+    assert (status, out) == (1, '') and 'Connection refused' in err
