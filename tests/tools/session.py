@@ -49,7 +49,7 @@ class Case:
 
 
 FILES = ('cases.tsv', 'groups.tsv', 'perf.tsv')
-CLUSTER_FILES = ('cluster.tsv',)  # against three nodes
+CLUSTER_FILES = ('cluster.tsv', 'moves.tsv')  # against three nodes
 NODE = ('group.initial.rebalance.delay.ms=0',)  # settings of the node that answers
 
 

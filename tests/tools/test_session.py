@@ -43,7 +43,7 @@ def test_every_tool_has_cases():
     names = {c.tool for _, c in ALL}
     assert names >= {'topics', 'configs', 'get-offsets', 'delete-records', 'broker-api-versions', 'console-producer', 'console-consumer', 'storage',
                      'consumer-groups', 'groups', 'verifiable-producer', 'verifiable-consumer', 'producer-perf-test', 'consumer-perf-test',
-                     'e2e-latency', 'metadata-quorum', 'cluster', 'features', 'log-dirs'}
+                     'e2e-latency', 'metadata-quorum', 'cluster', 'features', 'log-dirs', 'reassign-partitions', 'leader-election'}
     assert len({c.name for _, c in ALL}) == len(ALL)
     for _, c in ALL:
         assert re.fullmatch(r'[a-z0-9-]+', c.name)
