@@ -7,7 +7,7 @@ import re
 import pytest
 from node import ROOT, millrace
 
-TYPED = ['README.md', 'docs/OPERATIONS.md', 'deploy/README.md']
+TYPED = ['README.md', 'docs/OPERATIONS.md', 'docs/TOUR.md', 'deploy/README.md']
 PAGES = sorted(os.path.relpath(p, ROOT) for p in glob.glob(os.path.join(ROOT, '*.md')) + glob.glob(os.path.join(ROOT, '*/README.md')) +
                glob.glob(os.path.join(ROOT, 'docs/**/*.md'), recursive=True))
 END_OF_COMMAND = re.compile(r'\s(?:[|;&<]|\d?>|#)|[;)]')
@@ -84,7 +84,7 @@ def wrong(text, ask):
 def test_what_is_wrong_is_found(helps):
     right = '    millrace topics --list   # --no-option\n\n`millrace storage admit-voter --voter 3`\n\n    seq 3 | kafka-topics.sh --list > --out\n'
     assert wrong(right, helps) == []
-    assert len(commands(page('README.md'))) > 10
+    assert len(commands(page('docs/OPERATIONS.md'))) > 10
     assert commands(right)[1] == (['storage', 'admit-voter'], ['--voter'])
     assert wrong('    build/millrace topics --lsit\n', helps) == ['no option of millrace topics: --lsit']
     assert wrong('Use `millrace topcis --list`.\n', helps) == ['no tool: millrace topcis']
