@@ -86,6 +86,30 @@ static void asks_as_a_follower_does(void **state)
     follow_shut(&r, &p);
 }
 
+/* What comes is charged to the shard's budget: no more is asked for than there is room for. */
+static void asks_for_what_there_is_room_for(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct peer p;
+    static const uint64_t room[] = {1 << 20, 100000, 0};
+    follow_open(&r, &p, 1, NULL);
+    peer_wait(&p, API_FETCH);
+    struct budget *b = &r.ns[0].shard->budget;
+    for (size_t i = 0; i < ARRAY_LEN(room); i++) {
+        uint64_t others = b->limit - b->used - room[i];
+        b->used += others;
+        peer_answer_empty(&p, SESSION);
+        peer_wait(&p, API_FETCH);
+        assert_int_equal(p.fetch.max_bytes, room[i] ? room[i] : 65536);
+        b->used -= others;
+    }
+    peer_answer_empty(&p, SESSION);
+    peer_wait(&p, API_FETCH);
+    assert_int_equal(p.fetch.max_bytes, r.config->v.replica_fetch_response_max_bytes);
+    follow_shut(&r, &p);
+}
+
 static void stores_what_the_leader_has_and_names_only_changes(void **state)
 {
     UNUSED(state);
@@ -703,6 +727,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(asks_as_a_follower_does),
+        cmocka_unit_test(asks_for_what_there_is_room_for),
         cmocka_unit_test(stores_what_the_leader_has_and_names_only_changes),
         cmocka_unit_test(a_batch_that_was_cut_comes_again),
         cmocka_unit_test(the_log_start_follows_the_leaders),
