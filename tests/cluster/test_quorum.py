@@ -276,15 +276,15 @@ def answer(port, data, timeout=5):
 def test_bytes_that_lie_are_refused_with_a_reason(tmp_path):
     with Cluster(tmp_path, controllers=3, brokers=1, factor=1) as c:
         port = c.wait_active().controller_port
-        code, why = answer(port, frame(10000, 1, b''))
+        code, why = answer(port, frame(10000, 2, b''))
         assert code == 35 and 'the same release' in why
-        code, why = answer(port, frame(10000, 0, b'\x16' + b'x' * 21 + b'\0' * 300))
+        code, why = answer(port, frame(10000, 1, b'\x16' + b'x' * 21 + b'\0' * 300))
         assert code == 42, (code, why)
-        assert answer(port, frame(10004, 0, b'')) is None
+        assert answer(port, frame(10004, 1, b'')) is None
         rng = random.Random(1)
         for i in range(300):
             key = rng.choice((10000, 10001, 10002, 10003))
-            code, _ = answer(port, frame(key, 0, bytes(rng.randrange(256) for _ in range(rng.randrange(200)))))
+            code, _ = answer(port, frame(key, 1, bytes(rng.randrange(256) for _ in range(rng.randrange(200)))))
             assert code != 0
         versions = ask(port, 'ApiVersions', 3, {'clientSoftwareName': 't', 'clientSoftwareVersion': '1'})
         assert all(k['apiKey'] < 10000 for k in versions['apiKeys'])
