@@ -34,10 +34,17 @@ struct http_request {
     void *user;       /* the owner's */
 };
 
+struct http_field { /* a header of an answer */
+    const char *name;
+    const char *value;
+};
+
 struct http_answer {
     int status;
-    const char *type;        /* Content-Type */
-    const char *cache;       /* Cache-Control; NULL: no-store */
+    const char *type;                /* Content-Type */
+    const char *cache;               /* Cache-Control; NULL: no-store */
+    const struct http_field *fields; /* more headers, fields_n of them */
+    size_t fields_n;
     struct buf body;         /* is taken; or, with no data, ... */
     struct bytes still_body; /* ... bytes that outlive the server */
 };

@@ -196,6 +196,9 @@ static void set_response(struct exchange *x, int status, struct http_answer *a)
     MHD_add_response_header(x->response, MHD_HTTP_HEADER_CACHE_CONTROL,
                             a->cache ? a->cache : "no-store");
     MHD_add_response_header(x->response, "X-Content-Type-Options", "nosniff");
+    for (size_t i = 0; i < a->fields_n; i++) {
+        MHD_add_response_header(x->response, a->fields[i].name, a->fields[i].value);
+    }
     if (status == MHD_HTTP_METHOD_NOT_ALLOWED) {
         MHD_add_response_header(x->response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     }
