@@ -115,7 +115,7 @@ void gather_free_all(struct list *gathers)
 {
     while (!list_empty(gathers)) {
         struct gather *g = LIST_ENTRY(gathers->next, struct gather, node);
-        if (!g->finished) { /* the server is closed: this only frees the request */
+        if (!g->finished && g->request) { /* the server is closed: this only frees it */
             struct buf none = {0};
             monitor_reply_text(g->request, 503, &none);
         }

@@ -40,7 +40,7 @@ struct gather {
     struct list node; /* in the monitor's */
     struct monitor *monitor;
     const struct gather_kind *kind;
-    struct http_request *request; /* whose answer it is for; done answers it */
+    struct http_request *request; /* whose answer it is for; done answers it. NULL: nobody's */
     void *user;                   /* read only while parts are out */
     struct timer timer;
     bool finished;

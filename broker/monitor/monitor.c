@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "broker/config.h"
+#include "broker/console/console.h"
 #include "broker/monitor/metrics.h"
 #include "broker/monitor/monitor_private.h"
 #include "broker/node_priv.h"
@@ -25,6 +26,11 @@ struct node *monitor_node(const struct monitor *m)
 struct shard *monitor_shard(const struct monitor *m)
 {
     return m->shard;
+}
+
+struct console *monitor_console(const struct monitor *m)
+{
+    return m->console;
 }
 
 enum node_state monitor_node_state(const struct monitor *m)
@@ -85,6 +91,7 @@ void monitor_end(struct monitor *m)
     if (m && m->server) {
         m->ops->close(m->server);
         m->server = NULL;
+        console_end(m->console);
     }
 }
 
@@ -216,6 +223,7 @@ struct monitor *monitor_new(struct node *n, const struct http_ops *ops)
     m->node = n;
     m->ops = ops;
     list_init(&m->gathers);
+    m->console = console_new(m);
     return m;
 }
 
@@ -225,6 +233,7 @@ void monitor_free(struct monitor *m)
         ASSERT(m->server == NULL);
         gather_free_all(&m->gathers);
         metrics_window_free(m->window);
+        console_free(m->console);
         mem_free(m);
     }
 }

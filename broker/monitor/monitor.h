@@ -23,6 +23,7 @@
 #include "runtime/http.h"
 
 struct monitor;
+struct console; /* broker/console/console.h */
 
 /* One line of the table. */
 struct monitor_route {
@@ -40,7 +41,8 @@ const struct monitor_route *monitor_route_find(const char *path); /* NULL: none 
 /* ---- for handlers ---- */
 
 struct node *monitor_node(const struct monitor *m);
-struct shard *monitor_shard(const struct monitor *m);
+struct shard *monitor_shard(const struct monitor *m); /* NULL: not started */
+struct console *monitor_console(const struct monitor *m);
 /* The node's state, as main told it last. */
 enum node_state monitor_node_state(const struct monitor *m);
 /* ?format=json, or Accept names JSON and not text. */

@@ -15,7 +15,8 @@ struct monitor {
     struct list gathers;           /* under way */
     struct metrics_window *window; /* metrics_requests.c's */
     size_t text_len;               /* of the last /metrics */
-    int64_t began_ms;              /* wall clock */
+    struct console *console;
+    int64_t began_ms; /* wall clock */
     /* main's */
     struct call call; /* start, then stop */
     bool busy;

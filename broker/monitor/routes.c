@@ -1,6 +1,7 @@
 /* What the monitor's listener serves: one line a path. */
 #include <string.h>
 
+#include "broker/console/console.h"
 #include "broker/monitor/monitor_private.h"
 
 static void list_routes(struct monitor *m, struct http_request *r)
@@ -19,6 +20,9 @@ const struct monitor_route monitor_routes[] = {
     {"/readyz", monitor_readyz, "200 while the node serves; else 503 and what it waits for"},
     {"/why", monitor_why, "what is slow or waits now, on whom, since when (?format=json)"},
     {"/metrics", monitor_metrics, "numbers, in Prometheus' text format"},
+    {"/console", console_door, "pages that show the cluster"},
+    {"/console/api/", console_api, "what they show, as JSON"},
+    {"/console/", console_page, "their files"},
 };
 const size_t monitor_routes_n = ARRAY_LEN(monitor_routes);
 
