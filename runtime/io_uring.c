@@ -24,7 +24,8 @@
  * send no FIN) and cancels its poll; the descriptor and the memory go when the last completion is
  * in, or at once when there is none. The descriptor must not be closed earlier: a submission that
  * is still queued here names it by number. No completion calls back after the close, but a cold
- * send's, with ERR_CANCELED. */
+ * send's, with ERR_CANCELED. A poll that is just being woken refuses to be cancelled and may lie
+ * down again; an epoll descriptor knows no shutdown: it is cancelled until it ends. */
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
@@ -52,7 +53,7 @@ enum {
 };
 
 /* The low bits of user_data: what completed. */
-enum { TAG_POLL, TAG_FSYNC, TAG_COLD, TAG_WAKE, TAG_PATIENT, TAG_NONE, TAG_MASK = 7 };
+enum { TAG_POLL, TAG_FSYNC, TAG_COLD, TAG_WAKE, TAG_PATIENT, TAG_CLOSE, TAG_NONE, TAG_MASK = 7 };
 
 struct uring_sock {
     struct posix_sock p;
@@ -199,7 +200,8 @@ static void cancel_poll(struct uring *u, struct uring_sock *s)
     struct io_uring_sqe *sqe = get_sqe(u);
     uint64_t target = (uint64_t)(uintptr_t)s | TAG_POLL | (uint64_t)s->gen << 48;
     io_uring_prep_poll_remove(sqe, target);
-    set_data(sqe, NULL, 0, TAG_NONE);
+    set_data(sqe, s->closed ? s : NULL, 0, s->closed ? TAG_CLOSE : TAG_NONE);
+    s->flights += s->closed; /* it waits for the answer */
     s->polled = 0;
 }
 
@@ -273,7 +275,7 @@ static void on_poll(struct uring *u, struct uring_sock *s, uint16_t gen, int res
     if (live) {
         s->polled = 0;
     }
-    if (!sock_landed(u, s) || !live) {
+    if (!sock_landed(u, s) || !live || s->want == 0) {
         return;
     }
     if (res < 0) {
@@ -282,15 +284,20 @@ static void on_poll(struct uring *u, struct uring_sock *s, uint16_t gen, int res
         fired = ((res & POLLIN) ? IO_READ : 0u) | ((res & POLLOUT) ? IO_WRITE : 0u);
         fired = (res & (POLLHUP | POLLERR)) ? (s->want | IO_HUP) : (fired & s->want);
     }
-    if (s->want == 0) {
-        return;
-    }
     if (fired == 0) { /* what the poll was made for is no longer what the owner waits for */
         add_poll(u, s);
         return;
     }
     s->want = 0;
     s->cb(&s->p.base, fired, s->user);
+}
+
+static void on_last_cancel(struct uring *u, struct uring_sock *s, int res)
+{
+    if (res == -EALREADY && s->flights > 1) {
+        cancel_poll(u, s);
+    }
+    (void)sock_landed(u, s);
 }
 
 static void uring_sock_close(struct io_sock *sock)
@@ -532,6 +539,9 @@ static void handle_cqe(struct uring *u, uint64_t data, int res, unsigned flags)
     case TAG_PATIENT:
         u->patient_watched = false;
         patient_stirs(&u->patient);
+        break;
+    case TAG_CLOSE:
+        on_last_cancel(u, ptr, res);
         break;
     default:
         break;

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -90,9 +92,53 @@ static void test_loopback_is_not_paced(void **state)
     io_destroy(io);
 }
 
+static void never(struct io_sock *s, unsigned events, void *user)
+{
+    UNUSED(s);
+    UNUSED(events);
+    UNUSED(user);
+    fail();
+}
+
+/* What is adopted may be an epoll descriptor, which no shutdown wakes. Its poll has just been woken
+ * for what is no longer there when it is closed: it must end all the same. */
+static void close_an_epoll_that_was_woken(enum io_backend backend)
+{
+    enum { LONG_SECONDS = 20 };
+    struct io *io;
+    struct io_sock *s;
+    uint64_t one = 1;
+    int ev = eventfd(0, EFD_NONBLOCK), ep = epoll_create1(0);
+    struct epoll_event wanted = {.events = EPOLLIN | EPOLLET}, got;
+    assert_int_equal(io_create(backend, &io, NULL), 0);
+    assert_int_equal(epoll_ctl(ep, EPOLL_CTL_ADD, ev, &wanted), 0);
+    assert_int_equal(io_sock_adopt(io, dup(ep), &s), 0);
+    io_sock_arm(s, IO_READ, never, NULL);
+    io_turn(io, 0);
+    assert_int_equal(write(ev, &one, sizeof one), sizeof one);
+    assert_int_equal(epoll_wait(ep, &got, 1, 0), 1);
+    io_sock_close(s);
+    alarm(LONG_SECONDS);
+    io_destroy(io);
+    alarm(0);
+    close(ep);
+    close(ev);
+}
+
+static void test_an_epoll_that_was_woken_closes(void **state)
+{
+    enum io_backend chosen;
+    UNUSED(state);
+    if (io_probe(IO_BACKEND_URING, &chosen, NULL) == 0) {
+        close_an_epoll_that_was_woken(IO_BACKEND_URING);
+    }
+    close_an_epoll_that_was_woken(IO_BACKEND_UV);
+}
+
 int main(void)
 {
-    const struct CMUnitTest posix[] = {cmocka_unit_test(test_loopback_is_not_paced)};
+    const struct CMUnitTest posix[] = {cmocka_unit_test(test_loopback_is_not_paced),
+                                       cmocka_unit_test(test_an_epoll_that_was_woken_closes)};
     char dir[] = "/tmp/test_io.XXXXXX", command[64];
     struct io_factory uring = {"io_uring", "127.0.0.1", dir, make_uring, NULL, chill_real, NULL};
     struct io_factory uv = {"libuv", "127.0.0.1", dir, make_uv, NULL, chill_real, NULL};
