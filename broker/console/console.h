@@ -20,7 +20,8 @@
 struct console;
 
 struct console *console_new(struct monitor *m); /* memory only */
-/* The listener is closed: connections to brokers close, what is under way comes to its end. */
+/* The node stops: connections to brokers close, what is under way comes to its end, and requests
+ * are refused. Again does no harm. */
 void console_end(struct console *c);
 void console_free(struct console *c);
 

@@ -129,6 +129,9 @@ static void news_run(struct shard *sh, struct call *c)
 {
     struct monitor *m = c->user;
     m->node_state = m->news_state;
+    if (m->node_state == NODE_STOPPING) {
+        console_end(m->console);
+    }
     call_finish(sh, c);
 }
 

@@ -8,6 +8,7 @@ const FORMS = { auto: 'As they look', text: 'Text', json: 'JSON', hex: 'Hex' };
 const LIMIT = 50;
 
 export async function load(id, state) {
+  if (!(await ask('overview')).messages) return {};
   const names = (await ask('topics', { per: 500, internal: 0 })).topics.map((one) => one.name);
   if (!state.topic) return { names };
   try {

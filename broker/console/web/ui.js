@@ -135,7 +135,7 @@ export const many = (n, one, more) => number(n) + ' ' + (n === 1 ? one : more ||
 // ---- what views are made of
 
 export const tile = (label, value, { unit, tone, href, under } = {}) =>
-  h(href ? 'a' : 'div', { class: 'card tile ' + (tone || ''), href }, h('span', {}, label), h('b', {}, value, unit && h('small', {}, unit)), under && h('span', {}, under));
+  h(href ? 'a' : 'div', { class: 'card tile ' + (tone || ''), href }, h('span', {}, label), h('b', {}, value, unit && [' ', h('small', {}, unit)]), under && h('span', {}, under));
 
 export const pill = (text, tone) => h('span', { class: 'pill ' + (tone || '') }, text);
 
