@@ -48,9 +48,9 @@ static void put_head(struct json_writer *w, const struct watch_group *g)
     json_known(w, "lag", g->lag);
     put_alarms(w, g->alarms);
     json_open(w, "lags", '[');
-    uint64_t from = g->lags_n > WATCH_LAGS ? g->lags_n - WATCH_LAGS : 0;
-    for (uint64_t i = from; i < g->lags_n; i++) {
-        json_int(w, NULL, g->lags[i % WATCH_LAGS].lag);
+    uint64_t from = g->lags.n > LAG_LOOKS ? g->lags.n - LAG_LOOKS : 0;
+    for (uint64_t i = from; i < g->lags.n; i++) {
+        json_int(w, NULL, g->lags.v[i % LAG_LOOKS].lag);
     }
     json_close(w, ']');
 }

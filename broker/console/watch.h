@@ -21,6 +21,7 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include "base/uuid.h"
+#include "broker/console/lag.h"
 #include "broker/shard_stats.h"
 #include "controller/controller.h"
 #include "runtime/shard.h"
@@ -32,7 +33,6 @@ struct peer;
 
 enum {
     WATCH_SAMPLES = 300, /* ten minutes of rounds */
-    WATCH_LAGS = 32,
 };
 
 struct watch_partition {
@@ -64,12 +64,6 @@ struct watch_offset { /* of a group in a partition: committed, or assigned to a 
     int32_t member;    /* index; -1 nobody */
 };
 
-struct watch_lag {
-    int64_t at_ms;
-    int64_t lag;
-    int64_t committed; /* sum */
-};
-
 enum watch_alarm {
     ALARM_BOUND = 1,   /* the lag is beyond console.lag.alarm.records */
     ALARM_GROWS = 2,   /* it rises, also across the pauses between commits */
@@ -95,8 +89,7 @@ struct watch_group {
     uint32_t assigned_n;
     int64_t lag; /* sum of what is known; -1 nothing is */
     unsigned alarms;
-    struct watch_lag lags[WATCH_LAGS]; /* the newest is at lags_n - 1, modulo */
-    uint64_t lags_n;
+    struct lag_history lags;
 };
 
 struct watch_sample {

@@ -1,9 +1,5 @@
 /* Groups: each broker lists those that it coordinates, and is then asked for their members and
- * their committed offsets, BATCH at a time.
- *
- * Alarms look at how a group's lag went over the last rounds. A consumer commits every few seconds,
- * so its lag is a saw: what rises must do so at the teeth's feet, the least lag of the younger half
- * against the least of the older half. */
+ * their committed offsets, BATCH at a time. Alarms: see lag.h for what a lag does over time. */
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -20,8 +16,6 @@ enum {
     BATCH = 100,
     GROUPS_MAX = 2000,
     KEEP_ROUNDS = 3,
-    TREND_MS = 30000,       /* what is looked at */
-    TREND_LEAST_MS = 18000, /* to say anything */
 };
 
 /* ---- the table ---- */
@@ -302,33 +296,6 @@ static int64_t sum_lags(const struct watch *w, struct watch_group *g, int64_t *c
     return lag;
 }
 
-static const struct watch_lag *nth_lag(const struct watch_group *g, uint64_t back)
-{
-    return &g->lags[(g->lags_n - 1 - back) % WATCH_LAGS];
-}
-
-/* See the head of the file. */
-static unsigned trend(const struct watch_group *g, int64_t now)
-{
-    int64_t least_old = INT64_MAX, least_young = INT64_MAX;
-    const struct watch_lag *oldest = NULL;
-    uint64_t kept = g->lags_n < WATCH_LAGS ? g->lags_n : WATCH_LAGS;
-    for (uint64_t i = 0; i < kept && now - nth_lag(g, i)->at_ms <= TREND_MS; i++) {
-        oldest = nth_lag(g, i);
-    }
-    if (oldest == NULL || now - oldest->at_ms < TREND_LEAST_MS) {
-        return 0;
-    }
-    for (uint64_t i = 0; i < kept && nth_lag(g, i)->at_ms >= oldest->at_ms; i++) {
-        const struct watch_lag *l = nth_lag(g, i);
-        int64_t *least = l->at_ms - oldest->at_ms < now - l->at_ms ? &least_old : &least_young;
-        *least = l->lag < *least ? l->lag : *least;
-    }
-    bool stands = g->lag > 0 && oldest->lag > 0 && nth_lag(g, 0)->committed == oldest->committed;
-    bool grows = least_young - least_old > 10 + least_old / 20;
-    return (stands ? ALARM_STANDS : 0) | (grows ? ALARM_GROWS : 0);
-}
-
 static void judge(struct console *c, struct watch_group *g)
 {
     struct watch *w = &c->watch;
@@ -339,11 +306,11 @@ static void judge(struct console *c, struct watch_group *g)
     if (g->lag < 0 || g->seen != w->round) {
         return;
     }
-    int64_t now = console_now(c);
-    g->lags[g->lags_n++ % WATCH_LAGS] =
-        (struct watch_lag){.at_ms = now, .lag = g->lag, .committed = committed};
+    lag_take(&g->lags,
+             (struct lag_look){.at_ms = console_now(c), .lag = g->lag, .committed = committed});
+    struct lag_trend trend = lag_trend(&g->lags);
     g->alarms |= g->lag > console_config(c)->v.console_lag_alarm_records ? ALARM_BOUND : 0;
-    g->alarms |= trend(g, now);
+    g->alarms |= (trend.grows ? ALARM_GROWS : 0) | (trend.stands ? ALARM_STANDS : 0);
     if (g->lag > 0 && g->described && g->members_n == 0) {
         g->alarms = (g->alarms & ~(unsigned)ALARM_STANDS) | ALARM_NOBODY;
     }
