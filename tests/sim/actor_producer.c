@@ -5,8 +5,8 @@
  * of them was not answered well, those behind it may come out of order and are refused: when
  * nothing is under way any more, all that are left are sent again, in order. If the first of
  * several is refused then, all may have been appended: a broker that has read its producers from a
- * snapshot knows the last batch of each alone, as Kafka does. As Kafka's producer would, this one
- * begins anew. */
+ * snapshot knows the last batch of each for sure, and of those before it what is near. As Kafka's
+ * producer would, this one begins anew. */
 #include <stdio.h>
 #include <string.h>
 

@@ -101,6 +101,43 @@ static void reopen_clean(void **state)
     rig_free(&r);
 }
 
+/* Of a producer with several batches on their way any of the last five may come again: also in a
+ * log that was closed in order, or cut just behind a roll. */
+static void the_last_batches_are_known_again(void **state)
+{
+    struct rig r;
+    (void)state;
+    rig_init(&r);
+    struct plog *log = rig_create(&r, "t-0");
+    for (int i = 0; i < 20; i++) {
+        const struct rig_batch s = {
+            .time = RIG_TIME + i, .value = 100, .pid = 7 + i % 2, .seq = i / 2};
+        assert_int_equal(rig_append(log, &s).result, PLOG_APPENDED);
+    }
+    assert_int_equal(plog_close_clean(log), 0);
+    plog_close(log);
+    log = rig_open_at(&r, "t-0", true, 20, 0);
+    for (int way = 0; way < 2; way++) {
+        for (int i = 5; i < 10; i++) {
+            const struct rig_batch s = {.time = RIG_TIME, .value = 100, .pid = 8, .seq = i};
+            struct plog_batch b = rig_append(log, &s);
+            assert_int_equal(b.result, PLOG_DUPLICATE);
+            assert_int_equal(b.base_offset, 2 * i + 1);
+        }
+        struct rig_batch s = {.time = RIG_TIME, .value = 100, .pid = 8, .seq = 4};
+        assert_int_equal(rig_append(log, &s).result, PLOG_OUT_OF_ORDER);
+        assert_int_equal(plog_roll(log), 0);
+        s = (struct rig_batch){.time = RIG_TIME, .value = 100};
+        assert_int_equal(rig_append(log, &s).result, PLOG_APPENDED);
+        assert_int_equal(plog_truncate_to(log, 20), 0);
+    }
+    struct rig_batch s = {.time = RIG_TIME, .value = 100, .pid = 8, .seq = 10};
+    assert_int_equal(rig_append(log, &s).base_offset, 20);
+    rig_until(&r, !plog_busy(log));
+    plog_close(log);
+    rig_free(&r);
+}
+
 /* As after kill -9: nothing was closed, all that was written is there. */
 static void reopen_unclean(void **state)
 {
@@ -500,6 +537,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(create_append_read),
         cmocka_unit_test(reopen_clean),
+        cmocka_unit_test(the_last_batches_are_known_again),
         cmocka_unit_test(reopen_unclean),
         cmocka_unit_test(torn_tail),
         cmocka_unit_test(group_commit),
