@@ -82,7 +82,7 @@ void why_say(struct why_answer *a, struct why_row *row, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
-    row->text = arena_strndup(&a->arena, line, strlen(line));
+    row->text = why_clean(&a->arena, bytes_str(line));
 }
 
 void why_number(struct why_row *row, const char *name, int64_t number)
@@ -260,7 +260,7 @@ static void take_group(const struct group_wait *w, void *user)
     why_text(a, row, "state", bytes_str(w->state));
     why_number(row, "members", w->members);
     const char *now = group_explain_now(t->c->core, w->id, t->now_ms, &a->arena);
-    why_say(a, row, "group '%s' is in %s: %s", id, w->state, why_clean(&a->arena, bytes_str(now)));
+    why_say(a, row, "group '%s' is in %s: %s", id, w->state, now);
 }
 
 static void take_groups(struct node_shard *ns, struct why_answer *a)
