@@ -153,9 +153,23 @@ class ClusterNode:
         self.process.kill()
         self.process.wait()
 
+    def stands(self):
+        """All its threads are stopped."""
+        tasks = '/proc/%d/task' % self.process.pid
+        for t in os.listdir(tasks):
+            try:
+                with open('%s/%s/stat' % (tasks, t)) as f:
+                    if f.read().rpartition(')')[2].split()[0] not in 'Tt':
+                        return False
+            except FileNotFoundError:
+                pass
+        return True
+
     def pause(self):
+        """Returns when it stands still: one thread gets the signal and stops the others, which takes a while on a busy machine."""
         self.signal(signal.SIGSTOP)
         self.paused = True
+        wait(self.stands, '%r does not stop' % self, 30)
 
     def resume(self):
         self.signal(signal.SIGCONT)
