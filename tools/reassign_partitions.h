@@ -23,7 +23,7 @@ int reassign_clear(struct client *c, const struct replica_sets *targets);
 int reassign_generate(struct client *c, const struct args *a);
 /* How far the targets are; takes the throttles off when nothing moves any more. */
 int reassign_verify(struct client *c, const struct args *a, const struct replica_sets *targets);
-/* Waits for them, then says it as reassign_verify. */
+/* Waits for them, then says it as reassign_verify; 1 if what the targets say did not come about. */
 int reassign_wait_verify(struct client *c, const struct args *a,
                          const struct replica_sets *targets);
 

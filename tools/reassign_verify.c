@@ -186,21 +186,22 @@ int reassign_clear(struct client *c, const struct replica_sets *targets)
 
 /* ---- how far it is ---- */
 
-static void print_partition(const struct replica_set *target, const struct replica_set *moving,
+/* True: it is where it shall be. */
+static bool print_partition(const struct replica_set *target, const struct replica_set *moving,
                             const struct replica_set *now)
 {
     const struct bytes topic = target->topic;
     if (moving) {
         printf("Reassignment of partition %.*s-%d is still in progress.\n", BYTES_FMT(topic),
                target->partition);
-        return;
+        return false;
     }
     size_t size = (size_t)target->replicas_n * sizeof *target->replicas;
     if (now && now->replicas_n == target->replicas_n &&
         memcmp(now->replicas, target->replicas, size) == 0) {
         printf("Reassignment of partition %.*s-%d is completed.\n", BYTES_FMT(topic),
                target->partition);
-        return;
+        return true;
     }
     printf("There is no active reassignment of partition %.*s-%d, but replica set is ",
            BYTES_FMT(topic), target->partition);
@@ -212,17 +213,26 @@ static void print_partition(const struct replica_set *target, const struct repli
         printf("%s%d", i ? "," : "", target->replicas[i]);
     }
     printf(".\n");
+    return false;
 }
 
-/* True: it moves. */
-static bool print_dir(const struct replica_dir *r)
+/* How far it all is. */
+struct state {
+    bool moves;   /* something does, of the file or not */
+    bool reached; /* what the file says */
+};
+
+static void print_dir(const struct replica_dir *r, struct state *state)
 {
     if (bytes_is_null(r->current)) {
         printf("Partition %.*s-%d is not found in any live log dir on broker %d. There is likely "
                "an offline log directory on the broker.\n",
                BYTES_FMT(r->topic), r->partition, r->broker);
-        return false;
+        state->reached = false;
+        return;
     }
+    state->moves |= !bytes_is_null(r->future);
+    state->reached &= bytes_is_null(r->future) && bytes_eq(r->current, r->target);
     if (!bytes_is_null(r->future) && bytes_eq(r->future, r->target)) {
         printf("Reassignment of replica %.*s-%d-%d is still in progress.\n", BYTES_FMT(r->topic),
                r->partition, r->broker);
@@ -238,10 +248,9 @@ static bool print_dir(const struct replica_dir *r)
                BYTES_FMT(r->topic), r->partition, r->broker, BYTES_FMT(r->current),
                BYTES_FMT(r->target));
     }
-    return !bytes_is_null(r->future);
 }
 
-static int print_states(struct client *c, const struct replica_sets *targets, bool *moves)
+static int print_states(struct client *c, const struct replica_sets *targets, struct state *s)
 {
     struct replica_sets ongoing, now;
     int rv = reassign_ongoing(c, NULL, &ongoing);
@@ -250,18 +259,18 @@ static int print_states(struct client *c, const struct replica_sets *targets, bo
     if (rv) {
         return rv;
     }
-    *moves = ongoing.n > 0;
+    *s = (struct state){.moves = ongoing.n > 0, .reached = true};
     printf("Status of partition reassignment:\n");
     for (size_t i = 0; i < targets->n; i++) {
         const struct replica_set *t = &targets->v[i];
-        print_partition(t, replica_set_find(&ongoing, t->topic, t->partition),
-                        replica_set_find(&now, t->topic, t->partition));
+        s->reached &= print_partition(t, replica_set_find(&ongoing, t->topic, t->partition),
+                                      replica_set_find(&now, t->topic, t->partition));
     }
     size_t n;
     struct replica_dir *v = replica_dirs_of(&c->arena, targets, &n);
     rv = replica_dirs_find(c, v, n);
     for (size_t i = 0; i < n && rv == 0; i++) {
-        *moves |= print_dir(&v[i]);
+        print_dir(&v[i], s);
     }
     if (n == 0 && rv == 0) {
         printf("\n"); /* as Kafka's tool: the empty list on a line */
@@ -269,15 +278,17 @@ static int print_states(struct client *c, const struct replica_sets *targets, bo
     return rv;
 }
 
-int reassign_verify(struct client *c, const struct args *a, const struct replica_sets *targets)
+static int verify(struct client *c, const struct args *a, const struct replica_sets *targets,
+                  bool *reached)
 {
-    bool moves = false;
+    struct state state = {0};
     int rv = client_cluster(c);
-    rv = rv ? rv : print_states(c, targets, &moves);
+    rv = rv ? rv : print_states(c, targets, &state);
+    *reached = state.reached;
     if (rv) {
         return reassign_fail(c->error.text, NULL);
     }
-    if (moves) {
+    if (state.moves) {
         return 0;
     }
     struct throttles t;
@@ -288,6 +299,12 @@ int reassign_verify(struct client *c, const struct args *a, const struct replica
         reassign_tell_throttles(&t);
     }
     return 0;
+}
+
+int reassign_verify(struct client *c, const struct args *a, const struct replica_sets *targets)
+{
+    bool reached;
+    return verify(c, a, targets, &reached);
 }
 
 /* What to type to see and to stop what goes on without this tool. */
@@ -318,6 +335,10 @@ int reassign_wait_verify(struct client *c, const struct args *a, const struct re
         tell_interrupted(a, &w);
         return 128 + SIGINT;
     }
-    return rv ? reassign_fail(c->error.text, "The move itself goes on.")
-              : reassign_verify(c, a, targets);
+    if (rv) {
+        return reassign_fail(c->error.text, "The move itself goes on.");
+    }
+    bool reached;
+    int status = verify(c, a, targets, &reached);
+    return reached ? status : 1;
 }

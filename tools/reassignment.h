@@ -120,7 +120,7 @@ struct replica_dir *replica_dirs_of(struct arena *a, const struct replica_sets *
 /* Asks each broker for its replicas of v (sorted); fills all but target and error. A broker that is
  * not in the cluster is an error. */
 int replica_dirs_find(struct client *c, struct replica_dir *v, size_t n);
-/* The same; replicas of brokers that do not answer are left unknown. */
+/* The same; replicas of brokers that do not answer within 3 s are left unknown. */
 void replica_dirs_look(struct client *c, struct replica_dir *v, size_t n);
 /* Has each broker the directory that is named for it? ERR_NOTFOUND with a sentence that says which
  * ones it has. */

@@ -6,6 +6,8 @@
 #include "proto_errors.h"
 #include "tools/reassignment.h"
 
+enum { LOOK_MS = 3000 };
+
 #define log_dir_topic struct describe_log_dirs_response_describe_log_dirs_topic
 #define log_dir_part  struct describe_log_dirs_response_describe_log_dirs_partition
 #define alter_dir     struct alter_replica_log_dirs_request_alter_replica_log_dir
@@ -147,7 +149,10 @@ static int look_on(struct client *c, struct replica_dir *v, size_t n)
 
 void replica_dirs_look(struct client *c, struct replica_dir *v, size_t n)
 {
+    int64_t timeout_ms = c->timeout_ms;
+    c->timeout_ms = timeout_ms < LOOK_MS ? timeout_ms : LOOK_MS;
     (void)each_broker(c, v, n, look_on);
+    c->timeout_ms = timeout_ms;
 }
 
 /* Asked without a partition, a broker says which directories it has. */

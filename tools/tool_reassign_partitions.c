@@ -94,7 +94,8 @@ static void print_errors(const struct replica_sets *s)
 
 static void print_pending(const struct replica_dir *v, size_t n)
 {
-    printf("Timed out before log directory move%s could be started for: ", n == 1 ? "" : "s");
+    printf(reassign_interrupted() ? "Interrupted" : "Timed out");
+    printf(" before log directory move%s could be started for: ", n == 1 ? "" : "s");
     for (size_t i = 0; i < n; i++) {
         printf("%s%.*s-%d-%d", i ? "," : "", BYTES_FMT(v[i].topic), v[i].partition, v[i].broker);
     }

@@ -134,6 +134,16 @@ def test_an_interrupted_tool_says_that_the_move_goes_on(target, tmp_path, sign):
     assert sorted(replicas(target, 'm')[0]) == sorted(before[0])  # in which order depends on the target, as in Kafka
 
 
+def test_a_move_that_somebody_else_cancels(target, tmp_path):
+    file = plan(tmp_path, ('m', 0, [3, 1]))
+    with Waiting(target, '--execute', '--throttle', 1000, '--reassignment-json-file', file, terminal=False) as w:
+        wait(lambda: listed(target)[0] == ['m-0'], 'it does not move', 20)
+        assert tool(target, '--cancel', '--preserve-throttles', '--reassignment-json-file', file)[0] == 0
+        status, out = w.end()
+    assert status == 1 and 'There is no active reassignment of partition m-0, but replica set is ' in out
+    assert listed(target) == ([], [], [])
+
+
 def test_throttles_that_are_left_behind_are_told(target, tmp_path):
     file = plan(tmp_path, ('n', 1, [3, 1]))
     assert tool(target, '--execute', '--throttle', 100000, '--reassignment-json-file', file)[0] == 0
@@ -180,6 +190,23 @@ def test_brokers_with_and_without_a_rack(target, tmp_path):
         assert [sorted(p['replicas']) for p in proposed] == [[int(i) for i in ids.split(',')]] * 2
     status, out, err = tool(target, *words, '2,3,9')
     assert status == 0 and err == 'Broker 9 of --broker-list is not up, and is left out; up are 1, 2, 3.\n'
+
+
+def test_away_from_a_broker_that_is_down(target, tmp_path):
+    """The last test of the cluster."""
+    there = plan(tmp_path, ('n', 0, [3, 2]), ('n', 1, [2, 3]))
+    assert tool(target, '--execute', '--wait', '--reassignment-json-file', there)[0] == 0
+    target.step('kill', ['3'])
+    file = plan(tmp_path, ('n', 0, [1, 2]), ('n', 1, [2, 1]))
+    status, out, err = tool(target, '--execute', '--wait', '--throttle', 10000000, '--reassignment-json-file', file)
+    assert (status, err) == (0, 'Broker 3 is not up, and is not throttled.\n') and 'throttles on brokers 1,2\n' in out
+    assert replicas(target, 'n') == [[1, 2], [2, 1]]
+    there = plan(tmp_path, ('n', 0, [3, 2]))
+    status, out, _ = tool(target, '--execute', '--reassignment-json-file', there)
+    assert status == 1 and out == 'Error: Unknown broker id 3\nIt is named for n-0. Brokers that are up: 1, 2.\n'
+    status, out, _ = tool(target, '--verify', '--reassignment-json-file', there)  # what it could not do is not passed over
+    assert status == 1 and 'Error: Broker 3 has the throttles that it had: ' in out and 'Run it again when the broker is up.' in out
+    target.step('start', ['3'])
 
 
 def test_nobody_answers(tmp_path):
