@@ -378,6 +378,121 @@ static void results_go_back_with_the_answer(void **state)
     rig_world_free(&w);
 }
 
+/* Voters 2 and 3 behind the port that both have: they say yes to everything, in their answers. */
+struct others {
+    struct rig *r;
+    struct io_sock *listener;
+    struct io_sock *conns[16];
+    struct buf in[16];
+    unsigned n;
+    unsigned ended;
+    bool swapped; /* each says that it is the other one */
+};
+
+static void say_yes(struct others *o, unsigned i, struct bytes frame)
+{
+    struct arena a = {0};
+    struct peer_names names;
+    struct quorum_message m;
+    struct errmsg em = {{0}};
+    struct buf out = {0};
+    struct bytes body;
+    int32_t correlation;
+    assert_int_equal(0, peer_take_header(frame, &correlation, &body));
+    assert_int_equal(0, peer_take_message(body, &a, &names, &m, &em));
+    buf_put_be32(&out, 0);
+    peer_put_answer(&out, correlation, KE_NONE, NULL);
+    if (m.type == QUORUM_VOTE || m.type == QUORUM_APPEND) {
+        uint64_t term = rig_term(o->r);
+        struct quorum_message yes = {.version = 2,
+                                     .term = term,
+                                     .sender_term = term,
+                                     .request_term = term,
+                                     .snapshot = {-1, -1}};
+        struct peer_names own = rig_names(o->swapped ? 5 - names.to : names.to, 1);
+        yes.type = m.type == QUORUM_VOTE ? QUORUM_VOTE_RESULT : QUORUM_APPEND_RESULT;
+        yes.pre_vote = m.pre_vote;
+        yes.granted = m.type == QUORUM_VOTE;
+        yes.index = m.type == QUORUM_VOTE ? 0 : metadata_log_last_index(o->r->c->mlog);
+        peer_put_message(&out, &own, &yes);
+    }
+    store_be32(out.data, (uint32_t)(out.len - 4));
+    struct iovec iov = {out.data, out.len};
+    assert_int_equal(out.len, io_sendv(o->conns[i], &iov, 1, false));
+    buf_free(&out);
+    arena_free(&a);
+}
+
+static void serve(struct others *o, unsigned i)
+{
+    uint8_t some[4096];
+    int64_t n = io_recv(o->conns[i], some, sizeof some);
+    if (n == 0) {
+        io_sock_close(o->conns[i]);
+        o->conns[i] = NULL;
+        o->ended++;
+        return;
+    }
+    buf_put(&o->in[i], some, n > 0 ? (size_t)n : 0);
+    size_t at = 0;
+    while (o->in[i].len - at >= 4 && o->in[i].len - at >= 4 + load_be32(o->in[i].data + at)) {
+        uint32_t len = load_be32(o->in[i].data + at);
+        say_yes(o, i, bytes_of(o->in[i].data + at + 4, len));
+        at += 4 + len;
+    }
+    struct buf rest = {0};
+    buf_put(&rest, o->in[i].data + at, o->in[i].len - at);
+    buf_free(&o->in[i]);
+    o->in[i] = rest;
+}
+
+static void meet(struct others *o, int turns)
+{
+    int handle;
+    for (int t = 0; t < turns && !rig_active(o->r); t++) {
+        rig_turn(o->r);
+        while (o->n < ARRAY_LEN(o->conns) && io_accept(o->listener, &handle) == 0) {
+            assert_int_equal(0, io_sock_adopt(o->r->shard->io, handle, &o->conns[o->n]));
+            o->n++;
+        }
+        for (unsigned i = 0; i < o->n; i++) {
+            if (o->conns[i]) {
+                serve(o, i);
+            }
+        }
+    }
+}
+
+static void elected_by_answers(void *arg)
+{
+    for (int swapped = 1; swapped >= 0; swapped--) {
+        struct rig r;
+        struct others o = {.r = &r, .swapped = swapped};
+        rig_start_three(&r, arg);
+        assert_int_equal(0, io_listen(r.shard->io, "127.0.0.1", 9093, &o.listener));
+        meet(&o, 5000);
+        assert_int_equal(!swapped, rig_active(&r));
+        assert_int_equal(swapped, o.ended > 0); /* it does not go on with such a one */
+        for (unsigned i = 0; i < o.n; i++) {
+            if (o.conns[i]) {
+                io_sock_close(o.conns[i]);
+            }
+            buf_free(&o.in[i]);
+        }
+        io_sock_close(o.listener);
+        rig_stop(&r);
+    }
+}
+
+static void an_answer_may_bring_a_vote_of_its_voter_only(void **state)
+{
+    UNUSED(state);
+    struct rig_world w;
+    rig_world_init(&w, 5);
+    assert_true(sim_proc_run(w.proc, elected_by_answers, &w));
+    rig_world_free(&w);
+}
+
 static void another_disk(void *arg)
 {
     struct rig r;
@@ -435,6 +550,7 @@ int main(void)
         cmocka_unit_test(pieces_are_checked),
         cmocka_unit_test(strangers_are_refused_with_a_reason),
         cmocka_unit_test(results_go_back_with_the_answer),
+        cmocka_unit_test(an_answer_may_bring_a_vote_of_its_voter_only),
         cmocka_unit_test(a_voter_on_another_disk_is_not_heard),
         cmocka_unit_test(one_of_three_serves_nothing_and_stops),
     };
