@@ -567,9 +567,10 @@ static void leaders(const struct doctor_picture *pic, struct doctor_report *r)
                            doctor_count(a, f->places_n, "partition is", "partitions are"));
     f->why = arena_printf(
         a,
-        "%s less than its share: others do its work. After a restart that lasts "
-        "until the controllers look, if auto.leader.rebalance.enable is true.",
-        arena_printf(a, "%s %s", doctor_names(a, "Broker", of), of.n == 1 ? "leads" : "lead"));
+        "%s: others do the work. After a restart that lasts until the controllers look, if "
+        "auto.leader.rebalance.enable is true.",
+        arena_printf(a, "%s %s", doctor_names(a, "Broker", of),
+                     of.n == 1 ? "leads less than its share" : "lead less than their share"));
     doctor_step(f, "Give them back now:",
                 arena_printf(a,
                              "millrace leader-election --bootstrap-server %s --election-type "

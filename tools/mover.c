@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto_apis.h"
 #include "proto_errors.h"
+#include "proto_messages.h"
 #include "tools/clock.h"
 #include "tools/reassignment.h"
 
@@ -191,6 +193,51 @@ static int move(struct mover *m, struct replica_sets *targets, const struct repl
                : rv;
 }
 
+/* ---- leaders ---- */
+
+enum { PREFERRED = 0 };
+
+static int elect(struct client *c, struct elect_leaders_request *req)
+{
+    struct elect_leaders_response *resp;
+    req->election_type = PREFERRED;
+    req->timeout_ms = (int32_t)c->timeout_ms;
+    int rv = client_call(c, CLIENT_ANY, API_ELECT_LEADERS, req, (void **)&resp, NULL);
+    return rv == 0 && resp->error_code ? client_refused(c, resp->error_code, BYTES_NULL) : rv;
+}
+
+int mover_elect_all(struct mover *m)
+{
+    struct elect_leaders_request req;
+    proto_msg_init(&elect_leaders_request_msg, &req);
+    req.topic_partitions = NULL;
+    req.topic_partitions_n = -1;
+    return elect(m->c, &req);
+}
+
+/* Of what was moved alone. That some are led already, or cannot be yet, is no matter: the
+ * controllers look again by themselves. */
+static void elect_moved(struct mover *m, const struct replica_sets *moved)
+{
+    struct elect_leaders_request req;
+    proto_msg_init(&elect_leaders_request_msg, &req);
+    req.topic_partitions =
+        proto_array(&m->c->arena, &elect_leaders_request_topic_partitions_desc, moved->n + 1);
+    req.topic_partitions_n = 0;
+    for (size_t i = 0; i < moved->n; i++) {
+        if (i == 0 || !bytes_eq(moved->v[i].topic, moved->v[i - 1].topic)) {
+            struct elect_leaders_request_topic_partitions *t =
+                &req.topic_partitions[req.topic_partitions_n++];
+            t->topic = moved->v[i].topic;
+            t->partitions = ARENA_ARRAY(&m->c->arena, int32_t, moved->n - i);
+        }
+        struct elect_leaders_request_topic_partitions *t =
+            &req.topic_partitions[req.topic_partitions_n - 1];
+        t->partitions[t->partitions_n++] = moved->v[i].partition;
+    }
+    elect(m->c, &req);
+}
+
 int mover_run(struct mover *m, const struct plan *p)
 {
     struct replica_sets targets, all;
@@ -205,6 +252,9 @@ int mover_run(struct mover *m, const struct plan *p)
     rv = rv ? rv : move(m, &targets, &all);
     if (rv == 0) {
         clear_throttle(m, &t);
+    }
+    if (rv == 0 && targets.n) {
+        elect_moved(m, &targets);
     }
     return rv;
 }

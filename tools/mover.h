@@ -1,5 +1,6 @@
 /* Carries a plan (plan.h) out, and what moves already with it: throttle, moves, waiting with
- * progress, the throttle taken off again. What `broker drain` and `balance` share.
+ * progress, the throttle taken off again, an election of the preferred leaders of what was moved.
+ * What `broker drain` and `balance` share.
  *
  *     from the cluster's side all of this is reassign-partitions: moves go on by themselves,
  *     whatever becomes of this program
@@ -30,6 +31,9 @@ struct mover {
  * the moves go on. ERR_TIMEOUT: m->down, a broker that replicas go to, was down for so long that
  * others should take them. */
 int mover_run(struct mover *m, const struct plan *p);
+/* Makes the first replica of each partition lead where it is in sync, as a new order of replicas
+ * means and does not do. */
+int mover_elect_all(struct mover *m);
 /* Is there anything to do or to wait for? */
 bool mover_has_work(const struct mover *m, const struct plan *p);
 /* Calls off what moves (m->broker) and takes off its throttle; *n: how many. */

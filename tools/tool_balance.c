@@ -8,8 +8,6 @@
 #include <stdio.h>
 
 #include "base/assert.h"
-#include "proto_apis.h"
-#include "proto_errors.h"
 #include "proto_messages.h"
 #include "tools/args.h"
 #include "tools/client.h"
@@ -18,7 +16,7 @@
 #include "tools/reassignment.h"
 #include "tools/tool.h"
 
-enum { TOLERANCE_PERCENT = 10, PATIENCE_MS = 60000, STATUS_INTERRUPTED = 130, PREFERRED = 0 };
+enum { TOLERANCE_PERCENT = 10, PATIENCE_MS = 60000, STATUS_INTERRUPTED = 130 };
 
 static const struct arg_def defs[] = {
     {"bootstrap-server", ARG_VALUE, "HOST:PORT,...", "The brokers to connect to. Required."},
@@ -68,23 +66,6 @@ static int look(struct balance *b)
         plan_balance(&b->plan, (int32_t)args_int(b->a, "tolerance", TOLERANCE_PERCENT, 1, 100));
     }
     return rv;
-}
-
-/* ---- leaders ---- */
-
-/* Every partition's first replica leads, where it is in sync: a new order of replicas says who
- * should lead and does not make it. */
-static int elect(struct client *c)
-{
-    struct elect_leaders_request req;
-    struct elect_leaders_response *resp;
-    proto_msg_init(&elect_leaders_request_msg, &req);
-    req.election_type = PREFERRED;
-    req.topic_partitions = NULL;
-    req.topic_partitions_n = -1; /* all */
-    req.timeout_ms = (int32_t)c->timeout_ms;
-    int rv = client_call(c, CLIENT_ANY, API_ELECT_LEADERS, &req, (void **)&resp, NULL);
-    return rv == 0 && resp->error_code ? client_refused(c, resp->error_code, BYTES_NULL) : rv;
 }
 
 static int32_t leaders_elsewhere(const struct view *v)
@@ -167,7 +148,7 @@ static int execute(struct balance *b)
                 b->c->error.text);
         return 1;
     }
-    rv = rv ? rv : elect(b->c);
+    rv = rv ? rv : mover_elect_all(&b->mover);
     if (rv) {
         return fail(b);
     }

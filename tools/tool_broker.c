@@ -280,7 +280,7 @@ static int run(struct drain *d)
             return 0;
         }
         say_begin(d);
-        int rv = mover_run(&d->mover, &d->plan);
+        int rv = reassign_interrupted() ? ERR_CANCELED : mover_run(&d->mover, &d->plan);
         if (rv == ERR_CANCELED || reassign_interrupted()) {
             return interrupted(d);
         }

@@ -5,10 +5,9 @@ import signal
 import subprocess
 
 import pytest
-from cluster import Cluster
 from members import wait
 from node import binary, millrace
-from test_drain import moving, throttles, topic
+from test_drain import Cluster, moving, throttles, topic
 
 
 @pytest.fixture
