@@ -86,6 +86,8 @@ def test_leaders_elsewhere(target):
         target.step('start', ['3'])
     wait_found(target, 'leaders-elsewhere')
     assert found(target)['leaders-elsewhere']['nodes'] == [3]
+    run_command(target, found(target)['leaders-elsewhere'])
+    wait_found(target, 'leaders-elsewhere', False)
 
 
 def test_a_throttle_left_behind(target):
