@@ -230,6 +230,11 @@ static void voter_gone(const struct doctor_picture *pic, struct doctor_report *r
                           pic->quorum_leader, gone.n == 1 ? "it" : "them", VOTER_SILENT_MS / 1000);
     doctor_step(f, gone.n == 1 ? "Start it on its machine:" : "Start them on their machines:",
                 "millrace server FILE.properties");
+    doctor_step(f, "If it runs on a new disk, it is heard when it is admitted:",
+                arena_printf(a,
+                             "millrace storage admit-voter --bootstrap-controller HOST:PORT "
+                             "--voter %d --directory DIRECTORY-ID",
+                             gone.v[0]));
     doctor_step(f, "See how far each has come:", quorum_command(pic, r));
 }
 
@@ -324,9 +329,10 @@ static void dir_full(const struct doctor_picture *pic, struct doctor_report *r,
     f->nodes = one_id(a, b->id);
     f->what = arena_printf(a, "Broker %d: the disk of %.*s is %d %% full.", b->id,
                            BYTES_FMT(d->path), (int)used);
-    f->why =
-        arena_printf(a, "%lld MiB of %lld MiB are free. A full disk takes the directory offline.",
-                     (long long)(d->usable >> 20), (long long)(d->total >> 20));
+    f->why = arena_printf(a,
+                          "%lld MiB of %lld MiB are free. On a full disk appends are refused until "
+                          "there is room, also where this broker leads.",
+                          (long long)(d->usable >> 20), (long long)(d->total >> 20));
     doctor_step(f, "Move data to brokers with more room (this shows the plan):",
                 arena_printf(a, "millrace balance --bootstrap-server %s --dry-run", pic->servers));
     doctor_step(f, "Or keep less of a large topic:",

@@ -191,7 +191,7 @@ static void say_end(const struct drain *d)
     printf("Broker %d has no replicas and leads nothing: it can be stopped for good.\n", d->id);
     if (!b->fenced) {
         printf("On %.*s, end its process in order:\n    kill -TERM PID    (or: systemctl stop "
-               "millrace)\n",
+               "millrace@NAME)\n",
                BYTES_FMT(b->host));
     }
     printf("%s\n    millrace cluster unregister --bootstrap-server %s --id %d\n",

@@ -217,6 +217,8 @@ static void voters(void **state)
     struct rig *r = *state;
     r->voters[1].silent_ms = 6000;
     assert_true(says(only(r, "voter-down", DOCTOR_WRONG)->what, "one failure from being lost"));
+    assert_true(says(r->report.v[0].steps[1].command,
+                     "admit-voter --bootstrap-controller HOST:PORT --voter 102 "));
     r->voters[3] = (struct doctor_voter){.id = 104};
     r->voters[4] = (struct doctor_voter){.id = 105};
     r->pic.voters_n = 5;
@@ -241,6 +243,7 @@ static void disks(void **state)
     only(r, "disk-full", DOCTOR_NOTE);
     d->usable = d->total / 100 * 5;
     assert_true(says(only(r, "disk-full", DOCTOR_WRONG)->what, "95 % full"));
+    assert_true(says(r->report.v[0].why, "appends are refused"));
     *d = (struct view_dir){bytes_str("/data"), KE_KAFKA_STORAGE_ERROR, -1, -1, false};
     assert_true(says(only(r, "log-dir-offline", DOCTOR_WRONG)->what, "Broker 2 has lost"));
 }
