@@ -307,21 +307,25 @@ int reassign_verify(struct client *c, const struct args *a, const struct replica
     return verify(c, a, targets, &reached);
 }
 
+static void tell_command(const struct args *a, const char *why, const char *action)
+{
+    const char *config = args_get(a, "command-config", NULL);
+    fprintf(stderr,
+            "  %s:\n    millrace reassign-partitions --bootstrap-server %s%s%s --%s "
+            "--reassignment-json-file %s\n",
+            why, args_get(a, "bootstrap-server", ""), config ? " --command-config " : "",
+            config ? config : "", action, args_get(a, "reassignment-json-file", ""));
+}
+
 /* What to type to see and to stop what goes on without this tool. */
 static void tell_interrupted(const struct args *a, const struct reassign_watch *w)
 {
-    const char *servers = args_get(a, "bootstrap-server", ""),
-               *file = args_get(a, "reassignment-json-file", "");
     fprintf(stderr,
             "Interrupted. The move itself goes on: %zu partitions and %zu directories are not "
-            "there yet.\n"
-            "  to see how far it is, and to take throttles off when it is done:\n"
-            "    millrace reassign-partitions --bootstrap-server %s --verify "
-            "--reassignment-json-file %s\n"
-            "  to stop it and to go back:\n"
-            "    millrace reassign-partitions --bootstrap-server %s --cancel "
-            "--reassignment-json-file %s\n",
-            w->partitions_left, w->dirs_left, servers, file, servers, file);
+            "there yet.\n",
+            w->partitions_left, w->dirs_left);
+    tell_command(a, "to see how far it is, and to take throttles off when it is done", "verify");
+    tell_command(a, "to stop it and to go back", "cancel");
 }
 
 int reassign_wait_verify(struct client *c, const struct args *a, const struct replica_sets *targets)

@@ -117,16 +117,17 @@ def test_progress_on_a_terminal(target, tmp_path):
 
 @pytest.mark.parametrize('sign', (signal.SIGINT, signal.SIGTERM))
 def test_an_interrupted_tool_says_that_the_move_goes_on(target, tmp_path, sign):
-    file = plan(tmp_path, ('m', 0, [3, 1]))
+    file, config = plan(tmp_path, ('m', 0, [3, 1])), tmp_path / 'client.properties'
+    config.write_text('request.timeout.ms=20000\n')
     before = replicas(target, 'm')
-    with Waiting(target, '--execute', '--throttle', 1000, '--reassignment-json-file', file, terminal=False) as w:
+    with Waiting(target, '--execute', '--throttle', 1000, '--command-config', config, '--reassignment-json-file', file, terminal=False) as w:
         wait(lambda: listed(target) == (['m-0'], [1, 2, 3], ['m']), 'it does not move', 20)
         w.process.send_signal(sign)
         status, out = w.end()
     assert status == 130 and 'Successfully started' in out
     assert 'The move itself goes on: 1 partitions' in w.text
     see, stop = [line.strip() for line in w.text.splitlines() if line.startswith('    millrace ')]
-    assert listed(target)[0] == ['m-0']
+    assert listed(target)[0] == ['m-0'] and all(' --command-config %s ' % config in line for line in (see, stop))
     status, out, _ = millrace(*shlex.split(see)[1:])
     assert status == 0 and 'm-0 is still in progress' in out
     status, out, _ = millrace(*shlex.split(stop)[1:])
