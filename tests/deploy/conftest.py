@@ -19,3 +19,12 @@ def pytest_collection_modifyitems(items):
 def engine():
     """Says that a test needs a Docker engine, and the image that run.sh builds."""
     assert 'MILLRACE_IMAGE' in os.environ, 'tests/deploy/run.sh starts these tests'
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows what the containers of its project said."""
+    outcome = yield
+    report, project = outcome.get_result(), getattr(item, 'funcargs', {}).get('cluster')
+    if report.failed and project:
+        report.sections.append(('logs of ' + project.project, project.said()))

@@ -65,9 +65,14 @@ class Running:
         return self.exec('millrace', 'health', check=False)[0] == 0
 
     def wait_serving(self, seconds=SECONDS):
-        wait(lambda: self.serves() or not self.inspect('.State.Running') and self.inspect('.HostConfig.RestartPolicy.Name') in ('', 'no'),
-             lambda: '%s does not serve:\n%s' % (self.name, self.logs()[-4000:]), seconds)
-        assert self.serves(), self.logs()[-4000:]
+        seen = []
+
+        def decided():
+            gone = not self.inspect('.State.Running') and self.inspect('.HostConfig.RestartPolicy.Name') in ('', 'no')
+            seen[:] = [self.serves()]
+            return seen[0] or gone
+        wait(decided, lambda: '%s does not serve:\n%s' % (self.name, self.logs()[-4000:]), seconds)
+        assert seen[0], '%s has ended:\n%s' % (self.name, self.logs()[-4000:])
         return self
 
     def wait_healthy(self, seconds=SECONDS):
@@ -132,6 +137,11 @@ class Compose:
         for n in names:
             self.service(n).wait_serving()
 
+    def said(self):
+        """The end of each container's log, with the times at which the engine got the lines."""
+        names = docker('ps', '-a', '--filter', 'label=com.docker.compose.project=' + self.project, '--format', '{{.Names}}').split()
+        return '\n'.join('== %s\n%s' % (n, docker('logs', '--tail', '100', n, check=False)[1]) for n in sorted(names))
+
     def __enter__(self):
         return self
 
@@ -139,5 +149,5 @@ class Compose:
         for w in self.writers:
             w.wanted = False
         if exc[0] is not None:
-            print(self.compose('logs', '--no-color', '--tail', '60', check=False)[1])
+            print(self.said())
         self.compose('down', '-v', '--remove-orphans', '-t', '5')
