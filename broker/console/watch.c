@@ -123,8 +123,8 @@ static void finish_round(struct console *c)
         watch_groups_finish(c);
         take_sample(w);
         w->done_ms = now;
-        console_first_round(c);
     }
+    console_first_round(c); /* without metadata it is a refusal: who waits holds a connection */
     timer_set(console_shard(c), &w->timer, next > now + REST_MS ? next : now + REST_MS);
 }
 

@@ -1,17 +1,19 @@
 """The console's files and its JSON, without a browser: that it tells what is there, and no message unless it may. tests/console has the browser."""
 import base64
+import concurrent.futures
 import gzip
 import http.client
 import json
 import os
 import re
+import socket
 import subprocess
 import urllib.parse
 
 import pytest
 from members import wait
 from monitor import SETTING, get, port_of
-from node import ROOT, Node, millrace, run
+from node import ROOT, Node, binary, millrace, run
 
 WEB = os.path.join(ROOT, 'broker/console/web')
 EVIL = '<img src=x onerror=alert(1)>"\'&\u2028'
@@ -207,3 +209,37 @@ def test_messages(tmp_path):
         assert text(first['key']) == EVIL and text(first['value']) == EVIL
         assert second['value']['size'] == 100000 and len(base64.b64decode(second['value']['base64'])) == 32768
         assert api(port, 'messages', topic='t', partition=2)[0] == 404 and api(port, 'messages', topic='nothing')[0] == 404
+
+
+# ---- a node that has heard of no controller
+
+PROPERTIES = """process.roles=broker
+node.id=1
+controller.quorum.voters=9@127.0.0.1:%d
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:0
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=%s
+metrics.listener=%s
+"""
+
+
+def test_without_metadata_every_call_is_answered(tmp_path):
+    """More calls than the listener has connections: one that kept its connection would take the metrics away as well."""
+    properties, log = tmp_path / 'node.properties', tmp_path / 'node.log'
+    with socket.socket() as nobody:  # bound, and listens not: a controller that does not answer
+        nobody.bind(('127.0.0.1', 0))
+        properties.write_text(PROPERTIES % (nobody.getsockname()[1], tmp_path / 'data', SETTING))
+        status, out, err = millrace('storage', 'format', '-t', 'xN2vC7s8T0mPqLr5Wb3eKA', '-c', str(properties))
+        assert status == 0, out + err
+        node = subprocess.Popen([binary(), 'server', str(properties)], stdout=open(log, 'w'), stderr=subprocess.STDOUT)
+        try:
+            port = port_of(log.read_text)
+            with concurrent.futures.ThreadPoolExecutor(40) as calls:
+                for status, answer in calls.map(lambda call: api(port, call), ['overview', 'brokers'] * 20):
+                    assert status == 503 and 'no metadata' in answer['error'], answer
+            assert api(port, 'overview')[0] == 503
+            assert get(port, '/healthz')[0] == 200
+        finally:
+            node.kill()
+            node.wait()
