@@ -96,6 +96,7 @@ struct conn_priv {
     bool big;        /* the last frame was: read the header alone, then the body in its place */
     bool blocked;    /* the socket takes no more now: IO_WRITE is waited for */
     bool is_starved; /* over the budget: not read */
+    bool awaited;    /* conn_awaited.h */
     bool eof;        /* the peer sends no more; what it sent is still answered */
     bool draining;   /* conn_drain */
     bool closed;

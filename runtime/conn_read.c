@@ -11,10 +11,12 @@
  * room its connection is "starved": it is not read, its clock stands still, and it waits, the
  * oldest first. One request of the shard, the oldest that is starved in the middle of a frame, may
  * go on beyond the budget, until it has been answered; so a shard whose budget is full of
- * unfinished frames finishes them one after the other, and is never over by more than one. */
+ * unfinished frames finishes them one after the other, and is never over by more than one, small
+ * frames of connections that others wait for (conn_awaited.h) and what dials receive apart. */
 #include <string.h>
 
 #include "base/mem.h"
+#include "runtime/conn_awaited.h"
 #include "runtime/conn_private.h"
 
 enum { BEGIN_MIN = 2048, GROW = 4, ROOM_AT_ONCE = 1024 * 1024 };
@@ -53,14 +55,32 @@ void conn_drop_input(struct conn_priv *c)
 
 /* ---- the budget ---- */
 
+void conn_await(struct conn *c)
+{
+    ASSERT_ON_SHARD(c->shard);
+    conn_priv_of(c)->awaited = true;
+}
+
+static bool frame_known(const struct conn_priv *c)
+{
+    return c->cur != NULL || c->hdr_have == 4;
+}
+
+/* Is its frame, or the next one if none is known, read beyond the budget? */
+static bool goes_ahead(const struct conn_priv *c)
+{
+    return c->awaited && c->reqs_n == 0 &&
+           (!frame_known(c) || load_be32(c->hdr) <= CONN_AWAITED_MAX);
+}
+
 static void starve(struct conn_priv *c)
 {
     struct conn_shard *cs = conn_shard_of(c);
     int64_t timeout_ms = c->base.limits->body_timeout_ms;
     ASSERT(!c->is_starved);
     c->is_starved = true;
-    if (cs->resuming) {
-        list_push_front(&cs->starved, &c->starved); /* it keeps its place */
+    if (cs->resuming || c->awaited) {
+        list_push_front(&cs->starved, &c->starved); /* it keeps its place, or needs none */
     } else {
         list_push_back(&cs->starved, &c->starved);
     }
@@ -82,7 +102,7 @@ static bool may_take(struct conn_priv *c, const struct req *r, size_t bytes, boo
     struct conn_shard *cs = conn_shard_of(c);
     const struct budget *b = &c->base.shard->budget;
     *reserve = r != NULL && r->reserve;
-    if (*reserve || b->used + bytes <= b->limit) {
+    if (*reserve || b->used + bytes <= b->limit || goes_ahead(c)) {
         return true;
     }
     if (cs->reserve == NULL && (cs->resuming || list_empty(&cs->starved))) {
@@ -93,23 +113,20 @@ static bool may_take(struct conn_priv *c, const struct req *r, size_t bytes, boo
     return false;
 }
 
-static bool frame_known(const struct conn_priv *c)
-{
-    return c->cur != NULL || c->hdr_have == 4;
-}
-
-/* Starved connections go on: all while there is room, the oldest with a known frame by the reserve.
- * Those that find none again keep their places. */
+/* Starved connections go on: all while there is room, the oldest with a known frame by the reserve,
+ * and the awaited ones, which stand before the others. Those that find none again keep their
+ * places. */
 void conn_feed_starved(struct conn_shard *cs)
 {
     const struct budget *b = &cs->shard->budget;
     cs->resuming = true;
     list_for_each_safe (it, &cs->starved) {
         struct conn_priv *c = LIST_ENTRY(it, struct conn_priv, starved);
-        if (b->used >= b->limit && cs->reserve != NULL) {
+        bool full = b->used >= b->limit && !goes_ahead(c);
+        if (full && cs->reserve != NULL) {
             break;
         }
-        if (b->used >= b->limit && !frame_known(c)) {
+        if (full && !frame_known(c)) {
             continue;
         }
         list_remove(&c->starved);
@@ -387,7 +404,8 @@ void conn_read(struct conn_priv *c)
                 break;
             }
         }
-        if (c->cur == NULL && b->used >= b->limit && !list_empty(&conn_shard_of(c)->starved)) {
+        if (c->cur == NULL && b->used >= b->limit && !list_empty(&conn_shard_of(c)->starved) &&
+            !goes_ahead(c)) {
             starve(c);
             break;
         }

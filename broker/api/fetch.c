@@ -27,6 +27,7 @@
 #include "controller/image.h"
 #include "proto_errors.h"
 #include "proto_messages.h"
+#include "runtime/conn_awaited.h"
 
 enum {
     ISOLATION_MAX = 1,
@@ -653,6 +654,15 @@ static void done_begin(struct shard *sh, struct call *c)
     after_begin(c->user);
 }
 
+/* Producers' requests with acks=all hold memory until it has fetched what they brought: it must not
+ * wait for that memory. */
+static void expect_follower(struct request *r, int32_t replica)
+{
+    if (r->cr->conn && image_broker(r->image, replica)) {
+        conn_await(r->cr->conn);
+    }
+}
+
 void api_fetch(struct request *r)
 {
     struct fetch *f = ARENA_NEW(&r->arena, struct fetch);
@@ -673,7 +683,10 @@ void api_fetch(struct request *r)
     f->expired = f->q->max_wait_ms <= 0;
     f->timer = (struct timer){.cb = on_timer, .user = f};
     f->waiter.woken = on_news;
-    r->slot = replica >= 0 ? request_follower_slot() : r->slot;
+    if (replica >= 0) {
+        r->slot = request_follower_slot();
+        expect_follower(r, replica);
+    }
     list_init(&f->waiter.node);
     if (home == r->ns->index) {
         fetch_session_begin(r->ns->sessions, &f->begin);

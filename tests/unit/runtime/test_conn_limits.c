@@ -1,6 +1,7 @@
 /* Connections at their limits: time-outs, requests read ahead, peers that do not read, the shard's
  * memory, and all of it at random. */
 #include "conn_rig.h"
+#include "runtime/conn_awaited.h"
 #include "runtime/conn_private.h"
 
 static int64_t now_ms(const struct rig *r)
@@ -451,6 +452,55 @@ static void starved_connections_all_go_on(void **state)
     }
 }
 
+static struct parked *rig_last(const struct rig *r)
+{
+    return LIST_ENTRY(r->parked.prev, struct parked, node);
+}
+
+/* The memory is full of requests whose answers wait for what another connection brings: that one is
+ * read all the same, one small frame after the other. */
+static void who_is_awaited_does_not_starve(void **state)
+{
+    enum { HELD = 90 * 1000, LARGE = CONN_AWAITED_MAX + 1, BEGUN = 100 };
+    struct rig *r = *state;
+    struct client c[4]; /* one has the room, one the reserve, one starves, one is awaited */
+    r->sh->budget.limit = 100 * 1000;
+    for (int i = 0; i < 4; i++) {
+        c[i] = client_open(r);
+    }
+    rig_until(r, r->opened == 4);
+    conn_await(r->conns[3]);
+    for (unsigned i = 0; i < 2; i++) {
+        client_begin(&c[i], HELD, HELD);
+        rig_until(r, r->started == i + 1);
+    }
+    client_say(&c[2], "starves");
+    rig_settle(r);
+    assert_int_equal(r->started, 2);
+    client_say(&c[3], "awaited");
+    rig_until(r, r->started == 3);
+    assert_int_equal(rig_last(r)->conn, 3);
+    client_say(&c[3], "once more"); /* not before the first is answered */
+    rig_settle(r);
+    assert_int_equal(r->started, 3);
+    park_ok(rig_last(r));
+    client_expect(&c[3], "ok");
+    rig_until(r, r->started == 4);
+    assert_int_equal(rig_last(r)->conn, 3);
+    park_ok(rig_last(r));
+    client_expect(&c[3], "ok");
+    client_begin(&c[3], LARGE, BEGUN); /* a large one waits like others */
+    rig_settle(r);
+    assert_int_equal(r->started, 4);
+    answer_until(r, 5, c, 0, 1);
+    client_fill(&c[3], LARGE - BEGUN);
+    answer_until(r, 6, c, 0, 1);
+    for (unsigned i = 0; i < 4; i++) {
+        client_expect(&c[i], "ok");
+        client_close(&c[i]);
+    }
+}
+
 /* Two unfinished frames hold all the memory; the reserve is free, and the only one that waits for
  * memory is one of whom nothing is known yet. Whoever goes on first gets the reserve. */
 static void unfinished_frames_do_not_wait_for_each_other(void **state)
@@ -684,6 +734,7 @@ int main(void)
         RIG_CASE(a_frame_larger_than_the_budget_gets_the_reserve),
         RIG_CASE(a_frame_is_given_back_before_the_answer),
         RIG_CASE(starved_connections_all_go_on),
+        RIG_CASE(who_is_awaited_does_not_starve),
         RIG_CASE(unfinished_frames_do_not_wait_for_each_other),
         RIG_CASE(while_memory_is_short_deaf_peers_are_closed),
         RIG_CASE(nothing_is_lost_or_kept_at_random),
