@@ -224,12 +224,13 @@ static void elect_moved(struct mover *m, const struct replica_sets *moved)
     req.topic_partitions =
         proto_array(&m->c->arena, &elect_leaders_request_topic_partitions_desc, moved->n + 1);
     req.topic_partitions_n = 0;
+    int32_t *ids = ARENA_ARRAY(&m->c->arena, int32_t, moved->n);
     for (size_t i = 0; i < moved->n; i++) {
         if (i == 0 || !bytes_eq(moved->v[i].topic, moved->v[i - 1].topic)) {
             struct elect_leaders_request_topic_partitions *t =
                 &req.topic_partitions[req.topic_partitions_n++];
             t->topic = moved->v[i].topic;
-            t->partitions = ARENA_ARRAY(&m->c->arena, int32_t, moved->n - i);
+            t->partitions = ids + i;
         }
         struct elect_leaders_request_topic_partitions *t =
             &req.topic_partitions[req.topic_partitions_n - 1];

@@ -63,6 +63,8 @@ static int ask(struct client *c, int32_t leader, int64_t time, struct part_offse
     req.timeout_ms = (int32_t)c->timeout_ms;
     req.topics = proto_array(&c->arena, &list_offsets_request_list_offsets_topic_desc, n);
     req.topics_n = 0;
+    struct list_offsets_request_list_offsets_partition *parts = /* of all topics */
+        proto_array(&c->arena, &list_offsets_request_list_offsets_partition_desc, n);
     for (size_t i = 0; i < n; i++) {
         if (v[i].leader != leader) {
             continue;
@@ -70,8 +72,7 @@ static int ask(struct client *c, int32_t leader, int64_t time, struct part_offse
         struct list_offsets_request_list_offsets_topic *t = &req.topics[req.topics_n];
         if (req.topics_n == 0 || !bytes_eq(t[-1].name, v[i].topic)) {
             t->name = v[i].topic;
-            t->partitions =
-                proto_array(&c->arena, &list_offsets_request_list_offsets_partition_desc, n - i);
+            t->partitions = parts + i; /* those of another leader leave gaps */
             t->partitions_n = 0;
             req.topics_n++;
         } else {

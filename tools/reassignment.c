@@ -13,6 +13,7 @@ enum { BATCH = 1000 };
 #define ongoing_topic struct list_partition_reassignments_response_ongoing_topic_reassignment
 #define ongoing_part  struct list_partition_reassignments_response_ongoing_partition_reassignment
 #define alter_topic   struct alter_partition_reassignments_request_reassignable_topic
+#define alter_part    struct alter_partition_reassignments_request_reassignable_partition
 #define alter_result  struct alter_partition_reassignments_response_reassignable_topic_response
 
 int replica_set_cmp(const void *a, const void *b)
@@ -82,10 +83,11 @@ static void put_topics(struct arena *a, struct list_partition_reassignments_requ
     req->topics = proto_array(
         a, &list_partition_reassignments_request_list_partition_reassignments_topics_desc, of->n);
     req->topics_n = 0;
+    int32_t *ids = ARENA_ARRAY(a, int32_t, of->n); /* of all topics, one after the other */
     for (size_t i = 0; i < of->n; i++) {
         if (i == 0 || !bytes_eq(of->v[i].topic, of->v[i - 1].topic)) {
             req->topics[req->topics_n].name = of->v[i].topic;
-            req->topics[req->topics_n].partition_indexes = ARENA_ARRAY(a, int32_t, of->n - i);
+            req->topics[req->topics_n].partition_indexes = ids + i;
             req->topics[req->topics_n++].partition_indexes_n = 0;
         }
         struct list_partition_reassignments_request_list_partition_reassignments_topics *t =
@@ -94,18 +96,28 @@ static void put_topics(struct arena *a, struct list_partition_reassignments_requ
     }
 }
 
-static void take_ongoing(struct client *c, const struct list_partition_reassignments_response *resp,
-                         struct replica_sets *out)
+/* Room for more of them: *room are there. Doubled, so that many answers copy little. */
+static void make_room(struct arena *a, struct replica_sets *s, size_t more, size_t *room)
 {
-    size_t n = out->n;
+    if (s->v && s->n + more <= *room) {
+        return;
+    }
+    *room = s->n + more > 2 * *room ? s->n + more : 2 * *room;
+    struct replica_set *v = ARENA_ARRAY(a, struct replica_set, *room + 1);
+    if (s->n) {
+        memcpy(v, s->v, s->n * sizeof *v);
+    }
+    s->v = v;
+}
+
+static void take_ongoing(struct client *c, const struct list_partition_reassignments_response *resp,
+                         struct replica_sets *out, size_t *room)
+{
+    size_t n = 0;
     for (int32_t i = 0; i < resp->topics_n; i++) {
         n += (size_t)resp->topics[i].partitions_n;
     }
-    struct replica_set *v = ARENA_ARRAY(&c->arena, struct replica_set, n + 1);
-    if (out->n) {
-        memcpy(v, out->v, out->n * sizeof *v);
-    }
-    out->v = v;
+    make_room(&c->arena, out, n, room);
     for (int32_t i = 0; i < resp->topics_n; i++) {
         const ongoing_topic *t = &resp->topics[i];
         for (int32_t k = 0; k < t->partitions_n; k++) {
@@ -124,7 +136,8 @@ static void take_ongoing(struct client *c, const struct list_partition_reassignm
     }
 }
 
-static int ask_ongoing(struct client *c, const struct replica_sets *of, struct replica_sets *out)
+static int ask_ongoing(struct client *c, const struct replica_sets *of, struct replica_sets *out,
+                       size_t *room)
 {
     struct list_partition_reassignments_request req;
     struct list_partition_reassignments_response *resp;
@@ -142,7 +155,7 @@ static int ask_ongoing(struct client *c, const struct replica_sets *of, struct r
         rv = client_refused(c, resp->error_code, resp->error_message);
     }
     if (rv == 0) {
-        take_ongoing(c, resp, out);
+        take_ongoing(c, resp, out, room);
     }
     return rv;
 }
@@ -150,10 +163,11 @@ static int ask_ongoing(struct client *c, const struct replica_sets *of, struct r
 int reassign_ongoing(struct client *c, const struct replica_sets *of, struct replica_sets *out)
 {
     *out = (struct replica_sets){0};
-    int rv = of ? 0 : ask_ongoing(c, NULL, out);
+    size_t room = 0;
+    int rv = of ? 0 : ask_ongoing(c, NULL, out, &room);
     for (size_t i = 0; of && i < of->n && rv == 0; i += BATCH) {
         struct replica_sets part = {.v = of->v + i, .n = of->n - i < BATCH ? of->n - i : BATCH};
-        rv = ask_ongoing(c, &part, out);
+        rv = ask_ongoing(c, &part, out, &room);
     }
     replica_sets_sort(out);
     return rv;
@@ -167,13 +181,14 @@ static void put_targets(struct arena *a, struct alter_partition_reassignments_re
     req->topics =
         proto_array(a, &alter_partition_reassignments_request_reassignable_topic_desc, part->n);
     req->topics_n = 0;
+    alter_part *parts = /* of all topics, one after the other */
+        proto_array(a, &alter_partition_reassignments_request_reassignable_partition_desc, part->n);
     for (size_t i = 0; i < part->n; i++) {
         const struct replica_set *s = &part->v[i];
         if (i == 0 || !bytes_eq(s->topic, part->v[i - 1].topic)) {
             alter_topic *t = &req->topics[req->topics_n++];
             t->name = s->topic;
-            t->partitions = proto_array(
-                a, &alter_partition_reassignments_request_reassignable_partition_desc, part->n - i);
+            t->partitions = parts + i;
             t->partitions_n = 0;
         }
         alter_topic *t = &req->topics[req->topics_n - 1];

@@ -68,10 +68,11 @@ static void put_describe(struct arena *a, struct describe_log_dirs_request *req,
 {
     req->topics = proto_array(a, &describe_log_dirs_request_describable_log_dir_topic_desc, n);
     req->topics_n = 0;
+    int32_t *ids = ARENA_ARRAY(a, int32_t, n); /* of all topics, one after the other */
     for (size_t i = 0; i < n; i++) {
         if (i == 0 || !bytes_eq(v[i].topic, v[i - 1].topic)) {
             req->topics[req->topics_n].topic = v[i].topic;
-            req->topics[req->topics_n].partitions = ARENA_ARRAY(a, int32_t, n - i);
+            req->topics[req->topics_n].partitions = ids + i;
             req->topics[req->topics_n++].partitions_n = 0;
         }
         struct describe_log_dirs_request_describable_log_dir_topic *t =
@@ -209,19 +210,21 @@ static void put_alter(struct arena *a, struct alter_replica_log_dirs_request *re
     qsort(by, n, sizeof *by, by_target);
     req->dirs = proto_array(a, &alter_replica_log_dirs_request_alter_replica_log_dir_desc, n);
     req->dirs_n = 0;
+    alter_topic *topics = /* of all directories, one after the other */
+        proto_array(a, &alter_replica_log_dirs_request_alter_replica_log_dir_topic_desc, n);
+    int32_t *ids = ARENA_ARRAY(a, int32_t, n); /* of all topics */
     for (size_t i = 0; i < n; i++) {
         bool new_dir = i == 0 || !bytes_eq(by[i]->target, by[i - 1]->target);
         if (new_dir) {
             alter_dir *d = &req->dirs[req->dirs_n++];
             d->path = by[i]->target;
-            d->topics = proto_array(
-                a, &alter_replica_log_dirs_request_alter_replica_log_dir_topic_desc, n - i);
+            d->topics = topics + i;
             d->topics_n = 0;
         }
         alter_dir *d = &req->dirs[req->dirs_n - 1];
         if (new_dir || !bytes_eq(by[i]->topic, by[i - 1]->topic)) {
             d->topics[d->topics_n].name = by[i]->topic;
-            d->topics[d->topics_n].partitions = ARENA_ARRAY(a, int32_t, n - i);
+            d->topics[d->topics_n].partitions = ids + i;
             d->topics[d->topics_n++].partitions_n = 0;
         }
         alter_topic *t = &d->topics[d->topics_n - 1];

@@ -128,11 +128,11 @@ static void put_partitions(struct client *c, struct elect_leaders_request *req,
     req->topic_partitions =
         proto_array(&c->arena, &elect_leaders_request_topic_partitions_desc, s->n);
     req->topic_partitions_n = 0;
+    int32_t *ids = ARENA_ARRAY(&c->arena, int32_t, s->n); /* of all topics */
     for (size_t i = 0; i < s->n; i++) {
         if (i == 0 || !bytes_eq(s->v[i].topic, s->v[i - 1].topic)) {
             req->topic_partitions[req->topic_partitions_n].topic = s->v[i].topic;
-            req->topic_partitions[req->topic_partitions_n].partitions =
-                ARENA_ARRAY(&c->arena, int32_t, s->n - i);
+            req->topic_partitions[req->topic_partitions_n].partitions = ids + i;
             req->topic_partitions[req->topic_partitions_n++].partitions_n = 0;
         }
         struct elect_leaders_request_topic_partitions *t =

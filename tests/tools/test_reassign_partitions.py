@@ -215,3 +215,16 @@ def test_nobody_answers(tmp_path):
     assert status == 1 and out == 'Error: Connection to 127.0.0.1:1 could not be established: Connection refused\n'
     status, out, err = millrace('leader-election', '--bootstrap-server', '127.0.0.1:1', '--election-type', 'preferred', '--all-topic-partitions')
     assert (status, out) == (1, '') and 'Connection refused' in err
+
+
+def test_many_topics_take_little_memory(target, tmp_path):
+    """Room for the partitions of each topic is shared: room for all of them at each would be 800 MB here."""
+    path = tmp_path / 'many.json'
+    path.write_text(json.dumps({'partitions': [{'topic': 'none-%05d' % i, 'partition': 0} for i in range(20000)]}))
+    words = ['leader-election', '--bootstrap-server', target.servers, '--election-type', 'preferred', '--path-to-json-file', str(path)]
+    p = subprocess.Popen([binary(), *words], stdout=open(tmp_path / 'out', 'w'), stderr=subprocess.STDOUT)
+    _, status, usage = os.wait4(p.pid, 0)
+    p.returncode = os.waitstatus_to_exitcode(status)
+    out = (tmp_path / 'out').read_text()
+    assert p.returncode == 1 and out.endswith('20000 replica(s) could not be elected\n'), out[-2000:]
+    assert usage.ru_maxrss < 400 << 10, usage
