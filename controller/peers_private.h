@@ -20,6 +20,8 @@ struct peer {
     int32_t told_epoch;    /* in which this node led and told all others `directory`; 0: never */
     bool admission_waits;  /* for its answer to what another voter's new directory is */
     int32_t admission_correlation;
+    bool unwanted_waits; /* for a piece of a snapshot that was asked for and is not used any more */
+    int32_t unwanted_correlation;
     struct dial dial;
     struct timer timer; /* closed: the next try; open: is it silent? */
     int64_t tried_ms;   /* monotonic */

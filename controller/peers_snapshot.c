@@ -42,6 +42,11 @@ static void ask(struct peers *p)
 
 void peers_transfer_abandon(struct peers *p)
 {
+    struct peers_transfer *t = &p->transfer;
+    if (t->waiting) {
+        t->from->unwanted_waits = true;
+        t->from->unwanted_correlation = t->correlation;
+    }
     timer_cancel(p->shard, &p->transfer.timer);
     metadata_incoming_abandon(p->transfer.in);
     p->transfer = (struct peers_transfer){0};
@@ -131,6 +136,10 @@ bool peers_transfer_answer(struct peer *from, int32_t correlation, int16_t code,
 {
     struct peers *p = from->all;
     struct peers_transfer *t = &p->transfer;
+    if (from->unwanted_waits && correlation == from->unwanted_correlation) {
+        from->unwanted_waits = false;
+        return true;
+    }
     if (t->from != from || !t->waiting || correlation != t->correlation) {
         return false;
     }

@@ -378,7 +378,8 @@ static void results_go_back_with_the_answer(void **state)
     rig_world_free(&w);
 }
 
-/* Voters 2 and 3 behind the port that both have: they say yes to everything, in their answers. */
+/* Voters 2 and 3 behind the port that both have: they say yes to everything, in their answers. What
+ * they are asked of snapshots waits. */
 struct others {
     struct rig *r;
     struct io_sock *listener;
@@ -387,7 +388,21 @@ struct others {
     unsigned n;
     unsigned ended;
     bool swapped; /* each says that it is the other one */
+    bool mute;    /* they only take what they hear */
+    unsigned pieces_n;
+    struct {
+        unsigned conn;
+        int32_t correlation;
+    } pieces[4]; /* that were asked for */
 };
+
+static void send_to(struct others *o, unsigned i, struct buf *frame)
+{
+    store_be32(frame->data, (uint32_t)(frame->len - 4));
+    struct iovec iov = {frame->data, frame->len};
+    assert_int_equal(frame->len, io_sendv(o->conns[i], &iov, 1, false));
+    buf_free(frame);
+}
 
 static void say_yes(struct others *o, unsigned i, struct bytes frame)
 {
@@ -399,10 +414,16 @@ static void say_yes(struct others *o, unsigned i, struct bytes frame)
     struct bytes body;
     int32_t correlation;
     assert_int_equal(0, peer_take_header(frame, &correlation, &body));
+    if (load_be16(frame.data) == PEER_API_SNAPSHOT) {
+        assert_true(o->pieces_n < ARRAY_LEN(o->pieces));
+        o->pieces[o->pieces_n].conn = i;
+        o->pieces[o->pieces_n++].correlation = correlation;
+        return;
+    }
     assert_int_equal(0, peer_take_message(body, &a, &names, &m, &em));
     buf_put_be32(&out, 0);
     peer_put_answer(&out, correlation, KE_NONE, NULL);
-    if (m.type == QUORUM_VOTE || m.type == QUORUM_APPEND) {
+    if (!o->mute && (m.type == QUORUM_VOTE || m.type == QUORUM_APPEND)) {
         uint64_t term = rig_term(o->r);
         struct quorum_message yes = {.version = 2,
                                      .term = term,
@@ -416,10 +437,7 @@ static void say_yes(struct others *o, unsigned i, struct bytes frame)
         yes.index = m.type == QUORUM_VOTE ? 0 : metadata_log_last_index(o->r->c->mlog);
         peer_put_message(&out, &own, &yes);
     }
-    store_be32(out.data, (uint32_t)(out.len - 4));
-    struct iovec iov = {out.data, out.len};
-    assert_int_equal(out.len, io_sendv(o->conns[i], &iov, 1, false));
-    buf_free(&out);
+    send_to(o, i, &out);
     arena_free(&a);
 }
 
@@ -463,6 +481,17 @@ static void meet(struct others *o, int turns)
     }
 }
 
+static void end_others(struct others *o)
+{
+    for (unsigned i = 0; i < o->n; i++) {
+        if (o->conns[i]) {
+            io_sock_close(o->conns[i]);
+        }
+        buf_free(&o->in[i]);
+    }
+    io_sock_close(o->listener);
+}
+
 static void elected_by_answers(void *arg)
 {
     for (int swapped = 1; swapped >= 0; swapped--) {
@@ -473,13 +502,7 @@ static void elected_by_answers(void *arg)
         meet(&o, 5000);
         assert_int_equal(!swapped, rig_active(&r));
         assert_int_equal(swapped, o.ended > 0); /* it does not go on with such a one */
-        for (unsigned i = 0; i < o.n; i++) {
-            if (o.conns[i]) {
-                io_sock_close(o.conns[i]);
-            }
-            buf_free(&o.in[i]);
-        }
-        io_sock_close(o.listener);
+        end_others(&o);
         rig_stop(&r);
     }
 }
@@ -490,6 +513,51 @@ static void an_answer_may_bring_a_vote_of_its_voter_only(void **state)
     struct rig_world w;
     rig_world_init(&w, 5);
     assert_true(sim_proc_run(w.proc, elected_by_answers, &w));
+    rig_world_free(&w);
+}
+
+/* Voter 2 offers its snapshot in one term and again in the next, and answers to what it was asked
+ * for in the first only then: nobody waits for that piece, and it is no reason to hang up. */
+static void late_piece(void *arg)
+{
+    struct rig r;
+    struct others o = {.r = &r, .mute = true};
+    struct quorum_message m = {.type = QUORUM_SNAPSHOT,
+                               .term = 5,
+                               .sender_term = 5,
+                               .index = 60,
+                               .index_term = 4,
+                               .snapshot = {123, 4}};
+    struct buf out = {0};
+    rig_start_three(&r, arg);
+    assert_int_equal(0, io_listen(r.shard->io, "127.0.0.1", 9093, &o.listener));
+    for (int i = 0; i < 100 && o.n < 2; i++) {
+        meet(&o, 100);
+    }
+    for (unsigned i = 1; i <= 2; i++) {
+        m.term = m.sender_term = 4 + i;
+        rig_voter_says(&r, 2, &m);
+        meet(&o, 20);
+        assert_int_equal(i, o.pieces_n);
+    }
+    unsigned ended = o.ended;
+    buf_put_be32(&out, 0);
+    peer_put_piece(&out, o.pieces[0].correlation,
+                   &(struct peer_piece){0, 1000, bytes_str("the first bytes of it")});
+    send_to(&o, o.pieces[0].conn, &out);
+    meet(&o, 20);
+    assert_int_equal(ended, o.ended);
+    assert_int_equal(2, o.pieces_n);
+    end_others(&o);
+    rig_stop(&r);
+}
+
+static void a_piece_that_comes_too_late_ends_nothing(void **state)
+{
+    UNUSED(state);
+    struct rig_world w;
+    rig_world_init(&w, 6);
+    assert_true(sim_proc_run(w.proc, late_piece, &w));
     rig_world_free(&w);
 }
 
@@ -551,6 +619,7 @@ int main(void)
         cmocka_unit_test(strangers_are_refused_with_a_reason),
         cmocka_unit_test(results_go_back_with_the_answer),
         cmocka_unit_test(an_answer_may_bring_a_vote_of_its_voter_only),
+        cmocka_unit_test(a_piece_that_comes_too_late_ends_nothing),
         cmocka_unit_test(a_voter_on_another_disk_is_not_heard),
         cmocka_unit_test(one_of_three_serves_nothing_and_stops),
     };
