@@ -47,7 +47,7 @@ void json_int(struct json_writer *w, const char *name, int64_t v)
 void json_known(struct json_writer *w, const char *name, int64_t v)
 {
     if (v < 0) {
-        json_null(w, name);
+        json_none(w, name);
     } else {
         json_int(w, name, v);
     }
@@ -65,7 +65,7 @@ void json_rate(struct json_writer *w, const char *name, double v)
     buf_printf(w->out, "%.3f", v);
 }
 
-void json_null(struct json_writer *w, const char *name)
+void json_none(struct json_writer *w, const char *name)
 {
     begin(w, name);
     buf_put_str(w->out, "null");

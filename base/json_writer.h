@@ -29,6 +29,7 @@ void json_known(struct json_writer *w, const char *name, int64_t v);
 void json_bool(struct json_writer *w, const char *name, bool v);
 /* A finite number, to three digits behind the point. */
 void json_rate(struct json_writer *w, const char *name, double v);
-void json_null(struct json_writer *w, const char *name);
+/* Not json_null: jansson has that name, and what links both would call either. */
+void json_none(struct json_writer *w, const char *name);
 
 #endif

@@ -165,7 +165,7 @@ static void put_offset(struct json_writer *w, const struct watch_group *g,
         json_text(w, "member", g->members[o->member].id);
         json_text(w, "client", g->members[o->member].client);
     } else {
-        json_null(w, "member");
+        json_none(w, "member");
     }
     json_close(w, '}');
 }

@@ -72,7 +72,7 @@ static void put_quorum(const struct console *c, struct json_writer *w)
     const struct watch_quorum *q = &c->watch.quorum;
     const struct image *img = c->watch.image;
     if (!q->known) {
-        json_null(w, "quorum");
+        json_none(w, "quorum");
         return;
     }
     json_open(w, "quorum", '{');
@@ -217,7 +217,7 @@ void api_overview(struct console *c, struct http_request *r)
         put_sample(&w, &watch->samples[(watch->samples_n - 1) % WATCH_SAMPLES]);
         json_close(&w, '}');
     } else {
-        json_null(&w, "now");
+        json_none(&w, "now");
     }
     json_known(&w, "ageMs", watch->done_ms < 0 ? -1 : console_now(c) - watch->done_ms);
     json_bool(&w, "messages", console_config(c)->v.console_messages_enable);

@@ -29,7 +29,7 @@ static void all_kinds_in_their_places(void **state)
     json_known(&w, "known", INT64_MAX);
     json_bool(&w, "yes", true);
     json_rate(&w, "rate", 1.23456);
-    json_null(&w, "nothing");
+    json_none(&w, "nothing");
     json_close(&w, '}');
     assert_string_equal(buf_cstr(&text),
                         "{\"empty\":[],\"list\":[-1,\"a\\\"b\",{},{\"null\":null}],"
