@@ -2,7 +2,7 @@
 # Installs what the tests need, builds Millrace with the sanitizers, and runs tests.
 #
 #   tests/run.sh                 what CI runs: the suites that are whole so far, tidy unit sim compat tools cluster deploy fuzz
-#   tests/run.sh NAME...         some of: tidy unit sim compat tools cluster deploy fuzz bench
+#   tests/run.sh NAME...         some of: tidy unit sim compat tools cluster deploy fuzz console bench
 #   tests/run.sh --list          the names, a line each
 #
 # Slow suites have commands of their own, which end with `N passed, N failed` too:
@@ -23,16 +23,17 @@
 #   tests/bench/versus                    beside Kafka and the bare minimum
 #   tests/bench/groups                    the group coordinator beside Kafka's
 #   tests/bench/cluster                   three controllers and three brokers beside Kafka's
+#   tests/bench/console                   first paint of the console, and what looking costs
 #   tests/bench/tools                     how long the admin tools take, beside Kafka's
 #   tests/cluster/java_tools.sh           Kafka's Java tools on a cluster (needs Java and Maven)
 #   tests/cluster/hour.sh                 an hour of faults under clients (needs root)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-names=(tidy unit sim compat tools cluster deploy fuzz bench)
+names=(tidy unit sim compat tools cluster deploy fuzz console bench)
 default=(tidy unit sim compat tools cluster deploy fuzz)
 
 case ${1:-} in
-  --help | -h) sed -n '2,28s/^# \{0,1\}//p' "$0"; exit ;;
+  --help | -h) sed -n '2,29s/^# \{0,1\}//p' "$0"; exit ;;
   --list) printf '%s\n' "${names[@]}"; exit ;;
 esac
 for n in "$@"; do
@@ -59,6 +60,7 @@ run_tools() { /usr/bin/python3 -m pytest -q tests/tools -p no:cacheprovider; }
 run_cluster() { /usr/bin/python3 -m pytest -q tests/cluster -p no:cacheprovider -m "${CLUSTER_TESTS-not slow}"; }
 run_deploy() { tests/deploy/run.sh; }
 run_fuzz() { tests/fuzz/run.sh --runs "${FUZZ_RUNS:-200000}" --seed 1; }
+run_console() { tests/console/run.sh; }
 run_bench() { tests/bench/run.sh; }
 
 passed=0 failed=()

@@ -8,11 +8,12 @@
 
 enum {
     ROUND_MS = 2000,
-    REST_MS = 500,   /* at least, between two rounds */
-    IDLE_MS = 20000, /* nobody looked for so long: it ends */
-    FIRST_MS = 400,  /* who came first is answered with what there is by then */
-    OWN_MS = 1000,   /* for the shards of this node */
-    SLOW_ROUNDS = 5, /* sizes and first offsets */
+    REST_MS = 500,      /* at least, between two rounds */
+    IDLE_MS = 20000,    /* nobody looked for so long: it ends */
+    FIRST_MS = 400,     /* who came first is answered with what there is by then */
+    PATIENCE_MS = 3000, /* and if that is no metadata even, after so long */
+    OWN_MS = 1000,      /* for the shards of this node */
+    SLOW_ROUNDS = 5,    /* sizes and first offsets */
 };
 
 /* ---- this node's shards ---- */
@@ -252,7 +253,13 @@ static void on_timer(struct timer *t)
 
 static void on_first(struct timer *t)
 {
-    console_first_round(t->user);
+    struct console *c = t->user;
+    const struct watch *w = &c->watch;
+    if (w->image == NULL && console_now(c) - w->began_ms < PATIENCE_MS) {
+        timer_set(console_shard(c), t, console_now(c) + FIRST_MS);
+    } else {
+        console_first_round(c);
+    }
 }
 
 void watch_look(struct console *c)
