@@ -568,8 +568,17 @@ int client_api_versions(struct client *c, int32_t node, struct api_versions_resp
 int client_refused(struct client *c, int16_t code, struct bytes message)
 {
     char text[600];
+    c->refused = code;
     return errmsg_set(&c->error, ERR_UNSUPPORTED, "%s",
                       client_error_text(code, message, text, sizeof text));
+}
+
+const char *client_hint(int16_t code)
+{
+    return code == KE_REQUEST_TIMED_OUT
+               ? "It was not decided in time: millrace cluster doctor says whether the controllers "
+                 "answer.\n"
+               : "";
 }
 
 const char *client_error_text(int16_t code, struct bytes message, char *out, size_t n)

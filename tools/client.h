@@ -24,6 +24,7 @@ struct client {
     bool controllers;          /* the bootstrap list is one of controllers */
     int64_t timeout_ms;        /* for connecting and for each answer */
     struct errmsg error;
+    int16_t refused;    /* wire code of the answer that the sentence is of; 0: none */
     struct arena arena; /* decoded answers live here until client_close */
     bool have_metadata;
     struct metadata_response *metadata; /* of client_metadata */
@@ -77,5 +78,7 @@ int client_call_frame(struct client *c, struct bytes frame, struct bytes *answer
 int client_refused(struct client *c, int16_t code, struct bytes message);
 /* For people: Kafka's error name with the broker's own sentence where there is one. */
 const char *client_error_text(int16_t code, struct bytes message, char *out, size_t n);
+/* A line for standard error: who says more about it. Empty for most. */
+const char *client_hint(int16_t code);
 
 #endif

@@ -429,7 +429,7 @@ int tool_metadata_quorum(int argc, char **argv)
                                                         : remove_controller(&c, &a);
     }
     if (rv) {
-        fprintf(stderr, "%s\n", c.error.text);
+        fprintf(stderr, "%s\n%s", c.error.text, client_hint(c.refused));
     }
     client_close(&c);
     args_free(&a);

@@ -216,6 +216,7 @@ static int create(struct client *c, const struct args *a)
     }
     if (code) {
         char text[600];
+        c->refused = code;
         return topics_fail(client_error_text(
             code, resp->topics_n == 1 ? resp->topics[0].error_message : BYTES_NULL, text,
             sizeof text));
@@ -280,6 +281,7 @@ static int delete_topics(struct client *c, const struct args *a)
     for (int32_t i = 0; i < resp->responses_n; i++) {
         char text[600];
         if (resp->responses[i].error_code) {
+            c->refused = resp->responses[i].error_code;
             return topics_fail(client_error_text(resp->responses[i].error_code,
                                                  resp->responses[i].error_message, text,
                                                  sizeof text));
@@ -339,6 +341,7 @@ static int alter(struct client *c, const struct args *a)
     for (int32_t i = 0; i < resp->results_n; i++) {
         char text[600];
         if (resp->results[i].error_code) {
+            c->refused = resp->results[i].error_code;
             return topics_fail(client_error_text(
                 resp->results[i].error_code, resp->results[i].error_message, text, sizeof text));
         }
@@ -416,6 +419,7 @@ int tool_topics(int argc, char **argv)
     int rv =
         client_init(&c, args_get(&a, "bootstrap-server", ""), args_get(&a, "command-config", NULL));
     rv = rv ? topics_fail(c.error.text) : run(&c, &a);
+    fputs(client_hint(c.refused), stderr);
     client_close(&c);
     args_free(&a);
     return rv;
