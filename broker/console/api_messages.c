@@ -23,6 +23,7 @@ enum {
     FETCH_BYTES = 1 << 20,
     BATCH_BYTES = 16 << 20, /* of records that were compressed */
     PIECE_BYTES = 32 << 10, /* of a key or a value */
+    NAME_BYTES = 1 << 10,   /* of a header's key */
     ANSWER_BYTES = 4 << 20,
     HEADERS_MAX = 50,
     OFFSET_LATEST = -1,
@@ -91,7 +92,7 @@ static void put_record(struct page *p, const struct record *rec)
     json_open(w, "headers", '[');
     for (int i = 0; i < HEADERS_MAX && record_header_next(&headers, &h); i++) {
         json_open(w, NULL, '{');
-        json_text(w, "key", h.key);
+        json_text(w, "key", bytes_of(h.key.data, h.key.len < NAME_BYTES ? h.key.len : NAME_BYTES));
         put_piece(w, "value", h.value);
         json_close(w, '}');
     }

@@ -195,6 +195,7 @@ def test_messages(tmp_path):
                                  input=''.join('key-%d\tvalue %d\n' % (i, i) for i in range(100)).encode())
             assert status == 0, err
         run('kcat', '-P', '-b', n.servers, '-t', 't', '-p', '1', '-k', EVIL, input=EVIL.encode() + b'\n' + b'x' * 100000 + b'\n')
+        run('kcat', '-P', '-b', n.servers, '-t', 't', '-p', '1', '-H', 'h' * 100000 + '=v', input=b'third\n')
         port = port_of(lambda: open(n.log).read())
         m = ok(port, 'messages', topic='t', partition=0, limit=10)
         assert (m['start'], m['end'], m['from'], m['next']) == (0, 300, 290, 300)
@@ -205,7 +206,8 @@ def test_messages(tmp_path):
         assert [x['offset'] for x in m['messages']] == list(range(95, 105)) and m['next'] == 105
         assert [x['offset'] for x in ok(port, 'messages', topic='t', offset='earliest', limit=3)['messages']] == [0, 1, 2]
         assert ok(port, 'messages', topic='t', offset=1000)['messages'] == []
-        first, second = ok(port, 'messages', topic='t', partition=1)['messages']
+        first, second, third = ok(port, 'messages', topic='t', partition=1)['messages']
+        assert [(h['key'], text(h['value'])) for h in third['headers']] == [('h' * 1024, 'v')]
         assert text(first['key']) == EVIL and text(first['value']) == EVIL
         assert second['value']['size'] == 100000 and len(base64.b64decode(second['value']['base64'])) == 32768
         assert api(port, 'messages', topic='t', partition=2)[0] == 404 and api(port, 'messages', topic='nothing')[0] == 404
