@@ -107,6 +107,7 @@ struct waiting {
     struct list node;
     struct http_request *r;
     api_fn *fn;
+    int64_t since_ms;
 };
 
 static void answer(struct console *c, struct http_request *r, api_fn *fn)
@@ -122,13 +123,26 @@ static void answer(struct console *c, struct http_request *r, api_fn *fn)
     }
 }
 
+static void answer_first(struct console *c)
+{
+    struct waiting *w = LIST_ENTRY(list_pop_front(&c->waiting), struct waiting, node);
+    answer(c, w->r, w->fn);
+    mem_free(w);
+}
+
 void console_first_round(struct console *c)
 {
-    struct list *at;
-    while ((at = list_pop_front(&c->waiting)) != NULL) {
-        struct waiting *w = LIST_ENTRY(at, struct waiting, node);
-        answer(c, w->r, w->fn);
-        mem_free(w);
+    while (!list_empty(&c->waiting)) {
+        answer_first(c);
+    }
+}
+
+void console_refuse_late(struct console *c, int64_t patience_ms)
+{
+    while (!list_empty(&c->waiting) &&
+           console_now(c) - LIST_ENTRY(c->waiting.next, struct waiting, node)->since_ms >=
+               patience_ms) {
+        answer_first(c);
     }
 }
 
@@ -148,6 +162,7 @@ void console_api(struct monitor *m, struct http_request *r)
         struct waiting *w = MEM_NEW(struct waiting);
         w->r = r;
         w->fn = calls[i].fn;
+        w->since_ms = console_now(c);
         list_push_back(&c->waiting, &w->node);
         return;
     }

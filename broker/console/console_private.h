@@ -36,6 +36,8 @@ static inline const struct config *console_config(const struct console *c)
 
 /* The watch has made its first round (or the console ends): who waited is answered. */
 void console_first_round(struct console *c);
+/* There is no metadata: who has waited for so long is refused, for each holds a connection. */
+void console_refuse_late(struct console *c, int64_t patience_ms);
 /* An answer of 200. Takes the text. */
 void api_reply(struct http_request *r, struct buf *text);
 /* {"error": sentence}. */

@@ -124,8 +124,10 @@ static void finish_round(struct console *c)
         watch_groups_finish(c);
         take_sample(w);
         w->done_ms = now;
+        console_first_round(c);
+    } else {
+        console_refuse_late(c, PATIENCE_MS); /* also who came when on_first was over */
     }
-    console_first_round(c); /* without metadata it is a refusal: who waits holds a connection */
     timer_set(console_shard(c), &w->timer, next > now + REST_MS ? next : now + REST_MS);
 }
 
@@ -254,11 +256,13 @@ static void on_timer(struct timer *t)
 static void on_first(struct timer *t)
 {
     struct console *c = t->user;
-    const struct watch *w = &c->watch;
-    if (w->image == NULL && console_now(c) - w->began_ms < PATIENCE_MS) {
-        timer_set(console_shard(c), t, console_now(c) + FIRST_MS);
-    } else {
+    if (c->watch.image) {
         console_first_round(c);
+        return;
+    }
+    console_refuse_late(c, PATIENCE_MS);
+    if (!list_empty(&c->waiting)) {
+        timer_set(console_shard(c), t, console_now(c) + FIRST_MS);
     }
 }
 
