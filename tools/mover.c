@@ -109,10 +109,36 @@ static bool was_throttled(struct mover *m, const struct view *v, const struct re
     return false;
 }
 
+/* From here on t is to be taken off as well. Both have their topics by name. */
+static void remember_throttle(struct mover *m, const struct throttle_plan *t)
+{
+    struct arena *a = &m->c->arena;
+    const struct throttle_plan was = m->throttled;
+    struct throttle_plan *all = &m->throttled;
+    *all = (struct throttle_plan){
+        .topics = ARENA_ARRAY(a, struct throttled_topic, was.topics_n + t->topics_n + 1),
+        .brokers = ARENA_ARRAY(a, int32_t, was.brokers_n + t->brokers_n + 1)};
+    for (size_t i = 0, k = 0; i < was.topics_n || k < t->topics_n;) {
+        int c = i == was.topics_n  ? 1
+                : k == t->topics_n ? -1
+                                   : bytes_cmp(was.topics[i].topic, t->topics[k].topic);
+        all->topics[all->topics_n++] = c <= 0 ? was.topics[i] : t->topics[k];
+        i += c <= 0;
+        k += c >= 0;
+    }
+    for (size_t i = 0; i < was.brokers_n + t->brokers_n; i++) {
+        int32_t id = i < was.brokers_n ? was.brokers[i] : t->brokers[i - was.brokers_n];
+        if (!has_id(all->brokers, (int32_t)all->brokers_n, id)) {
+            all->brokers[all->brokers_n++] = id;
+        }
+    }
+}
+
 /* As far as it can: what cannot be taken off is told, and the work is done all the same. */
-static void clear_throttle(struct mover *m, const struct throttle_plan *t)
+static void clear_throttle(struct mover *m)
 {
     struct client *c = m->c;
+    const struct throttle_plan *t = &m->throttled;
     struct bytes *topics = ARENA_ARRAY(&c->arena, struct bytes, t->topics_n + 1);
     for (size_t i = 0; i < t->topics_n; i++) {
         topics[i] = t->topics[i].topic;
@@ -128,6 +154,20 @@ static void clear_throttle(struct mover *m, const struct throttle_plan *t)
     for (size_t i = 0; i < t->topics_n; i++) {
         throttle_clear_topics(c, &topics[i], 1); /* a topic may have been deleted */
     }
+    m->throttled = (struct throttle_plan){0};
+}
+
+/* All throttles of the plan, or none if nothing moves that they would be for. */
+static int set_throttle(struct mover *m, const struct throttle_plan *t)
+{
+    struct replica_sets moving;
+    int rv = throttle_set(m->c, t, m->throttle);
+    struct errmsg first = m->c->error;
+    if (rv && reassign_ongoing(m->c, NULL, &moving) == 0 && moving.n == 0) {
+        clear_throttle(m);
+    }
+    m->c->error = first;
+    return rv;
 }
 
 /* ---- moving ---- */
@@ -247,12 +287,13 @@ int mover_run(struct mover *m, const struct plan *p)
     collect(m, p, &targets, &all);
     bool clear = m->throttle > 0 || was_throttled(m, p->view, &all);
     int rv = clear ? plan_throttle(m, p->view, &all, &t) : 0;
+    remember_throttle(m, &t);
     if (rv == 0 && m->throttle > 0) {
-        rv = throttle_set(m->c, &t, m->throttle);
+        rv = set_throttle(m, &t);
     }
     rv = rv ? rv : move(m, &targets, &all);
     if (rv == 0) {
-        clear_throttle(m, &t);
+        clear_throttle(m);
     }
     if (rv == 0 && targets.n) {
         elect_moved(m, &targets);
@@ -277,7 +318,8 @@ int mover_cancel(struct mover *m, const struct view *v, int32_t *n)
     rv = rv || all.n == 0 ? rv : reassign_alter(m->c, &all, true, &m->refused);
     if (rv == 0) {
         tell_refused(m, &all);
-        clear_throttle(m, &t);
+        remember_throttle(m, &t);
+        clear_throttle(m);
     }
     return rv;
 }

@@ -14,6 +14,7 @@
 
 #include "tools/client.h"
 #include "tools/plan.h"
+#include "tools/reassignment.h"
 
 struct mover {
     struct client *c;
@@ -25,6 +26,7 @@ struct mover {
     size_t refused;      /* and those that the cluster would not move: a sentence each on stderr */
     int32_t down;        /* of mover_run's ERR_TIMEOUT */
     int64_t down_since_ms;
+    struct throttle_plan throttled; /* what its runs have throttled, until it is taken off */
 };
 
 /* Until nothing of it moves any more. ERR_CANCELED: it was interrupted (reassign_catch_interrupts),

@@ -144,13 +144,16 @@ def test_a_receiver_that_dies(tmp_path):
     """14 is empty and gets all; when it dies, 11 and 12 take what was on the way to it."""
     with Cluster(tmp_path, controllers=1, brokers=4, factor=2, settings={'min.insync.replicas': 1}) as c:
         topic(c, 't', [[11, 13], [13, 12]], mib=2)
+        topic(c, 'small', [[11, 13]])
         p = launch(c, 13, '--throttle', '50000', '--patience', '1')
-        wait(lambda: len(moving(c) or ()) == 2, lambda: moving(c), 30)
+        wait(lambda: moving(c) == {('t', 0), ('t', 1)} and 13 not in replicas(c, 'small')[0], lambda: moving(c), 30)
         c.node(14).kill()
         c.wait_unfenced()
         c.tool('configs', '--alter', '--topic', 't', '--delete-config', ','.join(LISTS))  # so that the rest is quick
         out, err = p.communicate(timeout=120)
         assert p.returncode == 0 and b'Broker 14, to which replicas are moving, is down; others are to take them.' in err, out + err
+        assert b'The throttle of broker 14 could not be taken off' in err, out + err
+        assert {entity for entity, _ in throttles(c)} <= {'14'}  # also of what the first round alone had
         wait(lambda: all(set(r) == {11, 12} for r in replicas(c, 't').values()), lambda: replicas(c, 't'), 30)
         c.wait_in_sync('t')
 
