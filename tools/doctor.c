@@ -106,6 +106,24 @@ static int32_t replicas_on(const struct view *v, int32_t broker)
     return n;
 }
 
+/* A drain needs, for each replica that the broker has, another broker that runs and lacks it. */
+static bool can_drain(const struct view *v, int32_t broker)
+{
+    int32_t others = 0, most = 0;
+    for (int32_t i = 0; i < v->brokers_n; i++) {
+        others += v->brokers[i].id != broker && !v->brokers[i].fenced;
+    }
+    for (int32_t t = 0; t < v->topics_n; t++) {
+        for (int32_t k = 0; k < v->topics[t].partitions_n; k++) {
+            const struct view_partition *p = &v->topics[t].partitions[k];
+            if (view_ids_has(p->replicas, broker) && view_factor(p) > most) {
+                most = view_factor(p);
+            }
+        }
+    }
+    return most <= others;
+}
+
 static void broker_down(const struct doctor_picture *pic, struct doctor_report *r,
                         const struct view_broker *b)
 {
@@ -123,7 +141,11 @@ static void broker_down(const struct doctor_picture *pic, struct doctor_report *
                 "millrace server FILE.properties");
     if (n) {
         doctor_step(
-            f, "Or, if it does not come back, move its replicas to the others:",
+            f,
+            can_drain(pic->view, b->id)
+                ? "Or, if it does not come back, move its replicas to the others:"
+                : "Or, if it does not come back, add a broker (too few are left for the replicas "
+                  "that topics have), and move its replicas there:",
             arena_printf(a, "millrace broker drain %d --bootstrap-server %s", b->id, pic->servers));
     }
     doctor_step(f, n ? "and then forget it:" : "Or, if it does not come back, forget it:",

@@ -116,7 +116,17 @@ static void a_broker_that_is_down_is_told_with_what_it_does_to_partitions(void *
     f = find(r, "broker-down");
     assert_int_equal(f->severity, DOCTOR_WRONG);
     assert_true(says(f->why, "2 replicas"));
+    assert_true(says(f->steps[1].say, "move its replicas to the others"));
     assert_true(says(f->steps[1].command, "broker drain 4 --bootstrap-server localhost:9092"));
+
+    r->view.brokers[0].fenced = true; /* two are left, for topics of three replicas */
+    examine(r);
+    f = find(r, "broker-down");
+    assert_non_null(f);
+    assert_true(says(f->steps[1].say, "add a broker"));
+    assert_true(says(f->steps[1].command, "broker drain"));
+    r->view.brokers[0].fenced = false;
+
     r->view.topics[0].min_isr = 1;
     examine(r);
     assert_int_equal(find(r, "under-replicated")->places_n, 2);
