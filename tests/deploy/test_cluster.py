@@ -123,7 +123,10 @@ def test_a_fourth_broker_joins(cluster):
 
 
 def test_it_stops_in_order(cluster):
+    """Brokers first: each can still give its leaders away."""
     cluster.compose('stop')
+    for n in ('broker11', 'broker12', 'broker13', 'broker14'):
+        assert 'leaving the cluster: the controller agrees' in cluster.service(n).logs(), cluster.service(n).logs()[-3000:]
     for n in [*NODES, 'broker14']:
         assert cluster.service(n).inspect('.State.ExitCode') == 0, cluster.service(n).logs()[-3000:]
 
