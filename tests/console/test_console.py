@@ -36,7 +36,7 @@ class Consoles:
         c.create_topic('orders', 4, 3, {'retention.ms': 86400000})
         c.create_topic('alone', 1, 1, assignments=[[13]])
         status, _, err = run('kcat', '-P', '-b', c.servers, '-t', 'orders', '-p', '0', '-K', '\t', '-H', 'who=' + EVIL, '-X', 'client.id=' + EVIL,
-                             input=''.join('key-%d\t{"order": %d}\n' % (i, i) for i in range(RECORDS)).encode())
+                             input=''.join('key-%d\t{"order": %d, "account": 12345678901234567890}\n' % (i, i) for i in range(RECORDS)).encode())
         assert status == 0, err
         status, _, err = run('kcat', '-P', '-b', c.servers, '-t', 'orders', '-p', '1', '-k', EVIL, input=EVIL_VALUE.encode())
         assert status == 0, err

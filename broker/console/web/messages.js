@@ -6,6 +6,7 @@ export const title = () => 'Messages';
 
 const FORMS = { auto: 'As they look', text: 'Text', json: 'JSON', hex: 'Hex' };
 const LIMIT = 50;
+const DEPTH_MAX = 100;
 
 export async function load(id, state) {
   if (!(await ask('overview')).messages) return {};
@@ -42,10 +43,27 @@ function asHex(data) {
   return lines.join('\n');
 }
 
+// JSON with a line for each value. What is written anew is the space alone: a number beyond 2^53 and a key that stands twice are shown as they are.
+function laidOut(json) {
+  const tokens = json.match(/"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]:,]|[^\s{}[\]:,"]+/g);
+  const opens = (t) => t === '{' || t === '[', closes = (t) => t === '}' || t === ']';
+  let out = '', depth = 0;
+  for (const [i, t] of tokens.entries()) {
+    const empty = opens(t) ? closes(tokens[i + 1]) : closes(t) && opens(tokens[i - 1]);
+    depth += opens(t) - closes(t);
+    if (depth > DEPTH_MAX) return null;
+    const line = empty ? '' : '\n' + '  '.repeat(depth);
+    out += opens(t) || t === ',' ? t + line : closes(t) ? line + t : t === ':' ? ': ' : t;
+  }
+  return out;
+}
+
 function asJson(data) {
   const text = asText(data);
   try {
-    return text === null ? null : JSON.stringify(JSON.parse(text), null, 2);
+    if (text === null) return null;
+    JSON.parse(text); // is it any?
+    return laidOut(text);
   } catch {
     return null;
   }
