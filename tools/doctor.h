@@ -104,6 +104,8 @@ const char *doctor_names(struct arena *a, const char *one, struct view_ids ids);
 const char *doctor_state(const struct view *v, int32_t broker);
 void doctor_partitions(const struct doctor_picture *pic, struct doctor_report *r);
 void doctor_topics(const struct doctor_picture *pic, struct doctor_report *r);
+/* Some partition moves at both times, and nothing came to where it moves. */
+bool doctor_move_stands_still(const struct view *before, const struct view *now);
 
 /* ---- the other parts ---- */
 

@@ -2,8 +2,9 @@
  * is part of the picture: brokers that are silent, a quorum that nobody describes. Only if no
  * broker of the list answers there is no picture.
  *
- * Where partitions move, it looks at the sizes of replicas a second time, to see which moves stand
- * still. */
+ * Where partitions move, it looks at the sizes of replicas again, to see which moves stand still: a
+ * throttle is kept over some ten seconds, and nothing comes for a part of them though all is well.
+ */
 #include <time.h>
 
 #include "base/siphash.h"
@@ -15,7 +16,7 @@
 #define quorum_data  struct describe_quorum_response_partition_data
 #define replica_data struct describe_quorum_response_replica_state
 
-enum { APART_MS = 2000 };
+enum { APART_MS = 2000, APART_MAX_MS = 12000 };
 
 /* ---- the quorum ---- */
 
@@ -142,9 +143,11 @@ int doctor_ask(struct client *c, const char *servers, struct doctor_picture *out
     int rv = look(c, &v);
     if (rv == 0 && v->moves) {
         before = v;
-        out->apart_ms = APART_MS;
-        pause_ms(APART_MS);
-        rv = look(c, &v);
+        do {
+            pause_ms(APART_MS);
+            out->apart_ms += APART_MS;
+            rv = look(c, &v);
+        } while (rv == 0 && out->apart_ms < APART_MAX_MS && doctor_move_stands_still(before, v));
     }
     if (rv) {
         return rv;

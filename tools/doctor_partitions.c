@@ -279,14 +279,26 @@ static int64_t bytes_added(const struct view_partition *p)
 }
 
 /* It moved a moment ago to where it moves now, and nothing came meanwhile. */
-static bool stands_still(const struct doctor_picture *pic, const struct view_topic *t,
+static bool stands_still(const struct view *before, const struct view_topic *t,
                          const struct view_partition *p)
 {
-    const struct view_topic *old = view_topic(pic->before, t->name);
+    const struct view_topic *old = view_topic(before, t->name);
     const struct view_partition *was =
         old && p->index < old->partitions_n ? &old->partitions[p->index] : NULL;
     return was && p->adding.n && same(was->adding, p->adding) && same(was->isr, p->isr) &&
            bytes_added(was) == bytes_added(p);
+}
+
+bool doctor_move_stands_still(const struct view *before, const struct view *now)
+{
+    for (int32_t i = 0; i < now->topics_n; i++) {
+        for (int32_t k = 0; k < now->topics[i].partitions_n; k++) {
+            if (stands_still(before, &now->topics[i], &now->topics[i].partitions[k])) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 static void moves(const struct doctor_picture *pic, struct doctor_report *r)
@@ -298,7 +310,7 @@ static void moves(const struct doctor_picture *pic, struct doctor_report *r)
         const struct view_topic *t = &pic->view->topics[i];
         for (int32_t k = 0; k < t->partitions_n; k++) {
             const struct view_partition *p = &t->partitions[k];
-            if (!stands_still(pic, t, p)) {
+            if (!stands_still(pic->before, t, p)) {
                 continue;
             }
             doctor_place(r, &found, t->name, p->index);

@@ -217,7 +217,9 @@ static void a_move_that_stands_still(void **state)
     r->pic.before = &before;
     const struct doctor_finding *f = only(r, "move-stands-still", DOCTOR_WRONG);
     assert_int_equal(f->nodes.v[0], 4);
+    assert_true(doctor_move_stands_still(&before, &r->view));
     p->bytes[3] = 6;
+    assert_false(doctor_move_stands_still(&before, &r->view));
     examine(r);
     assert_int_equal(r->report.n, 0);
 }
