@@ -17,6 +17,7 @@
 #   tests/compat/clients.sh               sarama, kafka-go, kafkajs ... (needs Go, npm, Rust, Python)
 #   tests/compat/mixed_groups.sh          librdkafka and Java share groups (needs Java and Maven)
 #   CLUSTER_TESTS= tests/run.sh cluster   all tests of real clusters
+#   tests/deploy/run.sh                   all tests of image, compose, packages
 #   tests/oracle/open_dir.sh              Kafka opens our directory   (needs Java and Maven)
 #   tests/oracle/open_groups.sh           Kafka opens our groups      (needs Java and Maven)
 #   tests/compat/differential.sh          the same requests to Millrace and Kafka
@@ -33,7 +34,7 @@ names=(tidy unit sim compat tools cluster deploy fuzz console bench)
 default=(tidy unit sim compat tools cluster deploy fuzz)
 
 case ${1:-} in
-  --help | -h) sed -n '2,29s/^# \{0,1\}//p' "$0"; exit ;;
+  --help | -h) sed -n '2,30s/^# \{0,1\}//p' "$0"; exit ;;
   --list) printf '%s\n' "${names[@]}"; exit ;;
 esac
 for n in "$@"; do
@@ -58,7 +59,7 @@ run_sim() { if [ -n "${SIM_SEEDS:-}" ]; then tests/sim.sh --seeds "$SIM_SEEDS"; 
 run_compat() { /usr/bin/python3 -m pytest -q tests/compat -p no:cacheprovider; }
 run_tools() { /usr/bin/python3 -m pytest -q tests/tools -p no:cacheprovider; }
 run_cluster() { /usr/bin/python3 -m pytest -q tests/cluster -p no:cacheprovider -m "${CLUSTER_TESTS-not slow}"; }
-run_deploy() { tests/deploy/run.sh; }
+run_deploy() { tests/deploy/run.sh -m "${DEPLOY_TESTS-not slow}"; }
 run_fuzz() { tests/fuzz/run.sh --runs "${FUZZ_RUNS:-200000}" --seed 1; }
 run_console() { tests/console/run.sh; }
 run_bench() { tests/bench/run.sh; }

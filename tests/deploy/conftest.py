@@ -8,6 +8,10 @@ for folder in ('.', '../cluster', '../lib'):
 import pytest  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'slow: not in the short form, which CI runs')
+
+
 def pytest_collection_modifyitems(items):
     why = os.environ.get('MILLRACE_NO_ENGINE')
     for item in items if why else ():
