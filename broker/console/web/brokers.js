@@ -18,7 +18,7 @@ function directory(dir) {
 
 function row(one) {
   return [String(one.id), [
-    [String(one.id), one.self ? h('span', { class: 'sub' }, 'this node') : null],
+    [String(one.id), one.self ? h('span', { class: 'sub whole' }, 'this node') : null],
     [pill(one.state, TONES[one.state]), one.controller ? pill('controller') : null, one.why ? h('span', { class: 'sub' }, one.why + ', for ' + span(one.silentMs)) : null],
     one.listeners.map((l) => h('span', { class: 'sub' }, l.name + ' ' + l.host + ':' + l.port)),
     one.rack ?? '–',
@@ -31,7 +31,7 @@ function row(one) {
 export function render(data, { set }) {
   return [
     h('h1', {}, 'Brokers', h('small', {}, number(data.total))),
-    table([['Broker', 'name'], ['State'], ['Listeners', 'wide'], ['Rack'], ['Leaders', 'num'], ['Replicas', 'num'], ['Log directories', 'wide']], data.brokers.map(row), 'No broker is registered.'),
+    table([['Broker', 'name'], ['State'], ['Listeners', 'wide'], ['Rack', 'whole'], ['Leaders', 'num'], ['Replicas', 'num'], ['Log directories', 'wide']], data.brokers.map(row), 'No broker is registered.'),
     pager(data, (page) => set({ page }, true)),
   ];
 }
