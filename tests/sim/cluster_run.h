@@ -152,6 +152,8 @@ struct machine *cluster_leader(struct cluster_run *cr, const struct topic *t, in
 struct partition *cluster_copy(struct machine *m, struct uuid topic, int32_t index);
 /* Everything is as it should be when nothing is wrong. False: why says what is not. */
 bool cluster_in_sync(struct cluster_run *cr, char *why, size_t n);
+/* Until all brokers have what the active controller has: it answers before they know. */
+void cluster_await_metadata(struct cluster_run *cr);
 /* All copies are equal from end to end; clients rest. */
 void cluster_compare(struct cluster_run *cr);
 void cluster_watch_new_round(struct cluster_run *cr);

@@ -465,6 +465,50 @@ void cluster_watch_free(struct cluster_run *cr)
 
 /* ---- all is well ---- */
 
+static bool has_metadata(const struct machine *m, const struct image *img, char *why, size_t n)
+{
+    for (unsigned i = 0; i < m->node->data_shards; i++) {
+        if (image_version(&m->node->shards[i]) < img->offset) {
+            snprintf(why, n, "broker %d has the metadata up to %lld, not %lld", m->node_id,
+                     (long long)image_version(&m->node->shards[i]), (long long)img->offset);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool all_have_metadata(struct cluster_run *cr, char *why, size_t n)
+{
+    const struct image *img = cluster_image(cr);
+    if (img == NULL) {
+        snprintf(why, n, "no controller leads");
+        return false;
+    }
+    for (unsigned i = 0; i < cr->nr.w.machines_n; i++) {
+        const struct machine *m = &cr->nr.w.machines[i];
+        if (!cluster_shows(m)) {
+            snprintf(why, n, "node %d does not run", m->node_id);
+            return false;
+        }
+        if (cr->members[i].broker && !has_metadata(m, img, why, n)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void cluster_await_metadata(struct cluster_run *cr)
+{
+    char why[300] = "";
+    int64_t until = cr->nr.w.sim->clock.now_us + COMPARE_LIMIT_US;
+    while (!all_have_metadata(cr, why, sizeof(why))) {
+        if (cr->nr.w.sim->clock.now_us > until) {
+            run_fail(cr->nr.r, "metadata are late although nothing is wrong: %s", why);
+        }
+        cluster_run_for(cr, 20000);
+    }
+}
+
 static bool node_in_sync(struct cluster_run *cr, struct machine *m, const struct image *img,
                          char *why, size_t n)
 {
@@ -488,14 +532,7 @@ static bool node_in_sync(struct cluster_run *cr, struct machine *m, const struct
                              : "leaving");
         return false;
     }
-    for (unsigned i = 0; i < m->node->data_shards; i++) {
-        if (image_version(&m->node->shards[i]) < img->offset) {
-            snprintf(why, n, "broker %d has the metadata up to %lld, not %lld", m->node_id,
-                     (long long)image_version(&m->node->shards[i]), (long long)img->offset);
-            return false;
-        }
-    }
-    return log_dirs_settled(m, why, n);
+    return has_metadata(m, img, why, n) && log_dirs_settled(m, why, n);
 }
 
 static bool part_in_sync(struct cluster_run *cr, const struct image_topic *t,

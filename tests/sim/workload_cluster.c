@@ -268,6 +268,7 @@ static void check(struct cluster_run *cr)
     if (cr->groups != NULL) {
         group_world_rest(&cr->groups->gw);
     }
+    cluster_await_metadata(cr);
     check_everything(nr);
     cluster_compare(cr);
     cluster_groups_check(cr);
