@@ -5,7 +5,8 @@
  *
  * Promises checked:
  *   - an offset keeps its record: what was acknowledged or read there is there at every later look;
- *   - a record is at one offset at most (each number is sent once, or by an idempotent producer);
+ *   - a record is at one offset at most (each number is sent once, or by an idempotent producer;
+ *     history.c has the one exception);
  *   - after a kill everything acknowledged or read is there; after a power loss everything that was
  *     flushed before it was acknowledged, and of the rest a prefix: nothing in front of what
  * remains has changed (history_may_lose);
@@ -29,6 +30,7 @@ struct hist_record {
     int64_t offset; /* -1: not known to be anywhere */
     bool acked;
     bool lost; /* it was somewhere, and a power loss took it */
+    bool anew; /* it was deleted before it was acknowledged, and stands once more */
 };
 
 struct hist_part {
