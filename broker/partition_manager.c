@@ -387,14 +387,18 @@ void partition_look_at_leader(struct partition *p)
 static void remove_partition(struct partition *p, int16_t code)
 {
     struct partition_manager *pm = p->pm;
+    int removed = -1;
+    uint64_t name_bit = fetchers_name_bit(p);
     p->is_leader = false;
     fetchers_unfollow(pm->ns->fetchers, p);
     partition_release_waiters(p, code);
     dir_move_drop(p);
     if (p->log) {
-        pm->per_dir[plog_dir_index(p->log)]--;
+        unsigned dir = plog_dir_index(p->log);
+        pm->per_dir[dir]--;
         int err = plog_delete(p->log);
         p->log = NULL;
+        removed = (int)dir;
         if (err) {
             log_warn(pm->ns->node->log, "partition",
                      "the directory of a deleted partition could not be renamed partition=%s-%d "
@@ -405,6 +409,9 @@ static void remove_partition(struct partition *p, int16_t code)
     detach(p);
     if (!p->flushing) { /* else the end of the flush, a field of p, frees it */
         partition_free(p);
+    }
+    if (removed >= 0) {
+        fetchers_removed(pm->ns->fetchers, (unsigned)removed, name_bit);
     }
 }
 

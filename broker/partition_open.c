@@ -248,6 +248,23 @@ static int create_log(struct partition *p, const struct image_partition *ip, con
     return err;
 }
 
+/* The checkpoints of its directory may have numbers of an earlier log of this name still: of one
+ * that was removed just now, or just before a crash. */
+static void look_at_checkpoints(struct partition *p, const char *name)
+{
+    const struct partition_manager *pm = p->pm;
+    const struct log_dir *dir = pm->ns->node->log_dirs[plog_dir_index(p->log)];
+    struct plog_open_args a = {0};
+    if (!pm->started) {
+        open_args(dir, name, &p->topic->config.log, &a);
+    }
+    if (a.recovery_point > 0 || a.log_start > 0 || a.high_watermark > 0) {
+        fetchers_was_cut(pm->ns->fetchers, p);
+    } else {
+        fetchers_created(pm->ns->fetchers, p);
+    }
+}
+
 /* The controller learns where the log lies if the metadata says otherwise; not while a move is
  * about to bring it to where the metadata says. */
 static void report_dir(const struct partition *p, const struct image_partition *ip)
@@ -433,7 +450,8 @@ void partition_open(struct partition *p, const struct image_partition *ip)
         }
     }
     int err = held ? open_log(p, &a, &em) : ERR_NOTFOUND;
-    if (err == ERR_NOTFOUND) {
+    bool created = err == ERR_NOTFOUND;
+    if (created) {
         err = create_log(p, ip, name, &em);
     }
     if (err) {
@@ -443,6 +461,8 @@ void partition_open(struct partition *p, const struct image_partition *ip)
     p->offline = pm->store.dir_offline[plog_dir_index(p->log)];
     if (plog_recovery_point(p->log) < a.recovery_point) {
         fetchers_was_cut(pm->ns->fetchers, p);
+    } else if (created) {
+        look_at_checkpoints(p, name);
     }
     pm->per_dir[plog_dir_index(p->log)]++;
     partition_retain_soon(p);

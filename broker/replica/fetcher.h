@@ -48,6 +48,12 @@ void fetchers_look(struct fetchers *fs, struct partition *p);
 /* p's log ends below the recovery point that the checkpoint has (it was cut, or opened so after a
  * crash): no append to it until the checkpoint is replaced, which is asked for now. */
 void fetchers_was_cut(struct fetchers *fs, struct partition *p);
+/* A log of the directory was removed: the checkpoints that still have it are replaced soon. */
+void fetchers_removed(struct fetchers *fs, unsigned dir, uint64_t name_bit);
+uint64_t fetchers_name_bit(const struct partition *p);
+/* p has a new log: if its directory's checkpoints may have numbers of an earlier one of this name,
+ * no append before they are replaced. */
+void fetchers_created(struct fetchers *fs, struct partition *p);
 /* With each image: addresses of leaders, our broker epoch. Looked at at the end of the turn, when
  * the image is the shard's. */
 void fetchers_apply(struct fetchers *fs, const struct image_delta *d);

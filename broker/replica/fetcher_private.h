@@ -15,12 +15,16 @@ struct fetch_response_partition_data;
 
 struct fetchers {
     struct node_shard *ns;
-    struct list all;       /* struct fetcher */
-    struct task task;      /* end of turn: send what there is to send */
-    struct list due;       /* struct fetcher: for the task */
-    struct list uncertain; /* partition.uncertain: a checkpoint has to be asked for */
-    struct list asked;     /* the same: it is asked for */
-    struct cut_ask *ask;   /* on its way; NULL: none */
+    struct list all;        /* struct fetcher */
+    struct task task;       /* end of turn: send what there is to send */
+    struct list due;        /* struct fetcher: for the task */
+    struct list uncertain;  /* partition.uncertain: a checkpoint has to be asked for */
+    struct list asked;      /* the same: it is asked for */
+    uint64_t removed;       /* directories that lost a log: a checkpoint has to be asked for */
+    uint64_t removed_asked; /* the same: it is asked for */
+    uint64_t names;         /* of the logs that they lost: bits of hashes */
+    uint64_t names_asked;
+    struct cut_ask *ask; /* on its way; NULL: none */
     struct timer ask_again;
     struct list throttled;          /* replica_follow.throttle: those that the settings name */
     bool over_rate;                 /* throttled partitions are held back */

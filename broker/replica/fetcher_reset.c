@@ -10,7 +10,10 @@
  * recovery-point-offset-checkpoint has the old one, or a crash would leave torn batches below it
  * unread (storage/log.h). Main is asked to write one, for all such partitions at once; until then
  * they are in `uncertain` (to be asked for) or `asked`, and refuse appends, also if they lead
- * meanwhile. A checkpoint that could not be written is asked for again every second. */
+ * meanwhile. A checkpoint that could not be written is asked for again every second.
+ *
+ * A log that is removed must leave the checkpoints too: its numbers would be taken for those of the
+ * next log of its name. One that is made before they are written anew waits as if it were cut. */
 #include <inttypes.h>
 
 #include "base/mem.h"
@@ -236,7 +239,7 @@ void fetcher_drop_question(struct fetcher *f)
 
 /* ---- the checkpoint after a truncation ---- */
 
-/* Asked for all partitions that were in `uncertain` then. */
+/* Asked for all partitions that were in `uncertain`, and all directories in `removed`, then. */
 struct cut_ask {
     struct checkpoint_ask ask;
     struct fetchers *fs;
@@ -244,12 +247,28 @@ struct cut_ask {
 
 static void ask_checkpoint(struct fetchers *fs);
 
+/* Of those that were asked for: true if some must be asked for again. A directory that is offline
+ * is not written any more. */
+static bool removed_again(struct fetchers *fs, uint64_t written)
+{
+    const struct partition_manager *pm = fs->ns->partitions;
+    uint64_t again = fs->removed_asked & ~written;
+    fs->removed_asked = 0;
+    for (unsigned d = 0; d < fs->ns->node->log_dirs_n; d++) {
+        again &= ~((uint64_t)pm->store.dir_offline[d] << d);
+    }
+    fs->removed |= again;
+    fs->names |= again ? fs->names_asked : 0;
+    fs->names_asked = 0;
+    return again != 0;
+}
+
 static void ask_done(struct shard *sh, struct checkpoint_ask *ask)
 {
     struct cut_ask *a = CONTAINER_OF(ask, struct cut_ask, ask);
     struct fetchers *fs = a->fs;
     struct list *at;
-    bool again = false;
+    bool again = removed_again(fs, ask->written);
     fs->ask = NULL;
     while ((at = list_pop_front(&fs->asked)) != NULL) {
         struct partition *p = LIST_ENTRY(at, struct partition, uncertain);
@@ -270,9 +289,13 @@ static void ask_done(struct shard *sh, struct checkpoint_ask *ask)
 
 static void ask_checkpoint(struct fetchers *fs)
 {
-    if (fs->ask || fs->stopped || list_empty(&fs->uncertain) || timer_is_set(&fs->ask_again)) {
+    bool wanted = fs->removed != 0 || !list_empty(&fs->uncertain);
+    if (fs->ask || fs->stopped || !wanted || timer_is_set(&fs->ask_again)) {
         return;
     }
+    fs->removed_asked = fs->removed;
+    fs->names_asked = fs->names;
+    fs->removed = fs->names = 0;
     struct list *at;
     while ((at = list_pop_front(&fs->uncertain)) != NULL) {
         list_push_back(&fs->asked, at);
@@ -292,6 +315,27 @@ void fetchers_was_cut(struct fetchers *fs, struct partition *p)
     list_remove(&p->uncertain); /* what was asked for before may not see this cut */
     list_push_back(&fs->uncertain, &p->uncertain);
     ask_checkpoint(fs);
+}
+
+uint64_t fetchers_name_bit(const struct partition *p)
+{
+    return UINT64_C(1) << (bytes_hash(bytes_str(p->topic->name)) + (uint32_t)p->index) % 64;
+}
+
+void fetchers_removed(struct fetchers *fs, unsigned dir, uint64_t name_bit)
+{
+    fs->removed |= UINT64_C(1) << dir;
+    fs->names |= name_bit;
+    ask_checkpoint(fs);
+}
+
+void fetchers_created(struct fetchers *fs, struct partition *p)
+{
+    uint64_t dirs = fs->removed | fs->removed_asked;
+    if (((fs->names | fs->names_asked) & fetchers_name_bit(p)) &&
+        (dirs & (UINT64_C(1) << plog_dir_index(p->log)))) {
+        fetchers_was_cut(fs, p);
+    }
 }
 
 void follow_was_cut(struct replica_follow *fl, int64_t recovery_point)

@@ -171,6 +171,45 @@ static void who_leads_before_the_checkpoint_takes_no_records_either(void **state
     follow_shut(&r, &p);
 }
 
+/* ---- a log that is removed, and another of its name ---- */
+
+static void a_removed_log_leaves_the_checkpoint(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct peer p;
+    filled(&r, &p, 6);
+    struct checkpoints *c = checkpoints_new(&r.node);
+    peer_answer_diverging(&p, SESSION, 0, 0, 4);
+    expect(&p, 0, 4);
+    assert_int_equal(checkpointed(&r), 4);
+    rig_remove_topic(&r, TOPIC);
+    rig_run(&r, 500);
+    assert_int_equal(checkpointed(&r), -1);
+    rig_topic_named(&r, TOPIC, "topic", 1, NULL, NULL);
+    assert_int_equal(produce(&r), KE_NONE);
+    checkpoints_free(c);
+    follow_shut(&r, &p);
+}
+
+static void another_log_of_the_name_waits_for_that(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct peer p;
+    filled(&r, &p, 6);
+    rig_remove_topic(&r, TOPIC);
+    rig_topic_named(&r, TOPIC, "topic", 1, NULL, NULL);
+    assert_int_equal(produce(&r), KE_NOT_LEADER_OR_FOLLOWER); /* nobody writes it */
+    assert_int_equal(plog_end_offset(log_of(&r, 0)), 0);
+    struct checkpoints *c = checkpoints_new(&r.node);
+    rig_run(&r, 3000);
+    assert_int_equal(checkpointed(&r), 0);
+    assert_int_equal(produce(&r), KE_NONE);
+    checkpoints_free(c);
+    follow_shut(&r, &p);
+}
+
 /* ---- flush before acknowledge ---- */
 
 static void what_is_to_be_flushed_is_flushed_before_the_leader_hears_of_it(void **state)
@@ -265,6 +304,8 @@ int main(void)
         cmocka_unit_test(a_checkpoint_that_cannot_be_written_is_tried_again),
         cmocka_unit_test(a_cut_above_the_recovery_point_waits_for_nothing),
         cmocka_unit_test(who_leads_before_the_checkpoint_takes_no_records_either),
+        cmocka_unit_test(a_removed_log_leaves_the_checkpoint),
+        cmocka_unit_test(another_log_of_the_name_waits_for_that),
         cmocka_unit_test(what_is_to_be_flushed_is_flushed_before_the_leader_hears_of_it),
         cmocka_unit_test(a_full_disk_holds_a_partition_back_until_there_is_space),
         cmocka_unit_test(a_failed_disk_ends_the_following),
