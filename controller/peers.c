@@ -214,10 +214,18 @@ static void connect_now(struct peer *peer)
 
 void peers_greet(struct peer *peer)
 {
-    if (!peer->dial.up) {
+    if (peer->dial.up) {
+        greet(peer);
+    } else {
         connect_now(peer);
-    } else if (now(peer->all) - peer->greeted_ms >= peer->all->cfg.election_timeout_ms) {
-        greet(peer); /* the other one greets back: no more than this often */
+    }
+}
+
+/* The other one greets back, too: no more than this often. */
+static void greet_back(struct peer *peer)
+{
+    if (!peer->dial.up || now(peer->all) - peer->greeted_ms >= peer->all->cfg.election_timeout_ms) {
+        peers_greet(peer);
     }
 }
 
@@ -401,7 +409,7 @@ int16_t peers_admit(struct peers *p, const struct peer_names *names, bool harmle
 static void take_message(struct peers *p, struct peer *from, const struct quorum_message *m)
 {
     if ((int)m->type == 0) {
-        peers_greet(from);
+        greet_back(from);
         return;
     }
     if (m->type == QUORUM_SNAPSHOT && quorum_wants_snapshot(p->quorum, m)) {

@@ -473,7 +473,9 @@ static int16_t take_admitted(struct peers *p, int32_t from, const struct peer_ad
     log_info(p->log, "controller",
              "a voter is admitted with another directory voter=%d directory=%s was=%s by=%d",
              (int)peer->id, uuid_text(w->directory, is), was, (int)from);
-    peers_greet(peer); /* the new disk does not know this voter, and may never have heard of it */
+    /* The new disk may never have heard of this voter, whose last greeting went to the old one,
+     * however lately: on a connection that only sending shows to be gone. */
+    peers_greet(peer);
     return KE_NONE;
 }
 

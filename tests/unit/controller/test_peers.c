@@ -387,8 +387,9 @@ struct others {
     struct buf in[16];
     unsigned n;
     unsigned ended;
-    bool swapped; /* each says that it is the other one */
-    bool mute;    /* they only take what they hear */
+    bool swapped;          /* each says that it is the other one */
+    bool mute;             /* they only take what they hear */
+    unsigned greetings[4]; /* that each heard, by its id */
     unsigned pieces_n;
     struct {
         unsigned conn;
@@ -421,6 +422,7 @@ static void say_yes(struct others *o, unsigned i, struct bytes frame)
         return;
     }
     assert_int_equal(0, peer_take_message(body, &a, &names, &m, &em));
+    o->greetings[names.to] += (int)m.type == 0;
     buf_put_be32(&out, 0);
     peer_put_answer(&out, correlation, KE_NONE, NULL);
     if (!o->mute && (m.type == QUORUM_VOTE || m.type == QUORUM_APPEND)) {
@@ -561,6 +563,70 @@ static void a_piece_that_comes_too_late_ends_nothing(void **state)
     rig_world_free(&w);
 }
 
+static void tell_of_new_disk(struct rig *r)
+{
+    struct peer_names names = rig_names(2, 1);
+    struct peer_admitted told = {3, rig_directory(33), 9};
+    struct buf frame = {0};
+    char why[600];
+    peer_put_header(&frame, PEER_API_ADMITTED, 77);
+    peer_put_admitted(&frame, &names, &told);
+    assert_int_equal(KE_NONE, rig_voter_frame(r, &frame, why, sizeof why));
+    buf_free(&frame);
+}
+
+static void greet_from(struct rig *r, const struct peer_names *names)
+{
+    struct buf frame = {0};
+    char why[600];
+    peer_put_header(&frame, PEER_API_MESSAGE, 77);
+    peer_put_message(&frame, names, NULL);
+    assert_int_equal(KE_NONE, rig_voter_frame(r, &frame, why, sizeof why));
+    buf_free(&frame);
+}
+
+/* Voter 3 is greeted, loses its disk and is admitted, all within an election timeout: its new disk
+ * knows nothing of the greeting before. One that it greets with is not answered so soon. */
+static void new_disk(void *arg)
+{
+    struct rig r;
+    struct others o = {.r = &r, .mute = true};
+    struct peer_names names = rig_names(3, 1);
+    rig_start_three(&r, arg);
+    assert_int_equal(0, io_listen(r.shard->io, "127.0.0.1", 9093, &o.listener));
+    for (int i = 0; i < 100 && o.greetings[2] + o.greetings[3] < 2; i++) {
+        meet(&o, 1);
+    }
+    greet_from(&r, &names);
+    rig_voter_says(&r, 2,
+                   &(struct quorum_message){.type = QUORUM_APPEND,
+                                            .term = 9,
+                                            .sender_term = 9,
+                                            .index = 1,
+                                            .index_term = 1,
+                                            .commit = 1});
+    meet(&o, 3);
+    assert_int_equal(1, o.greetings[3]);
+    tell_of_new_disk(&r);
+    meet(&o, 3);
+    assert_int_equal(2, o.greetings[3]);
+    names.from_directory = rig_directory(33);
+    greet_from(&r, &names);
+    meet(&o, 3);
+    assert_int_equal(2, o.greetings[3]);
+    end_others(&o);
+    rig_stop(&r);
+}
+
+static void a_new_disk_that_is_admitted_is_greeted_at_once(void **state)
+{
+    UNUSED(state);
+    struct rig_world w;
+    rig_world_init(&w, 7);
+    assert_true(sim_proc_run(w.proc, new_disk, &w));
+    rig_world_free(&w);
+}
+
 static void another_disk(void *arg)
 {
     struct rig r;
@@ -620,6 +686,7 @@ int main(void)
         cmocka_unit_test(results_go_back_with_the_answer),
         cmocka_unit_test(an_answer_may_bring_a_vote_of_its_voter_only),
         cmocka_unit_test(a_piece_that_comes_too_late_ends_nothing),
+        cmocka_unit_test(a_new_disk_that_is_admitted_is_greeted_at_once),
         cmocka_unit_test(a_voter_on_another_disk_is_not_heard),
         cmocka_unit_test(one_of_three_serves_nothing_and_stops),
     };
