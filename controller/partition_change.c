@@ -6,16 +6,6 @@ enum { UNTOUCHED = -2, NO_LEADER = -1, RECOVERING = 1, LOST_DIRECTORY = 2 };
 
 /* ---- sets ---- */
 
-bool id_in(const int32_t *v, uint32_t n, int32_t id)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        if (v[i] == id) {
-            return true;
-        }
-    }
-    return false;
-}
-
 struct id_set id_without(struct arena *a, const int32_t *v, uint32_t n, int32_t id)
 {
     struct id_set s = {ARENA_ARRAY(a, int32_t, n + 1), 0};

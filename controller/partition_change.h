@@ -15,6 +15,7 @@
 #ifndef CONTROLLER_PARTITION_CHANGE_H
 #define CONTROLLER_PARTITION_CHANGE_H
 
+#include "base/ids.h"
 #include "controller/decide.h"
 #include "proto_messages.h"
 
@@ -22,7 +23,6 @@ struct id_set { /* a few broker ids in order */
     int32_t *v;
     uint32_t n;
 };
-bool id_in(const int32_t *v, uint32_t n, int32_t id);
 /* All of v but id, in the arena. */
 struct id_set id_without(struct arena *a, const int32_t *v, uint32_t n, int32_t id);
 

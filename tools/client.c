@@ -550,6 +550,31 @@ int client_cluster(struct client *c)
     return c->cluster ? 0 : client_cluster_refresh(c, false);
 }
 
+int client_quorum(struct client *c, struct describe_quorum_response **resp)
+{
+    struct describe_quorum_request req;
+    proto_msg_init(&describe_quorum_request_msg, &req);
+    req.topics = proto_array(&c->arena, &describe_quorum_request_topic_data_desc, 1);
+    req.topics_n = 1;
+    req.topics[0].topic_name = bytes_str("__cluster_metadata");
+    req.topics[0].partitions =
+        proto_array(&c->arena, &describe_quorum_request_partition_data_desc, 1);
+    req.topics[0].partitions_n = 1;
+    int rv = client_call(c, CLIENT_ANY, API_DESCRIBE_QUORUM, &req, (void **)resp, NULL);
+    if (rv) {
+        return rv;
+    }
+    const struct describe_quorum_response *r = *resp;
+    if (r->error_code) {
+        return client_refused(c, r->error_code, r->error_message);
+    }
+    if (r->topics_n != 1 || r->topics[0].partitions_n != 1) {
+        return errmsg_set(&c->error, ERR_CORRUPT, "the answer names no metadata log");
+    }
+    const struct describe_quorum_response_partition_data *log = &r->topics[0].partitions[0];
+    return log->error_code ? client_refused(c, log->error_code, log->error_message) : 0;
+}
+
 void client_forget(struct client *c)
 {
     arena_reset(&c->arena);

@@ -64,6 +64,9 @@ int client_metadata_refresh(struct client *c);
 /* The nodes (brokers, or controllers) and the cluster's id: DescribeCluster, once. */
 int client_cluster(struct client *c);
 int client_cluster_refresh(struct client *c, bool fenced_too);
+/* DescribeQuorum: an answer without an error, in which the metadata log's part is topics[0]
+ * .partitions[0]. Asked each time. */
+int client_quorum(struct client *c, struct describe_quorum_response **resp);
 /* Frees all answers, for a tool that asks without end; nodes are asked for again when one is wanted
  * that has no connection. */
 void client_forget(struct client *c);

@@ -202,6 +202,16 @@ static void no_leader(const struct doctor_picture *pic, struct doctor_report *r,
     }
 }
 
+/* Who is missing, and the topics tool's filter that shows where. */
+static void tell_missing(const struct doctor_picture *pic, struct doctor_report *r, struct group *g,
+                         const char *filter)
+{
+    struct arena *a = r->arena;
+    g->f.why = arena_printf(a, "Missing: %s.%s", doctor_names(a, "broker", g->missing),
+                            states(pic->view, a, g->missing));
+    step_back(pic, r, g, filter);
+}
+
 static void under_min(const struct doctor_picture *pic, struct doctor_report *r, struct group *g)
 {
     struct arena *a = r->arena;
@@ -210,9 +220,7 @@ static void under_min(const struct doctor_picture *pic, struct doctor_report *r,
     g->f.what = arena_printf(
         a, "%s fewer replicas in sync than min.insync.replicas: writes with acks=all are refused.",
         doctor_count(a, g->f.places_n, "partition has", "partitions have"));
-    g->f.why = arena_printf(a, "Missing: %s.%s", doctor_names(a, "broker", g->missing),
-                            states(pic->view, a, g->missing));
-    step_back(pic, r, g, " --under-min-isr-partitions");
+    tell_missing(pic, r, g, " --under-min-isr-partitions");
 }
 
 static void at_min(const struct doctor_picture *pic, struct doctor_report *r, struct group *g)
@@ -223,9 +231,7 @@ static void at_min(const struct doctor_picture *pic, struct doctor_report *r, st
     g->f.what = arena_printf(
         a, "%s just min.insync.replicas in sync: one more failure stops writes with acks=all.",
         doctor_count(a, g->f.places_n, "partition has", "partitions have"));
-    g->f.why = arena_printf(a, "Missing: %s.%s", doctor_names(a, "broker", g->missing),
-                            states(pic->view, a, g->missing));
-    step_back(pic, r, g, " --at-min-isr-partitions");
+    tell_missing(pic, r, g, " --at-min-isr-partitions");
 }
 
 static void not_all(const struct doctor_picture *pic, struct doctor_report *r, struct group *g)
@@ -235,9 +241,7 @@ static void not_all(const struct doctor_picture *pic, struct doctor_report *r, s
     g->f.check = "under-replicated";
     g->f.what = arena_printf(a, "%s under-replicated: not every replica is in sync.",
                              doctor_count(a, g->f.places_n, "partition is", "partitions are"));
-    g->f.why = arena_printf(a, "Missing: %s.%s", doctor_names(a, "broker", g->missing),
-                            states(pic->view, a, g->missing));
-    step_back(pic, r, g, " --under-replicated-partitions");
+    tell_missing(pic, r, g, " --under-replicated-partitions");
 }
 
 static void availability(const struct doctor_picture *pic, struct doctor_report *r)

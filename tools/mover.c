@@ -128,7 +128,7 @@ static void remember_throttle(struct mover *m, const struct throttle_plan *t)
     }
     for (size_t i = 0; i < was.brokers_n + t->brokers_n; i++) {
         int32_t id = i < was.brokers_n ? was.brokers[i] : t->brokers[i - was.brokers_n];
-        if (!has_id(all->brokers, (int32_t)all->brokers_n, id)) {
+        if (!id_in(all->brokers, all->brokers_n, id)) {
             all->brokers[all->brokers_n++] = id;
         }
     }
@@ -235,48 +235,18 @@ static int move(struct mover *m, struct replica_sets *targets, const struct repl
 
 /* ---- leaders ---- */
 
-enum { PREFERRED = 0 };
-
-static int elect(struct client *c, struct elect_leaders_request *req)
-{
-    struct elect_leaders_response *resp;
-    req->election_type = PREFERRED;
-    req->timeout_ms = (int32_t)c->timeout_ms;
-    int rv = client_call(c, CLIENT_ANY, API_ELECT_LEADERS, req, (void **)&resp, NULL);
-    return rv == 0 && resp->error_code ? client_refused(c, resp->error_code, BYTES_NULL) : rv;
-}
-
 int mover_elect_all(struct mover *m)
 {
-    struct elect_leaders_request req;
-    proto_msg_init(&elect_leaders_request_msg, &req);
-    req.topic_partitions = NULL;
-    req.topic_partitions_n = -1;
-    return elect(m->c, &req);
+    struct elect_leaders_response *resp;
+    return reassign_elect(m->c, ELECT_PREFERRED, NULL, &resp);
 }
 
 /* Of what was moved alone. That some are led already, or cannot be yet, is no matter: the
  * controllers look again by themselves. */
 static void elect_moved(struct mover *m, const struct replica_sets *moved)
 {
-    struct elect_leaders_request req;
-    proto_msg_init(&elect_leaders_request_msg, &req);
-    req.topic_partitions =
-        proto_array(&m->c->arena, &elect_leaders_request_topic_partitions_desc, moved->n + 1);
-    req.topic_partitions_n = 0;
-    int32_t *ids = ARENA_ARRAY(&m->c->arena, int32_t, moved->n);
-    for (size_t i = 0; i < moved->n; i++) {
-        if (i == 0 || !bytes_eq(moved->v[i].topic, moved->v[i - 1].topic)) {
-            struct elect_leaders_request_topic_partitions *t =
-                &req.topic_partitions[req.topic_partitions_n++];
-            t->topic = moved->v[i].topic;
-            t->partitions = ids + i;
-        }
-        struct elect_leaders_request_topic_partitions *t =
-            &req.topic_partitions[req.topic_partitions_n - 1];
-        t->partitions[t->partitions_n++] = moved->v[i].partition;
-    }
-    elect(m->c, &req);
+    struct elect_leaders_response *resp;
+    (void)reassign_elect(m->c, ELECT_PREFERRED, moved, &resp);
 }
 
 int mover_run(struct mover *m, const struct plan *p)

@@ -25,7 +25,7 @@ static int read_brokers(struct client *c, const char *list, int32_t **out, size_
         if (*end || end == s || *s == ' ' || errno || id < INT32_MIN || id > INT32_MAX) {
             return errmsg_set(&c->error, ERR_INVALID, "For input string: \"%s\"", s);
         }
-        if (has_id(v, (int32_t)*n, (int32_t)id)) {
+        if (id_in(v, *n, (int32_t)id)) {
             return errmsg_set(&c->error, ERR_INVALID,
                               "Broker list contains duplicate entries: [%ld]", id);
         }
@@ -59,14 +59,14 @@ static int usable(struct client *c, const struct args *a, const int32_t *ids, si
     *n = 0;
     for (int32_t i = 0; i < c->cluster->brokers_n; i++) {
         const struct describe_cluster_response_describe_cluster_broker *b = &c->cluster->brokers[i];
-        if (has_id(ids, (int32_t)ids_n, b->broker_id)) {
+        if (id_in(ids, ids_n, b->broker_id)) {
             (*out)[(*n)++] = (struct placement_broker){
                 b->broker_id, racks && b->rack.len ? b->rack : BYTES_NULL, true};
             without += b->rack.len == 0;
         }
     }
     for (size_t i = 0; i < ids_n; i++) {
-        if (!has_id(up, (int32_t)up_n, ids[i])) {
+        if (!id_in(up, up_n, ids[i])) {
             fprintf(stderr, "Broker %d of --broker-list is not up, and is left out; up are %s.\n",
                     ids[i], reassign_ids_text(c, up, up_n));
         }

@@ -191,7 +191,7 @@ int reassign_json_read(struct arena *a, const char *path, enum reassign_kind kin
 static bool has_twice(const struct replica_set *s, int32_t *id)
 {
     for (int32_t i = 0; i < s->replicas_n; i++) {
-        if (has_id(s->replicas, i, s->replicas[i])) {
+        if (id_in(s->replicas, i, s->replicas[i])) {
             *id = s->replicas[i];
             return true;
         }

@@ -80,7 +80,7 @@ static void find_dirs(struct client *c, struct replica_sets *s)
     struct replica_dir *v = ARENA_ARRAY(&c->arena, struct replica_dir, max + 1);
     for (size_t i = 0; i < s->n; i++) {
         for (int32_t k = 0; k < s->v[i].replicas_n; k++) {
-            if (has_id(up, (int32_t)up_n, s->v[i].replicas[k])) {
+            if (id_in(up, up_n, s->v[i].replicas[k])) {
                 v[n++] = (struct replica_dir){.topic = s->v[i].topic,
                                               .partition = s->v[i].partition,
                                               .broker = s->v[i].replicas[k]};
@@ -157,7 +157,7 @@ int reassign_clear(struct client *c, const struct replica_sets *targets)
     for (size_t i = 0; i < targets->n; i++) {
         const struct replica_set *s = &targets->v[i];
         for (int32_t k = 0; k < s->replicas_n; k++) {
-            if (!has_id(brokers, (int32_t)n, s->replicas[k])) {
+            if (!id_in(brokers, n, s->replicas[k])) {
                 brokers[n++] = s->replicas[k];
             }
         }

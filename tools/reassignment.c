@@ -37,16 +37,6 @@ struct replica_set *replica_set_find(const struct replica_sets *s, struct bytes 
     return s->n ? bsearch(&key, s->v, s->n, sizeof *s->v, replica_set_cmp) : NULL;
 }
 
-bool has_id(const int32_t *ids, int32_t n, int32_t id)
-{
-    for (int32_t i = 0; i < n; i++) {
-        if (ids[i] == id) {
-            return true;
-        }
-    }
-    return false;
-}
-
 int reassign_current(struct client *c, struct replica_sets *out)
 {
     *out = (struct replica_sets){0};
@@ -243,4 +233,40 @@ int reassign_alter(struct client *c, struct replica_sets *targets, bool keep_fac
         }
     }
     return rv;
+}
+
+/* ---- leaders ---- */
+
+static void put_elections(struct arena *a, struct elect_leaders_request *req,
+                          const struct replica_sets *of)
+{
+    req->topic_partitions = proto_array(a, &elect_leaders_request_topic_partitions_desc, of->n);
+    req->topic_partitions_n = 0;
+    int32_t *ids = ARENA_ARRAY(a, int32_t, of->n); /* of all topics, one after the other */
+    for (size_t i = 0; i < of->n; i++) {
+        if (i == 0 || !bytes_eq(of->v[i].topic, of->v[i - 1].topic)) {
+            req->topic_partitions[req->topic_partitions_n].topic = of->v[i].topic;
+            req->topic_partitions[req->topic_partitions_n].partitions = ids + i;
+            req->topic_partitions[req->topic_partitions_n++].partitions_n = 0;
+        }
+        struct elect_leaders_request_topic_partitions *t =
+            &req->topic_partitions[req->topic_partitions_n - 1];
+        t->partitions[t->partitions_n++] = of->v[i].partition;
+    }
+}
+
+int reassign_elect(struct client *c, int8_t type, const struct replica_sets *of,
+                   struct elect_leaders_response **resp)
+{
+    struct elect_leaders_request req;
+    proto_msg_init(&elect_leaders_request_msg, &req);
+    req.election_type = type;
+    req.timeout_ms = (int32_t)c->timeout_ms;
+    req.topic_partitions = NULL;
+    req.topic_partitions_n = -1;
+    if (of) {
+        put_elections(&c->arena, &req, of);
+    }
+    int rv = client_call(c, CLIENT_ANY, API_ELECT_LEADERS, &req, (void **)resp, NULL);
+    return rv == 0 && (*resp)->error_code ? client_refused(c, (*resp)->error_code, BYTES_NULL) : rv;
 }

@@ -17,6 +17,7 @@
 #ifndef TOOLS_REASSIGNMENT_H
 #define TOOLS_REASSIGNMENT_H
 
+#include "base/ids.h"
 #include "tools/client.h"
 
 /* ---- where replicas are, and where they shall be ---- */
@@ -46,7 +47,6 @@ int replica_set_cmp(const void *a, const void *b);
 void replica_sets_sort(struct replica_sets *s);
 struct replica_set *replica_set_find(const struct replica_sets *s, struct bytes topic,
                                      int32_t partition);
-bool has_id(const int32_t *ids, int32_t n, int32_t id);
 
 /* All partitions of client_metadata (asked for once). */
 int reassign_current(struct client *c, struct replica_sets *out);
@@ -58,6 +58,13 @@ int reassign_ongoing(struct client *c, const struct replica_sets *of, struct rep
  * number of replicas than now (of brokers that know how to; older ones do not get it). */
 int reassign_alter(struct client *c, struct replica_sets *targets, bool keep_factor,
                    size_t *refused);
+
+/* ElectLeaders (type: ELECT_x) for these partitions, which are sorted; of NULL: for all. What is
+ * said of one partition is in the answer. */
+enum { ELECT_PREFERRED = 0, ELECT_UNCLEAN = 1 };
+struct elect_leaders_response;
+int reassign_elect(struct client *c, int8_t type, const struct replica_sets *of,
+                   struct elect_leaders_response **resp);
 
 /* ---- throttles ---- */
 

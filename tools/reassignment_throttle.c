@@ -44,7 +44,7 @@ struct marks {
 
 static void put_broker(struct throttle_plan *p, int32_t id)
 {
-    if (!has_id(p->brokers, (int32_t)p->brokers_n, id)) {
+    if (!id_in(p->brokers, p->brokers_n, id)) {
         p->brokers[p->brokers_n++] = id;
     }
 }
@@ -63,15 +63,15 @@ static void put_partition(struct marks *m, const struct replica_set *moving,
     const struct replica_set *has = moving ? moving : now;
     const struct replica_set *any = target ? target : moving;
     for (int32_t i = 0; has && i < has->replicas_n; i++) {
-        if (!has_id(has->adding, has->adding_n, has->replicas[i])) {
+        if (!id_in(has->adding, has->adding_n, has->replicas[i])) {
             put_mark(m, any->partition, has->replicas[i], false);
         }
     }
     const int32_t *to = target ? target->replicas : moving->adding;
     int32_t n = target ? target->replicas_n : moving->adding_n;
     for (int32_t i = 0; i < n; i++) {
-        bool sends = has && has_id(has->replicas, has->replicas_n, to[i]) &&
-                     !has_id(has->adding, has->adding_n, to[i]);
+        bool sends = has && id_in(has->replicas, has->replicas_n, to[i]) &&
+                     !id_in(has->adding, has->adding_n, to[i]);
         if (!sends) {
             put_mark(m, any->partition, to[i], true);
         }

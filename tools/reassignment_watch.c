@@ -61,14 +61,14 @@ static struct replica_dir *replicas_of(struct arena *a, const struct replica_set
 static void look_at_copy(struct copy *k, const struct replica_set *moving,
                          const struct replica_dir *v, size_t n)
 {
-    k->done = !moving || !has_id(moving->adding, moving->adding_n, k->broker);
+    k->done = !moving || !id_in(moving->adding, moving->adding_n, k->broker);
     for (int32_t i = 0; moving && i < moving->replicas_n; i++) {
         const struct replica_dir *r =
             replica_dir_find(v, n, moving->replicas[i], k->topic, k->partition);
         int64_t size = r && r->size > 0 ? r->size : 0;
         if (moving->replicas[i] == k->broker) {
             k->size = size;
-        } else if (!has_id(moving->adding, moving->adding_n, moving->replicas[i])) {
+        } else if (!id_in(moving->adding, moving->adding_n, moving->replicas[i])) {
             k->size_whole = size > k->size_whole ? size : k->size_whole;
         }
     }
@@ -106,7 +106,7 @@ static int look(struct client *c, struct reassign_watch *w, bool first)
         const struct replica_set *t =
             replica_set_find(w->targets, moving.v[i].topic, moving.v[i].partition);
         for (int32_t k = 0; t && k < moving.v[i].adding_n; k++) {
-            if (has_id(t->replicas, t->replicas_n, moving.v[i].adding[k])) {
+            if (id_in(t->replicas, t->replicas_n, moving.v[i].adding[k])) {
                 w->copies[w->copies_n++] = (struct copy){
                     .topic = t->topic, .partition = t->partition, .broker = moving.v[i].adding[k]};
             }

@@ -42,8 +42,6 @@ static const struct args_spec spec = {
     .n = ARRAY_LEN(defs),
 };
 
-enum { PREFERRED = 0, UNCLEAN = 1 };
-
 /* One partition and what came of its election. */
 struct outcome {
     struct bytes topic;
@@ -58,7 +56,7 @@ static int8_t read_type(const struct args *a)
 {
     const char *type = args_get(a, "election-type", "");
     if (strcasecmp(type, "preferred") == 0) {
-        return PREFERRED;
+        return ELECT_PREFERRED;
     }
     if (strcasecmp(type, "unclean") != 0) {
         args_fail(a,
@@ -66,7 +64,7 @@ static int8_t read_type(const struct args *a)
                   "unclean",
                   type);
     }
-    return UNCLEAN;
+    return ELECT_UNCLEAN;
 }
 
 static void check_options(const struct args *a)
@@ -122,25 +120,6 @@ static int read_partitions(struct client *c, const struct args *a, struct replic
 
 /* ---- asking ---- */
 
-static void put_partitions(struct client *c, struct elect_leaders_request *req,
-                           const struct replica_sets *s)
-{
-    req->topic_partitions =
-        proto_array(&c->arena, &elect_leaders_request_topic_partitions_desc, s->n);
-    req->topic_partitions_n = 0;
-    int32_t *ids = ARENA_ARRAY(&c->arena, int32_t, s->n); /* of all topics */
-    for (size_t i = 0; i < s->n; i++) {
-        if (i == 0 || !bytes_eq(s->v[i].topic, s->v[i - 1].topic)) {
-            req->topic_partitions[req->topic_partitions_n].topic = s->v[i].topic;
-            req->topic_partitions[req->topic_partitions_n].partitions = ids + i;
-            req->topic_partitions[req->topic_partitions_n++].partitions_n = 0;
-        }
-        struct elect_leaders_request_topic_partitions *t =
-            &req->topic_partitions[req->topic_partitions_n - 1];
-        t->partitions[t->partitions_n++] = s->v[i].partition;
-    }
-}
-
 static int by_partition(const void *a, const void *b)
 {
     const struct outcome *x = a, *y = b;
@@ -151,20 +130,9 @@ static int by_partition(const void *a, const void *b)
 static int elect(struct client *c, int8_t type, const struct replica_sets *s, struct outcome **out,
                  size_t *n)
 {
-    struct elect_leaders_request req;
     struct elect_leaders_response *resp;
-    proto_msg_init(&elect_leaders_request_msg, &req);
-    req.election_type = type;
-    req.timeout_ms = (int32_t)c->timeout_ms;
-    req.topic_partitions_n = -1;
-    if (s->v) {
-        put_partitions(c, &req, s);
-    }
     *n = 0;
-    int rv = client_call(c, CLIENT_ANY, API_ELECT_LEADERS, &req, (void **)&resp, NULL);
-    if (rv == 0 && resp->error_code) {
-        rv = client_refused(c, resp->error_code, BYTES_NULL);
-    }
+    int rv = reassign_elect(c, type, s->v ? s : NULL, &resp);
     if (rv) {
         return rv;
     }
@@ -202,7 +170,7 @@ static void print_names(const char *heading, const struct outcome *v, size_t n, 
 
 static int print_outcome(struct client *c, int8_t type, const struct outcome *v, size_t n)
 {
-    const char *name = type == PREFERRED ? "PREFERRED" : "UNCLEAN";
+    const char *name = type == ELECT_PREFERRED ? "PREFERRED" : "UNCLEAN";
     char heading[100], text[600];
     size_t failed = 0;
     snprintf(heading, sizeof heading, "Successfully completed leader election (%s) for partitions ",

@@ -69,29 +69,12 @@ struct quorum {
 
 static int ask(struct client *c, struct quorum *q)
 {
-    struct describe_quorum_request req;
     struct describe_quorum_response *resp;
-    proto_msg_init(&describe_quorum_request_msg, &req);
-    req.topics = proto_array(&c->arena, &describe_quorum_request_topic_data_desc, 1);
-    req.topics_n = 1;
-    req.topics[0].topic_name = bytes_str("__cluster_metadata");
-    req.topics[0].partitions =
-        proto_array(&c->arena, &describe_quorum_request_partition_data_desc, 1);
-    req.topics[0].partitions_n = 1;
-    int rv = client_call(c, CLIENT_ANY, API_DESCRIBE_QUORUM, &req, (void **)&resp, NULL);
+    int rv = client_quorum(c, &resp);
     if (rv) {
         return rv;
     }
-    if (resp->error_code) {
-        return client_refused(c, resp->error_code, resp->error_message);
-    }
-    if (resp->topics_n != 1 || resp->topics[0].partitions_n != 1) {
-        return errmsg_set(&c->error, ERR_CORRUPT, "the answer names no metadata log");
-    }
     const quorum_data *log = &resp->topics[0].partitions[0];
-    if (log->error_code) {
-        return client_refused(c, log->error_code, log->error_message);
-    }
     *q = (struct quorum){.all = resp, .log = log, .now_ms = wall_ms()};
     for (int32_t i = 0; i < log->current_voters_n; i++) {
         if (log->current_voters[i].replica_id == log->leader_id) {

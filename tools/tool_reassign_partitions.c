@@ -170,7 +170,7 @@ static int refuse(struct client *c, const struct args *a, const struct replica_s
     for (size_t i = 0; i < targets->n; i++) {
         for (int32_t k = 0; k < targets->v[i].replicas_n; k++) {
             int32_t id = targets->v[i].replicas[k];
-            if (!has_id(up, (int32_t)up_n, id)) {
+            if (!id_in(up, up_n, id)) {
                 return reassign_fail(arena_printf(&c->arena, "Unknown broker id %d", id),
                                      arena_printf(&c->arena,
                                                   "It is named for %.*s-%d. Brokers that are up: "
@@ -200,7 +200,7 @@ static void only_up(struct client *c, struct throttle_plan *p)
     size_t up_n, n = 0;
     int32_t *up = reassign_brokers(c, &up_n);
     for (size_t i = 0; i < p->brokers_n; i++) {
-        if (has_id(up, (int32_t)up_n, p->brokers[i])) {
+        if (id_in(up, up_n, p->brokers[i])) {
             p->brokers[n++] = p->brokers[i];
         } else {
             fprintf(stderr, "Broker %d is not up, and is not throttled.\n", p->brokers[i]);

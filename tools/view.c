@@ -1,13 +1,10 @@
 #include "tools/view.h"
 
+#include "base/ids.h"
+
 bool view_ids_has(struct view_ids ids, int32_t id)
 {
-    for (int32_t i = 0; i < ids.n; i++) {
-        if (ids.v[i] == id) {
-            return true;
-        }
-    }
-    return false;
+    return id_in(ids.v, ids.n, id);
 }
 
 struct view_broker *view_broker(const struct view *v, int32_t id)

@@ -416,24 +416,10 @@ void view_ask_broker_settings(struct client *c, struct view *v, const char *cons
 
 int view_ask_quorum(struct client *c, struct describe_quorum_response_partition_data **out)
 {
-    struct describe_quorum_request req;
     struct describe_quorum_response *resp;
-    proto_msg_init(&describe_quorum_request_msg, &req);
-    req.topics = proto_array(&c->arena, &describe_quorum_request_topic_data_desc, 1);
-    req.topics_n = 1;
-    req.topics[0].topic_name = bytes_str("__cluster_metadata");
-    req.topics[0].partitions =
-        proto_array(&c->arena, &describe_quorum_request_partition_data_desc, 1);
-    req.topics[0].partitions_n = 1;
-    int rv = client_call(c, CLIENT_ANY, API_DESCRIBE_QUORUM, &req, (void **)&resp, NULL);
-    if (rv == 0 && resp->error_code) {
-        rv = client_refused(c, resp->error_code, resp->error_message);
-    }
+    int rv = client_quorum(c, &resp);
     if (rv) {
         return rv;
-    }
-    if (resp->topics_n != 1 || resp->topics[0].partitions_n != 1) {
-        return errmsg_set(&c->error, ERR_CORRUPT, "the answer names no metadata log");
     }
     *out = &resp->topics[0].partitions[0];
     for (int32_t i = 0; i < (*out)->current_voters_n; i++) {
