@@ -8,10 +8,13 @@
  * Sockets are accepted, and time is taken, by the shard's struct io. All of it runs on one shard,
  * which is to be none that serves data: an answer is made and sent there, whatever its size.
  *
- * Limits: connections (what is over waits in the kernel's backlog), the bytes of a request's head
- * (431, 414), the time in which a head must be whole (an idle connection is one that has not begun
- * with it), and the time in which an answer must have been taken. A request with a body is refused
- * (400), and one of another method (405).
+ * Limits: connections, the bytes of a request's head (431, 414), the time in which a head must be
+ * whole (an idle connection is one that has not begun with it), and the time in which an answer
+ * must have been taken. A request with a body is refused (400), and one of another method (405).
+ *
+ * When all connections are taken and one more comes, the oldest idle one is closed for it, else the
+ * oldest that takes its answer: nobody keeps others out by holding connections. One whose request
+ * the owner has not answered is never closed for another: the owner bounds these (http_waiting).
  *
  * On close: who waits for an answer gets 503, connections close. Requests that the owner has not
  * answered by then stay in place until it does.
@@ -66,7 +69,8 @@ struct http_ops {
     int (*listen)(struct shard *sh, const char *host, uint16_t port,
                   const struct http_limits *limits, const struct http_handler *handler,
                   struct http_server **out, struct errmsg *em);
-    uint16_t (*port)(const struct http_server *s); /* bound */
+    uint16_t (*port)(const struct http_server *s);    /* bound */
+    unsigned (*waiting)(const struct http_server *s); /* requests that the owner has not answered */
     void (*close)(struct http_server *s);
     /* The value of a query argument: "" if it has none, NULL if it is not there. */
     const char *(*query)(const struct http_request *r, const char *name);

@@ -12,6 +12,10 @@
  * then is never late. Each connection has a deadline here instead (http_limits), looked at once a
  * second while there are connections; one that is late is shut down, and the library closes it.
  *
+ * So is the oldest idle one when all connections are taken and one more waits in the backlog; where
+ * none is idle, the oldest that takes its answer. Each has GRACE_MS before: a burst of clients that
+ * are about to ask is served in turn. Who waits for the owner's answer is left alone.
+ *
  * On close: what waits is answered with 503 and resumed, for the library does not stop with
  * suspended connections. The owner's http_answer to such a request only frees it. */
 #include "runtime/http.h"
@@ -25,11 +29,20 @@
 #include "base/mem.h"
 #include "runtime/io_posix.h"
 
-enum { LOOK_MS = 1000, ACCEPT_RETRY_MS = 100, BINDS_MAX = 2 };
+enum { LOOK_MS = 1000, ACCEPT_RETRY_MS = 100, GRACE_MS = 100, BINDS_MAX = 2 };
+
+enum phase {
+    PHASE_IDLE,  /* the head of its next request is not whole */
+    PHASE_WAITS, /* for the owner's answer */
+    PHASE_TAKES, /* the answer */
+    PHASE_ENDS,  /* it was shut down */
+};
 
 struct connection {
     struct list node; /* in the server's */
     int fd;
+    enum phase phase;
+    int64_t since_ms;    /* the phase began */
     int64_t deadline_ms; /* INT64_MAX: the owner has to answer */
 };
 
@@ -52,9 +65,11 @@ struct http_server {
     struct MHD_Daemon *daemon;
     struct io_sock *socks[BINDS_MAX];
     unsigned socks_n;
-    struct io_sock *ready; /* the library's epoll descriptor */
-    struct list connections;
+    struct io_sock *ready;   /* the library's epoll descriptor */
+    struct list connections; /* by since_ms */
     unsigned count;
+    unsigned ending;     /* of them, PHASE_ENDS */
+    unsigned owed;       /* requests that the owner has not answered */
     struct list waiting; /* exchange: suspended */
     struct task turn;
     struct timer look;  /* for late connections */
@@ -96,19 +111,63 @@ static void ready_cb(struct io_sock *sock, unsigned events, void *user)
 
 /* ---- connections ---- */
 
+static void enter(struct http_server *s, struct connection *c, enum phase phase)
+{
+    int64_t now = shard_now_ms(s->shard);
+    s->ending -= c->phase == PHASE_ENDS;
+    s->ending += phase == PHASE_ENDS;
+    c->phase = phase;
+    c->since_ms = now;
+    c->deadline_ms = phase == PHASE_IDLE    ? now + s->limits.head_ms
+                     : phase == PHASE_TAKES ? now + s->limits.answer_ms
+                     : phase == PHASE_ENDS  ? now + LOOK_MS
+                                            : INT64_MAX;
+    list_remove(&c->node);
+    list_push_back(&s->connections, &c->node);
+}
+
+static void end(struct http_server *s, struct connection *c)
+{
+    shutdown(c->fd, SHUT_RDWR);
+    enter(s, c, PHASE_ENDS);
+}
+
 static void look_cb(struct timer *t)
 {
     struct http_server *s = t->user;
     int64_t now = shard_now_ms(s->shard);
-    list_for_each (it, &s->connections) {
+    list_for_each_safe (it, &s->connections) {
         struct connection *c = LIST_ENTRY(it, struct connection, node);
         if (now >= c->deadline_ms) {
-            shutdown(c->fd, SHUT_RDWR);
-            c->deadline_ms = now + LOOK_MS;
+            end(s, c);
         }
     }
     if (s->count > 0) {
         timer_set(s->shard, &s->look, now + LOOK_MS);
+    }
+}
+
+static struct connection *oldest(const struct http_server *s, enum phase phase)
+{
+    int64_t until = shard_now_ms(s->shard) - GRACE_MS;
+    list_for_each (it, &s->connections) {
+        struct connection *c = LIST_ENTRY(it, struct connection, node);
+        if (c->phase == phase && c->since_ms <= until) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+/* All connections are taken, and one more waits. */
+static void make_room(struct http_server *s)
+{
+    struct connection *c = oldest(s, PHASE_IDLE);
+    c = c ? c : oldest(s, PHASE_TAKES);
+    if (c) {
+        end(s, c);
+    } else {
+        timer_set(s->shard, &s->retry, shard_now_ms(s->shard) + GRACE_MS);
     }
 }
 
@@ -118,6 +177,7 @@ static void on_connection(void *user, struct MHD_Connection *mhd, void **socket_
     struct http_server *s = user;
     if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
         struct connection *c = *socket_context;
+        s->ending -= c->phase == PHASE_ENDS;
         list_remove(&c->node);
         mem_free(c);
         s->count--;
@@ -125,8 +185,8 @@ static void on_connection(void *user, struct MHD_Connection *mhd, void **socket_
     }
     struct connection *c = MEM_NEW(struct connection);
     c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    c->deadline_ms = shard_now_ms(s->shard) + s->limits.head_ms;
-    list_push_back(&s->connections, &c->node);
+    list_init(&c->node);
+    enter(s, c, PHASE_IDLE);
     *socket_context = c;
     if (s->count++ == 0) {
         timer_set(s->shard, &s->look, shard_now_ms(s->shard) + LOOK_MS);
@@ -144,6 +204,9 @@ static void accept_cb(struct io_sock *sock, unsigned events, void *user)
 {
     UNUSED(events);
     struct http_server *s = user;
+    if (s->count == s->limits.connections) {
+        make_room(s);
+    }
     while (s->count < s->limits.connections) {
         int handle;
         int err = io_accept(sock, &handle);
@@ -165,7 +228,8 @@ static void accept_cb(struct io_sock *sock, unsigned events, void *user)
 
 static void arm_all(struct http_server *s)
 {
-    bool more = s->count < s->limits.connections && !timer_is_set(&s->retry);
+    bool room = s->count < s->limits.connections || s->ending == 0; /* or it is to be made */
+    bool more = room && !timer_is_set(&s->retry);
     for (unsigned i = 0; i < s->socks_n; i++) {
         io_sock_arm(s->socks[i], more ? IO_READ : 0, accept_cb, s);
     }
@@ -222,11 +286,14 @@ static void mhd_answer(struct http_request *r, struct http_answer *a)
     struct exchange *x = exchange_of(r);
     ASSERT(x->owed);
     x->owed = false;
-    if (x->mhd == NULL || x->response) { /* too late */
+    if (x->mhd == NULL) { /* too late; there may be no server any more */
         buf_free(&a->body);
-        if (x->mhd == NULL) {
-            mem_free(x);
-        }
+        mem_free(x);
+        return;
+    }
+    x->server->owed--;
+    if (x->response) { /* the server closes */
+        buf_free(&a->body);
         return;
     }
     set_response(x, a->status, a);
@@ -260,8 +327,7 @@ static bool has_body(struct MHD_Connection *mhd)
 
 static enum MHD_Result queue(struct exchange *x)
 {
-    connection_of(x->mhd)->deadline_ms =
-        shard_now_ms(x->server->shard) + x->server->limits.answer_ms;
+    enter(x->server, connection_of(x->mhd), PHASE_TAKES);
     return MHD_queue_response(x->mhd, x->status, x->response);
 }
 
@@ -289,7 +355,8 @@ static enum MHD_Result on_step(void *user, struct MHD_Connection *mhd, const cha
     *upload_n = 0;
     if (!x->asked) {
         x->asked = x->owed = true;
-        connection_of(mhd)->deadline_ms = INT64_MAX;
+        s->owed++;
+        enter(s, connection_of(mhd), PHASE_WAITS);
         s->handler.on_request(s->handler.user, &x->r);
     }
     if (x->response) {
@@ -311,13 +378,15 @@ static void on_completed(void *user, struct MHD_Connection *mhd, void **context,
     if (x == NULL) {
         return;
     }
-    connection_of(mhd)->deadline_ms = shard_now_ms(s->shard) + s->limits.head_ms;
+    enter(s, connection_of(mhd), PHASE_IDLE);
     if (x->response) {
         MHD_destroy_response(x->response);
     }
     list_remove(&x->node);
     x->mhd = NULL;
-    if (!x->owed) {
+    if (x->owed) {
+        s->owed--;
+    } else {
         mem_free(x);
     }
 }
@@ -420,6 +489,11 @@ static uint16_t mhd_port(const struct http_server *s)
     return io_sock_port(s->socks[0]);
 }
 
+static unsigned mhd_waiting(const struct http_server *s)
+{
+    return s->owed;
+}
+
 static void mhd_close(struct http_server *s)
 {
     ASSERT_ON_SHARD(s->shard);
@@ -435,6 +509,7 @@ static void mhd_close(struct http_server *s)
 const struct http_ops http_mhd_ops = {
     .listen = mhd_listen,
     .port = mhd_port,
+    .waiting = mhd_waiting,
     .close = mhd_close,
     .query = mhd_query,
     .header = mhd_header,

@@ -11,6 +11,7 @@
 
 enum {
     CONNECTIONS_MAX = 32,
+    WAITING_MAX = 24, /* the rest is for /healthz and /readyz */
     HEAD_BYTES_MAX = 16 << 10,
     HEAD_MS = 10000,
     ANSWER_MS = 30000,
@@ -76,12 +77,15 @@ static void on_request(void *user, struct http_request *r)
         return;
     }
     const struct monitor_route *route = monitor_route_find(r->path);
-    if (route) {
+    if (route == NULL) {
+        buf_put_str(&text, "There is nothing here; / lists what there is.\n");
+        monitor_reply_text(r, 404, &text);
+    } else if (!route->kept && m->ops->waiting(m->server) > WAITING_MAX) {
+        buf_printf(&text, "Too many requests wait here for their answers: %d.\n", WAITING_MAX);
+        monitor_reply_text(r, 503, &text);
+    } else {
         route->handle(m, r);
-        return;
     }
-    buf_put_str(&text, "There is nothing here; / lists what there is.\n");
-    monitor_reply_text(r, 404, &text);
 }
 
 /* ---- life: the monitor's shard ---- */

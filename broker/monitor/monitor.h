@@ -30,6 +30,7 @@ struct monitor_route {
     const char *path; /* with a '/' at its end: everything below it */
     /* Answers with one of the monitor_reply calls, or http_answer, now or later. */
     void (*handle)(struct monitor *m, struct http_request *r);
+    bool kept;           /* answered however many requests wait for their answers */
     const char *summary; /* for the list at / */
 };
 

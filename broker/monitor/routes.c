@@ -15,14 +15,14 @@ static void list_routes(struct monitor *m, struct http_request *r)
 }
 
 const struct monitor_route monitor_routes[] = {
-    {"/", list_routes, "this list"},
-    {"/healthz", monitor_healthz, "200 while every shard of the node answers"},
-    {"/readyz", monitor_readyz, "200 while the node serves; else 503 and what it waits for"},
-    {"/why", monitor_why, "what is slow or waits now, on whom, since when (?format=json)"},
-    {"/metrics", monitor_metrics, "numbers, in Prometheus' text format"},
-    {"/console", console_door, "pages that show the cluster"},
-    {"/console/api/", console_api, "what they show, as JSON"},
-    {"/console/", console_page, "their files"},
+    {"/", list_routes, false, "this list"},
+    {"/healthz", monitor_healthz, true, "200 while every shard of the node answers"},
+    {"/readyz", monitor_readyz, true, "200 while the node serves; else 503 and what it waits for"},
+    {"/why", monitor_why, false, "what is slow or waits now, on whom, since when (?format=json)"},
+    {"/metrics", monitor_metrics, false, "numbers, in Prometheus' text format"},
+    {"/console", console_door, false, "pages that show the cluster"},
+    {"/console/api/", console_api, false, "what they show, as JSON"},
+    {"/console/", console_page, false, "their files"},
 };
 const size_t monitor_routes_n = ARRAY_LEN(monitor_routes);
 

@@ -83,25 +83,73 @@ def test_heads_are_bounded(port):
     assert get(port, '/healthz')[0] == 200
 
 
-def test_connections_are_bounded(port):
-    one = b'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'
-    idle = [socket.create_connection(('127.0.0.1', port), 30) for _ in range(CONNECTIONS)]
-    try:
-        for s in idle:  # each is served, so all of them are there
-            s.sendall(one)
-            assert s.recv(100).startswith(b'HTTP/1.1 200')
-        with socket.create_connection(('127.0.0.1', port), 30) as late:
-            late.sendall(one)
-            late.settimeout(0.3)
-            with pytest.raises(TimeoutError):
-                late.recv(100)
-            idle.pop().close()
-            late.settimeout(30)
-            assert late.recv(100).startswith(b'HTTP/1.1 200')
-    finally:
-        for s in idle:
+class Holders:
+    """As many clients as there are connections, each of which has sent the same and reads no answer. TCP's buffers are small."""
+
+    def __init__(self, port, sends):
+        self.all = [socket.socket() for _ in range(CONNECTIONS)]
+        for s in self.all:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+            s.settimeout(30)
+            s.connect(('127.0.0.1', port))
+            s.sendall(sends)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for s in self.all:
             s.close()
-    assert get(port, '/healthz')[0] == 200
+
+
+ONE = b'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'
+LAST = ONE.replace(b'\r\n\r\n', b'\r\nConnection: close\r\n\r\n')
+
+
+def answer_to_one(s):
+    got = b''
+    while not got.endswith(b'\r\n\r\nok\n'):
+        got += s.recv(1000)
+    return got
+
+
+def rest(s, sends=b''):
+    """What a client still gets until its connection ends."""
+    got = b''
+    try:
+        s.sendall(sends)
+        while more := s.recv(65536):
+            got += more
+    except ConnectionError:
+        pass
+    return got
+
+
+@pytest.mark.parametrize('sends', [b'', LAST[:-2], ONE], ids=['silent', 'half a head', 'idle'])
+def test_a_probe_is_answered_while_others_hold_all_connections(port, sends):
+    """The oldest makes room, and only that one."""
+    with Holders(port, sends) as held:
+        for s in held.all if sends == ONE else ():
+            assert answer_to_one(s).startswith(b'HTTP/1.1 200')
+        begun = time.monotonic()
+        assert get(port, '/healthz')[0] == 200
+        assert time.monotonic() - begun < HEAD_SECONDS / 2, 'it waited until the others were late'
+        answers = [rest(s, LAST if sends == ONE else LAST[len(sends):]) for s in held.all]
+        assert answers.count(b'') == 1 and all(a.startswith(b'HTTP/1.1 200') for a in answers if a)
+        assert answers[0] == b'' or sends == ONE  # who was answered first is not known
+
+
+def test_a_probe_is_answered_while_nobody_takes_his_answers(port):
+    many = 200
+    one = ONE.replace(b'/healthz', b'/console/app.js')
+    with Holders(port, one * (many - 1) + one.replace(b'\r\n\r\n', b'\r\nConnection: close\r\n\r\n')) as held:
+        for s in held.all:
+            assert s.recv(16, socket.MSG_PEEK) == b'HTTP/1.1 200 OK\r\n'[:16]
+        begun = time.monotonic()
+        assert get(port, '/healthz')[0] == 200
+        assert time.monotonic() - begun < 10, 'it waited until the others were late'
+        assert sorted(rest(s).count(b'HTTP/1.1 200 OK') < many for s in held.all) == [False] * (CONNECTIONS - 1) + [True]
 
 
 def test_a_slow_client_is_cut_off(port):
