@@ -85,6 +85,7 @@ void isr_lead(struct isr *s, const struct isr_state *st, int64_t end, int64_t no
     s->leader_epoch = st->leader_epoch;
     s->partition_epoch = st->partition_epoch;
     s->epoch_start = end;
+    s->ahead = false;
     take_replicas(s, st, false);
     commit_isr(s, st->isr, st->isr_n);
     for (uint32_t i = 0; i < s->n; i++) {
@@ -101,6 +102,7 @@ bool isr_set(struct isr *s, const struct isr_state *st, int64_t now_ms)
     }
     bool newer = st->partition_epoch > s->partition_epoch;
     s->partition_epoch = st->partition_epoch;
+    s->ahead = false;
     take_replicas(s, st, true);
     if (!newer) { /* an answer told the ISR before, but not the replicas */
         return false;
@@ -166,7 +168,7 @@ static bool may_join(const struct isr_follower *f)
 int64_t isr_high_watermark(const struct isr *s, int64_t hw, int64_t own, uint32_t min_isr,
                            int64_t now_ms, int64_t lag_ms)
 {
-    if (s->isr_n < min_isr) {
+    if (s->ahead || s->isr_n < min_isr) {
         return hw;
     }
     int64_t least = own;
@@ -254,6 +256,7 @@ bool isr_answered(struct isr *s, int32_t leader_epoch, int32_t partition_epoch, 
         return false;
     }
     s->partition_epoch = partition_epoch;
+    s->ahead = s->ahead || isr_n < s->isr_n;
     commit_isr(s, isr, isr_n);
     return true;
 }

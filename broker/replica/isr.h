@@ -53,6 +53,7 @@ struct isr {
     int64_t epoch_start; /* the leader's end when its epoch began */
     uint32_t isr_n;      /* committed, with the leader */
     bool pending;        /* a proposal is out */
+    bool ahead;          /* an answer made the set smaller, and its metadata are not here yet */
     uint32_t proposal;   /* number of the newest one */
     struct isr_follower *followers;
     uint32_t n;
@@ -108,7 +109,11 @@ bool isr_propose_shrink(struct isr *s, int64_t end, int64_t now_ms, int64_t lag_
  * Each member has the epoch that it fetched with when it was proposed: what came back since then is
  * another. self_epoch: the leader's own. */
 uint32_t isr_pending_members(const struct isr *s, int64_t self_epoch, struct isr_member *out);
-/* The controller's answer to it; false: it tells of an older state, the proposal stays pending. */
+/* The controller's answer to it; false: it tells of an older state, the proposal stays pending. If
+ * the set is smaller now the high watermark stands until the metadata of this partition epoch are
+ * here: the controller may have decided by a min.insync.replicas that this broker does not know
+ * yet, and have put those that went into the ELR, where nobody may lack what is committed
+ * (KIP-966). */
 bool isr_answered(struct isr *s, int32_t leader_epoch, int32_t partition_epoch, const int32_t *isr,
                   uint32_t isr_n);
 /* The controller did not do it and never will: the committed set is what counts. */

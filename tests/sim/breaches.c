@@ -43,6 +43,7 @@ static const struct breach breaches[MUTANTS] = {
     [MUTANT_WATERMARK] = {"watermark", AT(plays, PLAY_WATERMARK, PLAYS)},
     [MUTANT_UNCUT] = {"uncut", AT(cluster, 1, 1)},
     [MUTANT_ALONE] = {"alone", AT(cluster, 1, 1)},
+    [MUTANT_AHEAD] = {"ahead", AT(plays, PLAY_AHEAD, PLAYS)},
     [MUTANT_WIPED] = {"wiped", AT(plays, PLAY_WIPED, PLAYS)},
     [MUTANT_BEHIND] = {"behind", AT(plays, PLAY_BEHIND, PLAYS)},
 };

@@ -240,6 +240,37 @@ static void play_clean(struct play *p)
     cluster_run_for(p->cr, 500000); /* and nobody takes its place */
 }
 
+/* ---- ahead: the controller is to count by more copies than the leader knows of, says yes to an
+ * in-sync set of one, and the answer is there before the metadata ---- */
+
+static bool one_is_enough(struct play *p)
+{
+    struct partition *copy = play_copy(p, p->leader);
+    return copy && partition_min_isr(copy) == 1;
+}
+
+static bool knows_to_be_alone(struct play *p)
+{
+    struct partition *copy = play_copy(p, p->leader);
+    return copy && copy->isr && copy->isr->isr_n == 1;
+}
+
+static void play_ahead(struct play *p)
+{
+    produce(p, 3);
+    play_until(p, all_equal, "all have them");
+    play_set_min_isr(p, p->second, 1);
+    play_until(p, one_is_enough, "one copy is enough");
+    play_hold(p, p->leader, p->controller, API_FETCH);
+    play_until(p, is_held, "the leader hears of no more metadata");
+    play_set_min_isr(p, p->second, 2);
+    play_cut(p, p->leader, p->second, true);
+    play_cut(p, p->leader, p->third, true);
+    play_produce(p, p->leader, 1, MANY);
+    play_until(p, knows_to_be_alone, "the leader is alone in sync, by the controller's answer");
+    cluster_run_for(p->cr, 200000); /* what it has alone is not committed */
+}
+
 /* ---- tear: the power fails when more was written behind what was flushed, in the same block ----
  */
 
@@ -392,6 +423,9 @@ void play_run(struct play *p, enum play_kind kind)
         break;
     case PLAY_FULL:
         play_full(p);
+        break;
+    case PLAY_AHEAD:
+        play_ahead(p);
         break;
     case PLAY_WIPED:
         play_wiped(p);

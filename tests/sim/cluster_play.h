@@ -18,6 +18,7 @@ enum play_kind {
     PLAY_CLEAN,     /* who lost what it had not flushed may not lead */
     PLAY_TEAR,      /* what was flushed stays, whatever is written behind it (one copy) */
     PLAY_FULL,      /* a batch stands once, also in a log that had no room for the rest of them */
+    PLAY_AHEAD,     /* the controller counts by settings that its answer was faster than */
     PLAY_WIPED,     /* a voter that has forgotten its vote has no second one (three controllers) */
     PLAYS
 };
@@ -71,6 +72,7 @@ void play_cut(struct play *p, const struct machine *a, const struct machine *b, 
 void play_isolate(struct play *p, const struct machine *m, bool cut);
 /* Another order of the replicas that there are. */
 void play_reorder(struct play *p, struct machine *by, const int32_t *replicas);
+void play_set_min_isr(struct play *p, struct machine *by, int32_t least);
 
 /* What is so at present. */
 const struct image_partition *play_state(struct play *p);

@@ -63,6 +63,7 @@ struct cluster_watch {
     size_t epochs_cap;
     uint64_t *images; /* digest of the image at an offset */
     size_t images_cap;
+    int64_t newest; /* offset of the newest image seen */
     /* Offset of the image that was looked at last: the broker's, the controller's. */
     int64_t image_seen[WORLD_MACHINES_MAX][2];
     struct buf buf;

@@ -108,6 +108,15 @@ static uint64_t digest(struct cluster_watch *w, const struct image *img)
     return d | 1;
 }
 
+/* The newest committed metadata that any node was seen with; NULL: no active controller has them.
+ * One that stands still, and was deposed meanwhile, may be all that is left of them for a moment.
+ */
+static const struct image *newest_image(struct cluster_run *cr)
+{
+    const struct image *img = cluster_image(cr);
+    return img != NULL && img->offset >= cr->watch.newest ? img : NULL;
+}
+
 static void look_at_image(struct cluster_run *cr, struct machine *m, const struct image *img,
                           int64_t *seen)
 {
@@ -117,6 +126,7 @@ static void look_at_image(struct cluster_run *cr, struct machine *m, const struc
     }
     size_t at = (size_t)img->offset;
     *seen = img->offset;
+    w->newest = img->offset > w->newest ? img->offset : w->newest;
     if (at >= w->images_cap) {
         size_t cap = 2 * at + 256;
         w->images = mem_realloc(w->images, cap * sizeof(*w->images));
@@ -389,7 +399,7 @@ static void look_at_broker(struct cluster_run *cr, struct machine *m, const stru
 
 void cluster_look(struct cluster_run *cr)
 {
-    const struct image *img = cluster_image(cr);
+    const struct image *img = newest_image(cr);
     if (img != NULL) {
         look_at_metadata(cr, img);
     }
@@ -412,7 +422,7 @@ void cluster_look(struct cluster_run *cr)
             }
         }
     }
-    if (img != NULL) {
+    if (img != NULL && img == newest_image(cr)) { /* no node has shown newer ones */
         look_at_members(cr, img);
     }
     cluster_wipe_look(cr);

@@ -157,7 +157,9 @@ WRAP(isr_high_watermark);
 int64_t __wrap_isr_high_watermark(const struct isr *s, int64_t hw, int64_t own, uint32_t min_isr,
                                   int64_t now_ms, int64_t lag_ms)
 {
-    int64_t at = __real_isr_high_watermark(s, hw, own, min_isr, now_ms, lag_ms);
+    struct isr copy = *s;
+    copy.ahead = s->ahead && !hooks_strike(MUTANT_AHEAD, 1);
+    int64_t at = __real_isr_high_watermark(&copy, hw, own, min_isr, now_ms, lag_ms);
     return at < own && hooks_strike(MUTANT_ALONE, 1) ? own : at;
 }
 

@@ -45,6 +45,7 @@ enum run_mutant {
     MUTANT_WATERMARK, /* a follower truncates to its high watermark, not by epoch */
     MUTANT_UNCUT,     /* a follower does not truncate */
     MUTANT_ALONE,     /* the high watermark does not wait for the ISR */
+    MUTANT_AHEAD,     /* nor for the metadata behind an answer that made it smaller */
     MUTANT_BEHIND,    /* replicas join an ISR that are not caught up */
     MUTANT_WIPED,     /* a voter on an empty disk is heard, though nobody admitted it */
     MUTANTS

@@ -5,6 +5,7 @@
 #include "controller/sessions.h"
 #include "sim/cluster_play.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -305,6 +306,34 @@ void play_reorder(struct play *p, struct machine *by, const int32_t *replicas)
                          resp.responses[0].partitions[0].error_code == 0);
 }
 
+void play_set_min_isr(struct play *p, struct machine *by, int32_t least)
+{
+    struct node_run *nr = &p->cr->nr;
+    struct incremental_alter_configs_request req;
+    struct incremental_alter_configs_request_alter_configs_resource res;
+    struct incremental_alter_configs_request_alterable_config set;
+    struct incremental_alter_configs_response resp;
+    char text[12];
+    snprintf(text, sizeof(text), "%d", least);
+    proto_msg_init(&incremental_alter_configs_request_msg, &req);
+    proto_init(&incremental_alter_configs_request_alter_configs_resource_desc, &res);
+    proto_init(&incremental_alter_configs_request_alterable_config_desc, &set);
+    req.resources = &res;
+    req.resources_n = 1;
+    res.resource_type = 2; /* TOPIC */
+    res.resource_name = bytes_str(p->topic->name);
+    res.configs = &set;
+    res.configs_n = 1;
+    set.name = bytes_str("min.insync.replicas");
+    set.value = bytes_str(text);
+    p->topic->min_isr = least < p->topic->min_isr ? least : p->topic->min_isr;
+    p->topic->min_isr_set = least;
+    nr->m = by;
+    sim_client_close(&nr->checker);
+    RUN_CHECK(nr->r, check_call(nr, API_INCREMENTAL_ALTER_CONFIGS, 1, &req, &resp, LIMIT_US) &&
+                         resp.responses_n == 1 && resp.responses[0].error_code == 0);
+}
+
 /* ---- the stage ---- */
 
 /* alone: one copy, on the leader, flushed before anything is acknowledged. */
@@ -407,5 +436,6 @@ const struct scenario scenario_plays = {
     .run = run_plays,
     .mutants = MUTANT_BIT(MUTANT_WATERMARK) | MUTANT_BIT(MUTANT_BEHIND) | MUTANT_BIT(MUTANT_JOIN) |
                MUTANT_BIT(MUTANT_FENCE) | MUTANT_BIT(MUTANT_ZOMBIE) | MUTANT_BIT(MUTANT_CLEAN) |
-               MUTANT_BIT(MUTANT_TEAR) | MUTANT_BIT(MUTANT_SEQUENCE) | MUTANT_BIT(MUTANT_WIPED),
+               MUTANT_BIT(MUTANT_TEAR) | MUTANT_BIT(MUTANT_SEQUENCE) | MUTANT_BIT(MUTANT_WIPED) |
+               MUTANT_BIT(MUTANT_AHEAD),
 };

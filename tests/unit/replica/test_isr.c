@@ -149,7 +149,44 @@ static void test_shrinking_members_count(void **unused)
     PENDING(&s, {1, SELF_EPOCH}, {2, 20});
     assert_int_equal(150, hw(&s, 150, 200, 2 * LAG));
     assert_true(isr_answered(&s, 5, 8, ALL, 2));
+    struct isr_state st = state(8, ALL, 2);
+    assert_false(isr_set(&s, &st, 2 * LAG));
     assert_int_equal(200, hw(&s, 150, 200, 2 * LAG));
+    isr_free(&s);
+}
+
+/* The controller may have counted by settings that are not here yet. */
+static void test_a_smaller_set_awaits_its_metadata(void **unused)
+{
+    (void)unused;
+    struct isr s;
+    struct isr_state st;
+    lead(&s, ALL, 3, 100);
+    fetch(&s, 2, 200, 200, 2 * LAG);
+    assert_true(isr_propose_shrink(&s, 200, 2 * LAG, LAG));
+    assert_true(isr_answered(&s, 5, 8, ALL, 2));
+    assert_int_equal(100, hw(&s, 100, 200, 2 * LAG));
+    st = state(7, ALL, 3);
+    assert_false(isr_set(&s, &st, 2 * LAG)); /* of before */
+    assert_int_equal(100, hw(&s, 100, 200, 2 * LAG));
+    fetch(&s, 3, 200, 200, 2 * LAG);
+    assert_true(isr_propose_join(&s, isr_follower(&s, 3), 100));
+    assert_true(isr_answered(&s, 5, 9, ALL, 3)); /* a larger one changes nothing about it */
+    st = state(8, ALL, 2);
+    assert_false(isr_set(&s, &st, 2 * LAG));
+    assert_int_equal(100, hw(&s, 100, 200, 2 * LAG));
+    st = state(9, ALL, 3);
+    assert_false(isr_set(&s, &st, 2 * LAG));
+    assert_int_equal(200, hw(&s, 100, 200, 2 * LAG));
+    /* Nor does a new leader epoch wait for what an older one was told. */
+    assert_true(isr_propose_shrink(&s, 300, 9 * LAG, LAG));
+    assert_true(isr_answered(&s, 5, 10, ALL, 1));
+    static const int32_t two[] = {1, 2};
+    st = state(11, two, 2);
+    st.leader_epoch = 6;
+    isr_lead(&s, &st, 200, 9 * LAG);
+    fetch(&s, 2, 300, 300, 9 * LAG);
+    assert_int_equal(300, hw(&s, 200, 300, 9 * LAG));
     isr_free(&s);
 }
 
@@ -445,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_waits_for_who_may_join),
         cmocka_unit_test(test_pending_members_count),
         cmocka_unit_test(test_shrinking_members_count),
+        cmocka_unit_test(test_a_smaller_set_awaits_its_metadata),
         cmocka_unit_test(test_a_new_epoch_gives_time),
         cmocka_unit_test(test_caught_up),
         cmocka_unit_test(test_at_the_end_is_in_sync),
