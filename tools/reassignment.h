@@ -86,7 +86,8 @@ struct throttle_plan {
 void throttle_plan(struct arena *a, const struct replica_sets *ongoing,
                    const struct replica_sets *targets, const struct replica_sets *current,
                    struct throttle_plan *out);
-/* The lists of the topics, and the rate of the brokers, for sending and for receiving each. */
+/* The lists of the topics, and the rate of the brokers, for sending and for receiving each. A topic
+ * that was deleted meanwhile is passed over. */
 int throttle_set(struct client *c, const struct throttle_plan *p, int64_t bytes_per_s);
 /* The rate at which brokers copy between their own directories. */
 int throttle_set_dirs(struct client *c, const int32_t *brokers, size_t n, int64_t bytes_per_s);

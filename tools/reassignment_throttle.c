@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "proto_apis.h"
+#include "proto_errors.h"
 #include "tools/reassignment.h"
 
 enum { BATCH = 500 };
@@ -176,7 +177,8 @@ static void resource_put(alter_resource *r, const char *name, const char *value)
     s->value = bytes_str(value);
 }
 
-static int alter(struct client *c, int32_t node, alter_resource *v, size_t n)
+/* A resource that is answered with `passed` is passed over; 0: none is. */
+static int alter(struct client *c, int32_t node, alter_resource *v, size_t n, int16_t passed)
 {
     alter_request req;
     struct incremental_alter_configs_response *resp;
@@ -185,8 +187,9 @@ static int alter(struct client *c, int32_t node, alter_resource *v, size_t n)
     req.resources_n = (int32_t)n;
     int rv = client_call(c, node, API_INCREMENTAL_ALTER_CONFIGS, &req, (void **)&resp, NULL);
     for (int32_t i = 0; rv == 0 && i < resp->responses_n; i++) {
-        if (resp->responses[i].error_code) {
-            rv = client_refused(c, resp->responses[i].error_code, resp->responses[i].error_message);
+        int16_t code = resp->responses[i].error_code;
+        if (code && code != passed) {
+            rv = client_refused(c, code, resp->responses[i].error_message);
         }
     }
     return rv;
@@ -202,7 +205,7 @@ static int alter_broker(struct client *c, int32_t broker, const char *const *nam
     for (size_t i = 0; i < names_n; i++) {
         resource_put(r, names[i], value);
     }
-    return alter(c, c->controllers ? CLIENT_ANY : broker, r, 1);
+    return alter(c, c->controllers ? CLIENT_ANY : broker, r, 1, 0);
 }
 
 /* The same settings of each broker; value NULL: back to the default. One that cannot be asked does
@@ -237,7 +240,7 @@ int throttle_set(struct client *c, const struct throttle_plan *p, int64_t bytes_
             resource_put(&v[k], LEADER_REPLICAS, p->topics[i + k].leader);
             resource_put(&v[k], FOLLOWER_REPLICAS, p->topics[i + k].follower);
         }
-        rv = alter(c, CLIENT_ANY, v, n);
+        rv = alter(c, CLIENT_ANY, v, n, KE_UNKNOWN_TOPIC_OR_PARTITION);
     }
     return rv ? rv
               : alter_brokers(c, p->brokers, p->brokers_n, broker_settings, 2,
@@ -267,7 +270,7 @@ int throttle_clear_topics(struct client *c, const struct bytes *topics, size_t n
             resource_put(&v[k], LEADER_REPLICAS, NULL);
             resource_put(&v[k], FOLLOWER_REPLICAS, NULL);
         }
-        rv = alter(c, CLIENT_ANY, v, part);
+        rv = alter(c, CLIENT_ANY, v, part, 0);
     }
     return rv;
 }

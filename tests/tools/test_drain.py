@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from interpose import Interpose
 from members import wait
 from node import binary, millrace, run
 
@@ -126,6 +127,16 @@ def test_what_was_throttled_and_killed_is_finished_without_a_throttle_left(clust
     status, out, err = drain(cluster, 3)
     assert status == 0, out + err
     assert throttles(cluster) == []
+    assert_empty(cluster, 3)
+
+
+def test_a_topic_that_is_deleted_while_the_throttle_is_set(cluster):
+    topic(cluster, 'gone', [[1, 3]], mib=1)
+    topic(cluster, 't', [[1, 3]], mib=1)
+    with Interpose(cluster.node(1).port, 44, lambda: cluster.tool('topics', '--delete', '--topic', 'gone')) as proxy:
+        status, out, err = millrace('broker', 'drain', '3', '--bootstrap-server', proxy.servers, '--throttle', '50000000')
+    assert (status, err) == (0, '') and 'it can be stopped for good' in out, out + err
+    assert throttles(cluster) == [] and moving(cluster) == set()
     assert_empty(cluster, 3)
 
 
