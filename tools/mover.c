@@ -1,16 +1,12 @@
 #include "tools/mover.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "proto_apis.h"
 #include "proto_errors.h"
 #include "proto_messages.h"
 #include "tools/clock.h"
 #include "tools/reassignment.h"
-
-static const char *const throttled_lists[] = {"leader.replication.throttled.replicas",
-                                              "follower.replication.throttled.replicas", NULL};
 
 /* ---- what there is to do ---- */
 
@@ -60,114 +56,6 @@ bool mover_has_work(const struct mover *m, const struct plan *p)
         }
     }
     return false;
-}
-
-/* ---- throttles ---- */
-
-/* Of the brokers of the plan, those that run: the others neither send nor receive, and nobody could
- * set anything for them. */
-static void leave_out_down(const struct view *v, struct throttle_plan *t)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < t->brokers_n; i++) {
-        if (view_is_up(v, t->brokers[i])) {
-            t->brokers[n++] = t->brokers[i];
-        }
-    }
-    t->brokers_n = n;
-}
-
-static int plan_throttle(struct mover *m, const struct view *v, const struct replica_sets *all,
-                         struct throttle_plan *out)
-{
-    struct replica_sets now, ongoing;
-    int rv = client_metadata_refresh(m->c);
-    rv = rv ? rv : reassign_current(m->c, &now);
-    rv = rv ? rv : reassign_ongoing(m->c, NULL, &ongoing);
-    if (rv == 0) {
-        throttle_plan(&m->c->arena, &ongoing, all, &now, out);
-        leave_out_down(v, out);
-    }
-    return rv;
-}
-
-/* Did whoever began what moves throttle it? */
-static bool was_throttled(struct mover *m, const struct view *v, const struct replica_sets *all)
-{
-    struct view copy = *v;
-    if (m->found == 0 || view_ask_topic_settings(m->c, &copy, throttled_lists)) {
-        return false;
-    }
-    for (size_t i = 0; i < all->n; i++) {
-        const struct view_topic *t = view_topic(&copy, all->v[i].topic);
-        for (size_t k = 0; t && throttled_lists[k]; k++) {
-            if (view_value(t->settings, t->settings_n, throttled_lists[k]).len) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-/* From here on t is to be taken off as well. Both have their topics by name. */
-static void remember_throttle(struct mover *m, const struct throttle_plan *t)
-{
-    struct arena *a = &m->c->arena;
-    const struct throttle_plan was = m->throttled;
-    struct throttle_plan *all = &m->throttled;
-    *all = (struct throttle_plan){
-        .topics = ARENA_ARRAY(a, struct throttled_topic, was.topics_n + t->topics_n + 1),
-        .brokers = ARENA_ARRAY(a, int32_t, was.brokers_n + t->brokers_n + 1)};
-    for (size_t i = 0, k = 0; i < was.topics_n || k < t->topics_n;) {
-        int c = i == was.topics_n  ? 1
-                : k == t->topics_n ? -1
-                                   : bytes_cmp(was.topics[i].topic, t->topics[k].topic);
-        all->topics[all->topics_n++] = c <= 0 ? was.topics[i] : t->topics[k];
-        i += c <= 0;
-        k += c >= 0;
-    }
-    for (size_t i = 0; i < was.brokers_n + t->brokers_n; i++) {
-        int32_t id = i < was.brokers_n ? was.brokers[i] : t->brokers[i - was.brokers_n];
-        if (!id_in(all->brokers, all->brokers_n, id)) {
-            all->brokers[all->brokers_n++] = id;
-        }
-    }
-}
-
-/* As far as it can: what cannot be taken off is told, and the work is done all the same. */
-static void clear_throttle(struct mover *m)
-{
-    struct client *c = m->c;
-    const struct throttle_plan *t = &m->throttled;
-    struct bytes *topics = ARENA_ARRAY(&c->arena, struct bytes, t->topics_n + 1);
-    for (size_t i = 0; i < t->topics_n; i++) {
-        topics[i] = t->topics[i].topic;
-    }
-    for (size_t i = 0; i < t->brokers_n; i++) {
-        if (throttle_clear_brokers(c, &t->brokers[i], 1)) {
-            fprintf(stderr,
-                    "The throttle of broker %d could not be taken off: %s (millrace cluster doctor "
-                    "says how)\n",
-                    t->brokers[i], c->error.text);
-        }
-    }
-    for (size_t i = 0; i < t->topics_n; i++) {
-        throttle_clear_topics(c, &topics[i], 1); /* a topic may have been deleted */
-    }
-    m->throttled = (struct throttle_plan){0};
-}
-
-/* All throttles of the plan, or none if nothing moves that they would be for. */
-static int set_throttle(struct mover *m, const struct throttle_plan *t)
-{
-    struct replica_sets moving;
-    int rv = throttle_set(m->c, t, m->throttle);
-    struct errmsg first = m->c->error;
-    if (rv && reassign_ongoing(m->c, NULL, &moving) == 0 && moving.n == 0) {
-        clear_throttle(m);
-    }
-    m->c->error = first;
-    return rv;
 }
 
 /* ---- moving ---- */
@@ -252,18 +140,12 @@ static void elect_moved(struct mover *m, const struct replica_sets *moved)
 int mover_run(struct mover *m, const struct plan *p)
 {
     struct replica_sets targets, all;
-    struct throttle_plan t = {0};
     m->refused = 0;
     collect(m, p, &targets, &all);
-    bool clear = m->throttle > 0 || was_throttled(m, p->view, &all);
-    int rv = clear ? plan_throttle(m, p->view, &all, &t) : 0;
-    remember_throttle(m, &t);
-    if (rv == 0 && m->throttle > 0) {
-        rv = set_throttle(m, &t);
-    }
+    int rv = mover_throttle_set(m, p->view, &all);
     rv = rv ? rv : move(m, &targets, &all);
     if (rv == 0) {
-        clear_throttle(m);
+        mover_throttle_clear(m);
     }
     if (rv == 0 && targets.n) {
         elect_moved(m, &targets);
@@ -274,13 +156,12 @@ int mover_run(struct mover *m, const struct plan *p)
 int mover_cancel(struct mover *m, const struct view *v, int32_t *n)
 {
     struct replica_sets targets, all;
-    struct throttle_plan t = {0};
     struct plan p;
     plan_begin(&p, &m->c->arena, v);
     collect(m, &p, &targets, &all); /* nothing is planned: what moves */
     *n = (int32_t)all.n;
-    bool clear = was_throttled(m, v, &all);
-    int rv = clear ? plan_throttle(m, v, &all, &t) : 0;
+    m->throttle = 0;
+    int rv = mover_throttle_learn(m, v, &all);
     for (size_t i = 0; i < all.n; i++) {
         all.v[i].replicas = NULL;
         all.v[i].replicas_n = -1;
@@ -288,8 +169,7 @@ int mover_cancel(struct mover *m, const struct view *v, int32_t *n)
     rv = rv || all.n == 0 ? rv : reassign_alter(m->c, &all, true, &m->refused);
     if (rv == 0) {
         tell_refused(m, &all);
-        remember_throttle(m, &t);
-        clear_throttle(m);
+        mover_throttle_clear(m);
     }
-    return rv;
+    return rv ? rv : mover_throttle_left(m, v);
 }

@@ -7,8 +7,9 @@
  *
  * Interrupted (Ctrl-C), the moves and their throttle stay. Who comes again finds the moves going on
  * and waits for them; a throttle that their topics have is taken off in the end then too, even if
- * none is asked for now. Killed between the last move and the throttle it leaves the throttle
- * behind; `cluster doctor` tells. */
+ * none is asked for now. If the moves have ended meanwhile, the throttle that they left behind is
+ * found by the lists of their topics, and taken off (mover_throttle_left). Until somebody comes
+ * again, `cluster doctor` tells. */
 #ifndef TOOLS_MOVER_H
 #define TOOLS_MOVER_H
 
@@ -27,6 +28,7 @@ struct mover {
     int32_t down;        /* of mover_run's ERR_TIMEOUT */
     int64_t down_since_ms;
     struct throttle_plan throttled; /* what its runs have throttled, until it is taken off */
+    struct throttle_plan cleared;   /* what was */
 };
 
 /* Until nothing of it moves any more. ERR_CANCELED: it was interrupted (reassign_catch_interrupts),
@@ -40,6 +42,20 @@ int mover_elect_all(struct mover *m);
 bool mover_has_work(const struct mover *m, const struct plan *p);
 /* Calls off what moves (m->broker) and takes off its throttle; *n: how many. */
 int mover_cancel(struct mover *m, const struct view *v, int32_t *n);
+/* For the end, when nothing of it moves: takes off a throttle that an earlier run (m->broker: a
+ * drain of it; -1: any) has left behind, and says so. Where other partitions move it stays. */
+int mover_throttle_left(struct mover *m, const struct view *v);
+
+/* ---- between mover.c and mover_throttle.c ---- */
+
+/* Sets the throttle that is asked for, m->throttle, for all that moves or shall; one that was set
+ * by who began what moves is to be taken off as well. */
+int mover_throttle_set(struct mover *m, const struct view *v, const struct replica_sets *all);
+/* The latter alone. */
+int mover_throttle_learn(struct mover *m, const struct view *v, const struct replica_sets *all);
+/* Takes it off as far as it can: what cannot be taken off is told, and the work is done all the
+ * same. */
+void mover_throttle_clear(struct mover *m);
 
 /* ---- how a plan is shown (plan_show.c) ---- */
 

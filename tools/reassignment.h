@@ -95,6 +95,17 @@ int throttle_set_dirs(struct client *c, const int32_t *brokers, size_t n, int64_
 int throttle_clear_brokers(struct client *c, const int32_t *brokers, size_t n);
 int throttle_clear_topics(struct client *c, const struct bytes *topics, size_t n);
 
+/* A list of throttled replicas as it is set: "0:1,0:2", partition:broker. False: it is
+ * none that a move sets (such as "*", which stands for all). */
+struct throttle_mark {
+    int32_t partition, broker;
+};
+struct throttle_marks {
+    struct throttle_mark *v;
+    size_t n;
+};
+bool throttle_marks_read(struct arena *a, struct bytes list, struct throttle_marks *out);
+
 /* Throttles that are set now, whoever set them. */
 struct throttles {
     int32_t *brokers; /* that have a rate, ascending */

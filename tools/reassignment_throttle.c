@@ -277,6 +277,41 @@ int throttle_clear_topics(struct client *c, const struct bytes *topics, size_t n
 
 /* ---- what is set ---- */
 
+/* The digits at *at, which is moved behind them; -1: there is no number. */
+static int32_t read_number(struct bytes list, size_t *at)
+{
+    int64_t n = -1;
+    for (; *at < list.len && list.data[*at] >= '0' && list.data[*at] <= '9'; ++*at) {
+        n = (n < 0 ? 0 : n) * 10 + (list.data[*at] - '0');
+        if (n > INT32_MAX) {
+            return -1;
+        }
+    }
+    return (int32_t)n;
+}
+
+static bool read_char(struct bytes list, size_t *at, char c)
+{
+    bool there = *at < list.len && list.data[*at] == (uint8_t)c;
+    *at += there;
+    return there;
+}
+
+bool throttle_marks_read(struct arena *a, struct bytes list, struct throttle_marks *out)
+{
+    *out = (struct throttle_marks){.v = ARENA_ARRAY(a, struct throttle_mark, list.len / 3 + 1)};
+    for (size_t at = 0; at < list.len;) {
+        struct throttle_mark *m = &out->v[out->n++];
+        m->partition = read_number(list, &at);
+        bool colon = read_char(list, &at, ':');
+        m->broker = colon ? read_number(list, &at) : -1;
+        if (m->partition < 0 || m->broker < 0 || (!read_char(list, &at, ',') && at < list.len)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Has it a setting of its own that says something? */
 static bool is_throttled(const config_result *r, int8_t source)
 {

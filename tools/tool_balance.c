@@ -149,6 +149,7 @@ static int execute(struct balance *b)
         return 1;
     }
     rv = rv ? rv : mover_elect_all(&b->mover);
+    rv = rv ? rv : mover_throttle_left(&b->mover, &b->view);
     if (rv) {
         return fail(b);
     }

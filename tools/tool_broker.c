@@ -264,6 +264,15 @@ static int cancel(struct drain *d)
     return d->mover.refused ? 1 : 0;
 }
 
+static int end(struct drain *d)
+{
+    if (mover_throttle_left(&d->mover, &d->view)) {
+        return fail(d);
+    }
+    say_end(d);
+    return 0;
+}
+
 static int run(struct drain *d)
 {
     reassign_catch_interrupts();
@@ -276,8 +285,7 @@ static int run(struct drain *d)
         }
         struct left n = left_on(&d->view, d->id);
         if (!mover_has_work(&d->mover, &d->plan) && n.replicas + n.leaders == 0) {
-            say_end(d);
-            return 0;
+            return end(d);
         }
         say_begin(d);
         int rv = reassign_interrupted() ? ERR_CANCELED : mover_run(&d->mover, &d->plan);

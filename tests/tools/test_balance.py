@@ -3,11 +3,15 @@ What is moved is tried in tests/unit/tools/test_plan.c."""
 import json
 import signal
 import subprocess
+import threading
 
 import pytest
+from interpose import Interpose
 from members import wait
 from node import binary, millrace
-from test_drain import Cluster, moving, throttles, topic
+from test_drain import Cluster, let_end, moving, throttles, topic
+
+DESCRIBE_CONFIGS, ALTER_PARTITION_REASSIGNMENTS = 32, 45
 
 
 @pytest.fixture
@@ -56,6 +60,42 @@ def test_interrupted_and_run_again(cluster):
     p = subprocess.run(words, capture_output=True, timeout=120)
     assert p.returncode == 0 and b'4 partitions move already' in p.stdout, p
     assert moving(cluster) == set() and throttles(cluster) == [] and plan(cluster)['items'] == []
+
+
+@pytest.mark.parametrize('again', ('--execute', '--cancel'))
+def test_a_throttle_that_was_left_behind_is_found_and_taken_off(cluster, again):
+    p = subprocess.Popen([binary(), 'balance', '--bootstrap-server', cluster.servers, '--execute', '--throttle', '100000'], stdout=subprocess.DEVNULL)
+    wait(lambda: len(moving(cluster) or ()) == 4, lambda: moving(cluster), 30)
+    p.kill()
+    p.wait()
+    let_end(cluster, (1, 2, 3))
+    assert {t for t, _ in throttles(cluster)} == {'t', '1', '2', '3'}
+    status, out, err = balance(cluster, again)
+    assert (status, err) == (0, '') and 'Taking off the throttle that an earlier run left behind: 1 topic, brokers 1, 2, 3.\n' in out, out + err
+    assert throttles(cluster) == []
+
+
+def test_a_throttle_of_a_move_that_is_about_to_begin_is_not_left_behind(cluster, tmp_path):
+    """reassign-partitions has set its throttle and not yet begun to move when balance finds it, and sees that nothing moves."""
+    assert balance(cluster, '--execute')[0] == 0  # nothing is left to do for the next one
+    cluster.wait_in_sync('t')
+    now = cluster.partitions('t')[0]['replicaNodes']
+    plan = tmp_path / 'move.json'
+    plan.write_text(json.dumps({'partitions': [{'topic': 't', 'partition': 0, 'replicas': [now[0], 6 - sum(now)]}]}))
+    found, seen = threading.Event(), []
+
+    def meanwhile():
+        seen.append(subprocess.Popen([binary(), 'balance', '--bootstrap-server', second.servers, '--execute'], stdout=subprocess.PIPE, text=True))
+        assert found.wait(60)
+    with Interpose(cluster.node(1).port, DESCRIBE_CONFIGS, found.set, nth=2) as second, \
+            Interpose(cluster.node(1).port, ALTER_PARTITION_REASSIGNMENTS, meanwhile) as first:
+        status, out, err = millrace('reassign-partitions', '--bootstrap-server', first.servers, '--execute', '--throttle', '50000', '--reassignment-json-file', str(plan))
+        assert status == 0, out + err
+        out = seen[0].communicate(timeout=60)[0]
+    assert seen[0].returncode == 0 and 'Nothing has to move.' in out and 'Taking off' not in out, out
+    assert {t for t, _ in throttles(cluster)} == {'t', '1', '2', '3'} and moving(cluster) == {('t', 0)}
+    cluster.tool('reassign-partitions', '--cancel', '--reassignment-json-file', str(plan))
+    assert throttles(cluster) == []
 
 
 def test_called_off(cluster):

@@ -28,8 +28,12 @@ def topic(c, name, assignments, mib=0):
     c.create_topic(name, len(assignments), 2, assignments=assignments)
     c.wait_in_sync(name)
     for p in range(len(assignments) if mib else 0):
-        lines = b''.join(b'%09d' % i + b'.' * 9990 + b'\n' for i in range(mib * 105))
-        assert run('kcat', '-P', '-b', c.servers, '-t', name, '-p', str(p), '-X', 'acks=all', input=lines)[0] == 0
+        fill(c, name, p, mib)
+
+
+def fill(c, name, p, mib):
+    lines = b''.join(b'%09d' % i + b'.' * 9990 + b'\n' for i in range(mib * 105))
+    assert run('kcat', '-P', '-b', c.servers, '-t', name, '-p', str(p), '-X', 'acks=all', input=lines)[0] == 0
 
 
 def drain(c, broker, *more):
@@ -52,6 +56,14 @@ def throttles(c):
         out = c.tool('configs', '--describe', '--entity-type', kind, '--json')
         found += [(i['entityName'], s['name']) for i in json.loads(out)['items'] for s in i['configs'] if 'throttled' in s['name']]
     return found
+
+
+def let_end(c, brokers):
+    """What moves slowly ends now, without its tool; the throttle stays."""
+    for i in brokers:
+        rates = ','.join('%s.replication.throttled.rate=1000000000' % who for who in ('leader', 'follower'))
+        c.tool('configs', '--alter', '--broker', str(i), '--add-config', rates)
+    wait(lambda: moving(c) == set(), lambda: moving(c), 60)
 
 
 def replicas(c, name):
@@ -128,6 +140,48 @@ def test_what_was_throttled_and_killed_is_finished_without_a_throttle_left(clust
     assert status == 0, out + err
     assert throttles(cluster) == []
     assert_empty(cluster, 3)
+
+
+def test_a_throttle_that_was_left_behind_is_found_and_taken_off(cluster):
+    """The tool ended first, then the moves. What an operator has set is not touched, and what other moves need stays as long as these go on."""
+    topic(cluster, 't', [[1, 3], [3, 2]], mib=2)
+    topic(cluster, 'other', [[1, 2]], mib=2)
+    own = '%s=[*]' % LISTS[0]
+    cluster.tool('configs', '--alter', '--topic', 'other', '--add-config', own)
+    p = launch(cluster, 3, '--throttle', '50000')
+    wait(lambda: len(moving(cluster) or ()) == 2, lambda: moving(cluster), 30)
+    p.kill()
+    p.communicate()
+    let_end(cluster, (1, 2, 3))
+    assert {t for t, _ in throttles(cluster)} == {'t', 'other', '1', '2', '3'}
+    for back in ('--status', '--dry-run'):
+        drain(cluster, 3, back)
+    assert {t for t, _ in throttles(cluster)} == {'t', 'other', '1', '2', '3'}
+    status, out, err = drain(cluster, 3)
+    assert (status, err) == (0, '') and out.startswith('Taking off the throttle that an earlier run left behind: 1 topic, brokers 1, 2, 3.\nBroker 3 has'), out + err
+    assert throttles(cluster) == [('other', LISTS[0])]
+    assert drain(cluster, 3)[1].startswith('Broker 3 has no replicas')
+
+
+def test_a_throttle_left_behind_stays_for_other_moves(cluster, tmp_path):
+    topic(cluster, 't', [[1, 3]], mib=2)
+    cluster.create_topic('other', 1, 1, assignments=[[1]])
+    fill(cluster, 'other', 0, 2)
+    p = launch(cluster, 3, '--throttle', '50000')
+    wait(lambda: len(moving(cluster) or ()) == 1, lambda: moving(cluster), 30)
+    p.kill()
+    p.communicate()
+    let_end(cluster, (1, 2, 3))
+    plan = tmp_path / 'move.json'
+    plan.write_text('{"version":1,"partitions":[{"topic":"other","partition":0,"replicas":[2]}]}')
+    cluster.tool('reassign-partitions', '--execute', '--throttle', '50000', '--reassignment-json-file', str(plan))
+    before = throttles(cluster)
+    status, out, err = drain(cluster, 3)
+    assert (status, err) == (0, '') and 'stays while other partitions move' in out and 'Broker 3 has no replicas' in out, out + err
+    assert throttles(cluster) == before and moving(cluster) == {('other', 0)}
+    cluster.tool('reassign-partitions', '--cancel', '--reassignment-json-file', str(plan))
+    assert {t for t, _ in throttles(cluster)} == {'t'}
+    assert 'Taking off' in drain(cluster, 3)[1] and throttles(cluster) == []
 
 
 def test_a_topic_that_is_deleted_while_the_throttle_is_set(cluster):

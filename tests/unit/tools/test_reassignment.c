@@ -78,6 +78,34 @@ static void what_moves_already_stays_throttled(void **state)
     arena_free(&a);
 }
 
+static bool reads(struct arena *a, const char *list, size_t n)
+{
+    struct throttle_marks m;
+    return throttle_marks_read(a, b(list), &m) && m.n == n;
+}
+
+static void a_list_that_a_move_has_set_is_told_from_others(void **state)
+{
+    (void)state;
+    struct arena a = {0};
+    struct throttle_marks m;
+    assert_true(throttle_marks_read(&a, b("0:11,12:3"), &m));
+    assert_int_equal(m.n, 2);
+    assert_int_equal(m.v[0].partition, 0);
+    assert_int_equal(m.v[0].broker, 11);
+    assert_int_equal(m.v[1].partition, 12);
+    assert_int_equal(m.v[1].broker, 3);
+    assert_true(reads(&a, "", 0));
+    assert_true(reads(&a, "2147483647:2147483647", 1));
+    const char *const others[] = {
+        "*", "none", "0", "0:", ":1", "0:1:", "-1:2", "0:1 0:2", ",0:1", "2147483648:1", "0:1,*"};
+    for (size_t i = 0; i < N(others); i++) {
+        assert_false(throttle_marks_read(&a, b(others[i]), &m));
+    }
+    assert_true(throttle_marks_read(&a, BYTES_NULL, &m) && m.n == 0);
+    arena_free(&a);
+}
+
 static void directories_of_targets(void **state)
 {
     (void)state;
@@ -135,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_move_is_throttled_where_it_is_read_and_written),
         cmocka_unit_test(what_moves_already_stays_throttled),
+        cmocka_unit_test(a_list_that_a_move_has_set_is_told_from_others),
         cmocka_unit_test(directories_of_targets),
         cmocka_unit_test(progress_in_words),
     };
