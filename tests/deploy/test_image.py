@@ -3,8 +3,8 @@ import json
 import os
 
 import pytest
-from engine import Container, docker, image, run, volume
-from members import wait
+from engine import Container, docker, image, run, skip_without_archive, unique, volume
+from members import ROOT, wait
 
 pytestmark = pytest.mark.usefixtures('engine')
 MB = 1000 * 1000
@@ -18,10 +18,38 @@ def setting(c, name):
     return next(line.split()[0].split('=', 1)[1] for line in text.splitlines() if line.strip().startswith(name + '='))
 
 
+def over_its_base(name):
+    size = {i: json.loads(docker('image', 'inspect', '-f', '{{.Size}}', i)) for i in (name, os.environ['MILLRACE_BASE'])}
+    return (size[name] - size[os.environ['MILLRACE_BASE']]) / MB
+
+
 def test_size_over_its_base():
-    size = {i: json.loads(docker('image', 'inspect', '-f', '{{.Size}}', i)) for i in (image(), os.environ['MILLRACE_BASE'])}
-    over = (size[image()] - size[os.environ['MILLRACE_BASE']]) / MB
-    assert 0 < over < 20, '%.1f MB over the base' % over
+    assert 0 < over_its_base(image()) < 20, '%.1f MB over the base' % over_its_base(image())
+
+
+@pytest.mark.slow
+def test_the_dockerfile_compiles():
+    """All of deploy/Dockerfile, as somebody with a checkout and no compiler builds it: nothing that was built outside of it goes in."""
+    base, stage, whole = os.environ['MILLRACE_BASE'], unique('stage'), unique('image')
+    skip_without_archive(base)
+    build = ['build', '-q', '-f', 'deploy/Dockerfile', '--build-arg', 'BASE=' + base]
+    try:
+        # The stage has a name so that it can be removed; --no-cache, because what an earlier run compiled says nothing about this one.
+        docker(*build, '--no-cache', '--target', 'build', '-t', stage, '.', cwd=ROOT, timeout=3600)
+        docker(*build, '-t', whole, '.', cwd=ROOT, timeout=3600)
+        assert 0 < over_its_base(whole) < 20, '%.1f MB over the base' % over_its_base(whole)
+        with Container(*LOCKED, of=whole) as c:
+            c.wait_serving()
+            assert one_message(c) == 'hello'
+            docker('stop', c.name)
+            assert c.wait_ended() == 0
+    finally:
+        docker('rmi', '-f', whole, stage, check=False)
+
+
+def one_message(c):
+    c.exec('sh', '-c', 'echo hello | kafka-console-producer.sh --bootstrap-server localhost:9092 --topic greetings')
+    return c.exec('kafka-console-consumer.sh', *LOCAL, '--topic', 'greetings', '--from-beginning', '--max-messages', '1').strip()
 
 
 def test_an_ordinary_user_and_a_root_that_is_read_only():
