@@ -8,7 +8,6 @@
 enum {
     WAIT_MS_MAX = 60000,
     BYTES_MAX = 8 << 20, /* of one answer, unless a batch is larger */
-    OBSERVER_GONE_MS = 300000,
     TOPIC_IDS_FROM = 13,
     REPLICA_STATE_FROM = 15,
     NODES_FROM = 17, /* the field is older, the metadata partition has it since then */

@@ -46,7 +46,7 @@ struct observer {
     int64_t seen_ms; /* monotonic */
 };
 
-enum { OBSERVERS_MAX = 256 };
+enum { OBSERVERS_MAX = 256, OBSERVER_GONE_MS = 300000 };
 
 enum { CONTROLLER_REFUSALS = 5 }; /* reasons why a broker's registration is refused */
 

@@ -132,6 +132,51 @@ static void describe_voter(const struct controller_request *r, int32_t id, int64
     out->last_caught_up_timestamp = wall_ms;
 }
 
+/* Who runs on another disk under a voter's id is no voter, and follows nothing until it is
+ * admitted: it is told as Kafka tells a replica whose directory no voter has. */
+static bool describe_stranger(const struct controller_request *r, int32_t id, REPLICA *out)
+{
+    const struct controller *c = r->c;
+    struct quorum_voter_status s;
+    struct uuid directory;
+    int64_t came_ms;
+    if (id == c->cfg.node_id || r->hdr.version < DIRECTORIES_FROM ||
+        !peers_offered(c->peers, id, &directory, &came_ms) ||
+        io_wall_ms(c->io) - came_ms > OBSERVER_GONE_MS) {
+        return false;
+    }
+    quorum_voter_status(c->quorum, id, &s);
+    if (s.heard_ms > came_ms) { /* its old disk is back */
+        return false;
+    }
+    out->replica_id = id;
+    out->replica_directory_id = directory;
+    out->log_end_offset = -1;
+    out->last_fetch_timestamp = -1;
+    out->last_caught_up_timestamp = -1;
+    return true;
+}
+
+static void describe_observers(struct controller_request *r, QUORUM_PART *out)
+{
+    const struct controller *c = r->c;
+    out->observers = proto_array(&r->arena, &describe_quorum_response_replica_state_desc,
+                                 c->observers_n + c->cfg.voters_n);
+    for (size_t i = 0; i < c->observers_n; i++) {
+        REPLICA *o = &out->observers[out->observers_n++];
+        o->replica_id = c->observers[i].id;
+        o->replica_directory_id =
+            r->hdr.version >= DIRECTORIES_FROM ? c->observers[i].directory_id : UUID_ZERO;
+        o->log_end_offset = c->observers[i].end_offset;
+        o->last_fetch_timestamp = c->observers[i].fetched_ms;
+        o->last_caught_up_timestamp = c->observers[i].caught_up_ms;
+    }
+    for (size_t i = 0; i < c->cfg.voters_n; i++) {
+        out->observers_n +=
+            describe_stranger(r, c->cfg.voters[i].id, &out->observers[out->observers_n]);
+    }
+}
+
 static void describe_partition(struct controller_request *r, QUORUM_PART *out)
 {
     const struct controller *c = r->c;
@@ -145,17 +190,7 @@ static void describe_partition(struct controller_request *r, QUORUM_PART *out)
         describe_voter(r, c->cfg.voters[i].id, wall_ms, &out->current_voters[i]);
     }
     out->current_voters_n = (int32_t)c->cfg.voters_n;
-    out->observers =
-        proto_array(&r->arena, &describe_quorum_response_replica_state_desc, c->observers_n);
-    for (size_t i = 0; i < c->observers_n; i++) {
-        REPLICA *o = &out->observers[out->observers_n++];
-        o->replica_id = c->observers[i].id;
-        o->replica_directory_id =
-            r->hdr.version >= DIRECTORIES_FROM ? c->observers[i].directory_id : UUID_ZERO;
-        o->log_end_offset = c->observers[i].end_offset;
-        o->last_fetch_timestamp = c->observers[i].fetched_ms;
-        o->last_caught_up_timestamp = c->observers[i].caught_up_ms;
-    }
+    describe_observers(r, out);
 }
 
 #define LISTENER struct describe_quorum_response_listener

@@ -381,6 +381,7 @@ static int16_t check_directory(struct peers *p, struct peer *peer, struct uuid d
         return KE_NONE;
     }
     peer->offered = directory;
+    peer->offered_ms = io_wall_ms(p->shard->io);
     errmsg_set(
         em, 0,
         "voter %d comes with directory %s, but voter %d knows it with directory %s: an empty "
@@ -389,6 +390,20 @@ static int16_t check_directory(struct peers *p, struct peer *peer, struct uuid d
         (int)peer->id, uuid_text(directory, shown), (int)p->cfg.node_id,
         uuid_text(peer->directory, known));
     return KE_INVALID_VOTER_KEY;
+}
+
+bool peers_offered(const struct peers *p, int32_t voter, struct uuid *directory, int64_t *when_ms)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const struct peer *peer = &p->v[i];
+        if (peer->id == voter && !uuid_is_zero(peer->offered) &&
+            !uuid_eq(peer->offered, peer->directory)) {
+            *directory = peer->offered;
+            *when_ms = peer->offered_ms;
+            return true;
+        }
+    }
+    return false;
 }
 
 int16_t peers_admit(struct peers *p, const struct peer_names *names, bool harmless,

@@ -50,6 +50,9 @@ void peers_free(struct peers *p); /* NULL is fine; before the quorum is closed *
 /* quorum_callbacks.send */
 void peers_send(struct peers *p, const struct quorum_message *m);
 bool peers_may_send(const struct peers *p, int32_t to);
+/* Has this voter come with another directory than it is known by? The last one, and when (wall
+ * clock); it may have come back with the known one since. */
+bool peers_offered(const struct peers *p, int32_t voter, struct uuid *directory, int64_t *when_ms);
 /* A request frame for which peer_is_api() is true: response gets the whole answer's frame. */
 void peers_handle(struct peers *p, struct bytes frame, struct buf *response);
 /* The same at a controller that is no voter; em gets what it answers. */

@@ -15,6 +15,7 @@ struct peer {
     uint16_t port;
     struct uuid directory; /* zero: it has never spoken to this node */
     struct uuid offered;   /* with which it was refused last; zero: never */
+    int64_t offered_ms;    /* when that was, wall clock */
     struct uuid trial;     /* with which it was heard before it was admitted, */
     int32_t trial_epoch;   /* while this node led in that epoch; 0: never */
     int32_t told_epoch;    /* in which this node led and told all others `directory`; 0: never */

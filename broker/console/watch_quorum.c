@@ -6,10 +6,24 @@
 
 enum { QUORUM_VERSION = 2, ASK_MS = 1500 };
 
+/* Whoever runs on another disk under a voter's id is told a second time, as an observer. */
+static bool is_known(const struct watch_quorum *q, int32_t id)
+{
+    for (uint32_t i = 0; i < q->n; i++) {
+        if (q->v[i].id == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void take(struct watch_quorum *q, const struct describe_quorum_response_replica_state *r,
                  int32_t n, bool voter)
 {
     for (int32_t i = 0; i < n; i++) {
+        if (is_known(q, r[i].replica_id)) {
+            continue;
+        }
         q->v[q->n++] = (struct watch_voter){
             .id = r[i].replica_id,
             .end = r[i].log_end_offset,

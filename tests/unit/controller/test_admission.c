@@ -116,6 +116,64 @@ static void the_leader_says_why_not(void **state)
     rig_run(leader);
 }
 
+/* The observers in an answer to DescribeQuorum whose id is 3; *directory is the last one's. */
+static int32_t observed(struct rig *r, int16_t version, struct uuid *directory)
+{
+    struct describe_quorum_request_partition_data part = {0};
+    struct describe_quorum_request_topic_data topic = {
+        .topic_name = bytes_str("__cluster_metadata"), .partitions = &part, .partitions_n = 1};
+    struct describe_quorum_request q;
+    struct describe_quorum_response told;
+    int32_t n = 0;
+    proto_msg_init(&describe_quorum_request_msg, &q);
+    q.topics = &topic;
+    q.topics_n = 1;
+    rig_ask(r, API_DESCRIBE_QUORUM, version, &q, &told);
+    assert_int_equal(KE_NONE, told.error_code);
+    const struct describe_quorum_response_partition_data *p = &told.topics[0].partitions[0];
+    assert_int_equal(3, p->current_voters_n);
+    for (int32_t i = 0; i < p->observers_n; i++) {
+        if (p->observers[i].replica_id == 3) {
+            *directory = p->observers[i].replica_directory_id;
+            assert_int_equal(-1, p->observers[i].log_end_offset);
+            n++;
+        }
+    }
+    return n;
+}
+
+/* Who asks the leader is told of a voter that runs on a disk which nobody knows. */
+static void stranger(void *arg)
+{
+    struct rig r;
+    struct uuid new_disk = rig_directory(33), told;
+    rig_start_three(&r, arg);
+    assert_int_equal(KE_NONE, greets(&r, 3, rig_directory(3)));
+    rig_elect(&r);
+    assert_int_equal(0, observed(&r, 2, &told));
+    assert_int_equal(KE_INVALID_VOTER_KEY, greets(&r, 3, new_disk));
+    assert_int_equal(1, observed(&r, 2, &told));
+    assert_true(uuid_eq(told, new_disk));
+    assert_int_equal(0, observed(&r, 1, &told)); /* there are no directories in it yet */
+    for (int64_t from = shard_now_ms(r.shard); shard_now_ms(r.shard) == from;) {
+        rig_turn(&r);
+    }
+    rig_voter_says(&r, 3,
+                   &(struct quorum_message){.type = QUORUM_APPEND_RESULT,
+                                            .term = rig_term(&r),
+                                            .sender_term = rig_term(&r),
+                                            .request_term = rig_term(&r),
+                                            .index = metadata_log_last_index(r.c->mlog)});
+    assert_int_equal(0, observed(&r, 2, &told)); /* its old disk is back */
+    rig_stop(&r);
+}
+
+static void a_voter_on_another_disk_is_told_among_the_observers(void **state)
+{
+    UNUSED(state);
+    rig_run(stranger);
+}
+
 static void follower(void *arg)
 {
     struct rig r;
@@ -162,6 +220,7 @@ static void a_follower_takes_it_from_its_leader_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_voter_on_another_disk_is_told_among_the_observers),
         cmocka_unit_test(the_leader_says_why_not),
         cmocka_unit_test(a_leader_on_a_new_disk_knows_who_follows),
         cmocka_unit_test(a_follower_takes_it_from_its_leader_alone),
