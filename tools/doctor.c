@@ -210,7 +210,8 @@ static void racks(const struct doctor_picture *pic, struct doctor_report *r)
 
 static bool is_gone(const struct doctor_picture *pic, const struct doctor_voter *v)
 {
-    return v->id != pic->quorum_leader && (v->silent_ms < 0 || v->silent_ms > VOTER_SILENT_MS);
+    return v->id != pic->quorum_leader &&
+           (v->disk || v->silent_ms < 0 || v->silent_ms > VOTER_SILENT_MS);
 }
 
 static const char *quorum_command(const struct doctor_picture *pic, struct doctor_report *r)
@@ -237,11 +238,21 @@ static void quorum_lost(const struct doctor_picture *pic, struct doctor_report *
                 "millrace metadata-quorum --bootstrap-controller HOST:PORT describe --status");
 }
 
+/* The loss of how many voters more the quorum stands. */
+static int32_t voters_spare(const struct doctor_picture *pic)
+{
+    int32_t n = (pic->voters_n - 1) / 2;
+    for (int32_t i = 0; i < pic->voters_n; i++) {
+        n -= is_gone(pic, &pic->voters[i]);
+    }
+    return n;
+}
+
 static void voter_gone(const struct doctor_picture *pic, struct doctor_report *r,
                        struct view_ids gone)
 {
     struct arena *a = r->arena;
-    int32_t spare = (pic->voters_n - 1) / 2 - gone.n;
+    int32_t spare = voters_spare(pic);
     struct doctor_finding *f = doctor_add(r, DOCTOR_WRONG, "voter-down");
     f->nodes = gone;
     f->what =
@@ -252,11 +263,33 @@ static void voter_gone(const struct doctor_picture *pic, struct doctor_report *r
                           pic->quorum_leader, gone.n == 1 ? "it" : "them", VOTER_SILENT_MS / 1000);
     doctor_step(f, gone.n == 1 ? "Start it on its machine:" : "Start them on their machines:",
                 "millrace server FILE.properties");
-    doctor_step(f, "If it runs on a new disk, it is heard when it is admitted:",
+    doctor_step(f, "See how far each has come:", quorum_command(pic, r));
+}
+
+static void voter_on_other_disk(const struct doctor_picture *pic, struct doctor_report *r,
+                                const struct doctor_voter *v)
+{
+    struct arena *a = r->arena;
+    struct doctor_finding *f = doctor_add(r, DOCTOR_WRONG, "voter-on-other-disk");
+    f->nodes = one_id(a, v->id);
+    f->what = arena_printf(
+        a, "Controller %d of the quorum's %d voters runs on another disk, and is not heard%s.",
+        v->id, pic->voters_n,
+        voters_spare(pic) > 0 ? "" : "; the quorum is one failure from being lost");
+    f->why = arena_printf(
+        a,
+        "It comes with directory id %s, and controller %d, which leads, knows it with another one. "
+        "An empty disk under an old id has forgotten its votes and what it acknowledged.",
+        v->disk, pic->quorum_leader);
+    doctor_step(f, "If its disk was replaced, admit the new one, while all other voters run:",
                 arena_printf(a,
-                             "millrace storage admit-voter --bootstrap-controller HOST:PORT "
-                             "--voter %d --directory DIRECTORY-ID",
-                             gone.v[0]));
+                             "millrace storage admit-voter --bootstrap-controller %s --voter %d "
+                             "--directory %s",
+                             pic->leader_at ? pic->leader_at : "HOST:PORT", v->id, v->disk));
+    doctor_step(f,
+                "If it was not, the node was started with another metadata.log.dir or log.dirs "
+                "than before, or its disk is not mounted: mend that and start it again.",
+                NULL);
     doctor_step(f, "See how far each has come:", quorum_command(pic, r));
 }
 
@@ -286,7 +319,9 @@ static void quorum(const struct doctor_picture *pic, struct doctor_report *r)
     struct view_ids gone = {ARENA_ARRAY(r->arena, int32_t, pic->voters_n + 1), 0};
     for (int32_t i = 0; i < pic->voters_n; i++) {
         const struct doctor_voter *v = &pic->voters[i];
-        if (is_gone(pic, v)) {
+        if (is_gone(pic, v) && v->disk) {
+            voter_on_other_disk(pic, r, v);
+        } else if (is_gone(pic, v)) {
             gone.v[gone.n++] = v->id;
         } else if (v->lag > 0 && (v->behind_ms < 0 || v->behind_ms > VOTER_BEHIND_MS)) {
             voter_behind(pic, r, v);

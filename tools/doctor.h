@@ -23,6 +23,8 @@ struct doctor_voter {
     int64_t lag;       /* records of the metadata log that it lacks */
     int64_t silent_ms; /* since the leader heard it; -1: not since that leads */
     int64_t behind_ms; /* since it had all; -1: not since that leads */
+    const char *disk;  /* the directory id with which it runs, and is not heard, for the leader
+                          knows it with another one; NULL: it does not */
 };
 
 struct doctor_feature {
@@ -44,6 +46,7 @@ struct doctor_picture {
     const char *servers;       /* --bootstrap-server, for the commands */
     const char *quorum_error;  /* why nobody describes the quorum; NULL: somebody does */
     int32_t quorum_leader;
+    const char *leader_at; /* its HOST:PORT for the commands; NULL: it is not told */
     struct doctor_voter *voters;
     int32_t voters_n;
     struct doctor_feature *features;

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/siphash.h"
+#include "base/uuid.h"
 #include "proto_apis.h"
 #include "proto_messages.h"
 #include "tools/client.h"
@@ -25,15 +26,41 @@ static int64_t since(int64_t leader_ms, int64_t ms)
     return ms <= 0 ? -1 : leader_ms > ms ? leader_ms - ms : 0;
 }
 
+static const char *address_of(struct arena *a, const struct describe_quorum_response *r, int32_t id)
+{
+    for (int32_t i = 0; i < r->nodes_n; i++) {
+        if (r->nodes[i].node_id == id && r->nodes[i].listeners_n) {
+            const struct describe_quorum_response_listener *l = &r->nodes[i].listeners[0];
+            return arena_printf(a, "%.*s:%d", BYTES_FMT(l->host), (int)l->port);
+        }
+    }
+    return NULL;
+}
+
+/* A voter's id among the observers is one whose directory is not the voter's. */
+static const char *other_disk(struct arena *a, const quorum_data *log, int32_t voter)
+{
+    for (int32_t i = 0; i < log->observers_n; i++) {
+        const replica_data *o = &log->observers[i];
+        if (o->replica_id == voter && !uuid_is_zero(o->replica_directory_id)) {
+            char text[UUID_TEXT];
+            return arena_printf(a, "%s", uuid_text(o->replica_directory_id, text));
+        }
+    }
+    return NULL;
+}
+
 static void ask_quorum(struct client *c, struct doctor_picture *pic)
 {
+    struct describe_quorum_response *whole;
     quorum_data *log;
-    if (view_ask_quorum(c, &log)) {
+    if (view_ask_quorum(c, &log, &whole)) {
         pic->quorum_error = arena_printf(&c->arena, "%s", c->error.text);
         return;
     }
     const replica_data *leader = NULL;
     pic->quorum_leader = log->leader_id;
+    pic->leader_at = address_of(&c->arena, whole, log->leader_id);
     pic->voters = ARENA_ARRAY(&c->arena, struct doctor_voter, log->current_voters_n);
     for (int32_t i = 0; i < log->current_voters_n; i++) {
         leader =
@@ -46,6 +73,7 @@ static void ask_quorum(struct client *c, struct doctor_picture *pic)
             .lag = leader->log_end_offset - v->log_end_offset,
             .silent_ms = since(leader->last_fetch_timestamp, v->last_fetch_timestamp),
             .behind_ms = since(leader->last_fetch_timestamp, v->last_caught_up_timestamp),
+            .disk = other_disk(&c->arena, log, v->replica_id),
         };
     }
 }

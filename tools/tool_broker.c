@@ -170,7 +170,8 @@ static void say_begin(const struct drain *d)
 static void say_of_quorum(const struct drain *d)
 {
     struct describe_quorum_response_partition_data *log;
-    if (view_ask_quorum(d->c, &log)) {
+    struct describe_quorum_response *whole;
+    if (view_ask_quorum(d->c, &log, &whole)) {
         printf("Who the controllers are could not be asked: %s\n", d->c->error.text);
         return;
     }

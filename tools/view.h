@@ -99,9 +99,11 @@ void view_ask_dirs(struct client *c, struct view *v);
 int view_ask_topic_settings(struct client *c, struct view *v, const char *const *names);
 void view_ask_broker_settings(struct client *c, struct view *v, const char *const *names);
 
-/* The metadata log's part of DescribeQuorum, which has a leader among its voters: 0, or ERR_ with a
- * sentence. */
+/* The metadata log's part of DescribeQuorum, which has a leader among its voters, and the answer
+ * that it is in: 0, or ERR_ with a sentence. */
+struct describe_quorum_response;
 struct describe_quorum_response_partition_data;
-int view_ask_quorum(struct client *c, struct describe_quorum_response_partition_data **out);
+int view_ask_quorum(struct client *c, struct describe_quorum_response_partition_data **out,
+                    struct describe_quorum_response **whole);
 
 #endif

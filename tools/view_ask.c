@@ -414,14 +414,14 @@ void view_ask_broker_settings(struct client *c, struct view *v, const char *cons
 
 /* ---- the quorum ---- */
 
-int view_ask_quorum(struct client *c, struct describe_quorum_response_partition_data **out)
+int view_ask_quorum(struct client *c, struct describe_quorum_response_partition_data **out,
+                    struct describe_quorum_response **whole)
 {
-    struct describe_quorum_response *resp;
-    int rv = client_quorum(c, &resp);
+    int rv = client_quorum(c, whole);
     if (rv) {
         return rv;
     }
-    *out = &resp->topics[0].partitions[0];
+    *out = &(*whole)->topics[0].partitions[0];
     for (int32_t i = 0; i < (*out)->current_voters_n; i++) {
         if ((*out)->current_voters[i].replica_id == (*out)->leader_id) {
             return 0;

@@ -1,9 +1,10 @@
 """`cluster doctor` against three nodes: nothing of a healthy cluster, and what it says when a broker is killed, a throttle is left behind, a
 topic is made badly. Its rules are tried one by one in tests/unit/tools/test_doctor.c."""
 import json
+import shutil
 
 import pytest
-from cluster_session import ClusterTarget
+from cluster_session import Cluster, ClusterTarget
 from members import wait
 from node import millrace
 
@@ -20,7 +21,7 @@ def asked(t, *more):
     status, out, err = millrace('cluster', 'doctor', '--bootstrap-server', t.servers, '--json', *more)
     assert out.count('\n') == 1, err
     v = json.loads(out)
-    assert status == (0 if v['healthy'] else 1) and v['clusterId'] == t.cluster.id
+    assert status == (0 if v['healthy'] else 1) and v['clusterId'] == getattr(t, 'cluster', t).id
     return v
 
 
@@ -50,6 +51,11 @@ def run_command(t, finding, step=0):
     assert words[0] == 'millrace'
     status, out, err = millrace(*words[1:])
     assert status == 0, out + err
+
+
+def directory_of(node):
+    meta = open('%s/meta.properties' % node.data).read()
+    return next(x.split('=')[1] for x in meta.split() if x.startswith('directory.id='))
 
 
 def test_nothing_is_wrong(target):
@@ -127,6 +133,31 @@ def test_a_broker_that_hangs(target):
     finally:
         node.resume()
     target.cluster.wait_unfenced()
+
+
+def test_a_voter_on_a_new_disk(tmp_path):
+    """It is not down: the doctor says that it is not heard, and what it says lets it in."""
+    with Cluster(tmp_path, controllers=3, brokers=1, factor=1) as c:
+        leader = c.wait_active()
+        wiped = next(n for n in c.controllers if n is not leader)
+        c.wait_voters()
+        wiped.stop()
+        shutil.rmtree(wiped.data)
+        wiped.format()
+        wiped.launch()
+        wait_found(c, 'voter-on-other-disk')
+        f, checks = found(c)['voter-on-other-disk'], found(c)
+        assert f['nodes'] == [wiped.id] and 'voter-down' not in checks
+        new = directory_of(wiped)
+        assert 'directory id %s' % new in f['why']
+        assert f['steps'][0]['command'] == 'millrace storage admit-voter --bootstrap-controller 127.0.0.1:%d --voter %d --directory %s' % (
+            c.wait_active().controller_port, wiped.id, new)
+        status, out, _ = millrace('metadata-quorum', '--bootstrap-server', c.servers, 'describe', '--replication')
+        assert status == 0 and [line.split()[-1] for line in out.splitlines() if line.split()[:2] == [str(wiped.id), new]] == ['Observer'], out
+        run_command(c, f)
+        c.wait_voters()
+        wait_found(c, 'voter-on-other-disk', False)
+        wait_healthy(c)
 
 
 def test_nobody_to_ask(target):

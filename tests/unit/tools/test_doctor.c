@@ -229,8 +229,6 @@ static void voters(void **state)
     struct rig *r = *state;
     r->voters[1].silent_ms = 6000;
     assert_true(says(only(r, "voter-down", DOCTOR_WRONG)->what, "one failure from being lost"));
-    assert_true(says(r->report.v[0].steps[1].command,
-                     "admit-voter --bootstrap-controller HOST:PORT --voter 102 "));
     r->voters[3] = (struct doctor_voter){.id = 104};
     r->voters[4] = (struct doctor_voter){.id = 105};
     r->pic.voters_n = 5;
@@ -245,6 +243,35 @@ static void voters(void **state)
     r->pic.quorum_error = "no answer";
     r->pic.voters_n = 0;
     assert_true(says(only(r, "no-quorum", DOCTOR_BROKEN)->why, "no answer"));
+}
+
+/* It is not down: the others do not hear it, and it can be let in. */
+static void a_voter_on_another_disk(void **state)
+{
+    struct rig *r = *state;
+    r->voters[1].silent_ms = 10; /* its old disk was heard just now */
+    r->voters[1].disk = "Mlead9rfQmCsJ2fcFC8-BA";
+    r->pic.leader_at = "controller1:9093";
+    const struct doctor_finding *f = only(r, "voter-on-other-disk", DOCTOR_WRONG);
+    assert_int_equal(f->nodes.v[0], 102);
+    assert_true(says(f->what, "Controller 102 of the quorum's 3 voters runs on another disk"));
+    assert_true(says(f->what, "one failure from being lost"));
+    assert_true(says(f->why, "directory id Mlead9rfQmCsJ2fcFC8-BA, and controller 101"));
+    assert_string_equal(f->steps[0].command,
+                        "millrace storage admit-voter --bootstrap-controller controller1:9093 "
+                        "--voter 102 --directory Mlead9rfQmCsJ2fcFC8-BA");
+    r->pic.leader_at = NULL;
+    assert_true(says(only(r, "voter-on-other-disk", DOCTOR_WRONG)->steps[0].command, "HOST:PORT"));
+    r->voters[3] = (struct doctor_voter){.id = 104};
+    r->voters[4] = (struct doctor_voter){.id = 105};
+    r->pic.voters_n = 5;
+    assert_false(says(only(r, "voter-on-other-disk", DOCTOR_WRONG)->what, "one failure"));
+    r->voters[2].silent_ms = 6000;
+    examine(r);
+    assert_int_equal(r->report.n, 2);
+    assert_true(says(find(r, "voter-on-other-disk")->what, "one failure"));
+    assert_true(says(find(r, "voter-down")->what, "Controller 103 of"));
+    assert_true(says(find(r, "voter-down")->what, "one failure"));
 }
 
 static void disks(void **state)
@@ -379,6 +406,7 @@ int main(void)
         TEST(replicas_that_are_being_added_are_not_missing),
         TEST(a_move_that_stands_still),
         TEST(voters),
+        TEST(a_voter_on_another_disk),
         TEST(disks),
         TEST(throttles),
         TEST(topics),
