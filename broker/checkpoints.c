@@ -33,6 +33,7 @@ struct checkpoints {
     unsigned due;        /* bits of kinds */
     struct list waiting; /* checkpoint_wait: for the next round */
     struct list served;  /* of the present one */
+    uint64_t begun_open; /* directories whose logs were all open when the round's files were made */
     bool running;
     bool stopping;
     void (*stopped)(struct node *n);
@@ -129,13 +130,23 @@ static uint64_t dirs_written(const struct checkpoints *c)
     return bits;
 }
 
+static uint64_t dirs_open(const struct checkpoints *c)
+{
+    uint64_t bits = 0;
+    for (unsigned d = 0; d < c->n->log_dirs_n; d++) {
+        bits |= c->n->log_dirs[d] && c->n->log_dirs[d]->all_open ? UINT64_C(1) << d : 0;
+    }
+    return bits;
+}
+
 static void tell_served(struct checkpoints *c)
 {
     uint64_t written = dirs_written(c);
+    uint64_t whole = written & c->begun_open;
     struct list *at;
     while ((at = list_pop_front(&c->served)) != NULL) {
         struct checkpoint_wait *w = LIST_ENTRY(at, struct checkpoint_wait, node);
-        w->done(w, written);
+        w->done(w, written, whole);
     }
 }
 
@@ -210,6 +221,7 @@ static void write_all(struct checkpoints *c)
 {
     unsigned due = c->due;
     c->due = 0;
+    c->begun_open = dirs_open(c);
     c->out = 1; /* ours */
     for (unsigned d = 0; d < c->n->log_dirs_n; d++) {
         if (c->n->log_dirs[d] == NULL || (c->n->failed_dirs & (UINT64_C(1) << d))) {
@@ -287,10 +299,11 @@ void checkpoints_write_soon(struct checkpoints *c, struct checkpoint_wait *w)
 
 /* ---- asked by a shard ---- */
 
-static void ask_written(struct checkpoint_wait *w, uint64_t written)
+static void ask_written(struct checkpoint_wait *w, uint64_t written, uint64_t whole)
 {
     struct checkpoint_ask *a = CONTAINER_OF(w, struct checkpoint_ask, wait);
     a->written = written;
+    a->whole = whole;
     call_finish(a->main, &a->call);
 }
 
@@ -316,7 +329,7 @@ static void ask_done(struct shard *sh, struct call *call)
 void checkpoints_ask(struct node_shard *ns, struct checkpoint_ask *a,
                      void (*done)(struct shard *sh, struct checkpoint_ask *a))
 {
-    a->written = 0;
+    a->written = a->whole = 0;
     a->done = done;
     call_start(ns->shard, 0, &a->call, ask_run, ask_done, a);
 }

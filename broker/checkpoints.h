@@ -41,10 +41,11 @@ struct checkpoints *checkpoints_new(struct node *n);
 void checkpoints_start(struct checkpoints *c); /* the timers */
 /* Who must know that the numbers as they are now are on the disk: a log that was cut takes no
  * appends before (storage/log.h). done runs once, never inside the call; written has the bits of
- * the directories for which it is so. */
+ * the directories for which it is so, whole of those among them whose files name open logs only:
+ * until all are open they keep what they had at the start. */
 struct checkpoint_wait {
     struct list node;
-    void (*done)(struct checkpoint_wait *w, uint64_t written);
+    void (*done)(struct checkpoint_wait *w, uint64_t written, uint64_t whole);
 };
 void checkpoints_write_soon(struct checkpoints *c, struct checkpoint_wait *w);
 /* The same asked by any shard, in place until done has run there; written is 0 if main cannot write
@@ -54,6 +55,7 @@ struct checkpoint_ask {
     struct checkpoint_wait wait; /* main's */
     struct shard *main;
     uint64_t written;
+    uint64_t whole;
     void (*done)(struct shard *sh, struct checkpoint_ask *a);
 };
 void checkpoints_ask(struct node_shard *ns, struct checkpoint_ask *a,

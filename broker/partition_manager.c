@@ -561,6 +561,7 @@ void partition_manager_apply(struct partition_manager *pm, const struct image_de
     }
     if (!pm->started) {
         pm->started = true;
+        fetchers_after_crash(pm->ns->fetchers);
         timer_set(pm->ns->shard, &pm->retention,
                   shard_now_ms(pm->ns->shard) + config_of(pm)->v.log_initial_task_delay_ms);
     }

@@ -309,6 +309,11 @@ int log_dir_open(struct io *io, const struct logger *lg, unsigned index, const c
     return 0;
 }
 
+bool log_dir_has_numbers(const struct log_dir *d)
+{
+    return d->recovery_points.first || d->high_watermarks.first || d->log_starts.first;
+}
+
 void log_dir_all_open(struct log_dir *d)
 {
     d->all_open = true;

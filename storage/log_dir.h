@@ -94,6 +94,8 @@ int log_dir_open(struct io *io, const struct logger *lg, unsigned index, const c
 /* All logs of the directory are open, and recovered if need was: the tables and the list are freed
  * (they cost memory). */
 void log_dir_all_open(struct log_dir *d);
+/* The checkpoints of the start name some log; until log_dir_all_open. */
+bool log_dir_has_numbers(const struct log_dir *d);
 /* Releases the lock and frees. clean: write the mark first (the checkpoints must have been written
  * before), if the directory deserves it; an error leaves none. broker_epoch: -1 if the broker has
  * not registered since its start; the mark that was found then stays as it was. */

@@ -51,6 +51,9 @@ void fetchers_was_cut(struct fetchers *fs, struct partition *p);
 /* A log of the directory was removed: the checkpoints that still have it are replaced soon. */
 void fetchers_removed(struct fetchers *fs, unsigned dir, uint64_t name_bit);
 uint64_t fetchers_name_bit(const struct partition *p);
+/* The log directories were found as a crash had left them: they may have lost any log just before.
+ */
+void fetchers_after_crash(struct fetchers *fs);
 /* p has a new log: if its directory's checkpoints may have numbers of an earlier one of this name,
  * no append before they are replaced. */
 void fetchers_created(struct fetchers *fs, struct partition *p);

@@ -13,7 +13,8 @@
  * meanwhile. A checkpoint that could not be written is asked for again every second.
  *
  * A log that is removed must leave the checkpoints too: its numbers would be taken for those of the
- * next log of its name. One that is made before they are written anew waits as if it were cut. */
+ * next log of its name. One that is made before they are written anew waits as if it were cut; so
+ * does, after a crash, every new one until they name nothing but the logs that were found. */
 #include <inttypes.h>
 
 #include "base/mem.h"
@@ -26,6 +27,7 @@
 #include "controller/image.h"
 #include "proto_errors.h"
 #include "proto_messages.h"
+#include "storage/log_dir.h"
 
 enum {
     OFFSETS_VERSION = 10,
@@ -249,10 +251,10 @@ static void ask_checkpoint(struct fetchers *fs);
 
 /* Of those that were asked for: true if some must be asked for again. A directory that is offline
  * is not written any more. */
-static bool removed_again(struct fetchers *fs, uint64_t written)
+static bool removed_again(struct fetchers *fs, uint64_t whole)
 {
     const struct partition_manager *pm = fs->ns->partitions;
-    uint64_t again = fs->removed_asked & ~written;
+    uint64_t again = fs->removed_asked & ~whole;
     fs->removed_asked = 0;
     for (unsigned d = 0; d < fs->ns->node->log_dirs_n; d++) {
         again &= ~((uint64_t)pm->store.dir_offline[d] << d);
@@ -268,7 +270,7 @@ static void ask_done(struct shard *sh, struct checkpoint_ask *ask)
     struct cut_ask *a = CONTAINER_OF(ask, struct cut_ask, ask);
     struct fetchers *fs = a->fs;
     struct list *at;
-    bool again = removed_again(fs, ask->written);
+    bool again = removed_again(fs, ask->whole);
     fs->ask = NULL;
     while ((at = list_pop_front(&fs->asked)) != NULL) {
         struct partition *p = LIST_ENTRY(at, struct partition, uncertain);
@@ -327,6 +329,17 @@ void fetchers_removed(struct fetchers *fs, unsigned dir, uint64_t name_bit)
     fs->removed |= UINT64_C(1) << dir;
     fs->names |= name_bit;
     ask_checkpoint(fs);
+}
+
+void fetchers_after_crash(struct fetchers *fs)
+{
+    const struct node *n = fs->ns->node;
+    for (unsigned d = 0; d < n->log_dirs_n; d++) {
+        const struct log_dir *dir = n->log_dirs[d];
+        if (dir && !dir->clean && log_dir_has_numbers(dir)) {
+            fetchers_removed(fs, d, UINT64_MAX);
+        }
+    }
 }
 
 void fetchers_created(struct fetchers *fs, struct partition *p)

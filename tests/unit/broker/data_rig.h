@@ -195,6 +195,7 @@ static void rig_open(struct rig *r, unsigned shards, const char *const *override
             fail_msg("%s", em.text);
         }
         r->dirs[d]->meta.directory_id = rig_dir_id(r, d);
+        r->dirs[d]->all_open = true; /* what they hold is opened with the first metadata */
     }
     for (unsigned i = 0; i < shards; i++) {
         r->ns[i].partitions = partition_manager_new(&r->ns[i]);

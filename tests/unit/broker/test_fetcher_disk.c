@@ -210,6 +210,38 @@ static void another_log_of_the_name_waits_for_that(void **state)
     follow_shut(&r, &p);
 }
 
+/* The crash was between the removal and the checkpoint without it. */
+static void after_a_crash_a_new_log_waits_for_that(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct peer p;
+    rig_open(&r, 1, NULL);
+    r.dirs[0]->all_open = false;
+    offset_table_set(&r.dirs[0]->recovery_points, "topic", 0, 100);
+    peer_open(&p, &r, LEADER);
+    follow_broker(&r, RIG_NODE, "h", 1);
+    rig_publish(&r); /* the first metadata: the logs that there are */
+    struct checkpoints *c = checkpoints_new(&r.node);
+    rig_run(&r, 3000); /* more may be found: what is written keeps the old numbers */
+    assert_int_equal(checkpointed(&r), 100);
+    checkpoints_free(c);
+    rig_topic_named(&r, TOPIC, "topic", 1, NULL, NULL);
+    assert_int_equal(produce(&r), KE_NOT_LEADER_OR_FOLLOWER);
+    c = checkpoints_new(&r.node);
+    rig_run(&r, 3000);
+    assert_int_equal(checkpointed(&r), 0);
+    assert_int_equal(produce(&r), KE_NONE);
+    log_dir_all_open(r.dirs[0]);
+    rig_run(&r, 3000);
+    rig_remove_topic(&r, TOPIC);
+    rig_run(&r, 3000);
+    checkpoints_free(c);
+    rig_topic_named(&r, TOPIC, "topic", 1, NULL, NULL);
+    assert_int_equal(produce(&r), KE_NONE); /* all are found: nothing old is left */
+    follow_shut(&r, &p);
+}
+
 /* ---- flush before acknowledge ---- */
 
 static void what_is_to_be_flushed_is_flushed_before_the_leader_hears_of_it(void **state)
@@ -306,6 +338,7 @@ int main(void)
         cmocka_unit_test(who_leads_before_the_checkpoint_takes_no_records_either),
         cmocka_unit_test(a_removed_log_leaves_the_checkpoint),
         cmocka_unit_test(another_log_of_the_name_waits_for_that),
+        cmocka_unit_test(after_a_crash_a_new_log_waits_for_that),
         cmocka_unit_test(what_is_to_be_flushed_is_flushed_before_the_leader_hears_of_it),
         cmocka_unit_test(a_full_disk_holds_a_partition_back_until_there_is_space),
         cmocka_unit_test(a_failed_disk_ends_the_following),
