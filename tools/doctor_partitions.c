@@ -542,51 +542,83 @@ static void racks(const struct doctor_picture *pic, struct doctor_report *r)
         arena_printf(r->arena, "millrace balance --bootstrap-server %s --dry-run", pic->servers));
 }
 
-/* Partitions whose first replica could lead and does not. */
+/* Of each broker, by its place in the view: partitions whose first replica it has (its share), that
+ * it leads, and of its share those that another one leads, though it could. */
+struct share {
+    int32_t preferred, led, away;
+};
+
+static struct share *shares(const struct doctor_picture *pic, struct doctor_report *r,
+                            struct doctor_finding *found)
+{
+    const struct view *v = pic->view;
+    struct share *of = ARENA_ARRAY(r->arena, struct share, v->brokers_n + 1);
+    for (int32_t i = 0; i < v->topics_n; i++) {
+        const struct view_topic *t = &v->topics[i];
+        for (int32_t k = 0; k < t->partitions_n; k++) {
+            const struct view_partition *p = &t->partitions[k];
+            const struct view_broker *leader = view_broker(v, p->leader);
+            const struct view_broker *first =
+                p->replicas.n ? view_broker(v, p->replicas.v[0]) : NULL;
+            if (leader) {
+                of[leader - v->brokers].led++;
+            }
+            if (first) {
+                of[first - v->brokers].preferred++;
+            }
+            if (first && p->leader >= 0 && p->leader != first->id &&
+                view_ids_has(p->isr, first->id)) {
+                of[first - v->brokers].away++;
+                doctor_place(r, found, t->name, p->index);
+            }
+        }
+    }
+    return of;
+}
+
+static const char *leaders_text(struct arena *a, struct view_ids less, struct view_ids away)
+{
+    if (less.n == 0) {
+        return arena_printf(a, "Each leads as many as its share, but those of others: of %s",
+                            doctor_names(a, "broker", away));
+    }
+    return arena_printf(a, "%s %s: others do the work", doctor_names(a, "Broker", less),
+                        less.n == 1 ? "leads less than its share" : "lead less than their share");
+}
+
+/* Partitions whose first replica could lead and does not. Named are the brokers that lead less than
+ * their share; where each leads as many as its share, but others', those whose they are. */
 static void leaders(const struct doctor_picture *pic, struct doctor_report *r)
 {
     struct arena *a = r->arena;
     int32_t n = pic->view->brokers_n;
     struct doctor_finding found = {.severity = DOCTOR_NOTE, .check = "leaders-elsewhere"};
-    int32_t *preferred = ARENA_ARRAY(a, int32_t, n + 1), *away = ARENA_ARRAY(a, int32_t, n + 1);
-    for (int32_t i = 0; i < pic->view->topics_n; i++) {
-        const struct view_topic *t = &pic->view->topics[i];
-        for (int32_t k = 0; k < t->partitions_n; k++) {
-            const struct view_partition *p = &t->partitions[k];
-            const struct view_broker *b =
-                p->replicas.n ? view_broker(pic->view, p->replicas.v[0]) : NULL;
-            if (b) {
-                preferred[b - pic->view->brokers]++;
-            }
-            if (b && p->leader >= 0 && p->leader != b->id && view_ids_has(p->isr, b->id)) {
-                away[b - pic->view->brokers]++;
-                doctor_place(r, &found, t->name, p->index);
-            }
-        }
-    }
+    const struct share *of = shares(pic, r, &found);
     if (found.places_n == 0) {
         return;
     }
-    struct view_ids of = {ARENA_ARRAY(a, int32_t, n + 1), 0};
+    struct view_ids less = {ARENA_ARRAY(a, int32_t, n + 1), 0};
+    struct view_ids away = {ARENA_ARRAY(a, int32_t, n + 1), 0};
     for (int32_t i = 0; i < n; i++) {
-        if (away[i]) {
-            of.v[of.n++] = pic->view->brokers[i].id;
+        if (of[i].away) {
+            away.v[away.n++] = pic->view->brokers[i].id;
         }
-        if (away[i] * 100 > preferred[i] * IMBALANCE_PERCENT) {
+        if (of[i].away && of[i].led < of[i].preferred) {
+            less.v[less.n++] = pic->view->brokers[i].id;
+        }
+        if (of[i].away * 100 > of[i].preferred * IMBALANCE_PERCENT) {
             found.severity = DOCTOR_WRONG;
         }
     }
     struct doctor_finding *f = doctor_add(r, found.severity, found.check);
     *f = found;
-    f->nodes = of;
+    f->nodes = less.n ? less : away;
     f->what = arena_printf(a, "%s not led by the first replica, though it is in sync.",
                            doctor_count(a, f->places_n, "partition is", "partitions are"));
-    f->why = arena_printf(
-        a,
-        "%s: others do the work. After a restart that lasts until the controllers look, if "
-        "auto.leader.rebalance.enable is true.",
-        arena_printf(a, "%s %s", doctor_names(a, "Broker", of),
-                     of.n == 1 ? "leads less than its share" : "lead less than their share"));
+    f->why = arena_printf(a,
+                          "%s. After a restart that lasts until the controllers look, if "
+                          "auto.leader.rebalance.enable is true.",
+                          leaders_text(a, less, away));
     doctor_step(f, "Give them back now:",
                 arena_printf(a,
                              "millrace leader-election --bootstrap-server %s --election-type "

@@ -367,7 +367,20 @@ static void leaders_elsewhere(void **state)
     struct rig *r = *state;
     part(r, 0)->leader = 2;
     const struct doctor_finding *f = only(r, "leaders-elsewhere", DOCTOR_WRONG);
-    assert_true(says(f->why, "Broker 1 leads less"));
+    assert_true(says(f->why, "Broker 1 leads less than its share: others do the work."));
+    assert_int_equal(f->nodes.n, 1);
+    part(r, 2)->leader = 1; /* 1 has as many as it should, and 3 has none */
+    f = only(r, "leaders-elsewhere", DOCTOR_WRONG);
+    assert_int_equal(f->places_n, 2);
+    assert_true(says(f->why, "Broker 3 leads less than its share"));
+    assert_int_equal(f->nodes.n, 1);
+    assert_int_equal(f->nodes.v[0], 3);
+    part(r, 1)->leader = 3; /* each leads another one's */
+    f = only(r, "leaders-elsewhere", DOCTOR_WRONG);
+    assert_true(says(f->why, "but those of others: of brokers 1, 2 and 3."));
+    assert_int_equal(f->nodes.n, 3);
+    part(r, 1)->leader = 2;
+    part(r, 2)->leader = 3;
     for (int32_t i = 0; i < 20; i++) { /* one of 21: below the tenth */
         struct arena *a = &r->arena;
         rig_partition(a, &r->view.topics[0], IDS(1, 2, 3), 1);
