@@ -13,13 +13,12 @@ enum {
     VOTER_BEHIND_MS = 10000,
     DISK_FULL_PERCENT = 90,
     DISK_FILLING_PERCENT = 80,
-    DYNAMIC_BROKER = 2, /* sources of settings */
-    DYNAMIC_DEFAULT = 3,
 };
 
 const char *const doctor_broker_settings[] = {
     "leader.replication.throttled.rate",
     "follower.replication.throttled.rate",
+    "replica.alter.log.dirs.io.max.bytes.per.second",
     "default.replication.factor",
     NULL,
 };
@@ -417,124 +416,6 @@ static void disks(const struct doctor_picture *pic, struct doctor_report *r)
     }
 }
 
-/* ---- throttles ---- */
-
-static const char leader_rate[] = "leader.replication.throttled.rate";
-static const char follower_rate[] = "follower.replication.throttled.rate";
-static const char *const throttled_lists[] = {"leader.replication.throttled.replicas",
-                                              "follower.replication.throttled.replicas"};
-
-/* Where a rate was set at run time: on brokers themselves, or (true) as the default of all. */
-static bool throttled_brokers(const struct view *v, struct view_ids *own)
-{
-    bool by_default = false;
-    for (int32_t i = 0; i < v->brokers_n; i++) {
-        const struct view_broker *b = &v->brokers[i];
-        bool mine = false;
-        for (int32_t k = 0; k < b->settings_n; k++) {
-            const struct view_setting *s = &b->settings[k];
-            if (bytes_eq_str(s->name, leader_rate) || bytes_eq_str(s->name, follower_rate)) {
-                mine |= s->source == DYNAMIC_BROKER;
-                by_default |= s->source == DYNAMIC_DEFAULT;
-            }
-        }
-        if (mine) {
-            own->v[own->n++] = b->id;
-        }
-    }
-    return by_default;
-}
-
-static bool is_throttled(const struct view_topic *t)
-{
-    for (size_t i = 0; i < ARRAY_LEN(throttled_lists); i++) {
-        if (view_value(t->settings, t->settings_n, throttled_lists[i]).len) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The command that deletes the settings of each of n entities, which the caller has put between
- * spaces. */
-static const char *delete_command(const struct doctor_picture *pic, struct arena *a,
-                                  const char *entity, const char *list, int32_t n,
-                                  const char *settings)
-{
-    const char *command = arena_printf(a, "millrace configs --bootstrap-server %s --alter --%s",
-                                       pic->servers, entity);
-    return n == 1 ? arena_printf(a, "%s%s --delete-config %s", command, list, settings)
-                  : arena_printf(a, "for e in%s; do %s $e --delete-config %s; done", list, command,
-                                 settings);
-}
-
-static const char *spaced(struct arena *a, struct view_ids ids)
-{
-    const char *text = "";
-    for (int32_t i = 0; i < ids.n; i++) {
-        text = arena_printf(a, "%s %d", text, ids.v[i]);
-    }
-    return text;
-}
-
-static void throttle_steps(const struct doctor_picture *pic, struct doctor_report *r,
-                           struct doctor_finding *f, bool by_default)
-{
-    struct arena *a = r->arena;
-    const char *rates = arena_printf(a, "%s,%s", leader_rate, follower_rate);
-    const char *lists = arena_printf(a, "%s,%s", throttled_lists[0], throttled_lists[1]);
-    const char *topics = "";
-    for (int32_t i = 0; i < f->places_n; i++) {
-        topics = arena_printf(a, "%s %.*s", topics, BYTES_FMT(f->places[i].topic));
-    }
-    if (f->nodes.n) {
-        doctor_step(f, "Take the rate away:",
-                    delete_command(pic, a, "broker", spaced(a, f->nodes), f->nodes.n, rates));
-    }
-    if (by_default) {
-        doctor_step(f, "Take the rate of all brokers away:",
-                    delete_command(pic, a, "broker-defaults", "", 1, rates));
-    }
-    if (f->places_n) {
-        doctor_step(f, "Take the lists of throttled replicas away:",
-                    delete_command(pic, a, "topic", topics, f->places_n, lists));
-    }
-}
-
-/* Throttles are set for a move and are to go with it; one that stays slows down every replica that
- * ever has to catch up. */
-static void throttles(const struct doctor_picture *pic, struct doctor_report *r)
-{
-    struct arena *a = r->arena;
-    struct view_ids own = {ARENA_ARRAY(a, int32_t, pic->view->brokers_n + 1), 0};
-    struct doctor_finding found = {.severity = DOCTOR_WRONG, .check = "throttle-left"};
-    bool by_default = throttled_brokers(pic->view, &own);
-    found.nodes = own;
-    for (int32_t i = 0; i < pic->view->topics_n; i++) {
-        if (is_throttled(&pic->view->topics[i])) {
-            doctor_place(r, &found, pic->view->topics[i].name, -1);
-        }
-    }
-    bool rate = own.n || by_default;
-    if (pic->view->moves || (!rate && found.places_n == 0)) {
-        return;
-    }
-    struct doctor_finding *f = doctor_add(r, found.severity, found.check);
-    *f = found;
-    if (!rate) {
-        f->severity = DOCTOR_NOTE; /* lists without a rate slow nothing down */
-    }
-    f->what = "A throttle of replication is left behind, and nothing moves.";
-    f->why = rate ? arena_printf(a,
-                                 "A rate is set%s%s%s%s. Replicas that must catch up after a "
-                                 "failure may be held back by it.",
-                                 own.n ? " on " : "", own.n ? doctor_names(a, "broker", own) : "",
-                                 own.n && by_default ? " and" : "",
-                                 by_default ? " as the default of all brokers" : "")
-                  : "Only lists of throttled replicas; without a rate they do nothing yet.";
-    throttle_steps(pic, r, f, by_default);
-}
-
 /* ---- settings, features and versions ---- */
 
 static int64_t setting_number(const struct view_broker *b, const char *name)
@@ -652,7 +533,7 @@ void doctor_examine(const struct doctor_picture *pic, struct doctor_report *out)
     brokers(pic, out);
     disks(pic, out);
     doctor_topics(pic, out);
-    throttles(pic, out);
+    doctor_throttles(pic, out);
     default_factor(pic, out);
     one_voter(pic, out);
     racks(pic, out);

@@ -2,8 +2,9 @@
  * with the command that mends it.
  *
  * doctor_examine is pure: a picture of the cluster goes in, findings come out (doctor.c nodes,
- * quorum, disks and settings; doctor_partitions.c partitions and topics). doctor_ask.c gathers the
- * picture by the admin protocol, doctor_show.c prints.
+ * quorum, disks and settings; doctor_partitions.c partitions and topics; doctor_throttle.c
+ * throttles of moves). doctor_ask.c gathers the picture by the admin protocol, doctor_show.c
+ * prints.
  *
  * How bad a finding is: BROKEN, something does not work now (data that cannot be read or written, a
  * cluster that nobody decides for); WRONG, it works, but it is not as it was meant, or one more
@@ -92,7 +93,7 @@ extern const char *const doctor_broker_settings[];
 void doctor_examine(const struct doctor_picture *pic, struct doctor_report *out);
 bool doctor_is_healthy(const struct doctor_report *r);
 
-/* ---- between doctor.c and doctor_partitions.c ---- */
+/* ---- between doctor.c, doctor_partitions.c and doctor_throttle.c ---- */
 
 struct doctor_finding *doctor_add(struct doctor_report *r, enum doctor_severity severity,
                                   const char *check);
@@ -107,6 +108,9 @@ const char *doctor_names(struct arena *a, const char *one, struct view_ids ids);
 const char *doctor_state(const struct view *v, int32_t broker);
 void doctor_partitions(const struct doctor_picture *pic, struct doctor_report *r);
 void doctor_topics(const struct doctor_picture *pic, struct doctor_report *r);
+void doctor_throttles(const struct doctor_picture *pic, struct doctor_report *r);
+/* A throttle is set though nothing moves: is it left behind, or does a tool begin or end? */
+bool doctor_throttle_is_idle(const struct view *v);
 /* Some partition moves at both times, and nothing came to where it moves. */
 bool doctor_move_stands_still(const struct view *before, const struct view *now);
 

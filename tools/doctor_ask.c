@@ -4,7 +4,8 @@
  *
  * Where partitions move, it looks at the sizes of replicas again, to see which moves stand still: a
  * throttle is kept over some ten seconds, and nothing comes for a part of them though all is well.
- */
+ * Where a throttle is set and nothing moves, it looks again for a while too: a tool may be about to
+ * begin, or to take it off. */
 #include <time.h>
 
 #include "base/siphash.h"
@@ -12,12 +13,15 @@
 #include "proto_apis.h"
 #include "proto_messages.h"
 #include "tools/client.h"
+#include "tools/clock.h"
 #include "tools/doctor.h"
 
 #define quorum_data  struct describe_quorum_response_partition_data
 #define replica_data struct describe_quorum_response_replica_state
 
 enum { APART_MS = 2000, APART_MAX_MS = 12000 };
+/* A tool looks every second whether its moves have ended, and then asks each broker. */
+enum { IDLE_MS = 5000, IDLE_AGAIN_MS = 500 };
 
 /* ---- the quorum ---- */
 
@@ -148,6 +152,13 @@ static void ask_versions(struct client *c, struct view *v, struct doctor_picture
 
 /* ---- all of it ---- */
 
+static int ask_settings(struct client *c, struct view *v)
+{
+    int rv = view_ask_topic_settings(c, v, doctor_topic_settings);
+    view_ask_broker_settings(c, v, doctor_broker_settings);
+    return rv;
+}
+
 static void pause_ms(int64_t ms)
 {
     struct timespec t = {ms / 1000, ms % 1000 * 1000000};
@@ -177,11 +188,19 @@ int doctor_ask(struct client *c, const char *servers, struct doctor_picture *out
             rv = look(c, &v);
         } while (rv == 0 && out->apart_ms < APART_MAX_MS && doctor_move_stands_still(before, v));
     }
+    rv = rv ? rv : ask_settings(c, v);
+    for (int64_t end = steady_ms() + IDLE_MS; rv == 0 && doctor_throttle_is_idle(v);) {
+        if (steady_ms() >= end) {
+            break;
+        }
+        pause_ms(IDLE_AGAIN_MS);
+        before = NULL;
+        rv = look(c, &v);
+        rv = rv ? rv : ask_settings(c, v);
+    }
     if (rv) {
         return rv;
     }
-    rv = view_ask_topic_settings(c, v, doctor_topic_settings);
-    view_ask_broker_settings(c, v, doctor_broker_settings);
     ask_versions(c, v, out);
     ask_quorum(c, out);
     out->view = v;

@@ -71,7 +71,8 @@ struct view {
     int32_t brokers_n;
     struct view_topic *topics; /* by name */
     int32_t topics_n;
-    int32_t moves; /* partitions that move */
+    int32_t moves;     /* partitions that move */
+    int32_t dir_moves; /* replicas that move between the directories of a broker that answers */
 };
 
 bool view_ids_has(struct view_ids ids, int32_t id);

@@ -280,6 +280,7 @@ static void put_dirs(struct arena *a, struct view *v, struct view_broker *b, dir
             const dir_topic *topic = &in[i].topics[t];
             for (int32_t k = 0; k < topic->partitions_n; k++) {
                 put_size(v, b->id, topic->name, &topic->partitions[k]);
+                v->dir_moves += topic->partitions[k].is_future_key;
             }
         }
     }

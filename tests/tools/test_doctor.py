@@ -2,11 +2,17 @@
 topic is made badly. Its rules are tried one by one in tests/unit/tools/test_doctor.c."""
 import json
 import shutil
+import subprocess
+import threading
 
 import pytest
 from cluster_session import Cluster, ClusterTarget
+from interpose import Interpose
 from members import wait
-from node import millrace
+from node import binary, millrace
+from test_drain import fill
+
+DESCRIBE_CONFIGS, INCREMENTAL_ALTER_CONFIGS, ALTER_PARTITION_REASSIGNMENTS = 32, 44, 45
 
 
 @pytest.fixture(scope='module')
@@ -105,6 +111,47 @@ def test_a_throttle_left_behind(target):
     run_command(target, f, 0)
     run_command(target, f, 1)
     wait_found(target, 'throttle-left', False)
+
+
+class Asked:
+    """The doctor, begun in the middle of a tool's work; the tool goes on when the doctor has looked a second time."""
+
+    def __init__(self, port):
+        self.looked = threading.Event()
+        self.way = Interpose(port, DESCRIBE_CONFIGS, self.looked.set, nth=2)
+
+    def begin(self):
+        self.process = subprocess.Popen([binary(), 'cluster', 'doctor', '--bootstrap-server', self.way.servers, '--json'], stdout=subprocess.PIPE)
+        assert self.looked.wait(30), 'it has looked once only'
+
+    def checks(self):
+        out = self.process.communicate(timeout=60)[0]
+        return {i['check']: i for i in json.loads(out)['items']}
+
+
+def test_a_throttle_of_moves_that_begin_and_end_is_not_left_behind(target, tmp_path):
+    """What reassign-partitions and drain do in between is held: the throttle is set and nothing moves yet, or any more."""
+    c, port = target.cluster, target.cluster.node(1).port
+    c.create_topic('moved', 1, 1, assignments=[[1]])
+    fill(c, 'moved', 0, 2)
+    plan = tmp_path / 'move.json'
+    plan.write_text('{"partitions":[{"topic":"moved","partition":0,"replicas":[2]}]}')
+    words = ('--throttle', '50000', '--reassignment-json-file', str(plan))
+    asked = Asked(port)
+    with asked.way, Interpose(port, ALTER_PARTITION_REASSIGNMENTS, asked.begin) as way:
+        status, out, err = millrace('reassign-partitions', '--bootstrap-server', way.servers, '--execute', *words)
+        assert status == 0, out + err
+        checks = asked.checks()
+    assert 'throttle-left' not in checks and 'partition' in checks['throttle-in-use']['what'], checks
+    assert checks['throttle-in-use']['severity'] == 'note' and checks['throttle-in-use']['nodes'] == [1, 2]
+    c.tool('reassign-partitions', '--cancel', '--reassignment-json-file', str(plan))
+    asked = Asked(port)
+    with asked.way, Interpose(port, INCREMENTAL_ALTER_CONFIGS, asked.begin, nth=2) as way:  # the first sets the list of the topic
+        status, out, err = millrace('reassign-partitions', '--bootstrap-server', way.servers, '--execute', '--wait', '--throttle', '50000000', *words[2:])
+        assert status == 0, out + err
+        checks = asked.checks()
+    assert not {'throttle-left', 'throttle-in-use'} & set(checks), checks
+    c.tool('topics', '--delete', '--topic', 'moved')
 
 
 def test_topics_made_badly(target):

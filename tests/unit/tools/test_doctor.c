@@ -319,7 +319,34 @@ static void throttles(void **state)
     assert_true(says(f->steps[1].command, "--topic orders --delete-config"));
     b[0].settings[0].source = 3;
     assert_true(says(only(r, "throttle-left", DOCTOR_WRONG)->steps[1].command, "broker-defaults"));
-    r->view.moves = 1; /* then they belong to the move */
+    assert_true(doctor_throttle_is_idle(&r->view));
+    r->view.moves = 2; /* then they belong to the moves */
+    f = only(r, "throttle-in-use", DOCTOR_NOTE);
+    assert_true(says(f->what, "belongs to moves under way, 2 partitions."));
+    assert_true(says(f->why, "on broker 2 and as the default of all brokers"));
+    assert_false(doctor_throttle_is_idle(&r->view));
+    r->view.moves = 0;
+    r->view.dir_moves = 1;
+    assert_true(says(only(r, "throttle-in-use", DOCTOR_NOTE)->what, "1 replica between"));
+    b[0].settings_n = b[1].settings_n = 0; /* lists alone */
+    examine(r);
+    assert_int_equal(r->report.n, 0);
+}
+
+static void throttles_of_directories(void **state)
+{
+    struct rig *r = *state;
+    struct view_broker *b = r->view.brokers;
+    const char *rate = "replica.alter.log.dirs.io.max.bytes.per.second";
+    assert_false(doctor_throttle_is_idle(&r->view));
+    set(&r->arena, &b[2].settings, &b[2].settings_n, rate, "100", 2);
+    assert_true(doctor_throttle_is_idle(&r->view));
+    const struct doctor_finding *f = only(r, "dirs-throttle-left", DOCTOR_NOTE);
+    assert_int_equal(f->nodes.v[0], 3);
+    assert_true(says(f->steps[0].command, "--broker 3 --delete-config replica.alter.log.dirs."));
+    b[2].settings[0].source = 3;
+    assert_true(says(only(r, "dirs-throttle-left", DOCTOR_NOTE)->steps[0].command, "-defaults "));
+    r->view.dir_moves = 1;
     examine(r);
     assert_int_equal(r->report.n, 0);
 }
@@ -422,6 +449,7 @@ int main(void)
         TEST(a_voter_on_another_disk),
         TEST(disks),
         TEST(throttles),
+        TEST(throttles_of_directories),
         TEST(topics),
         TEST(racks),
         TEST(leaders_elsewhere),
