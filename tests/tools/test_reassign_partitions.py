@@ -160,6 +160,24 @@ def test_throttles_that_are_left_behind_are_told(target, tmp_path):
     assert tool(target, '--list')[2] == ''
 
 
+def test_files_come_by_standard_input(target):
+    """For a tool in a container, which sees no file of this machine."""
+    move = json.dumps({'partitions': [{'topic': 'n', 'partition': 1, 'replicas': [2, 1]}]}).encode()
+    words = [binary(), 'reassign-partitions', '--bootstrap-server', target.servers]
+    for name in ('-', '/dev/stdin'):
+        status, out, err = run(*words, '--execute', '--wait', '--reassignment-json-file', name, input=move)
+        assert (status, err) == (0, '') and out.endswith('Clearing topic-level throttles on topic n\n'), out
+        status, out, err = run(*words, '--verify', '--reassignment-json-file', name, input=move)
+        assert (status, err) == (0, '') and 'Reassignment of partition n-1 is completed.' in out
+        status, out, err = run(*words, '--generate', '--broker-list', '2,3', '--topics-to-move-json-file', name, input=b'{"topics":[{"topic":"n"}]}')
+        assert (status, err) == (0, '') and len(json.loads(out.splitlines()[-1])['partitions']) == 2
+        status, out, err = run(binary(), 'leader-election', '--bootstrap-server', target.servers, '--election-type', 'preferred', '--path-to-json-file', name,
+                               input=b'{"partitions":[{"topic":"n","partition":1}]}')
+        assert (status, err) == (0, '') and 'n-1' in out
+    status, out, _ = run(*words, '--execute', '--reassignment-json-file', '-', input=b'')
+    assert status == 1 and out.startswith('Error: '), out
+
+
 @pytest.mark.parametrize('text,said', (
     ('{"version":1,\n "partitions":[\n  {"topic":"m","partition":0,"replicas":[1,2]', 'line 3, column 45'),
     ('{"version":1,"partitions":[{"topic":"m","partition":0,"replicas":[1,2]}]} more', 'line 1, column 7'),
