@@ -55,7 +55,7 @@ static void limit(struct machine_limits *l, uint64_t memory, unsigned processors
 /* One group of version 2. */
 static void look_v2(const char *dir, struct machine_limits *l)
 {
-    char path[2 * CGROUP_PATH_MAX];
+    char path[2 * CGROUP_PATH_MAX + 32];
     char line[64];
     unsigned long long quota, period;
     snprintf(path, sizeof path, "%s/memory.max", dir);
@@ -69,7 +69,7 @@ static void look_v2(const char *dir, struct machine_limits *l)
 /* One group of version 1: dir belongs to the memory controller, or to that of processors. */
 static void look_v1(const char *dir, struct machine_limits *l)
 {
-    char path[2 * CGROUP_PATH_MAX];
+    char path[2 * CGROUP_PATH_MAX + 32];
     snprintf(path, sizeof path, "%s/memory.limit_in_bytes", dir);
     uint64_t memory = number_in(path);
     snprintf(path, sizeof path, "%s/cpu.cfs_quota_us", dir);
