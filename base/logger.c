@@ -40,7 +40,7 @@ static void write_line(const struct logger *lg, enum log_level level, const char
     }
     tame(line, n);
     line[n++] = '\n';
-    lg->sink(lg->ctx, line, n);
+    lg->sink(lg->ctx, level, line, n);
 }
 
 void log_set_level(struct logger *lg, enum log_level level)

@@ -14,7 +14,7 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 struct logger {
     enum log_level level; /* lines below it are dropped; while threads run: log_set_level */
     int64_t (*wall_ms)(void *ctx); /* wall clock in ms since 1970 */
-    void (*sink)(void *ctx, const char *line,
+    void (*sink)(void *ctx, enum log_level level, const char *line,
                  size_t len); /* one whole line with its newline; any thread */
     void *ctx;
 };

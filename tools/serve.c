@@ -1,5 +1,6 @@
 /* The main thread only waits for signals; the node's shards have threads of their own and tell
- * their state by SIGUSR1. The log goes to stderr, what a newcomer wants to read to stdout.
+ * their state by SIGUSR1. The log goes to stderr, what a newcomer wants to read to stdout, and how
+ * the node is to the service manager.
  *
  * As process 1 of a container the node is also the parent of whatever lost its own there (what
  * `docker exec` left behind): those are reaped by the kernel, as this process has no use for the
@@ -10,11 +11,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/buf.h"
 #include "broker/config.h"
 #include "broker/node.h"
 #include "runtime/http.h"
 #include "runtime/limits.h"
+#include "runtime/log_sink.h"
+#include "tools/notify.h"
 
 /* What on_state, on a shard's thread, tells the main thread. */
 struct server {
@@ -30,6 +35,12 @@ enum log_level serve_log_level(const struct config *c)
            : strcmp(name, "warn") == 0  ? LOG_WARN
            : strcmp(name, "error") == 0 ? LOG_ERROR
                                         : LOG_INFO;
+}
+
+void serve_complain(const char *who, const char *why)
+{
+    fprintf(stderr, "%s%s: %s\n", log_sink_prefix(STDERR_FILENO, LOG_ERROR), who, why);
+    notify_status("%s", why);
 }
 
 static void on_state(void *user, struct node *n, enum node_state state)
@@ -53,18 +64,22 @@ static enum node_state state_now(struct server *s)
 static void say_ready(const struct node *n)
 {
     const struct config *c = n->config;
-    printf("Millrace %s: node %d is ready.", MILLRACE_VERSION, (int)n->id);
+    struct buf text = {0};
+    buf_printf(&text, "node %d is ready.", (int)n->id);
     for (size_t i = 0; i < c->listeners.n; i++) {
         const struct listener_config *l = &c->listeners.v[i];
         if (!l->controller) {
-            printf(" %s on %s:%u.", l->name, l->host[0] ? l->host : "*", node_port(n, l->name));
+            buf_printf(&text, " %s on %s:%u.", l->name, l->host[0] ? l->host : "*",
+                       node_port(n, l->name));
         }
     }
     for (size_t i = 0; i < c->log_dirs_n; i++) {
-        printf("%s%s", i ? ", " : " Data in ", c->log_dirs[i]);
+        buf_printf(&text, "%s%s", i ? ", " : " Data in ", c->log_dirs[i]);
     }
-    printf(".\n");
+    printf("Millrace %s: %s.\n", MILLRACE_VERSION, buf_cstr(&text));
     fflush(stdout);
+    notify_status("%s.", buf_cstr(&text));
+    buf_free(&text);
 }
 
 /* Waits for signals until the node has stopped. */
@@ -77,6 +92,7 @@ static int run(struct node *n, struct server *s, const sigset_t *set, const char
             continue;
         }
         if (sig == SIGTERM || sig == SIGINT) {
+            notify_status("node %d is stopping.", (int)n->id);
             node_stop(n);
             continue;
         }
@@ -87,7 +103,7 @@ static int run(struct node *n, struct server *s, const sigset_t *set, const char
         } else if (state == NODE_STOPPED) {
             return 0;
         } else if (state == NODE_FAILED) {
-            fprintf(stderr, "%s: %s\n", who, node_failure(n));
+            serve_complain(who, node_failure(n));
             return 1;
         }
     }
@@ -111,13 +127,14 @@ int serve_node(struct config *c, const struct logger *lg, const char *who)
         .config = c, .log = lg, .on_state = on_state, .user = &s, .http = &http_mhd_ops};
     struct node *n = node_new(&o, &em);
     if (n == NULL) {
-        fprintf(stderr, "%s: %s\n", who, em.text);
+        serve_complain(who, em.text);
         config_free(c);
         return 1;
     }
     int status = 1;
+    notify_status("node %d is starting.", (int)n->id);
     if (node_start(n, &em)) {
-        fprintf(stderr, "%s: %s\n", who, em.text);
+        serve_complain(who, em.text);
     } else {
         status = run(n, &s, &set, who);
     }

@@ -166,7 +166,7 @@ int tool_container(int argc, char **argv)
         lg.level = serve_log_level(c);
     }
     if (c == NULL || prepare_volume(c, &lg, &em)) {
-        fprintf(stderr, WHO ": %s\n", em.text);
+        serve_complain(WHO, em.text);
         config_free(c);
         return 1;
     }

@@ -154,7 +154,7 @@ int tool_server(int argc, char **argv)
     struct errmsg em = {{0}};
     struct config *c = configure(&o, &lg, &em);
     if (c == NULL) {
-        fprintf(stderr, "millrace server: %s\n", em.text);
+        serve_complain("millrace server", em.text);
         return 1;
     }
     return serve_node(c, &lg, "millrace server");

@@ -79,7 +79,8 @@ def test_start(machine):
     machine.wait_service()
     print('serves %.2f s after systemctl enable --now was called' % (time.monotonic() - begun))
     status = machine.exec('systemctl', 'status', '--no-pager', '--full', UNIT)
-    assert 'Active: active (running)' in status and 'node 1 is ready. PLAINTEXT on localhost:9092.' in status, status
+    assert 'Active: active (running)' in status, status
+    assert 'Status: "node 1 is ready. PLAINTEXT on localhost:9092. Data in /var/lib/millrace/data."' in status, status
     machine.sh('seq 10 | kafka-console-producer.sh --bootstrap-server localhost:9092 --topic t')
     assert machine.read() == [str(i) for i in range(1, 11)]
 
@@ -127,6 +128,17 @@ def test_reboot(machine):
 def test_a_node_without_its_file_is_refused(machine):
     status, said = machine.exec('systemctl', 'start', 'millrace@nobody', check=False)
     assert status != 0 and 'millrace@nobody' in said, said
+
+
+def test_what_is_wrong_is_an_error_of_the_journal(machine):
+    """`journalctl -p err` has why a node does not start, and nothing of nodes that do."""
+    machine.sh("sed 's/^node.id=.*/node.id=many/' %s > /etc/millrace/wrong.properties && systemctl start millrace@wrong" % FILE)
+    errors, status = ['journalctl', '--no-pager', '-q', '-o', 'cat', '-p', 'err', '-u'], ['systemctl', 'status', '--no-pager', '--full', 'millrace@wrong']
+    wait(lambda: 'millrace server: node.id=many is not an int' in machine.exec(*errors, 'millrace@wrong'),
+         lambda: machine.exec('journalctl', '--no-pager', '-u', 'millrace@wrong'), SECONDS)
+    wait(lambda: 'Status: "node.id=many is not an int' in machine.exec(*status, check=False)[1], lambda: machine.exec(*status, check=False)[1], SECONDS)
+    machine.sh('systemctl stop millrace@wrong; rm /etc/millrace/wrong.properties')
+    assert machine.exec(*errors, UNIT) == ''
 
 
 def test_upgrade_restarts_nothing(machine):

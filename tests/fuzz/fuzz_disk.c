@@ -6,8 +6,9 @@
 
 enum { DISK_BYTES = 256 << 20 };
 
-static void no_sink(void *ctx, const char *line, size_t len)
+static void no_sink(void *ctx, enum log_level level, const char *line, size_t len)
 {
+    UNUSED(level);
     UNUSED(ctx);
     UNUSED(line);
     UNUSED(len);

@@ -44,8 +44,9 @@ static int64_t log_wall_ms(void *ctx)
     return r->sim ? r->sim->clock.now_us / 1000 : 0;
 }
 
-static void log_sink(void *ctx, const char *line, size_t len)
+static void log_sink(void *ctx, enum log_level level, const char *line, size_t len)
 {
+    (void)level;
     (void)ctx;
     fwrite(line, 1, len, stderr);
 }

@@ -22,8 +22,9 @@ static int64_t now(void *ctx)
     return ((struct capture *)ctx)->now_ms;
 }
 
-static void sink(void *ctx, const char *line, size_t len)
+static void sink(void *ctx, enum log_level level, const char *line, size_t len)
 {
+    (void)level;
     struct capture *c = ctx;
     assert_true(len > 0 && line[len - 1] == '\n');
     assert_null(memchr(line, '\n', len - 1)); /* one line a call */

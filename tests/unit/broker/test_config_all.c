@@ -64,8 +64,9 @@ static int64_t no_clock(void *ctx)
     return 0;
 }
 
-static void to_buf(void *ctx, const char *line, size_t len)
+static void to_buf(void *ctx, enum log_level level, const char *line, size_t len)
 {
+    (void)level;
     buf_put(ctx, line, len);
 }
 

@@ -251,8 +251,9 @@ static inline struct chunk *rig_chunk_file(struct io_file *f, uint64_t off, size
 
 /* ---- life ---- */
 
-static inline void rig_sink(void *ctx, const char *line, size_t len)
+static inline void rig_sink(void *ctx, enum log_level level, const char *line, size_t len)
 {
+    UNUSED(level);
     struct rig *r = ctx;
     snprintf(r->line, sizeof r->line, "%.*s", (int)len, line);
     r->lines++;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -102,6 +103,52 @@ static void lines_of_threads_do_not_mix(void **state)
     unlink(path);
 }
 
+/* What the journal gets: a level before each line, if the descriptor is what JOURNAL_STREAM names.
+ */
+static void the_journal_is_told_levels(void **state)
+{
+    int fds[2], other[2];
+    struct stat st;
+    struct logger log;
+    struct buf text = {0};
+    char name[64];
+    UNUSED(state);
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(pipe(other), 0);
+    assert_int_equal(fstat(fds[1], &st), 0);
+    snprintf(name, sizeof name, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    assert_int_equal(setenv("JOURNAL_STREAM", name, 1), 0);
+    assert_string_equal(log_sink_prefix(fds[1], LOG_ERROR), "<3>");
+    assert_string_equal(log_sink_prefix(other[1], LOG_ERROR), "");
+    log_sink_init(&log, LOG_DEBUG, fds[1]);
+    log_debug(&log, "test", "d");
+    log_info(&log, "test", "i");
+    log_warn(&log, "test", "w");
+    log_error(&log, "test", "e");
+    close(fds[1]);
+    read_all(fds[0], &text);
+    const char *at = buf_cstr(&text);
+    static const char *const levels[] = {"<7>2", " DEBUG test: d\n", "<6>2", " INFO  test: i\n",
+                                         "<4>2", " WARN  test: w\n", "<3>2", " ERROR test: e\n"};
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i += 2) {
+        assert_memory_equal(at, levels[i], strlen(levels[i]));
+        at = strstr(at, levels[i + 1]);
+        assert_non_null(at);
+        at += strlen(levels[i + 1]);
+    }
+    assert_string_equal(at, "");
+    log_sink_init(&log, LOG_INFO, other[1]);
+    log_info(&log, "test", "i");
+    close(other[1]);
+    buf_clear(&text);
+    read_all(other[0], &text);
+    assert_int_equal(*buf_cstr(&text), '2'); /* the year: no level */
+    assert_int_equal(unsetenv("JOURNAL_STREAM"), 0);
+    close(fds[0]);
+    close(other[0]);
+    buf_free(&text);
+}
+
 static void a_closed_sink_does_no_harm(void **state)
 {
     int fds[2];
@@ -140,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_of_threads_do_not_mix),
+        cmocka_unit_test(the_journal_is_told_levels),
         cmocka_unit_test(a_closed_sink_does_no_harm),
         cmocka_unit_test(descriptors_are_taken_up_to_the_hard_limit),
     };

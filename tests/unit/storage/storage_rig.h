@@ -37,8 +37,9 @@ static inline int64_t rig_wall(void *ctx)
     return 0;
 }
 
-static inline void rig_sink(void *ctx, const char *line, size_t len)
+static inline void rig_sink(void *ctx, enum log_level level, const char *line, size_t len)
 {
+    (void)level;
     struct rig *r = ctx;
     buf_put(&r->said, line, len);
 }

@@ -285,8 +285,9 @@ struct life {
     bool clean;      /* the stop was whole */
 };
 
-static void no_sink(void *ctx, const char *line, size_t len)
+static void no_sink(void *ctx, enum log_level level, const char *line, size_t len)
 {
+    (void)level;
     (void)ctx;
     (void)line;
     (void)len;

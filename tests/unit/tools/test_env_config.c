@@ -23,8 +23,9 @@ struct said {
     char text[4096];
 };
 
-static void keep(void *ctx, const char *line, size_t len)
+static void keep(void *ctx, enum log_level level, const char *line, size_t len)
 {
+    (void)level;
     struct said *s = ctx;
     size_t n = strlen(s->text);
     snprintf(s->text + n, sizeof s->text - n, "%.*s", (int)len, line);
