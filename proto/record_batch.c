@@ -288,6 +288,10 @@ int record_reader_open(struct record_reader *r, struct bytes batch, size_t limit
         r->fault = RECORD_FAULT_FORM;
         return ERR_UNSUPPORTED;
     }
+    if (r->h.record_count < 0) { /* nothing is opened for it */
+        r->fault = RECORD_FAULT_RECORD;
+        return ERR_CORRUPT;
+    }
     struct bytes payload = {batch.data + BATCH_HEADER_SIZE, batch.len - BATCH_HEADER_SIZE};
     if (batch_codec(&r->h) == CODEC_NONE) {
         r->records = payload;
@@ -299,11 +303,6 @@ int record_reader_open(struct record_reader *r, struct bytes batch, size_t limit
             return ERR_NOMEM;
         }
         r->records = buf_bytes(&r->owned);
-    }
-    if (r->h.record_count < 0) {
-        r->fault = RECORD_FAULT_RECORD;
-        record_reader_close(r);
-        return ERR_CORRUPT;
     }
     r->left = r->h.record_count;
     return 0;

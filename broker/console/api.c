@@ -178,6 +178,7 @@ struct console *console_new(struct monitor *m)
     list_init(&c->peers);
     list_init(&c->asks);
     list_init(&c->waiting);
+    messages_init(c);
     watch_init(c);
     return c;
 }
@@ -187,6 +188,7 @@ void console_end(struct console *c)
     c->ended = true;
     watch_end(c);
     console_first_round(c);
+    messages_end(c);
     console_peers_end(c);
 }
 

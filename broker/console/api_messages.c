@@ -1,15 +1,16 @@
 /* Messages of one partition, if console.messages.enable is set: its first and last offset are asked
- * of its leader, then a Fetch from where the page wants to look. What comes is bounded in records,
- * in bytes of each key and value, and in bytes of the whole; keys and values are handed over in
- * base64, for they are no text as far as the broker knows. */
+ * of its leader, then a Fetch from where the page wants to look. The answer is made by
+ * message_page.h in steps, one a turn of the shard, those of several looks by turns.
+ *
+ * LOOKS_MAX are under way at a time, so their records have a bound together; further ones are
+ * refused. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/base64.h"
 #include "base/mem.h"
 #include "broker/console/console_private.h"
+#include "broker/console/message_page.h"
 #include "controller/image.h"
-#include "proto/record_batch.h"
 #include "proto_apis.h"
 #include "proto_errors.h"
 #include "proto_messages.h"
@@ -20,18 +21,15 @@ enum {
     ASK_MS = 5000,
     LIMIT_DEFAULT = 50,
     LIMIT_MAX = 200,
+    LOOKS_MAX = 8,
     FETCH_BYTES = 1 << 20,
-    BATCH_BYTES = 16 << 20, /* of records that were compressed */
-    PIECE_BYTES = 32 << 10, /* of a key or a value */
-    NAME_BYTES = 1 << 10,   /* of a header's key */
-    ANSWER_BYTES = 4 << 20,
-    HEADERS_MAX = 50,
     OFFSET_LATEST = -1,
     OFFSET_EARLIEST = -2,
 };
 
 /* One request of a page, until it is answered. */
 struct look {
+    struct list node; /* of the console's `reading`, once its records are there */
     struct console *c;
     struct http_request *r;
     struct peer *peer;
@@ -40,10 +38,12 @@ struct look {
     int64_t from; /* OFFSET_LATEST: the newest; OFFSET_EARLIEST: the first */
     int64_t limit;
     int64_t start, end;
+    struct message_page page;
 };
 
 static void free_look(struct look *l)
 {
+    l->c->looks--;
     mem_free(l->topic);
     mem_free(l);
 }
@@ -56,112 +56,41 @@ static void fail(struct look *l, int status, const char *why)
 
 /* ---- records ---- */
 
-struct page {
-    struct json_writer w;
-    const struct look *look;
-    int64_t n;
-    int64_t next; /* offset behind the last that was looked at */
-    const char *broken;
-};
-
-static void put_piece(struct json_writer *w, const char *name, struct bytes b)
-{
-    json_open(w, name, '{');
-    json_known(w, "size", bytes_is_null(b) ? -1 : (int64_t)b.len);
-    if (!bytes_is_null(b)) {
-        size_t n = b.len < PIECE_BYTES ? b.len : PIECE_BYTES;
-        struct buf text = {0};
-        base64_put(&text, bytes_of(b.data, n));
-        json_text(w, "base64", buf_bytes(&text));
-        buf_free(&text);
-    }
-    json_close(w, '}');
-}
-
-static void put_record(struct page *p, const struct record *rec)
-{
-    struct json_writer *w = &p->w;
-    struct bytes headers = rec->headers;
-    struct record_header h;
-    json_open(w, NULL, '{');
-    json_int(w, "offset", rec->offset);
-    json_int(w, "timestamp", rec->timestamp);
-    put_piece(w, "key", rec->key);
-    put_piece(w, "value", rec->value);
-    json_int(w, "headerCount", rec->header_count);
-    json_open(w, "headers", '[');
-    for (int i = 0; i < HEADERS_MAX && record_header_next(&headers, &h); i++) {
-        json_open(w, NULL, '{');
-        json_text(w, "key", bytes_of(h.key.data, h.key.len < NAME_BYTES ? h.key.len : NAME_BYTES));
-        put_piece(w, "value", h.value);
-        json_close(w, '}');
-    }
-    json_close(w, ']');
-    json_close(w, '}');
-    p->n++;
-}
-
-static bool is_full(const struct page *p)
-{
-    return p->n >= p->look->limit || p->w.out->len >= ANSWER_BYTES;
-}
-
-static void put_batch(struct page *p, struct bytes batch)
-{
-    struct record_reader reader;
-    struct record rec;
-    int rv = record_reader_open(&reader, batch, BATCH_BYTES);
-    if (rv) {
-        p->broken =
-            rv == ERR_TOOBIG ? "A batch is too large to be shown." : "A batch cannot be read.";
-        return;
-    }
-    while (!is_full(p) && record_reader_next(&reader, &rec) == 1) {
-        if (rec.offset < p->next) {
-            continue;
-        }
-        if (!batch_is_control(&reader.h)) {
-            put_record(p, &rec);
-        }
-        p->next = rec.offset + 1;
-    }
-    if (!is_full(p) && batch_next_offset(&reader.h) > p->next) {
-        p->next = batch_next_offset(&reader.h); /* a compacted one ends behind its last record */
-    }
-    record_reader_close(&reader);
-}
-
-static void put_records(struct page *p, struct bytes records)
-{
-    struct bytes batch;
-    json_open(&p->w, "messages", '[');
-    while (!is_full(p) && p->broken == NULL && batch_next(&records, &batch) == 1) {
-        put_batch(p, batch);
-    }
-    json_close(&p->w, ']');
-}
-
 static const struct fetch_response_partition_data *the_partition(const struct fetch_response *r)
 {
     bool whole = r->error_code == 0 && r->responses_n == 1 && r->responses[0].partitions_n == 1;
     return whole ? &r->responses[0].partitions[0] : NULL;
 }
 
-static void reply_page(struct look *l, struct bytes records)
+/* One step of the look whose turn it is; the next is that of another one, in another turn. */
+static void read_on(struct timer *t)
 {
-    struct buf text = {0};
-    struct page p = {.w = {.out = &text}, .look = l, .next = l->from};
-    json_open(&p.w, NULL, '{');
-    json_text(&p.w, "topic", bytes_str(l->topic));
-    json_int(&p.w, "partition", l->partition);
-    json_int(&p.w, "start", l->start);
-    json_int(&p.w, "end", l->end);
-    json_int(&p.w, "from", l->from);
-    put_records(&p, records);
-    json_int(&p.w, "next", p.next);
-    json_str(&p.w, "broken", p.broken);
-    json_close(&p.w, '}');
-    api_reply(l->r, &text);
+    struct console *c = t->user;
+    struct look *l = LIST_ENTRY(list_pop_front(&c->reading), struct look, node);
+    if (message_page_step(&l->page)) {
+        list_push_back(&c->reading, &l->node);
+    } else {
+        struct buf text;
+        message_page_finish(&l->page, &text);
+        api_reply(l->r, &text);
+        free_look(l);
+    }
+    if (!list_empty(&c->reading)) {
+        timer_set(console_shard(c), &c->read, console_now(c));
+    }
+}
+
+static void begin_page(struct look *l, struct bytes records)
+{
+    const struct message_page_head head = {.topic = bytes_str(l->topic),
+                                           .partition = l->partition,
+                                           .start = l->start,
+                                           .end = l->end,
+                                           .from = l->from,
+                                           .limit = l->limit};
+    message_page_begin(&l->page, &head, records);
+    list_push_back(&l->c->reading, &l->node);
+    timer_set(console_shard(l->c), &l->c->read, console_now(l->c));
 }
 
 static void on_fetch(struct peer *p, int err, const void *answer, void *user)
@@ -169,12 +98,11 @@ static void on_fetch(struct peer *p, int err, const void *answer, void *user)
     UNUSED(p);
     struct look *l = user;
     const struct fetch_response_partition_data *d = err ? NULL : the_partition(answer);
-    if (d == NULL || d->error_code) {
+    if (d == NULL || d->error_code || l->c->ended) {
         fail(l, 502, "The partition's leader did not give its records; it may have moved.");
         return;
     }
-    reply_page(l, d->records);
-    free_look(l);
+    begin_page(l, d->records);
 }
 
 /* ---- offsets ---- */
@@ -243,8 +171,7 @@ static void on_start(struct peer *p, int err, const void *answer, void *user)
     l->from = l->from > l->end ? l->end : l->from;
     l->from = l->from < l->start ? l->start : l->from;
     if (l->from == l->end) {
-        reply_page(l, BYTES_NULL);
-        free_look(l);
+        begin_page(l, BYTES_NULL);
     } else {
         ask_records(l);
     }
@@ -287,8 +214,12 @@ void api_messages(struct console *c, struct http_request *r)
         api_refuse(r, 404, "There is no such partition.");
     } else if (leader == NULL || leader->channel == NULL) {
         api_refuse(r, 502, "The partition has no leader now.");
+    } else if (c->looks == LOOKS_MAX) {
+        api_refuse(r, 503, "Messages are being read for %d others: try again.", LOOKS_MAX);
     } else {
         struct look *l = MEM_NEW(struct look);
+        c->looks++;
+        list_init(&l->node);
         l->c = c;
         l->r = r;
         l->peer = leader;
@@ -297,5 +228,23 @@ void api_messages(struct console *c, struct http_request *r)
         l->from = where(r);
         l->limit = api_number(r, "limit", LIMIT_DEFAULT, 1, LIMIT_MAX);
         ask_offset(l, OFFSET_LATEST, on_end);
+    }
+}
+
+void messages_init(struct console *c)
+{
+    list_init(&c->reading);
+    c->read = (struct timer){.cb = read_on, .user = c};
+}
+
+void messages_end(struct console *c)
+{
+    while (!list_empty(&c->reading)) {
+        struct look *l = LIST_ENTRY(list_pop_front(&c->reading), struct look, node);
+        message_page_finish(&l->page, NULL);
+        fail(l, 503, "The node stops.");
+    }
+    if (timer_is_set(&c->read)) {
+        timer_cancel(console_shard(c), &c->read);
     }
 }

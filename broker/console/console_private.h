@@ -14,6 +14,10 @@ struct console {
     struct list asks;  /* peers.c's: under way */
     struct watch watch;
     struct list waiting; /* api.c's: requests until the first round is through */
+    /* api_messages.c's */
+    struct list reading; /* looks whose records are there */
+    struct timer read;   /* the next step of one of them */
+    unsigned looks;      /* all */
     bool ended;
 };
 
@@ -64,6 +68,8 @@ void api_topic(struct console *c, struct http_request *r);      /* api_topic.c *
 void api_groups(struct console *c, struct http_request *r);     /* api_groups.c */
 void api_group(struct console *c, struct http_request *r);      /* the same */
 void api_messages(struct console *c, struct http_request *r);   /* api_messages.c */
+void messages_init(struct console *c);
+void messages_end(struct console *c); /* who looks is refused */
 
 /* What is wrong with a partition of the image, as the console counts it. */
 struct image_partition;

@@ -7,13 +7,21 @@ import json
 import os
 import re
 import socket
+import struct
 import subprocess
+import sys
+import time
 import urllib.parse
 
 import pytest
 from members import wait
 from monitor import SETTING, get, port_of
 from node import ROOT, Node, binary, millrace, run
+
+sys.path.insert(0, os.path.join(ROOT, 'tests'))
+from batches import ZSTD, varint  # noqa: E402
+from kafkawire import Codec, Connection, crc32c  # noqa: E402
+from records import batch  # noqa: E402
 
 WEB = os.path.join(ROOT, 'broker/console/web')
 EVIL = '<img src=x onerror=alert(1)>"\'&\u2028'
@@ -212,6 +220,52 @@ def test_messages(tmp_path):
         assert text(first['key']) == EVIL and text(first['value']) == EVIL
         assert second['value']['size'] == 100000 and len(base64.b64decode(second['value']['base64'])) == 32768
         assert api(port, 'messages', topic='t', partition=2)[0] == 404 and api(port, 'messages', topic='nothing')[0] == 404
+
+
+BOMBS, BOMB_MIB, PAGE_BATCHES = 200, 17, 4  # a page ends with 64 MiB: four batches of which 16 MiB are opened
+
+
+def bomb(mib):
+    """A batch of one record that zstd opens to so many MiB, from half a KiB: each block of 128 KiB is a byte, and how often it comes."""
+    value = (mib << 20) - 1
+    head = b'\0' + varint(0) + varint(0) + varint(-1) + varint(value)
+    head = varint(len(head) + value + 1) + head
+    frame = b'\x28\xb5\x2f\xfd\0\x38' + struct.pack('<I', len(head) << 3)[:3] + head
+    frame += (struct.pack('<I', 128 << 10 << 3 | 1 << 1)[:3] + b'\0') * (8 * mib - 1) + struct.pack('<I', 128 << 10 << 3 | 1 << 1 | 1)[:3] + b'\0'
+    now = int(time.time() * 1000)
+    rest = struct.pack('>hiqqqhii', ZSTD, 0, now, now, -1, -1, -1, 1) + frame
+    return struct.pack('>qiibI', 0, len(rest) + 9, -1, 2, crc32c(rest)) + rest
+
+
+def test_batches_that_open_to_gibibytes(tmp_path):
+    """A page opens a bounded part of them and tells where it ends; the listener answers meanwhile."""
+    with Node(tmp_path, ['metrics.listener=' + SETTING, 'console.messages.enable=true']) as n:
+        millrace('topics', '--bootstrap-server', n.servers, '--create', '--topic', 't')
+        conn, one = Connection('127.0.0.1', n.port, Codec()), bomb(BOMB_MIB)
+        for i in range(BOMBS):
+            row = conn.ask('Produce', 8, {'acks': 1, 'timeoutMs': 30000, 'topicData': [{'name': 't', 'partitionData': [{'index': 0, 'records': one}]}]})
+            row, = row['responses'][0]['partitionResponses']
+            assert (row['errorCode'], row['baseOffset']) == (0, i)
+        conn.ask('Produce', 8, {'acks': 1, 'timeoutMs': 30000, 'topicData': [{'name': 't', 'partitionData': [{'index': 0, 'records': batch([b'behind'], int(time.time() * 1000))}]}]})
+        conn.close()
+        port = port_of(lambda: open(n.log).read())
+
+        def look():
+            pages = [ok(port, 'messages', topic='t', offset='earliest')]
+            while pages[-1]['next'] <= BOMBS:
+                pages.append(ok(port, 'messages', topic='t', offset=pages[-1]['next']))
+            return pages
+        with concurrent.futures.ThreadPoolExecutor(1) as thread:
+            looking, waits = thread.submit(look), []
+            while not looking.done():
+                begun = time.monotonic()
+                assert get(port, '/healthz')[0] == 200
+                waits.append(time.monotonic() - begun)
+        pages = looking.result()
+        assert [p['next'] for p in pages] == list(range(PAGE_BATCHES, BOMBS + 1, PAGE_BATCHES)) + [BOMBS + 1]
+        assert 'opens to more than 16 MiB: 0 of its 1 messages' in pages[0]['broken'] and pages[-1]['broken'] is None
+        assert [text(m['value']) for p in pages for m in p['messages']] == ['behind']
+        assert max(waits) < sum(waits) / 5, 'the listener was busy with one page for most of the time: %s' % waits
 
 
 # ---- a node that has heard of no controller

@@ -131,7 +131,7 @@ function page(data, state, set) {
       list.length ? list.map((one) => message(one, state.form || 'auto')) : h('div', { class: 'empty' }, p.end > p.start ? 'There is no message from there on.' : 'The partition holds no message.'),
       h('div', { class: 'pager' },
         h('button', { type: 'button', disabled: p.from <= p.start, onclick: () => set({ offset: String(Math.max(p.start, p.from - LIMIT)) }, true) }, 'Older'),
-        h('button', { type: 'button', disabled: newest || p.next >= p.end, onclick: () => set({ offset: String(p.next) }, true) }, 'Newer'),
+        h('button', { type: 'button', disabled: p.next >= p.end, onclick: () => set({ offset: String(p.next) }, true) }, 'Newer'),
         h('button', { type: 'button', disabled: newest, onclick: () => set({ offset: '' }, true) }, 'Newest'))),
   ];
 }
