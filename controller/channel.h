@@ -81,6 +81,9 @@ struct channel *channel_local_new(struct shard *sh, unsigned controller_shard,
 struct channel *channel_socket_new(struct shard *sh, const struct channel_endpoint *endpoints,
                                    size_t n, const char *client_id);
 
+/* Answers of more bytes than these (100 MiB if nothing is said) break their connection. */
+void channel_socket_bound(struct channel *ch, uint32_t answer_bytes);
+
 /* Of both, which it owns from then on; own: the id of this process' controller. */
 struct channel *channel_near_new(struct channel *local, struct channel *others, int32_t own,
                                  size_t others_n);

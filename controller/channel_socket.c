@@ -501,3 +501,11 @@ struct channel *channel_socket_new(struct shard *sh, const struct channel_endpoi
     }
     return &ch->base;
 }
+
+void channel_socket_bound(struct channel *ch, uint32_t answer_bytes)
+{
+    ASSERT(ch->ops == &socket_ops && answer_bytes <= FRAME_MAX);
+    for (int i = 0; i < GROUPS; i++) {
+        socket_of(ch)->links[i].dial.frame_max = answer_bytes;
+    }
+}

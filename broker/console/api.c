@@ -177,6 +177,7 @@ struct console *console_new(struct monitor *m)
     c->monitor = m;
     list_init(&c->peers);
     list_init(&c->asks);
+    list_init(&c->line);
     list_init(&c->waiting);
     messages_init(c);
     watch_init(c);

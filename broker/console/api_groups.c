@@ -43,8 +43,9 @@ static void put_head(struct json_writer *w, const struct watch_group *g)
     json_str(w, "state", g->state);
     json_str(w, "protocolType", g->protocol_type);
     json_int(w, "coordinator", g->coordinator);
-    json_known(w, "members", g->described ? (int64_t)g->members_n : -1);
-    json_int(w, "partitions", g->offsets_n);
+    json_known(w, "members", g->described ? (int64_t)g->members_n + g->members_left_out : -1);
+    json_int(w, "partitions", (int64_t)g->offsets_n + g->offsets_left_out);
+    json_int(w, "offsetsLeftOut", g->offsets_left_out);
     json_known(w, "lag", g->lag);
     put_alarms(w, g->alarms);
     json_open(w, "lags", '[');
@@ -188,6 +189,7 @@ void api_group(struct console *c, struct http_request *r)
     json_str(&w, "assignor", g->assignor);
     json_int(&w, "bound", console_config(c)->v.console_lag_alarm_records);
     put_members(&w, g);
+    json_int(&w, "assignedLeftOut", g->assigned_left_out);
     api_put_page(&w, page, n);
     json_open(&w, "offsets", '[');
     size_t from = (size_t)page.page * page.per;

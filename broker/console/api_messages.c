@@ -99,7 +99,9 @@ static void on_fetch(struct peer *p, int err, const void *answer, void *user)
     struct look *l = user;
     const struct fetch_response_partition_data *d = err ? NULL : the_partition(answer);
     if (d == NULL || d->error_code || l->c->ended) {
-        fail(l, 502, "The partition's leader did not give its records; it may have moved.");
+        fail(l, 502,
+             "The partition's leader did not give its records: it may have moved, or a batch is "
+             "larger than 20 MiB.");
         return;
     }
     begin_page(l, d->records);

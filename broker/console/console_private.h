@@ -11,7 +11,10 @@
 struct console {
     struct monitor *monitor;
     struct list peers; /* struct peer */
-    struct list asks;  /* peers.c's: under way */
+    /* peers.c's */
+    struct list asks; /* under way, ... */
+    unsigned asks_n;  /* ... so many; and ... */
+    struct list line; /* ... those that wait for their turn */
     struct watch watch;
     struct list waiting; /* api.c's: requests until the first round is through */
     /* api_messages.c's */

@@ -7,11 +7,14 @@
 #include "controller/image.h"
 #include "proto/descriptor.h"
 
-enum { ANSWER_MEMORY = 256 << 20 };
+enum {
+    ANSWER_MEMORY = 128 << 20, /* of one that is decoded; only one is at a time */
+};
 
 struct ask {
     struct channel_call call;
-    struct list node; /* of the console */
+    struct list node; /* of the console: of its line, then of its asks */
+    struct buf body;  /* while it is in line */
     struct peer *peer;
     ask_fn *fn;
     void *user;
@@ -33,10 +36,41 @@ static void note(struct peer *p, int err)
     snprintf(p->why, sizeof p->why, "%s", answers ? "" : err_text(err));
 }
 
+static void finish(struct ask *q, int err, const void *answer)
+{
+    q->peer->asks--;
+    q->fn(q->peer, err, answer, q->user);
+    buf_free(&q->body);
+    mem_free(q);
+}
+
+static void send_off(struct console *c, struct ask *q)
+{
+    c->asks_n++;
+    list_push_back(&c->asks, &q->node);
+    q->call.body = buf_bytes(&q->body);
+    channel_call(q->peer->channel, &q->call);
+    buf_free(&q->body);
+}
+
+/* Others have ended: those in line go on. */
+static void send_on(struct console *c)
+{
+    while (c->asks_n < PEER_ASKS_MAX && !list_empty(&c->line)) {
+        struct ask *q = LIST_ENTRY(list_pop_front(&c->line), struct ask, node);
+        if (q->peer->channel) {
+            send_off(c, q);
+        } else {
+            finish(q, ERR_CANCELED, NULL);
+        }
+    }
+}
+
 static void on_answer(struct channel_call *call, int err, struct bytes body)
 {
     struct ask *q = call->user;
     struct peer *p = q->peer;
+    struct console *c = p->console;
     struct arena a = {.limit = ANSWER_MEMORY};
     const struct proto_message *m = proto_response(call->api_key);
     void *answer = NULL;
@@ -45,35 +79,36 @@ static void on_answer(struct channel_call *call, int err, struct bytes body)
         answer = arena_alloc(&a, m->root->size);
         err = proto_decode(m, call->version, body, NULL, &a, answer);
     }
-    p->asks--;
     list_remove(&q->node);
-    q->fn(p, err, answer, q->user);
+    c->asks_n--;
+    finish(q, err, answer);
     arena_free(&a);
-    mem_free(q);
+    send_on(c);
 }
 
 void peer_ask(struct peer *p, int16_t api_key, int16_t version, const void *request,
               int64_t timeout_ms, ask_fn *fn, void *user)
 {
-    struct buf body = {0};
+    struct console *c = p->console;
     struct errmsg em = {{0}};
     ASSERT(p->channel != NULL);
-    int err = proto_encode(proto_request(api_key), version, request, &body, &em);
-    ASSERT(err == 0);
     struct ask *q = MEM_NEW(struct ask);
+    int err = proto_encode(proto_request(api_key), version, request, &q->body, &em);
+    ASSERT(err == 0);
     q->peer = p;
     q->fn = fn;
     q->user = user;
     q->call = (struct channel_call){.api_key = api_key,
                                     .version = version,
-                                    .body = buf_bytes(&body),
                                     .timeout_ms = timeout_ms,
                                     .cb = on_answer,
                                     .user = q};
     p->asks++;
-    list_push_back(&p->console->asks, &q->node);
-    channel_call(p->channel, &q->call);
-    buf_free(&body);
+    if (c->asks_n < PEER_ASKS_MAX && list_empty(&c->line)) {
+        send_off(c, q);
+    } else {
+        list_push_back(&c->line, &q->node);
+    }
 }
 
 /* ---- who there is ---- */
@@ -153,6 +188,7 @@ static void follow_broker(struct console *c, const struct image_broker *b, const
     p->address = to;
     if (p->channel == NULL && !b->fenced && to.port) {
         p->channel = channel_socket_new(console_shard(c), &to, 1, "console");
+        channel_socket_bound(p->channel, PEER_ANSWER_BYTES);
     }
 }
 
@@ -187,9 +223,13 @@ void console_peers_end(struct console *c)
 /* Questions are left over only if the shard's last turn was in the middle of a stop. */
 void console_peers_free(struct console *c)
 {
-    while (!list_empty(&c->asks)) {
-        mem_free(LIST_ENTRY(list_pop_front(&c->asks), struct ask, node));
+    while (!list_empty(&c->asks) || !list_empty(&c->line)) {
+        struct list *some = list_empty(&c->asks) ? &c->line : &c->asks;
+        struct ask *q = LIST_ENTRY(list_pop_front(some), struct ask, node);
+        buf_free(&q->body);
+        mem_free(q);
     }
+    c->asks_n = 0;
     while (!list_empty(&c->peers)) {
         free_peer(LIST_ENTRY(c->peers.next, struct peer, node));
     }

@@ -4,6 +4,10 @@
  *
  * The versions are chosen by whoever asks: they are those that every Millrace serves.
  *
+ * All questions together are bounded: PEER_ASKS_MAX are out at a time, over all brokers, and the
+ * others wait in line, each with its time still to come; an answer may have PEER_ANSWER_BYTES (the
+ * connection ends at a larger one: the broker does not answer that question).
+ *
  * Shard: the monitor's. */
 #ifndef BROKER_CONSOLE_PEERS_H
 #define BROKER_CONSOLE_PEERS_H
@@ -14,6 +18,11 @@
 
 struct console;
 struct image;
+
+enum {
+    PEER_ASKS_MAX = 16,
+    PEER_ANSWER_BYTES = 20 << 20,
+};
 
 struct peer_dir { /* one of a broker's log directories */
     char *path;
@@ -32,7 +41,7 @@ struct peer {
     bool fenced; /* it is not asked */
     struct channel_endpoint address;
     struct channel *channel;
-    unsigned asks; /* under way */
+    unsigned asks; /* under way, or in line */
     /* how it went last */
     bool heard; /* it answered, or did not, since it was unfenced */
     bool answers;

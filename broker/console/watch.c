@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "broker/console/console_private.h"
+#include "broker/console/watch_keep.h"
 #include "broker/monitor/gather.h"
 #include "broker/partition_manager.h"
 #include "controller/image.h"
@@ -322,7 +323,7 @@ void watch_free(struct console *c)
     image_put(w->image);
     w->image = NULL;
     watch_topics_free(w);
-    watch_groups_free(w);
+    keep_drop_all(w);
     mem_free(w->quorum.v);
     w->quorum = (struct watch_quorum){0};
 }

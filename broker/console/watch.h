@@ -11,8 +11,8 @@
  * nobody has looked for a while.
  *
  * Failure modes: a broker that does not answer keeps the figures that it gave last; they are marked
- * as old by the time at which they came. Where there are more than GROUPS_MAX groups, the rest are
- * counted only.
+ * as old by the time at which they came. Groups, and of each the members and offsets, are kept as
+ * far as there is room (watch_keep.h); the rest is counted only.
  *
  * Shard: the monitor's. */
 #ifndef BROKER_CONSOLE_WATCH_H
@@ -87,6 +87,7 @@ struct watch_group {
     uint32_t offsets_n;
     struct watch_offset *assigned; /* committed is -1: as the members have it; in members_mem */
     uint32_t assigned_n;
+    uint32_t members_left_out, offsets_left_out, assigned_left_out; /* for want of room */
     int64_t lag; /* sum of what is known; -1 nothing is */
     unsigned alarms;
     struct lag_history lags;
@@ -144,7 +145,8 @@ struct watch {
     int64_t own_ms, own_before_ms;
     struct map topics;        /* id -> watch_topic */
     struct map groups;        /* id -> watch_group */
-    uint32_t groups_left_out; /* more than GROUPS_MAX; in this round */
+    uint32_t groups_left_out; /* for want of room; in this round */
+    size_t kept;              /* bytes of all groups */
     struct watch_quorum quorum;
     struct watch_sample samples[WATCH_SAMPLES];
     uint64_t samples_n;
@@ -176,7 +178,6 @@ void watch_ask_logs(struct console *c, struct peer *p);
 /* watch_groups.c */
 void watch_ask_groups(struct console *c, struct peer *p);
 void watch_groups_finish(struct console *c); /* lags, alarms; groups that are gone go */
-void watch_groups_free(struct watch *w);
 /* watch_quorum.c */
 void watch_ask_quorum(struct console *c, struct peer *p);
 

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "broker/console/console_private.h"
+#include "broker/console/watch_keep.h"
 #include "controller/image.h"
 #include "proto_apis.h"
 #include "proto_messages.h"
@@ -13,124 +14,15 @@ enum {
     DESCRIBE_VERSION = 5,
     OFFSETS_VERSION = 8,
     ASK_MS = 1500,
-    BATCH = 100,
-    GROUPS_MAX = 2000,
+    BATCH = 10, /* so that an answer of large groups stays below what a question may bring */
     KEEP_ROUNDS = 3,
 };
 
-/* ---- the table ---- */
-
-static void free_group(struct watch_group *g)
-{
-    arena_free(&g->members_mem);
-    arena_free(&g->offsets_mem);
-    mem_free((void *)(uintptr_t)g->id.data);
-    mem_free(g);
-}
-
-void watch_groups_free(struct watch *w)
-{
-    map_for_each (slot, &w->groups) {
-        free_group(slot->value);
-    }
-    map_free(&w->groups);
-    w->groups = (struct map){0};
-}
+/* ---- members ---- */
 
 static void copy_word(char *out, size_t n, struct bytes word)
 {
     snprintf(out, n, "%.*s", BYTES_FMT(word));
-}
-
-static struct watch_group *group_of(struct watch *w, struct bytes id)
-{
-    struct watch_group *g = map_get(&w->groups, id);
-    if (g == NULL) {
-        g = MEM_NEW(struct watch_group);
-        uint8_t *copy = mem_alloc(id.len + 1);
-        memcpy(copy, id.data, id.len);
-        g->id = bytes_of(copy, id.len);
-        g->lag = -1;
-        map_put(&w->groups, g->id, g);
-    }
-    return g;
-}
-
-static struct bytes keep(struct arena *a, struct bytes b)
-{
-    return bytes_is_null(b) ? b : bytes_of(arena_strndup(a, b.data, b.len), b.len);
-}
-
-/* ---- members ---- */
-
-static void put_assigned(struct watch_group *g, const struct consumer_protocol_assignment *as,
-                         int32_t member)
-{
-    for (int32_t i = 0; i < as->assigned_partitions_n; i++) {
-        const struct consumer_protocol_assignment_topic_partition *t = &as->assigned_partitions[i];
-        struct bytes topic = keep(&g->members_mem, t->topic);
-        for (int32_t k = 0; k < t->partitions_n; k++) {
-            g->assigned[g->assigned_n++] = (struct watch_offset){.topic = topic,
-                                                                 .partition = t->partitions[k],
-                                                                 .committed = -1,
-                                                                 .end = -1,
-                                                                 .lag = -1,
-                                                                 .member = member};
-        }
-    }
-}
-
-static uint32_t count_assigned(const struct consumer_protocol_assignment *as)
-{
-    uint32_t n = 0;
-    for (int32_t i = 0; i < as->assigned_partitions_n; i++) {
-        n += (uint32_t)as->assigned_partitions[i].partitions_n;
-    }
-    return n;
-}
-
-/* Members of another kind than consumers have an assignment that only they can read. */
-static struct consumer_protocol_assignment *read_assignment(const struct watch_group *g,
-                                                            struct bytes in, struct arena *a)
-{
-    void *as = NULL;
-    int16_t version;
-    bool reads =
-        strcmp(g->protocol_type, "consumer") == 0 && in.len > 0 &&
-        proto_decode_prefixed(&consumer_protocol_assignment_msg, in, a, &version, &as) == 0;
-    return reads ? as : NULL;
-}
-
-static void take_members(struct watch_group *g,
-                         const struct describe_groups_response_described_group *r)
-{
-    struct arena a = {.limit = 16 << 20};
-    struct consumer_protocol_assignment **as =
-        ARENA_ARRAY(&a, struct consumer_protocol_assignment *, r->members_n + 1);
-    uint32_t assigned = 0;
-    arena_reset(&g->members_mem);
-    g->members = ARENA_ARRAY(&g->members_mem, struct watch_member, r->members_n + 1);
-    g->members_n = (uint32_t)r->members_n;
-    for (int32_t i = 0; i < r->members_n; i++) {
-        const struct describe_groups_response_described_group_member *m = &r->members[i];
-        as[i] = read_assignment(g, m->member_assignment, &a);
-        g->members[i] = (struct watch_member){
-            .id = keep(&g->members_mem, m->member_id),
-            .instance = keep(&g->members_mem, m->group_instance_id),
-            .client = keep(&g->members_mem, m->client_id),
-            .host = keep(&g->members_mem, m->client_host),
-            .partitions = as[i] ? count_assigned(as[i]) : 0,
-        };
-        assigned += g->members[i].partitions;
-    }
-    g->assigned = ARENA_ARRAY(&g->members_mem, struct watch_offset, assigned + 1);
-    g->assigned_n = 0;
-    for (int32_t i = 0; i < r->members_n; i++) {
-        if (as[i]) {
-            put_assigned(g, as[i], i);
-        }
-    }
-    arena_free(&a);
 }
 
 static void on_members(struct peer *p, int err, const void *answer, void *user)
@@ -144,7 +36,7 @@ static void on_members(struct peer *p, int err, const void *answer, void *user)
             copy_word(g->state, sizeof g->state, row->group_state);
             copy_word(g->protocol_type, sizeof g->protocol_type, row->protocol_type);
             copy_word(g->assignor, sizeof g->assignor, row->protocol_data);
-            take_members(g, row);
+            keep_members(&p->console->watch, g, row);
             g->described = true;
         }
     }
@@ -153,33 +45,6 @@ static void on_members(struct peer *p, int err, const void *answer, void *user)
 
 /* ---- offsets ---- */
 
-static void take_committed(struct watch_group *g,
-                           const struct offset_fetch_response_offset_fetch_response_group *r)
-{
-    uint32_t n = 0;
-    for (int32_t i = 0; i < r->topics_n; i++) {
-        n += (uint32_t)r->topics[i].partitions_n;
-    }
-    arena_reset(&g->offsets_mem);
-    g->offsets = ARENA_ARRAY(&g->offsets_mem, struct watch_offset, n + 1);
-    g->offsets_n = 0;
-    for (int32_t i = 0; i < r->topics_n; i++) {
-        struct bytes topic = keep(&g->offsets_mem, r->topics[i].name);
-        for (int32_t k = 0; k < r->topics[i].partitions_n; k++) {
-            const struct offset_fetch_response_offset_fetch_response_partitions *row =
-                &r->topics[i].partitions[k];
-            g->offsets[g->offsets_n++] = (struct watch_offset){
-                .topic = topic,
-                .partition = row->partition_index,
-                .committed = row->error_code ? -1 : row->committed_offset,
-                .end = -1,
-                .lag = -1,
-                .member = -1,
-            };
-        }
-    }
-}
-
 static void on_committed(struct peer *p, int err, const void *answer, void *user)
 {
     UNUSED(user);
@@ -187,7 +52,7 @@ static void on_committed(struct peer *p, int err, const void *answer, void *user
     for (int32_t i = 0; err == 0 && i < r->groups_n; i++) {
         struct watch_group *g = watch_group_find(&p->console->watch, r->groups[i].group_id);
         if (g && r->groups[i].error_code == 0) {
-            take_committed(g, &r->groups[i]);
+            keep_offsets(&p->console->watch, g, &r->groups[i]);
         }
     }
     watch_answered(p->console);
@@ -240,12 +105,11 @@ static void on_list(struct peer *p, int err, const void *answer, void *user)
     int32_t n = 0;
     for (int32_t i = 0; whole && i < r->groups_n; i++) {
         const struct list_groups_response_listed_group *row = &r->groups[i];
-        bool is_new = watch_group_find(w, row->group_id) == NULL;
-        if (is_new && w->groups.count >= GROUPS_MAX) {
+        struct watch_group *g = keep_group(w, row->group_id);
+        if (g == NULL) {
             w->groups_left_out++;
             continue;
         }
-        struct watch_group *g = group_of(w, row->group_id);
         g->coordinator = p->id;
         g->seen = w->round;
         copy_word(g->state, sizeof g->state, row->group_state);
@@ -311,7 +175,7 @@ static void judge(struct console *c, struct watch_group *g)
     struct lag_trend trend = lag_trend(&g->lags);
     g->alarms |= g->lag > console_config(c)->v.console_lag_alarm_records ? ALARM_BOUND : 0;
     g->alarms |= (trend.grows ? ALARM_GROWS : 0) | (trend.stands ? ALARM_STANDS : 0);
-    if (g->lag > 0 && g->described && g->members_n == 0) {
+    if (g->lag > 0 && g->described && g->members_n + g->members_left_out == 0) {
         g->alarms = (g->alarms & ~(unsigned)ALARM_STANDS) | ALARM_NOBODY;
     }
 }
@@ -334,8 +198,7 @@ void watch_groups_finish(struct console *c)
 {
     struct watch_group *gone;
     while ((gone = find_gone(c)) != NULL) {
-        map_remove(&c->watch.groups, gone->id);
-        free_group(gone);
+        keep_drop(&c->watch, gone);
     }
     map_for_each (slot, &c->watch.groups) {
         judge(c, slot->value);

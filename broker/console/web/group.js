@@ -1,12 +1,14 @@
 // One group: its members, and how far it is in each partition.
 import { ask } from './api.js';
 import { ALARMS, alarms, state as groupState } from './groups.js';
-import { h, number, pager, table, tile, topicLink } from './ui.js';
+import { h, many, number, pager, table, tile, topicLink } from './ui.js';
 
 export const title = (id) => id;
 export const load = (id, state) => ask('group', { id, page: state.page });
 
 const member = (m) => [m.id, [[m.client || '–', h('span', { class: 'sub mono' }, m.id)], m.instance ?? '–', m.host, number(m.partitions)]];
+
+const leftOut = (n, words) => (n > 0 ? h('div', { class: 'note' }, number(n) + words) : null);
 
 const offset = (o) => [o.topic + '/' + o.partition, [
   [topicLink(o.topic), ' ', h('span', { class: 'muted' }, 'partition ' + o.partition)],
@@ -26,10 +28,13 @@ export function render(data, { id, set }) {
       tile('Members', number(data.members), { under: data.assignor ? 'assignor ' + data.assignor : 'of kind ' + (data.protocolType || 'unknown') }),
       tile('Partitions', number(data.total)),
       tile('Coordinator', 'Broker ' + data.coordinator)),
+    leftOut(data.offsetsLeftOut, ' of its committed offsets are not watched, there are too many: the lag is that of the others.'),
+    leftOut(data.assignedLeftOut, ' of the partitions that its members read are not listed, there are too many.'),
     h('h2', {}, 'Partitions'),
     table([['Partition', 'name'], ['Read by'], ['Committed', 'num'], ['End offset', 'num'], ['Lag', 'num']], data.offsets.map(offset), 'The group has committed nothing, and reads nothing.'),
     pager(data, (page) => set({ page }, true)),
     h('h2', {}, 'Members'),
     table([['Client', 'name'], ['Instance'], ['Host'], ['Partitions', 'num']], data.memberList.map(member), 'The group has no members now.'),
+    data.members > data.memberList.length ? h('p', { class: 'muted' }, many(data.members - data.memberList.length, 'more member') + ', not shown.') : null,
   ];
 }

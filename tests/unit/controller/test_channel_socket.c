@@ -256,6 +256,25 @@ static void a_leader_that_is_none_of_them_ends_all(void **state)
     shut_world(&w);
 }
 
+/* Its length is enough to break the connection. */
+static void an_answer_beyond_the_bound_is_not_read(void **state)
+{
+    enum { ANSWER = 5 };
+    struct world w;
+    struct asked sent;
+    UNUSED(state);
+    open_world(&w);
+    w.peers[0].silent = false;
+    for (uint32_t bound = ANSWER - 1; bound <= ANSWER; bound++) {
+        channel_socket_bound(w.ch, bound);
+        ask(&w, &sent);
+        run(&w, SOON_MS);
+        assert_true(sent.ended);
+        assert_int_equal(sent.err, bound < ANSWER ? ERR_CLOSED : 0);
+    }
+    shut_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +282,7 @@ int main(void)
         cmocka_unit_test(a_late_answer_within_the_grace_counts),
         cmocka_unit_test(a_leader_that_stays_is_waited_for),
         cmocka_unit_test(a_leader_that_is_none_of_them_ends_all),
+        cmocka_unit_test(an_answer_beyond_the_bound_is_not_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
