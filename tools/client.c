@@ -236,6 +236,7 @@ static struct client_conn *open_conn(struct client *c, const char *host, const c
         return NULL;
     }
     int fd = -1;
+    c->unanswered = false;
     for (struct addrinfo *a = found; a && fd < 0; a = a->ai_next) {
         fd = connect_one(c, a, address);
     }
@@ -248,7 +249,9 @@ static struct client_conn *open_conn(struct client *c, const char *host, const c
     k->node = node;
     memcpy(k->address, address, sizeof address);
     struct api_versions_response *resp;
-    if (learn_versions(c, k, &resp)) {
+    int rv = learn_versions(c, k, &resp);
+    c->unanswered = rv == ERR_TIMEOUT;
+    if (rv) {
         conn_free(k);
         return NULL;
     }

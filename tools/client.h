@@ -24,6 +24,7 @@ struct client {
     bool controllers;          /* the bootstrap list is one of controllers */
     int64_t timeout_ms;        /* for connecting and for each answer */
     struct errmsg error;
+    bool unanswered;    /* the node tried last took the connection, and answered nothing in time */
     int16_t refused;    /* wire code of the answer that the sentence is of; 0: none */
     struct arena arena; /* decoded answers live here until client_close */
     bool have_metadata;

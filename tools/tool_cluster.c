@@ -158,6 +158,18 @@ static int list_endpoints(struct client *c, const struct args *a)
     return 0;
 }
 
+/* A broker opens its listener at once and reads from it when it has metadata, as Kafka's does. */
+static void tell_unanswered(void)
+{
+    fprintf(stderr,
+            "It takes connections and answers nothing. So does a broker that has no metadata yet, "
+            "because it reaches no controller or the controllers have no leader; or it hangs.\n"
+            "  On its machine, ask which it is:\n"
+            "      millrace health --config FILE.properties\n"
+            "  Ask a controller who leads, and start those that are down:\n"
+            "      millrace metadata-quorum --bootstrap-controller HOST:PORT describe --status\n");
+}
+
 static int doctor(struct client *c, const struct args *a, int *status)
 {
     struct doctor_picture pic;
@@ -213,6 +225,9 @@ int tool_cluster(int argc, char **argv)
     }
     if (rv) {
         fprintf(stderr, "%s\n", c.error.text);
+        if (strcmp(a.command, "doctor") == 0 && c.unanswered) {
+            tell_unanswered();
+        }
         status = status ? status : 1;
     }
     client_close(&c);

@@ -1,7 +1,10 @@
 /* `millrace health`: does the node of this machine or container serve? The health check of the
  * image, which needs neither a shell nor a client beside the binary. A broker serves if its
  * listener answers and it is among the brokers that the cluster counts as alive; a controller, if
- * it answers and knows who leads the quorum. */
+ * it answers and knows who leads the quorum.
+ *
+ * A broker without metadata takes connections and reads nothing from them. Of one that does so the
+ * controllers that its configuration names are asked, so that it can be said why. */
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +18,7 @@
 #include "tools/server_config.h"
 #include "tools/tool.h"
 
-enum { ENDPOINTS_BROKERS = 1, ENDPOINTS_CONTROLLERS = 2, TIMEOUT_MS = 3000 };
+enum { ENDPOINTS_BROKERS = 1, ENDPOINTS_CONTROLLERS = 2, TIMEOUT_MS = 3000, CONTROLLER_MS = 1000 };
 
 static const struct arg_def defs[] = {
     {"config", ARG_VALUE, "FILE",
@@ -69,6 +72,62 @@ static int judge(struct client *c, const struct config *config, bool controller,
                       (int)config->node_id);
 }
 
+static int describe(struct client *c, int8_t endpoints, struct describe_cluster_response **r)
+{
+    struct describe_cluster_request q;
+    proto_msg_init(&describe_cluster_request_msg, &q);
+    q.endpoint_type = endpoints;
+    return client_call(c, CLIENT_ANY, API_DESCRIBE_CLUSTER, &q, (void **)r, NULL);
+}
+
+/* The leader that this controller tells: -1 none; ERR_ with a sentence if it does not answer. */
+static int ask_controller(const struct config_voter *v, int64_t timeout_ms, int32_t *leader,
+                          struct errmsg *em)
+{
+    char address[300];
+    struct client c;
+    struct describe_cluster_response *r = NULL;
+    snprintf(address, sizeof address, strchr(v->host, ':') ? "[%s]:%u" : "%s:%u", v->host,
+             (unsigned)v->port);
+    int err = client_init(&c, address, NULL);
+    c.timeout_ms = timeout_ms < CONTROLLER_MS ? timeout_ms : CONTROLLER_MS;
+    err = err ? err : describe(&c, ENDPOINTS_CONTROLLERS, &r);
+    *leader = err || r->error_code ? -1 : r->controller_id;
+    *em = c.error;
+    client_close(&c);
+    return err;
+}
+
+/* Why a broker answers nothing, as far as its controllers can tell: a sentence in em. */
+static void tell_without_metadata(const struct config *config, const char *address,
+                                  int64_t timeout_ms, struct errmsg *em)
+{
+    struct errmsg last = {{0}};
+    size_t reached = 0;
+    int32_t leader = -1;
+    for (size_t i = 0; i < config->voters_n && leader < 0; i++) {
+        reached += ask_controller(&config->voters[i], timeout_ms, &leader, &last) == 0;
+    }
+    if (leader >= 0) {
+        errmsg_set(em, 0,
+                   "broker %d takes connections at %s and answers nothing: it hangs, or it still "
+                   "loads the metadata from controller %d (its log tells)",
+                   (int)config->node_id, address, (int)leader);
+    } else if (reached) {
+        errmsg_set(em, 0,
+                   "broker %d has no metadata and serves nobody: its controllers know no leader "
+                   "(%zu of %zu answer); start those that are down",
+                   (int)config->node_id, reached, config->voters_n);
+    } else {
+        errmsg_set(em, 0,
+                   "broker %d has no metadata and serves nobody: none of its %zu controllers can "
+                   "be reached (%s); start them, or correct %s",
+                   (int)config->node_id, config->voters_n, last.text,
+                   config_learns_voters(config) ? "controller.quorum.bootstrap.servers"
+                                                : "controller.quorum.voters");
+    }
+}
+
 static int ask(const struct config *config, const struct listener_config *l, int64_t timeout_ms,
                struct errmsg *em)
 {
@@ -77,13 +136,14 @@ static int ask(const struct config *config, const struct listener_config *l, int
     address_of(l, address, sizeof address);
     int err = client_init(&c, address, NULL);
     c.timeout_ms = timeout_ms;
-    struct describe_cluster_request q;
     struct describe_cluster_response *r = NULL;
-    proto_msg_init(&describe_cluster_request_msg, &q);
-    q.endpoint_type = l->controller ? ENDPOINTS_CONTROLLERS : ENDPOINTS_BROKERS;
-    err = err ? err : client_call(&c, CLIENT_ANY, API_DESCRIBE_CLUSTER, &q, (void **)&r, NULL);
+    int8_t endpoints = l->controller ? ENDPOINTS_CONTROLLERS : ENDPOINTS_BROKERS;
+    err = err ? err : describe(&c, endpoints, &r);
     err = err ? err : judge(&c, config, l->controller, r, address);
     *em = c.error;
+    if (err && c.unanswered && !l->controller) {
+        tell_without_metadata(config, address, timeout_ms, em);
+    }
     client_close(&c);
     return err;
 }

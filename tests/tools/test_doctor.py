@@ -59,6 +59,13 @@ def run_command(t, finding, step=0):
     assert status == 0, out + err
 
 
+class Started(Cluster):
+    """Its nodes are started by the test."""
+
+    def start(self):
+        return self
+
+
 def directory_of(node):
     meta = open('%s/meta.properties' % node.data).read()
     return next(x.split('=')[1] for x in meta.split() if x.startswith('directory.id='))
@@ -177,6 +184,12 @@ def test_a_broker_that_hangs(target):
         status, out, err = millrace('cluster', 'doctor', '--bootstrap-server', servers, '--timeout-ms', '300', '--json')
         checks = {i['check']: i['nodes'] for i in json.loads(out)['items']}
         assert status == 1 and (checks.get('broker-silent') == [2] or checks.get('broker-down') == [2]), out + err
+        said = []
+
+        def told():
+            said[:] = [millrace('health', '--config', node.properties, '--timeout-ms', '300')[2]]
+            return 'broker 2 takes connections at %s and answers nothing: it hangs, or it still loads the metadata from controller ' % node.servers in said[0]
+        wait(told, lambda: said, 30)  # a leader among the others
     finally:
         node.resume()
     target.cluster.wait_unfenced()
@@ -204,6 +217,33 @@ def test_a_voter_on_a_new_disk(tmp_path):
         run_command(c, f)
         c.wait_voters()
         wait_found(c, 'voter-on-other-disk', False)
+        wait_healthy(c)
+
+
+def test_a_broker_without_metadata(tmp_path):
+    """It takes connections and answers nothing: the doctor says what that may be, and what it names says what it is."""
+    with Started(tmp_path, controllers=3, brokers=1, factor=1) as c:
+        broker = c.node(11)
+        broker.launch()
+
+        def doctor(*more):
+            return millrace('cluster', 'doctor', '--bootstrap-server', broker.servers, '--timeout-ms', '500', *more)
+
+        def health():
+            return millrace('health', '--config', broker.properties, '--timeout-ms', '500')
+        wait(lambda: 'takes connections' in doctor()[2], lambda: doctor()[2], 30)
+        for more in ((), ('--json',)):
+            status, out, err = doctor(*more)
+            assert (status, out) == (2, '') and 'Timed out after 500 ms waiting for %s\nIt takes connections and answers nothing.' % broker.servers in err
+            assert 'no metadata yet' in err and 'millrace health --config FILE' in err and 'metadata-quorum --bootstrap-controller HOST:PORT describe --status' in err
+        status, out, err = health()
+        assert (status, out) == (1, '') and 'broker 11 has no metadata and serves nobody: none of its 3 controllers can be reached (' in err, err
+        assert 'Connection refused' in err and 'correct controller.quorum.voters' in err
+        c.node(1).launch()
+        wait(lambda: 'its controllers know no leader (1 of 3 answer); start those that are down' in health()[2], lambda: health()[2], 30)
+        for i in (2, 3):
+            c.node(i).launch()
+        wait(lambda: health()[0] == 0, lambda: health()[2], 60)
         wait_healthy(c)
 
 
