@@ -388,7 +388,7 @@ static void remove_partition(struct partition *p, int16_t code)
 {
     struct partition_manager *pm = p->pm;
     int removed = -1;
-    uint64_t name_bit = fetchers_name_bit(p);
+    uint64_t name_bit = fetchers_name_bit(bytes_str(p->topic->name), p->index);
     p->is_leader = false;
     fetchers_unfollow(pm->ns->fetchers, p);
     partition_release_waiters(p, code);
@@ -450,15 +450,27 @@ static void apply_partition(struct partition_manager *pm, const struct image *im
     }
 }
 
+/* What this shard has to know of a partition that lives in another one. */
+static void look_elsewhere(struct partition_manager *pm, const struct image_topic_change *c,
+                           int32_t index)
+{
+    if (c->before == NULL) {
+        dir_wanted_take(&pm->dirs, c->after->name, index);
+    } else if (c->after == NULL) {
+        const struct image_partition *ip = image_partition(c->before, index);
+        if (ip && is_replica(ip, pm->ns->node->id)) {
+            fetchers_removed_elsewhere(pm->ns->fetchers, c->before->name, index);
+        }
+    }
+}
+
 static void apply_topic(struct partition_manager *pm, const struct image *img,
                         const struct image_topic_change *c)
 {
     const struct image_topic *t = c->after ? c->after : c->before;
     for (uint32_t i = 0; i < t->partitions_n; i++) {
         if (node_home_shard(pm->ns->node, t->id, (int32_t)i) != pm->ns->index) {
-            if (c->before == NULL) {
-                dir_wanted_take(&pm->dirs, t->name, (int32_t)i);
-            }
+            look_elsewhere(pm, c, (int32_t)i);
             continue;
         }
         const struct image_partition *before =

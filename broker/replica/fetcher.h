@@ -50,7 +50,10 @@ void fetchers_look(struct fetchers *fs, struct partition *p);
 void fetchers_was_cut(struct fetchers *fs, struct partition *p);
 /* A log of the directory was removed: the checkpoints that still have it are replaced soon. */
 void fetchers_removed(struct fetchers *fs, unsigned dir, uint64_t name_bit);
-uint64_t fetchers_name_bit(const struct partition *p);
+uint64_t fetchers_name_bit(struct bytes topic, int32_t partition);
+/* The same in another shard, whose turn has come or is about to: the next log of the name may be of
+ * this one, since another topic's id decides. */
+void fetchers_removed_elsewhere(struct fetchers *fs, struct bytes topic, int32_t partition);
 /* The log directories were found as a crash had left them: they may have lost any log just before.
  */
 void fetchers_after_crash(struct fetchers *fs);

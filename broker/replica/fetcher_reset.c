@@ -319,9 +319,9 @@ void fetchers_was_cut(struct fetchers *fs, struct partition *p)
     ask_checkpoint(fs);
 }
 
-uint64_t fetchers_name_bit(const struct partition *p)
+uint64_t fetchers_name_bit(struct bytes topic, int32_t partition)
 {
-    return UINT64_C(1) << (bytes_hash(bytes_str(p->topic->name)) + (uint32_t)p->index) % 64;
+    return UINT64_C(1) << (bytes_hash(topic) + (uint32_t)partition) % 64;
 }
 
 void fetchers_removed(struct fetchers *fs, unsigned dir, uint64_t name_bit)
@@ -329,6 +329,15 @@ void fetchers_removed(struct fetchers *fs, unsigned dir, uint64_t name_bit)
     fs->removed |= UINT64_C(1) << dir;
     fs->names |= name_bit;
     ask_checkpoint(fs);
+}
+
+void fetchers_removed_elsewhere(struct fetchers *fs, struct bytes topic, int32_t partition)
+{
+    for (unsigned d = 0; d < fs->ns->node->log_dirs_n; d++) {
+        if (fs->ns->node->log_dirs[d] && !fs->ns->partitions->store.dir_offline[d]) {
+            fetchers_removed(fs, d, fetchers_name_bit(topic, partition));
+        }
+    }
 }
 
 void fetchers_after_crash(struct fetchers *fs)
@@ -345,7 +354,8 @@ void fetchers_after_crash(struct fetchers *fs)
 void fetchers_created(struct fetchers *fs, struct partition *p)
 {
     uint64_t dirs = fs->removed | fs->removed_asked;
-    if (((fs->names | fs->names_asked) & fetchers_name_bit(p)) &&
+    uint64_t name = fetchers_name_bit(bytes_str(p->topic->name), p->index);
+    if (((fs->names | fs->names_asked) & name) &&
         (dirs & (UINT64_C(1) << plog_dir_index(p->log)))) {
         fetchers_was_cut(fs, p);
     }

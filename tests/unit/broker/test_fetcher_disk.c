@@ -133,18 +133,18 @@ static void done(struct node_shard *ns, struct append_msg *m)
     ((struct ask *)m->user)->done = true;
 }
 
-static int16_t produce(struct rig *r)
+static int16_t produce(struct rig *r, uint8_t topic)
 {
     struct ask a = {0};
     rig_batch(&a.batch, 0, 1, NULL);
-    a.it.topic_id = rig_topic_id(TOPIC);
+    a.it.topic_id = rig_topic_id(topic);
     a.it.batch.data = a.batch.data;
     a.it.batch.len = (uint32_t)a.batch.len;
     a.m = (struct append_msg){
         .items = &a.it, .n = 1, .acks = 1, .origin = PLOG_CLIENT, .timeout_ms = 1000};
     a.m.done = done;
     a.m.user = &a;
-    append_send(&r->ns[0], 0, &a.m);
+    append_send(&r->ns[0], node_home_shard(&r->node, a.it.topic_id, 0), &a.m);
     while (!a.done) {
         rig_turn(r);
     }
@@ -161,12 +161,12 @@ static void who_leads_before_the_checkpoint_takes_no_records_either(void **state
     peer_answer_diverging(&p, SESSION, 0, 0, 4);
     peer_quiet(&p, 500);
     rig_leader(&r, TOPIC, 0, RIG_NODE);
-    assert_int_equal(produce(&r), KE_NOT_LEADER_OR_FOLLOWER);
+    assert_int_equal(produce(&r, TOPIC), KE_NOT_LEADER_OR_FOLLOWER);
     assert_int_equal(plog_end_offset(log_of(&r, 0)), 4);
     struct checkpoints *c = checkpoints_new(&r.node);
     rig_run(&r, 3000);
     assert_int_equal(checkpointed(&r), 4);
-    assert_int_equal(produce(&r), KE_NONE);
+    assert_int_equal(produce(&r, TOPIC), KE_NONE);
     checkpoints_free(c);
     follow_shut(&r, &p);
 }
@@ -187,7 +187,7 @@ static void a_removed_log_leaves_the_checkpoint(void **state)
     rig_run(&r, 500);
     assert_int_equal(checkpointed(&r), -1);
     rig_topic_named(&r, TOPIC, "topic", 1, NULL, NULL);
-    assert_int_equal(produce(&r), KE_NONE);
+    assert_int_equal(produce(&r, TOPIC), KE_NONE);
     checkpoints_free(c);
     follow_shut(&r, &p);
 }
@@ -200,14 +200,38 @@ static void another_log_of_the_name_waits_for_that(void **state)
     filled(&r, &p, 6);
     rig_remove_topic(&r, TOPIC);
     rig_topic_named(&r, TOPIC, "topic", 1, NULL, NULL);
-    assert_int_equal(produce(&r), KE_NOT_LEADER_OR_FOLLOWER); /* nobody writes it */
+    assert_int_equal(produce(&r, TOPIC), KE_NOT_LEADER_OR_FOLLOWER); /* nobody writes it */
     assert_int_equal(plog_end_offset(log_of(&r, 0)), 0);
     struct checkpoints *c = checkpoints_new(&r.node);
     rig_run(&r, 3000);
     assert_int_equal(checkpointed(&r), 0);
-    assert_int_equal(produce(&r), KE_NONE);
+    assert_int_equal(produce(&r, TOPIC), KE_NONE);
     checkpoints_free(c);
     follow_shut(&r, &p);
+}
+
+/* Another topic's id may lead to another shard. */
+static void so_does_one_in_another_shard(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    uint8_t next = TOPIC + 1;
+    rig_open(&r, 2, NULL);
+    follow_broker(&r, RIG_NODE, "h", 1);
+    while (node_home_shard(&r.node, rig_topic_id(next), 0) ==
+           node_home_shard(&r.node, rig_topic_id(TOPIC), 0)) {
+        next++;
+    }
+    rig_topic_named(&r, TOPIC, "topic", 1, NULL, NULL);
+    assert_int_equal(produce(&r, TOPIC), KE_NONE);
+    rig_remove_topic(&r, TOPIC);
+    rig_topic_named(&r, next, "topic", 1, NULL, NULL);
+    assert_int_equal(produce(&r, next), KE_NOT_LEADER_OR_FOLLOWER);
+    struct checkpoints *c = checkpoints_new(&r.node);
+    rig_run(&r, 3000);
+    assert_int_equal(produce(&r, next), KE_NONE);
+    checkpoints_free(c);
+    rig_shut(&r);
 }
 
 /* The crash was between the removal and the checkpoint without it. */
@@ -227,18 +251,18 @@ static void after_a_crash_a_new_log_waits_for_that(void **state)
     assert_int_equal(checkpointed(&r), 100);
     checkpoints_free(c);
     rig_topic_named(&r, TOPIC, "topic", 1, NULL, NULL);
-    assert_int_equal(produce(&r), KE_NOT_LEADER_OR_FOLLOWER);
+    assert_int_equal(produce(&r, TOPIC), KE_NOT_LEADER_OR_FOLLOWER);
     c = checkpoints_new(&r.node);
     rig_run(&r, 3000);
     assert_int_equal(checkpointed(&r), 0);
-    assert_int_equal(produce(&r), KE_NONE);
+    assert_int_equal(produce(&r, TOPIC), KE_NONE);
     log_dir_all_open(r.dirs[0]);
     rig_run(&r, 3000);
     rig_remove_topic(&r, TOPIC);
     rig_run(&r, 3000);
     checkpoints_free(c);
     rig_topic_named(&r, TOPIC, "topic", 1, NULL, NULL);
-    assert_int_equal(produce(&r), KE_NONE); /* all are found: nothing old is left */
+    assert_int_equal(produce(&r, TOPIC), KE_NONE); /* all are found: nothing old is left */
     follow_shut(&r, &p);
 }
 
@@ -338,6 +362,7 @@ int main(void)
         cmocka_unit_test(who_leads_before_the_checkpoint_takes_no_records_either),
         cmocka_unit_test(a_removed_log_leaves_the_checkpoint),
         cmocka_unit_test(another_log_of_the_name_waits_for_that),
+        cmocka_unit_test(so_does_one_in_another_shard),
         cmocka_unit_test(after_a_crash_a_new_log_waits_for_that),
         cmocka_unit_test(what_is_to_be_flushed_is_flushed_before_the_leader_hears_of_it),
         cmocka_unit_test(a_full_disk_holds_a_partition_back_until_there_is_space),
