@@ -37,7 +37,7 @@ from history import Watcher, Writer, check_commits, check_partition, check_repli
 from members import KafkaPython, Librdkafka, read_by, wait_settled  # noqa: E402
 from proxy import Links  # noqa: E402
 
-ROUND_SECONDS, KEPT_TOPICS, DISK_MIB, HEAL_SECONDS = 90, 6, 160, 120
+ROUND_SECONDS, KEPT_TOPICS, DISK_MIB, HEAL_SECONDS = 90, 6, 768, 120
 SETTINGS = {'broker.session.timeout.ms': 4000, 'replica.lag.time.max.ms': 5000, 'log.segment.bytes': 4 << 20, 'log.index.size.max.bytes': 65536,
             'offsets.topic.segment.bytes': 1 << 20, 'metadata.log.max.record.bytes.between.snapshots': 20000}
 CODECS = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
@@ -318,6 +318,9 @@ def check_heals(c, faults, topics, results, name):
         faults.down.update(n for n in c.nodes if not n.running)
         faults.undo()
         assert not died, '; '.join(died)
+    with results.check(name + ': the disks have room'):  # of __consumer_offsets nothing is compacted
+        for b in c.brokers:
+            assert b.disk.free() > 32 << 20, '%r has %d bytes left of %d MiB: this run needs larger ones (DISK_MIB)' % (b, b.disk.free(), DISK_MIB)
     with results.check(name + ': the cluster heals'):
         for n in c.nodes:
             n.wait_ready(HEAL_SECONDS)

@@ -38,6 +38,11 @@ class SmallDisk:
                 except OSError:
                     pass
 
+    def free(self):
+        """Bytes."""
+        st = os.statvfs(self.seen(self.folder))
+        return st.f_bavail * st.f_frsize
+
     def give_space_back(self):
         os.unlink(self.filler)
 

@@ -6,7 +6,8 @@
  *   - what was below a high watermark stays there: a copy is never cut below its own;
  *   - whoever is in the committed ISR or ELR, and runs, has all that any leader called committed;
  *   - nobody leaves who was not told to stop.
- * Partitions that may have lost something (cluster_run.h) are left out until the next round. */
+ * Of partitions that may have lost something (cluster_run.h) only the leaders are looked at until
+ * the next round. */
 #include <stdio.h>
 #include <string.h>
 
@@ -229,7 +230,7 @@ static void look_at_leader(struct cluster_run *cr, struct machine *m, const stru
     }
     wp->leaders[i].machine = m->index + 1;
     wp->leaders[i].epoch = p->leader_epoch;
-    int64_t hw = plog_high_watermark(p->log);
+    int64_t hw = wp->may_lose ? 0 : plog_high_watermark(p->log);
     wp->committed = hw > wp->committed ? hw : wp->committed;
 }
 
@@ -345,13 +346,15 @@ static void look_at_partitions(struct cluster_run *cr, struct machine *m)
             struct uuid id;
             memcpy(&id, p->key, sizeof(id));
             struct watched_part *wp = watched(cr, id, p->index);
-            if (p->log == NULL || p->offline || p->gone || wp->may_lose) {
+            if (p->log == NULL || p->offline || p->gone) {
                 continue;
             }
             if (p->is_leader) {
                 look_at_leader(cr, m, p, wp);
             }
-            look_at_copy(cr, m, p, wp);
+            if (!wp->may_lose) {
+                look_at_copy(cr, m, p, wp);
+            }
         }
     }
 }
