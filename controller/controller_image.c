@@ -139,21 +139,6 @@ static int apply(struct image_delta *delta, struct bytes record, struct arena *a
     return is_framing(m) ? 0 : image_delta_apply(delta, m, version, r, em);
 }
 
-static void count_elections(struct controller *c, const struct image_delta *d)
-{
-    for (uint32_t i = 0; i < d->topics_n; i++) {
-        const struct image_topic *before = d->topics[i].before, *after = d->topics[i].after;
-        for (uint32_t p = 0; before && after && p < before->partitions_n; p++) {
-            const struct image_partition *was = image_partition(before, (int32_t)p);
-            const struct image_partition *is = image_partition(after, (int32_t)p);
-            if (was && is && is != was && is->leader >= 0 && is->leader != was->leader) {
-                c->elections++;
-                c->unclean_elections += is->leader_recovery_state != 0;
-            }
-        }
-    }
-}
-
 /* One batch: records from..from+n-1. */
 static int append_batch(struct controller *c, struct decision *d, size_t from, size_t n,
                         struct errmsg *em)
@@ -178,7 +163,7 @@ static int append_batch(struct controller *c, struct decision *d, size_t from, s
         struct appended *ap = MEM_NEW(struct appended);
         image_put(c->newest);
         c->newest = image_delta_finish(delta, end - 1, quorum_epoch(c->quorum), wall_ms);
-        count_elections(c, delta);
+        controller_elections(c, delta);
         ap->end = end;
         ap->image = image_get(c->newest);
         list_push_back(&c->appended, &ap->node);

@@ -3,6 +3,7 @@
  *   controller.c           start, stop, the quorum's callbacks, what is due by time
  *   controller_tasks.c     what the active controller decides by time, and by parts
  *   controller_image.c     the images: committed, and with all that was appended
+ *   controller_elections.c what became of leaders: counted, and told in the log
  *   controller_request.c   frames in, answers out; the table of APIs
  *   controller_fetch.c     Fetch and FetchSnapshot of the log, observers
  *   controller_voters.c    DescribeQuorum, the registration of controllers
@@ -52,6 +53,14 @@ enum { CONTROLLER_REFUSALS = 5 }; /* reasons why a broker's registration is refu
 
 struct snapshot_job; /* controller_snapshot.c */
 
+struct elections_told { /* in the log, of the present second (controller_elections.c) */
+    int64_t since_ms;
+    uint32_t named;      /* partitions that have lines of their own */
+    uint32_t leaderless; /* those that have none, as the next two */
+    uint32_t led_again;
+    uint32_t unclean;
+};
+
 struct controller {
     struct shard *shard;
     struct io *io;
@@ -98,6 +107,7 @@ struct controller {
     struct log_limit refused[CONTROLLER_REFUSALS]; /* registrations of brokers, by reason */
     struct log_limit strangers; /* messages of voters that this one knows nothing of */
     uint64_t activations, elections, unclean_elections; /* for controller_status */
+    struct elections_told told;
     bool active;
     bool followed; /* another voter has led while this node ran */
     bool failed;   /* on_fatal was called */
@@ -152,6 +162,13 @@ int controller_append(struct controller *c, struct decision *d, struct errmsg *e
 /* A decision on the newest image, outside of a request; controller_append, decision_free and
  * arena_free follow. */
 void controller_decision(struct controller *c, struct decision *d, struct arena *a);
+
+/* ---- controller_elections.c ---- */
+
+/* What was appended: delta leads to the newest image. */
+void controller_elections(struct controller *c, const struct image_delta *delta);
+void controller_elections_lead(struct controller *c); /* it leads from now on */
+void controller_elections_tick(struct controller *c); /* while active */
 
 /* ---- controller_request.c ---- */
 

@@ -130,6 +130,7 @@ void controller_tasks_lead(struct controller *c)
     int64_t now = shard_now_ms(c->shard);
     c->preferred_ms = now + c->cfg.imbalance_interval_ms;
     c->leaderless_ms = now + c->cfg.unclean_interval_ms;
+    controller_elections_lead(c);
     c->sessions.leaderless = c->sessions.more = true; /* an earlier leader may have left some */
     controller_tasks_more(c);
 }
@@ -167,6 +168,7 @@ void controller_tasks_tick(struct controller *c)
 {
     int64_t now = shard_now_ms(c->shard);
     fence_expired(c);
+    controller_elections_tick(c);
     hint_silent(c, now);
     if (c->active && c->cfg.auto_leader_rebalance && now >= c->preferred_ms) {
         controller_append_own(c, decide_preferred);

@@ -1,8 +1,9 @@
 #include "controller/partition_change.h"
 
+#include "controller/leaderless.h"
 #include "proto_features.h"
 
-enum { UNTOUCHED = -2, NO_LEADER = -1, RECOVERING = 1, LOST_DIRECTORY = 2 };
+enum { UNTOUCHED = -2, NO_LEADER = -1, RECOVERING = 1 };
 
 /* ---- sets ---- */
 
@@ -52,21 +53,6 @@ static struct id_set just(struct arena *a, int32_t id)
 
 /* ---- who may lead ---- */
 
-static bool directory_online(const struct image_broker *b, struct uuid dir)
-{
-    static const uint8_t reserved_below = 100; /* ids that name no directory, but a state */
-    struct uuid low = uuid_reserved(dir.b[15]);
-    if (uuid_eq(dir, low) && dir.b[15] < reserved_below) {
-        return dir.b[15] != LOST_DIRECTORY;
-    }
-    for (uint32_t i = 0; i < b->log_dirs_n; i++) {
-        if (uuid_eq(b->log_dirs[i], dir)) {
-            return true;
-        }
-    }
-    return b->log_dirs_n == 0; /* from before directories were reported */
-}
-
 /* Where a replica lies; that of a new one is the broker's only one, or not known yet. */
 static struct uuid directory_of(const struct partition_change *c, int32_t id)
 {
@@ -82,7 +68,7 @@ static struct uuid directory_of(const struct partition_change *c, int32_t id)
 static bool acceptable(const struct partition_change *c, int32_t id)
 {
     const struct image_broker *b = image_broker(c->d->img, id);
-    return b && decide_is_active(c->d, id) && directory_online(b, directory_of(c, id));
+    return b && decide_is_active(c->d, id) && replica_directory_works(b, directory_of(c, id));
 }
 
 struct choice {

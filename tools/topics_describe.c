@@ -3,7 +3,9 @@
  * does not have to be held in memory at once.
  *
  * Replicas that are being added do not count for the replication factor, and a partition without a
- * leader is below its min.insync.replicas, as Kafka's tool has it. */
+ * leader is below its min.insync.replicas, as Kafka's tool has it. Standard output is what Kafka's
+ * tool prints; behind it, on standard error, each partition that was shown and has no leader gets a
+ * sentence: who would have to come back, and what lets another replica lead. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,7 @@ struct described {
     struct client *c;
     const struct args *a;
     json_t *listing; /* NULL: for people */
+    struct buf why;  /* sentences about partitions without a leader */
     struct list_partition_reassignments_response *moves;
 };
 
@@ -160,16 +163,23 @@ is_overridden(const struct describe_configs_response_describe_configs_resource_r
     return r->config_source != CONFIG_SOURCE_DEFAULT;
 }
 
-static int32_t min_isr(const configs_result *r)
+/* Null: the broker does not say. */
+static struct bytes setting(const configs_result *r, const char *name)
 {
     for (int32_t i = 0; r && i < r->configs_n; i++) {
-        if (bytes_eq_str(r->configs[i].name, "min.insync.replicas")) {
-            char v[16];
-            snprintf(v, sizeof v, "%.*s", BYTES_FMT(r->configs[i].value));
-            return atoi(v);
+        if (bytes_eq_str(r->configs[i].name, name)) {
+            return r->configs[i].value;
         }
     }
-    return 1;
+    return BYTES_NULL;
+}
+
+static int32_t min_isr(const configs_result *r)
+{
+    struct bytes value = setting(r, "min.insync.replicas");
+    char v[16];
+    snprintf(v, sizeof v, "%.*s", BYTES_FMT(value));
+    return bytes_is_null(value) ? 1 : atoi(v);
 }
 
 static int32_t factor(const part_desc *p, const move_desc *m)
@@ -198,6 +208,74 @@ static bool partition_wanted(const struct described *d, const part_desc *p, cons
            (args_has(a, "under-min-isr-partitions") &&
             (p->leader_id < 0 || p->isr_nodes_n < min)) ||
            (args_has(a, "at-min-isr-partitions") && p->isr_nodes_n == min);
+}
+
+/* ---- a partition without a leader ---- */
+
+struct ids {
+    const int32_t *v;
+    int32_t n;
+};
+
+/* Who leads it as soon as one of them is back: those in sync, else those that are eligible, else
+ * who led it last. All of its replicas, where records may be lost. */
+static struct ids waits_for(const part_desc *p, bool unclean)
+{
+    struct ids isr = {p->isr_nodes, p->isr_nodes_n};
+    struct ids elr = {p->eligible_leader_replicas, p->eligible_leader_replicas_n};
+    struct ids last = {p->last_known_elr, p->last_known_elr_n};
+    struct ids all = {p->replica_nodes, p->replica_nodes_n};
+    return unclean ? all : isr.n > 0 ? isr : elr.n > 0 ? elr : last;
+}
+
+static bool unclean_allowed(const configs_result *r)
+{
+    return bytes_eq_str(setting(r, "unclean.leader.election.enable"), "true");
+}
+
+static void put_brokers(struct buf *out, struct ids ids)
+{
+    buf_put_str(out, ids.n == 1 ? "broker " : "one of the brokers ");
+    for (int32_t i = 0; i < ids.n; i++) {
+        buf_printf(out, "%s%d", i > 0 ? "," : "", ids.v[i]);
+    }
+}
+
+/* What is left if they do not come back. */
+static void put_way_out(const struct described *d, struct buf *out, const topic_desc *t,
+                        const part_desc *p)
+{
+    if (p->offline_replicas_n >= p->replica_nodes_n) {
+        buf_put_str(out, "; no other replica lives\n");
+        return;
+    }
+    buf_printf(
+        out,
+        "; if it is lost for good, another replica leads, without the records that it lacks, "
+        "after: millrace leader-election --bootstrap-server %s --election-type unclean "
+        "--topic %.*s --partition %d\n",
+        args_get(d->a, "bootstrap-server", ""), BYTES_FMT(t->name), p->partition_index);
+}
+
+static void explain(struct described *d, const topic_desc *t, const part_desc *p,
+                    const configs_result *r)
+{
+    bool unclean = unclean_allowed(r),
+         known = p->isr_nodes_n > 0 || p->eligible_leader_replicas_n > 0;
+    struct ids ids = waits_for(p, unclean);
+    struct buf *out = &d->why;
+    buf_printf(out, "%.*s-%d has no leader: ", BYTES_FMT(t->name), p->partition_index);
+    if (ids.n > 0) {
+        put_brokers(out, ids);
+        buf_put_str(out, " has to come back, ");
+    }
+    buf_put_str(out, unclean     ? "none of its replicas lives\n"
+                     : known     ? "which has all of its records"
+                     : ids.n > 0 ? "which led it last; nobody is known to have all of its records"
+                                 : "nobody is known to have all of its records");
+    if (!unclean) {
+        put_way_out(d, out, t, p);
+    }
 }
 
 /* ---- and how it is shown ---- */
@@ -257,8 +335,10 @@ static void json_ids(json_t *o, const char *name, const int32_t *ids, int32_t n)
     }
 }
 
-static void json_partition(json_t *list, const part_desc *p, const move_desc *m)
+static void json_partition(json_t *list, const part_desc *p, const move_desc *m,
+                           const configs_result *r)
 {
+    struct ids ids = waits_for(p, unclean_allowed(r));
     json_t *o = json_add_object(list);
     json_put_int(o, "partition", p->partition_index);
     json_put_known(o, "leader", p->leader_id);
@@ -270,6 +350,7 @@ static void json_partition(json_t *list, const part_desc *p, const move_desc *m)
     json_ids(o, "elr", p->eligible_leader_replicas, p->eligible_leader_replicas_n);
     json_ids(o, "lastKnownElr", p->last_known_elr, p->last_known_elr_n);
     json_put_ids(o, "offline", p->offline_replicas, p->offline_replicas_n);
+    json_ids(o, "waitsFor", ids.v, p->leader_id < 0 ? ids.n : -1);
 }
 
 /* The topic with the partitions that are wanted; nothing if a filter leaves none. */
@@ -296,7 +377,7 @@ static void json_topic(const struct described *d, const topic_desc *t, const con
     for (int32_t i = 0; with_partitions && i < t->partitions_n; i++) {
         const move_desc *m = move_of(d, t, &t->partitions[i]);
         if (partition_wanted(d, &t->partitions[i], m, min_isr(r))) {
-            json_partition(list, &t->partitions[i], m);
+            json_partition(list, &t->partitions[i], m, r);
         }
     }
     if (json_array_size(list) || !partition_filters(d->a)) {
@@ -306,7 +387,21 @@ static void json_topic(const struct described *d, const topic_desc *t, const con
     }
 }
 
-static void show(const struct described *d, const topic_desc *t, const configs_result *r)
+static void show_partitions(struct described *d, const topic_desc *t, const configs_result *r)
+{
+    for (int32_t i = 0; i < t->partitions_n; i++) {
+        const part_desc *p = &t->partitions[i];
+        const move_desc *m = move_of(d, t, p);
+        if (partition_wanted(d, p, m, min_isr(r))) {
+            print_partition_line(t, p, m, args_has(d->a, "topic-id"));
+            if (p->leader_id < 0) {
+                explain(d, t, p, r);
+            }
+        }
+    }
+}
+
+static void show(struct described *d, const topic_desc *t, const configs_result *r)
 {
     bool overrides_only = args_has(d->a, "topics-with-overrides"), overridden = false;
     for (int32_t i = 0; r && i < r->configs_n; i++) {
@@ -323,11 +418,8 @@ static void show(const struct described *d, const topic_desc *t, const configs_r
         const part_desc *first = t->partitions_n ? &t->partitions[0] : NULL;
         print_topic_line(t, r, first ? factor(first, move_of(d, t, first)) : 0);
     }
-    for (int32_t i = 0; !overrides_only && i < t->partitions_n; i++) {
-        const move_desc *m = move_of(d, t, &t->partitions[i]);
-        if (partition_wanted(d, &t->partitions[i], m, min_isr(r))) {
-            print_partition_line(t, &t->partitions[i], m, args_has(d->a, "topic-id"));
-        }
+    if (!overrides_only) {
+        show_partitions(d, t, r);
     }
 }
 
@@ -388,5 +480,8 @@ int topics_describe(struct client *c, const struct args *a)
     } else {
         json_decref(d.listing);
     }
+    fflush(stdout);
+    fputs(buf_cstr(&d.why), stderr);
+    buf_free(&d.why);
     return rv ? topics_fail(c->error.text) : 0;
 }

@@ -4,6 +4,7 @@
 #include "broker/monitor/why.h"
 #include "controller/controller.h"
 #include "controller/image.h"
+#include "controller/leaderless.h"
 
 enum { BEHIND_MS = 1000, HEARTBEATS_MS = 4000, METADATA_BEHIND = 1000 };
 
@@ -74,52 +75,64 @@ void why_take_controller(struct node *n, struct gather_part *p)
 
 /* ---- the image ---- */
 
-struct census {
-    uint32_t leaderless, moving;
-    const struct image_topic *a_topic, *a_move;
-    int32_t an_index, a_move_index;
-};
-
-static void look(struct census *c, const struct image_topic *t, const struct image_partition *p)
+/* Who would have to come back: those that have all records. */
+static void tell_leaderless(struct why_answer *a, const struct image *img,
+                            const struct image_topic *t, const struct image_partition *p)
 {
-    if (p->leader < 0) {
-        c->leaderless++;
-        c->a_topic = t;
-        c->an_index = p->index;
+    struct why_row *row = why_add(a, WHY_ELECTION, -1);
+    struct buf isr = {0}, elr = {0};
+    if (row == NULL) {
+        return;
     }
-    if (p->adding_n + p->removing_n > 0) {
-        c->moving++;
-        c->a_move = t;
-        c->a_move_index = p->index;
-    }
+    leaderless_put(&isr, img, NULL, p, p->isr, p->isr_n);
+    leaderless_put(&elr, img, NULL, p, p->elr, p->elr_n);
+    const char *name = why_text(a, row, "topic", t->name);
+    why_number(row, "partition", p->index);
+    why_text(a, row, "isr", buf_bytes(&isr));
+    why_text(a, row, "elr", buf_bytes(&elr));
+    why_say(a, row,
+            "%s-%d has no leader: none of its replicas that have all records lives; in sync: %s; "
+            "eligible: %s",
+            name, (int)p->index, buf_cstr(&isr), buf_cstr(&elr));
+    buf_free(&isr);
+    buf_free(&elr);
 }
 
-static void tell(struct why_answer *a, enum why_kind kind, uint32_t n, const struct image_topic *t,
-                 int32_t index, const char *what)
+struct moves {
+    uint32_t n;
+    const struct image_topic *topic; /* of one of them */
+    int32_t index;
+};
+
+static void tell_moves(struct why_answer *a, const struct moves *m)
 {
-    struct why_row *row = n > 0 ? why_add(a, kind, -1) : NULL;
+    struct why_row *row = m->n > 0 ? why_add(a, WHY_MOVE, -1) : NULL;
     if (row) {
-        const char *name = why_text(a, row, "topic", t->name);
-        why_number(row, "partition", index);
-        why_number(row, "partitions", n);
-        why_say(a, row, "partitions of the cluster that %s: %u; %s-%d is one of them", what, n,
-                name, index);
+        const char *name = why_text(a, row, "topic", m->topic->name);
+        why_number(row, "partition", m->index);
+        why_number(row, "partitions", m->n);
+        why_say(a, row,
+                "partitions of the cluster that are being reassigned: %u; %s-%d is one of "
+                "them",
+                m->n, name, (int)m->index);
     }
 }
 
 void why_add_image(struct why_answer *a, const struct image *img)
 {
-    struct census c = {0};
+    struct moves moves = {0};
     struct image_topic_iter it = {0};
     const struct image_topic *t;
     while ((t = image_next_topic(img, &it)) != NULL) {
         for (uint32_t i = 0; i < t->partitions_n; i++) {
-            if (t->partitions[i]) {
-                look(&c, t, t->partitions[i]);
+            const struct image_partition *p = t->partitions[i];
+            if (p && p->leader < 0) {
+                tell_leaderless(a, img, t, p);
+            }
+            if (p && p->adding_n + p->removing_n > 0) {
+                moves = (struct moves){moves.n + 1, t, p->index};
             }
         }
     }
-    tell(a, WHY_ELECTION, c.leaderless, c.a_topic, c.an_index,
-         "have no leader: none of their replicas in sync lives");
-    tell(a, WHY_MOVE, c.moving, c.a_move, c.a_move_index, "are being reassigned");
+    tell_moves(a, &moves);
 }

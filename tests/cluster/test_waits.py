@@ -2,7 +2,7 @@
 import json
 import struct
 
-from cluster import CODEC, Cluster, wait
+from cluster import CODEC, Cluster, millrace, wait
 from kafkawire import Connection
 from monitor import SETTING, get, metrics, port_of
 from node import run
@@ -101,6 +101,26 @@ def test_a_leader_and_a_controller_that_stand_still(tmp_path):
         wait_nothing(follower, ('controller', 'node'))
 
 
+def describe(c, topic, *more):
+    return millrace('topics', '--bootstrap-server', c.node(11).servers, '--describe', '--topic', topic, *more)
+
+
+def wait_told(c, text):
+    """In the log of whichever controller led then."""
+    wait(lambda: any(text in n.text() for n in c.controllers), lambda: 'no controller says "%s"' % text, 30)
+
+
+def described(c):
+    """While `alone`, whose one replica 12 has, has no leader: Kafka's output, and behind it why."""
+    for more in ((), ('--unavailable-partitions',)):
+        status, out, err = describe(c, 'alone', *more)
+        assert (status, err) == (0, 'alone-0 has no leader: broker 12 has to come back, which has all of its records; no other replica lives\n')
+        assert out.splitlines()[-1] == '\tTopic: alone\tPartition: 0\tLeader: none\tReplicas: 12\tIsr: \tElr: 12\tLastKnownElr: 12'
+    p = json.loads(describe(c, 'alone', '--json')[1])['items'][0]['partitions'][0]
+    assert (p['leader'], p['waitsFor']) == (None, [12])
+    assert describe(c, 't')[2] == ''
+
+
 def test_a_broker_that_is_gone(tmp_path):
     with Cluster(tmp_path, controllers=3, brokers=2, factor=2, settings={'metrics.listener': SETTING, 'min.insync.replicas': 2}) as c:
         c.create_topic('t', 4, 2)
@@ -118,7 +138,10 @@ def test_a_broker_that_is_gone(tmp_path):
         assert sum(m['kafka_controller_controllerstats_uncleanleaderelections_total'][()] for m in told) == 0
         assert sum(m['kafka_controller_kafkacontroller_newactivecontrollerscount_total'][()] for m in told) >= 1
         row = wait_why(c.controllers, 'election', lambda r: r['topic'] == 'alone')
-        assert row['partitions'] == 1 and 'alone-0' in row['text']
+        assert (row['partition'], row['isr'], row['elr']) == (0, 'none', '12 (fenced)')
+        assert row['text'].startswith('alone-0 has no leader: ')
+        wait_told(c, 'a partition has no leader: none of its replicas that have all records lives partition=alone-0 isr=[none] elr=[12 (')
+        described(c)
         other = next(n for n in c.controllers if n is not c.active())
         other.pause()
         row = wait_why(c.controllers, 'quorum', lambda r: r.get('voter') == other.id)
@@ -128,6 +151,9 @@ def test_a_broker_that_is_gone(tmp_path):
             wait_nothing(n, ('quorum',))
         c.node(12).start()
         c.wait_in_sync('t')
+        # after kill -9 it is not taken for one that has all of its records; nobody else has any
+        wait_told(c, 'an unclean election: records that the leader did not have are lost partition=alone-0 leader=12 ')
+        assert json.loads(describe(c, 'alone', '--json')[1])['items'][0]['partitions'][0]['waitsFor'] is None
         for n in c.nodes:
             wait_nothing(n, ('replica', 'election', 'broker', 'quorum'))
 

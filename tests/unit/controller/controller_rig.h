@@ -37,6 +37,7 @@ struct rig {
     struct shard *shard;
     struct controller *c;
     struct controller_config cfg;
+    const struct logger *log; /* NULL: nothing is logged */
     struct controller_voter voter;
     struct controller_endpoint endpoint;
     int fatal;
@@ -113,7 +114,7 @@ static inline void rig_init(struct rig *r, struct rig_world *w)
 static inline int rig_try_start(struct rig *r, struct errmsg *em)
 {
     static const struct shard_hooks hooks = {0};
-    r->group = shard_group_new(1, NULL, io_sim_make, r->w->proc, &hooks);
+    r->group = shard_group_new(1, r->log, io_sim_make, r->w->proc, &hooks);
     assert_int_equal(0, shard_group_start_inline(r->group, em));
     r->shard = shard_group_get(r->group, 0);
     return controller_start(r->shard, &r->cfg, &r->c, em);
