@@ -222,7 +222,7 @@ def test_a_voter_on_a_new_disk(tmp_path):
 
 def test_a_broker_without_metadata(tmp_path):
     """It takes connections and answers nothing: the doctor says what that may be, and what it names says what it is."""
-    with Started(tmp_path, controllers=3, brokers=1, factor=1) as c:
+    with Started(tmp_path, controllers=3, brokers=1, factor=1, settings={'initial.broker.registration.timeout.ms': 600000}) as c:
         broker = c.node(11)
         broker.launch()
 
@@ -243,7 +243,7 @@ def test_a_broker_without_metadata(tmp_path):
         wait(lambda: 'its controllers know no leader (1 of 3 answer); start those that are down' in health()[2], lambda: health()[2], 30)
         for i in (2, 3):
             c.node(i).launch()
-        wait(lambda: health()[0] == 0, lambda: health()[2], 60)
+        wait(lambda: health()[0] == 0, lambda: health()[2], 120)
         wait_healthy(c)
 
 
