@@ -53,7 +53,7 @@ export MILLRACE_BUILD=$build
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 
-run_tidy() { tests/tidy/tidy.py; }
+run_tidy() { tests/tidy/tidy.py && /usr/bin/python3 -m pytest -q tests/tidy -p no:cacheprovider; }
 run_unit() { ctest --test-dir "$build" --output-on-failure -j "$(nproc)" -L unit; }
 run_sim() { if [ -n "${SIM_SEEDS:-}" ]; then tests/sim.sh --seeds "$SIM_SEEDS"; else tests/sim.sh --ci; fi; }
 run_compat() { /usr/bin/python3 -m pytest -q tests/compat -p no:cacheprovider; }

@@ -8,10 +8,11 @@
   rewrites the file, and refuses to let a number grow.
 - No mutable static and no thread-local outside runtime/. No TODO without a home: what is open stands in docs/PLAN.md.
 - Every log message of level warn and above has its row in docs/messages.tsv, and docs/MESSAGES.md is up to date (messages.py).
+- No name is defined twice in one scope of a Python file: the second takes the place of the first, and a test is lost without a word.
 - Every folder has a README.md; every C file opens with a comment, or its header of the same name does.
 - clang-format (version 14 only: other versions format otherwise).
 """
-import os, re, shutil, subprocess, sys
+import ast, os, re, shutil, subprocess, sys
 
 import messages
 
@@ -129,6 +130,35 @@ def ratchet(long_things, update):
                 f.write('%s\t%s\t%d\n' % (*k, keep[k]))
 
 
+def defined_twice(text):
+    """(line, name) of every function and class that one of the same name in the same scope hides. A decorator may want both (@x.setter)."""
+    out = []
+    for scope in ast.walk(ast.parse(text)):
+        seen = set()
+        for d in getattr(scope, 'body', []) if isinstance(scope, (ast.Module, ast.ClassDef, ast.FunctionDef)) else []:
+            if isinstance(d, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                if d.name in seen and not any(isinstance(x, ast.Attribute) and x.attr in ('setter', 'deleter', 'register') for x in d.decorator_list):
+                    out.append((d.lineno, d.name))
+                seen.add(d.name)
+    return sorted(out)
+
+
+def python_files():
+    """Those of the tree, named .py or not."""
+    for d, folders, names in os.walk(ROOT):
+        folders[:] = [f for f in folders if f not in ('.git', 'build', 'node_modules', '__pycache__')]
+        for n in sorted(names):
+            p = os.path.join(d, n)
+            if n.endswith('.py') or ('.' not in n and os.path.isfile(p) and b'python3' in open(p, 'rb').readline(80)):
+                yield p
+
+
+def check_python():
+    for p in python_files():
+        for line, name in defined_twice(open(p, encoding='utf-8').read()):
+            find(p, line, '%s is defined twice: the first is never called' % name)
+
+
 def check_format():
     tool = shutil.which('clang-format-14')
     if not tool:
@@ -151,6 +181,7 @@ def main():
         if not os.path.exists(os.path.join(ROOT, f, 'README.md')):
             findings.append('%s/README.md is missing' % f)
     ratchet(long_things, '--update' in sys.argv)
+    check_python()
     check_format()
     findings.extend(messages.check())
     for f in findings:

@@ -145,7 +145,7 @@ def test_the_cluster(cluster, controllers):
     assert [i['id'] for i in items] == [1, 2, 3] and ('Produce' in keys) != controllers and 'DescribeQuorum' in keys
 
 
-def test_moves(cluster):
+def test_balance(cluster):
     cluster.cluster.tool('topics', '--create', '--topic', 'skewed', '--replica-assignment', '1,1,1,1,1,1')
     cluster.cluster.wait_in_sync('skewed')
     v = asked(cluster, 'balance --dry-run')
