@@ -119,13 +119,14 @@ int reassign_generate(struct client *c, const struct args *a)
     struct placement_broker *brokers;
     size_t ids_n, brokers_n;
     struct replica_sets topics, now;
+    const char *instead = NULL;
     int rv = read_brokers(c, args_get(a, "broker-list", ""), &ids, &ids_n);
     rv = rv ? rv : read_topics(c, args_get(a, "topics-to-move-json-file", ""), &topics);
     rv = rv ? rv : client_cluster(c);
-    rv = rv ? rv : reassign_existing(c, &topics, &now);
+    rv = rv ? rv : reassign_existing(c, &topics, &now, &instead);
     rv = rv ? rv : usable(c, a, ids, ids_n, &brokers, &brokers_n);
     if (rv) {
-        return reassign_fail(c->error.text, NULL);
+        return reassign_fail(c->error.text, instead);
     }
     struct replica_sets then = {ARENA_ARRAY(&c->arena, struct replica_set, now.n + 1), now.n};
     if (now.n) {

@@ -12,9 +12,11 @@ int reassign_fail(const char *text, const char *instead);
 const char *reassign_ids_text(struct client *c, const int32_t *ids, size_t n);
 /* The brokers that are up, ascending; client_cluster must have been asked. */
 int32_t *reassign_brokers(struct client *c, size_t *n);
-/* Of `of`, what is there: a topic or partition that is not is ERR_NOTFOUND with Kafka's sentence.
- * With directories of the replicas whose brokers are up. Partition -1 stands for all of a topic. */
-int reassign_existing(struct client *c, const struct replica_sets *of, struct replica_sets *out);
+/* Of `of`, what is there: a topic or partition that is not is ERR_NOTFOUND with Kafka's sentence
+ * (then *instead says what would work, else it is NULL). With directories of the replicas whose
+ * brokers are up. Partition -1 stands for all of a topic. */
+int reassign_existing(struct client *c, const struct replica_sets *of, struct replica_sets *out,
+                      const char **instead);
 /* Prints, on standard error, throttles that are set although nothing moves. */
 void reassign_tell_throttles(const struct throttles *t);
 /* Takes the throttles of all brokers and of the topics of targets off, and says so. */

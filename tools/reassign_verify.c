@@ -47,25 +47,46 @@ int32_t *reassign_brokers(struct client *c, size_t *n)
 
 /* ---- what is there ---- */
 
-static int missing(struct client *c, const struct replica_sets *of, const struct replica_sets *all)
+/* "a has partitions 0 to 2.": what could have been meant. */
+static void put_partitions(struct buf *b, const struct replica_sets *all, struct bytes topic)
 {
-    struct buf b = {0};
+    int32_t n = 1;
+    while (replica_set_find(all, topic, n)) {
+        n++;
+    }
+    buf_printf(b, "%s%.*s has ", b->len ? " " : "", BYTES_FMT(topic));
+    buf_printf(b, n > 1 ? "partitions 0 to %d." : "partition %d only.", n - 1);
+}
+
+/* What of `of` is not there, as Kafka's tool says it; *instead is what is. */
+static int missing(struct client *c, const struct replica_sets *of, const struct replica_sets *all,
+                   const char **instead)
+{
+    struct buf names = {0}, there = {0};
+    struct bytes told = BYTES_NULL; /* a topic whose partitions are in there */
     int rv = 0;
     for (size_t i = 0; i < of->n && rv == 0; i++) {
-        if (!replica_set_find(all, of->v[i].topic, 0)) {
+        const struct replica_set *s = &of->v[i];
+        if (!replica_set_find(all, s->topic, 0)) {
             rv = errmsg_set(&c->error, ERR_NOTFOUND, UNKNOWN "Topic %.*s not found.",
-                            BYTES_FMT(of->v[i].topic));
-        } else if (of->v[i].partition >= 0 &&
-                   !replica_set_find(all, of->v[i].topic, of->v[i].partition)) {
-            buf_printf(&b, "%s%.*s-%d", b.len ? ", " : "", BYTES_FMT(of->v[i].topic),
-                       of->v[i].partition);
+                            BYTES_FMT(s->topic));
+            *instead = "`millrace topics --list` shows the topics that are there.";
+        } else if (s->partition >= 0 && !replica_set_find(all, s->topic, s->partition)) {
+            buf_printf(&names, "%s%.*s-%d", names.len ? ", " : "", BYTES_FMT(s->topic),
+                       s->partition);
+            if (!bytes_eq(told, s->topic)) {
+                put_partitions(&there, all, s->topic);
+                told = s->topic;
+            }
         }
     }
-    if (rv == 0 && b.len) {
+    if (rv == 0 && names.len) {
         rv = errmsg_set(&c->error, ERR_NOTFOUND, UNKNOWN "Unable to find partition: %s",
-                        buf_cstr(&b));
+                        buf_cstr(&names));
+        *instead = arena_strndup(&c->arena, buf_cstr(&there), there.len);
     }
-    buf_free(&b);
+    buf_free(&names);
+    buf_free(&there);
     return rv;
 }
 
@@ -99,11 +120,13 @@ static void find_dirs(struct client *c, struct replica_sets *s)
     }
 }
 
-int reassign_existing(struct client *c, const struct replica_sets *of, struct replica_sets *out)
+int reassign_existing(struct client *c, const struct replica_sets *of, struct replica_sets *out,
+                      const char **instead)
 {
     struct replica_sets all;
+    *instead = NULL;
     int rv = reassign_current(c, &all);
-    rv = rv ? rv : missing(c, of, &all);
+    rv = rv ? rv : missing(c, of, &all, instead);
     if (rv) {
         return rv;
     }

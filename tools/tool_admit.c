@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "controller/format.h"
@@ -136,7 +137,8 @@ struct asking {
     struct peer_admit what;
     const char *servers; /* --bootstrap-controller */
     char leader[300];    /* HOST:PORT as the last answer has it; "": nobody said */
-    char said[600];      /* the last sentence that was printed */
+    bool on_terminal;    /* standard error: progress is shown there */
+    char shown[600];     /* the last of it */
     int64_t end_ms;
     struct errmsg why; /* the last thing that went wrong */
 };
@@ -178,12 +180,13 @@ static bool ask_once(struct asking *q, struct arena *arena, struct peer_admit_an
     return err == 0;
 }
 
-static void say(struct asking *q, const char *sentence)
+/* How far it is, where somebody looks: the line stays one, and is wiped off in the end. */
+static void show(struct asking *q, const char *sentence)
 {
-    if (strcmp(q->said, sentence) != 0) {
-        snprintf(q->said, sizeof q->said, "%s", sentence);
-        printf("%s.\n", sentence);
-        fflush(stdout);
+    if (q->on_terminal && strcmp(q->shown, sentence) != 0) {
+        snprintf(q->shown, sizeof q->shown, "%s", sentence);
+        fprintf(stderr, "\r\033[K%s", sentence);
+        fflush(stderr);
     }
 }
 
@@ -201,7 +204,10 @@ static int take_answer(struct asking *q, const struct peer_admit_answer *answer)
     if (answer->code) {
         return 1;
     }
-    say(q, answer->sentence);
+    show(q, answer->done ? "" : answer->sentence);
+    if (answer->done) {
+        printf("%s.\n", answer->sentence);
+    }
     return answer->done ? 0 : -1;
 }
 
@@ -219,6 +225,7 @@ static int admit_there(struct asking *q)
             nanosleep(&(struct timespec){.tv_nsec = ASK_AGAIN_MS * 1000000L}, NULL);
         }
     }
+    show(q, "");
     if (status != 0) {
         fprintf(stderr, "millrace storage: voter %d is not admitted%s: %s\n", (int)q->what.voter,
                 status < 0 ? " in time" : "", q->why.text);
@@ -251,6 +258,7 @@ int tool_storage_admit(int argc, char **argv)
         struct asking q = {
             .what = {BYTES_NULL, voter, directory},
             .servers = args_get(&a, "bootstrap-controller", ""),
+            .on_terminal = isatty(STDERR_FILENO) != 0,
             .end_ms = steady_ms() + args_int(&a, "timeout", TIMEOUT_MS, 1, TIMEOUT_MS_MAX),
         };
         struct client c;

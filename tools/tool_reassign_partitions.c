@@ -274,6 +274,7 @@ static int begin(struct client *c, const struct args *a, struct replica_sets *ta
 static int execute(struct client *c, const struct args *a)
 {
     struct replica_sets targets, ongoing, now;
+    const char *instead;
     if (reassign_json_read(&c->arena, args_get(a, "reassignment-json-file", ""), REASSIGN_MOVES,
                            &targets, &c->error) ||
         reassign_json_check(&targets, &c->error)) {
@@ -283,8 +284,8 @@ static int execute(struct client *c, const struct args *a)
     if (status) {
         return status;
     }
-    if (reassign_existing(c, &targets, &now)) {
-        return reassign_fail(c->error.text, NULL);
+    if (reassign_existing(c, &targets, &now, &instead)) {
+        return reassign_fail(c->error.text, instead);
     }
     print_current(&now);
     reassign_catch_interrupts(); /* from here on it ends between two steps */

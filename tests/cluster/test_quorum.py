@@ -9,6 +9,7 @@ import time
 
 import pytest
 from cluster import Cluster, WireError, ask, millrace, wait
+from terminal import WIPED, Tool
 
 
 def test_five_controllers_lose_two(tmp_path):
@@ -148,11 +149,15 @@ def admit(n, voter):
     return millrace('storage', 'admit-voter', '-c', n.properties, '--voter', str(voter.id), '--directory', directory_of(voter))
 
 
-def ask_to_admit(c, voter, directory=None, **options):
-    """Asks the controllers that run to let the voter in with its new disk: status and what was said."""
+def admit_words(c, voter, directory=None, **options):
     words = [w for k, v in options.items() for w in ('--' + k, str(v))]
-    return millrace('storage', 'admit-voter', '--bootstrap-controller', c.controller_servers, '--voter', str(getattr(voter, 'id', voter)),
-                    '--directory', directory or directory_of(voter), *words)
+    return ['storage', 'admit-voter', '--bootstrap-controller', c.controller_servers, '--voter', str(getattr(voter, 'id', voter)),
+            '--directory', directory or directory_of(voter), *words]
+
+
+def ask_to_admit(*of, **options):
+    """Asks the controllers that run to let the voter in with its new disk: status and what was said."""
+    return millrace(*admit_words(*of, **options))
 
 
 def test_a_wiped_voter_is_admitted_while_the_others_run(tmp_path):
@@ -173,8 +178,10 @@ def test_a_wiped_voter_is_admitted_while_the_others_run(tmp_path):
         leader.wait_log('a voter\'s message is refused: voter %d comes with directory' % wiped.id)
         status, out, err = ask_to_admit(c, wiped, 'Rm9xjSaHRf6wy1mku-vq3w')
         assert status == 1 and 'has not come with directory Rm9xjSaHRf6wy1mku-vq3w, but with %s' % directory_of(wiped) in err, out + err
-        status, out, err = ask_to_admit(c, wiped)
-        assert status == 0 and 'voter %d is known by directory %s' % (wiped.id, directory_of(wiped)) in out, out + err
+        with Tool(admit_words(c, wiped), terminal=True) as t:
+            t.until('voter %d has the metadata log up to offset ' % wiped.id)
+            status, out = t.end()
+        assert (status, out) == (0, 'voter %d is known by directory %s.\n' % (wiped.id, directory_of(wiped))) and t.text.endswith(WIPED), t.text
         for n in (leader, other):
             n.wait_log('a voter is admitted with another directory voter=%d ' % wiped.id)
         assert ask_to_admit(c, wiped)[0] == 0  # again: it is
@@ -205,8 +212,8 @@ def test_all_others_must_be_there_for_an_admission(tmp_path):
         status, out, err = ask_to_admit(c, wiped, timeout=2000)
         assert status == 1 and 'voter %d cannot be reached' % away.id in err, out + err
         away.start()
-        status, out, err = ask_to_admit(c, wiped)
-        assert status == 0, out + err
+        status, out, err = ask_to_admit(c, wiped)  # in a pipe it says how it ended
+        assert (status, out, err) == (0, 'voter %d is known by directory %s.\n' % (wiped.id, directory_of(wiped)), ''), out + err
         c.wait_voters()
 
 

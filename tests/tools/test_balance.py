@@ -9,6 +9,7 @@ import pytest
 from interpose import Interpose
 from members import wait
 from node import binary, millrace
+from terminal import PROGRESS, WIPED, Tool
 from test_drain import Cluster, let_end, moving, throttles, topic
 
 DESCRIBE_CONFIGS, ALTER_PARTITION_REASSIGNMENTS = 32, 45
@@ -46,6 +47,15 @@ def test_a_broker_without_replicas_gets_its_share(cluster):
     leaders = [x['leaderId'] for x in cluster.partitions('t').values()]
     assert sorted(leaders) == [1, 1, 2, 2, 3, 3]
     assert 'Nothing has to move.' in balance(cluster, '--dry-run')[1]
+
+
+def test_progress_on_a_terminal(cluster):
+    with Tool(('balance', '--bootstrap-server', cluster.servers, '--execute', '--throttle', 100000), terminal=True) as p:
+        p.until(PROGRESS)
+        let_end(cluster, (1, 2, 3))
+        status, out = p.end()
+    assert status == 0 and out.endswith('Done.\n') and 'partitions left' not in out, out
+    assert p.text.endswith(WIPED) and throttles(cluster) == []
 
 
 def test_interrupted_and_run_again(cluster):

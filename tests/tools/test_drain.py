@@ -10,6 +10,7 @@ import pytest
 from interpose import Interpose
 from members import wait
 from node import binary, millrace, run
+from terminal import PROGRESS, WIPED, Tool
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../cluster'))
 from cluster import Cluster  # noqa: E402
@@ -95,6 +96,16 @@ def test_under_load_until_the_broker_can_go(cluster):
     check_records(cluster, w)
     out = cluster.tool('cluster', 'list-endpoints', '--include-fenced-brokers', '--json')
     assert [i['id'] for i in json.loads(out)['items']] == [1, 2]
+
+
+def test_progress_on_a_terminal(cluster):
+    topic(cluster, 't', [[1, 3], [3, 2], [2, 1]], mib=3)
+    with Tool(('broker', 'drain', 3, '--bootstrap-server', cluster.servers, '--throttle', 100000), terminal=True) as p:
+        p.until(PROGRESS)
+        let_end(cluster, (1, 2, 3))
+        status, out = p.end()
+    assert status == 0 and 'it can be stopped for good' in out and 'partitions left' not in out, out
+    assert p.text.endswith(WIPED) and throttles(cluster) == []
 
 
 def test_interrupted_and_run_again(cluster):

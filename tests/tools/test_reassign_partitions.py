@@ -2,8 +2,6 @@
 input is told."""
 import json
 import os
-import pty
-import re
 import shlex
 import signal
 import subprocess
@@ -12,6 +10,7 @@ import pytest
 from cluster_session import ClusterTarget
 from members import wait
 from node import binary, millrace, run
+from terminal import WIPED, Tool
 
 RECORD = b'x' * 100000 + b'\n'
 
@@ -51,47 +50,14 @@ def replicas(t, topic):
     return [p['replicas'] for p in json.loads(out)['items'][0]['partitions']]
 
 
-class Waiting:
+def waiting(t, *words, terminal):
     """The tool with --wait, its standard error on a terminal or in a pipe."""
-
-    def __init__(self, t, *words, terminal):
-        self.text, self.ours, theirs = '', *(pty.openpty() if terminal else os.pipe())
-        self.process = subprocess.Popen([binary(), 'reassign-partitions', '--bootstrap-server', t.servers, '--wait', *map(str, words)],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs, text=True)
-        os.close(theirs)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.process.kill()
-        self.process.wait()
-        os.close(self.ours)
-
-    def until(self, pattern):
-        """Reads until it has said that."""
-        while not re.search(pattern, self.text):
-            data = os.read(self.ours, 4096)
-            assert data, self.text
-            self.text += data.decode()
-
-    def end(self):
-        """Its exit status and output; what it said is read to the end."""
-        while True:
-            try:
-                data = os.read(self.ours, 4096)
-            except OSError:  # a terminal that nobody holds
-                data = b''
-            if not data:
-                break
-            self.text += data.decode()
-        out = self.process.communicate(timeout=60)[0]
-        return self.process.returncode, out
+    return Tool(('reassign-partitions', '--bootstrap-server', t.servers, '--wait', *words), terminal)
 
 
 def test_it_waits_in_a_pipe_without_a_word_and_takes_the_throttle_off(target, tmp_path):
     file = plan(tmp_path, ('m', 0, [3, 1]), ('n', 0, [3, 2]))
-    with Waiting(target, '--execute', '--throttle', 10000000, '--reassignment-json-file', file, terminal=False) as w:
+    with waiting(target, '--execute', '--throttle', 10000000, '--reassignment-json-file', file, terminal=False) as w:
         status, out = w.end()
     assert (status, w.text) == (0, ''), out
     assert out.endswith('Successfully started partition reassignments for m-0,n-0\n'
@@ -103,16 +69,16 @@ def test_it_waits_in_a_pipe_without_a_word_and_takes_the_throttle_off(target, tm
 
 def test_progress_on_a_terminal(target, tmp_path):
     file = plan(tmp_path, ('m', 0, [2, 1]))
-    with Waiting(target, '--execute', '--throttle', 100000, '--reassignment-json-file', file, terminal=True) as w:
+    with waiting(target, '--execute', '--throttle', 100000, '--reassignment-json-file', file, terminal=True) as w:
         w.until(r'1 of 1 partitions left, \d+(\.\d)? [KM]?i?B of 19\.1 MiB, ')
-        w.until(r'[1-9]\d*(\.\d)? [KM]?i?B of 19\.1 MiB, \d+(\.\d)? [KM]?i?B/s')
+        w.until(r'1 of 1 partitions left, [1-9]\d*(\.\d)? [KM]?i?B of 19\.1 MiB, [1-9]\d*(\.\d)? [KM]?i?B/s, [1-9]\d* (s|min) left')
         moving, brokers, topics = listed(target)
         assert (moving, brokers, topics) == (['m-0'], [1, 2, 3], ['m'])
         status, out, _ = tool(target, '--execute', '--additional', '--throttle', 100000000, '--reassignment-json-file', file)
         assert status == 0 and 'set to 100000000 B/s' in out
         status, out = w.end()
     assert status == 0 and 'm-0 is completed' in out
-    assert w.text.endswith('\r\x1b[K')  # nothing is left of it
+    assert w.text.endswith(WIPED)
 
 
 @pytest.mark.parametrize('sign', (signal.SIGINT, signal.SIGTERM))
@@ -120,7 +86,7 @@ def test_an_interrupted_tool_says_that_the_move_goes_on(target, tmp_path, sign):
     file, config = plan(tmp_path, ('m', 0, [3, 1])), tmp_path / 'client.properties'
     config.write_text('request.timeout.ms=20000\n')
     before = replicas(target, 'm')
-    with Waiting(target, '--execute', '--throttle', 1000, '--command-config', config, '--reassignment-json-file', file, terminal=False) as w:
+    with waiting(target, '--execute', '--throttle', 1000, '--command-config', config, '--reassignment-json-file', file, terminal=False) as w:
         wait(lambda: listed(target) == (['m-0'], [1, 2, 3], ['m']), 'it does not move', 20)
         w.process.send_signal(sign)
         status, out = w.end()
@@ -137,7 +103,7 @@ def test_an_interrupted_tool_says_that_the_move_goes_on(target, tmp_path, sign):
 
 def test_a_move_that_somebody_else_cancels(target, tmp_path):
     file = plan(tmp_path, ('m', 0, [3, 1]))
-    with Waiting(target, '--execute', '--throttle', 1000, '--reassignment-json-file', file, terminal=False) as w:
+    with waiting(target, '--execute', '--throttle', 1000, '--reassignment-json-file', file, terminal=False) as w:
         wait(lambda: listed(target)[0] == ['m-0'], 'it does not move', 20)
         assert tool(target, '--cancel', '--preserve-throttles', '--reassignment-json-file', file)[0] == 0
         status, out = w.end()
@@ -186,6 +152,11 @@ def test_files_come_by_standard_input(target):
      'partitions[1].replicas'),
     ('{"version":1,"partitions":{"topic":"m"}}', 'partitions is not a list'),
     ('{"version":1,"partitions":[{"topic":"m","partition":0,"replicas":[1,9]}]}', 'Unknown broker id 9\nIt is named for m-0. Brokers that are up: 1, 2, 3.'),
+    ('{"version":1,"partitions":[{"topic":"nowhere","partition":0,"replicas":[1]}]}',
+     'Topic nowhere not found.\n`millrace topics --list` shows the topics that are there.\n'),
+    ('{"version":1,"partitions":[{"topic":"m","partition":1,"replicas":[1]}]}', 'Unable to find partition: m-1\nm has partition 0 only.\n'),
+    ('{"version":1,"partitions":[{"topic":"n","partition":7,"replicas":[1]},{"topic":"n","partition":0,"replicas":[1]},'
+     '{"topic":"m","partition":3,"replicas":[1]}]}', 'Unable to find partition: m-3, n-7\nm has partition 0 only. n has partitions 0 to 1.\n'),
     ('{"version":1,"partitions":[{"topic":"m","partition":0,"replicas":[1,2],"log_dirs":["any","/away"]}]}', 'Broker 2 has no log directory /away'),
     ('{"version":1,"partitions":[{"topic":"m","partition":0,"replicas":[1,2]},{"topic":"m","partition":0,"replicas":[2,1]}]}', 'duplicate')))
 def test_bad_input_changes_nothing_and_says_why(target, tmp_path, text, said):
