@@ -8,6 +8,7 @@
 #include "proto_apis.h"
 #include "proto_errors.h"
 #include "tools/consumer_groups.h"
+#include "tools/listing.h"
 
 static int16_t code_of(const void *resp)
 {
@@ -24,6 +25,21 @@ static void print_line(const struct explain_line *l)
         strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm);
     }
     printf("%s.%03d  %.*s\n", text, (int)(l->wall_ms % 1000), BYTES_FMT(l->text));
+}
+
+static void print_json(const struct describe_groups_response_described_group *g,
+                       const struct explain_line *lines, uint32_t n)
+{
+    json_t *all = listing_new("explain");
+    json_put_text(all, "group", g->group_id);
+    json_put_text(all, "state", g->group_state);
+    json_put_int(all, "members", g->members_n);
+    for (uint32_t i = 0; i < n; i++) {
+        json_t *o = listing_item(all);
+        json_put_int(o, "timeMs", lines[i].wall_ms);
+        json_put_text(o, "text", lines[i].text);
+    }
+    listing_print(all);
 }
 
 static int ask(struct cg *x, struct group_ref *ref, struct describe_groups_response **resp)
@@ -70,9 +86,13 @@ int cg_explain(struct cg *x)
         return errmsg_set(&x->g.c.error, rv, "broker %d explains group '%.*s' unreadably: %s",
                           ref.coordinator, BYTES_FMT(ref.id), err_text(rv));
     }
+    const struct describe_groups_response_described_group *g = &resp->groups[0];
+    if (args_has(&x->a, "json")) {
+        print_json(g, lines, n);
+        return 0;
+    }
     printf("Group '%.*s' is %.*s, with %d member%s.\n", BYTES_FMT(ref.id),
-           BYTES_FMT(resp->groups[0].group_state), resp->groups[0].members_n,
-           resp->groups[0].members_n == 1 ? "" : "s");
+           BYTES_FMT(g->group_state), g->members_n, g->members_n == 1 ? "" : "s");
     for (uint32_t i = 0; i < n; i++) {
         print_line(&lines[i]);
     }

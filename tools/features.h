@@ -4,6 +4,7 @@
 #ifndef TOOLS_FEATURES_H
 #define TOOLS_FEATURES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -20,8 +21,8 @@ int feature_parse(const char *text, size_t *name_len, int16_t *level, struct err
 /* The level of metadata.version that "4.3", "4.3.1" or "4.3-IV0" stands for. */
 int feature_release(const char *release, int16_t *level, struct errmsg *em);
 
-/* The two commands: print, or a sentence in em. */
-int feature_print_mapping(const char *release /* NULL: the newest */, struct errmsg *em);
-int feature_print_dependencies(const char *const *features, struct errmsg *em);
+/* The two commands: print, as text or as JSON (listing.h), or a sentence in em. */
+int feature_print_mapping(const char *release /* NULL: the newest */, bool json, struct errmsg *em);
+int feature_print_dependencies(const char *const *features, bool json, struct errmsg *em);
 
 #endif

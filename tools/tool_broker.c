@@ -33,7 +33,8 @@ static const struct arg_def defs[] = {
     {"dry-run", ARG_FLAG, NULL, "Only show what would move where."},
     {"status", ARG_FLAG, NULL, "Only say what is left on it; ends with 0 if nothing is."},
     {"cancel", ARG_FLAG, NULL, "Call off what still moves away from it."},
-    {"json", ARG_FLAG, NULL, "With --dry-run: print one line of JSON instead, for programs."},
+    {"json", ARG_FLAG, NULL,
+     "With --dry-run and --status: print one line of JSON instead, for programs."},
 };
 
 static const struct arg_command commands[] = {
@@ -238,6 +239,16 @@ static int dry_run(struct drain *d)
     return 0;
 }
 
+static void print_left(int32_t id, struct left n)
+{
+    json_t *all = listing_new("drain"), *o = listing_item(all);
+    json_put_int(o, "broker", id);
+    json_put_int(o, "replicas", n.replicas);
+    json_put_int(o, "leaders", n.leaders);
+    json_put_int(o, "leaving", n.leaving);
+    listing_print(all);
+}
+
 static int status(struct drain *d)
 {
     struct left n = left_on(&d->view, d->id);
@@ -245,14 +256,17 @@ static int status(struct drain *d)
         plan_drain(&d->plan, d->id);
         return refused(d);
     }
-    if (n.replicas + n.leaders == 0) {
+    if (args_has(d->a, "json")) {
+        print_left(d->id, n);
+    } else if (n.replicas + n.leaders == 0) {
         say_end(d);
-        return 0;
+    } else {
+        printf("Broker %d has %d replica%s and leads %d; %d of its replicas %s on the way to "
+               "others.\n",
+               d->id, n.replicas, n.replicas == 1 ? "" : "s", n.leaders, n.leaving,
+               n.leaving == 1 ? "is" : "are");
     }
-    printf("Broker %d has %d replica%s and leads %d; %d of its replicas %s on the way to others.\n",
-           d->id, n.replicas, n.replicas == 1 ? "" : "s", n.leaders, n.leaving,
-           n.leaving == 1 ? "is" : "are");
-    return 1;
+    return n.replicas + n.leaders ? 1 : 0;
 }
 
 static int cancel(struct drain *d)
@@ -319,8 +333,8 @@ static int drain(struct client *c, const struct args *a)
     if (args_has(a, "dry-run") + args_has(a, "status") + args_has(a, "cancel") > 1) {
         args_fail(a, "Give one of --dry-run, --status and --cancel");
     }
-    if (args_has(a, "json") && !args_has(a, "dry-run")) {
-        args_fail(a, "--json goes with --dry-run");
+    if (args_has(a, "json") && !args_has(a, "dry-run") && !args_has(a, "status")) {
+        args_fail(a, "--json goes with --dry-run and --status");
     }
     d.id = (int32_t)id;
     d.mover = (struct mover){

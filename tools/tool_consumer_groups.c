@@ -507,7 +507,9 @@ static void check(const struct args *a)
     only_with(a, "members", "describe", NULL);
     only_with(a, "offsets", "describe", NULL);
     only_with(a, "verbose", "describe", NULL);
-    only_with(a, "json", "list", "describe");
+    if (!args_has(a, "explain")) {
+        only_with(a, "json", "list", "describe");
+    }
     only_with(a, "state", "describe", "list");
     only_with(a, "type", "list", NULL);
     bool selected = args_has(a, "group") || args_has(a, "all-groups");

@@ -22,6 +22,7 @@ enum { DEFAULT_PORT = 9092, FRAME_MAX = 1 << 30 };
 static const char help[] =
     "millrace decode: Kafka frames as JSON, one object a line\n"
     "\n"
+    "Examples:\n"
     "  millrace decode 00120003000000010003666f6f00...     a request, as hex\n"
     "  millrace decode --response ApiVersions:3 0000...    a response, and what it answers\n"
     "  millrace decode --message TopicRecord:0 02...       a message without any frame\n"
@@ -32,6 +33,7 @@ static const char help[] =
     "  millrace decode --capture sent.bin --answers got.bin\n"
     "                                                      frames as they stood on a connection\n"
     "\n"
+    "Options:\n"
     "  HEX                   bytes in hex; spaces, line ends, colons and 0x do not matter. A "
     "length in\n"
     "                        front is recognised. Standard input when left out\n"

@@ -34,8 +34,8 @@ static const struct arg_command commands[] = {
     {"upgrade", "Raise levels.", "feature release-version metadata dry-run"},
     {"downgrade", "Lower levels.", "feature release-version metadata unsafe dry-run"},
     {"disable", "Lower features to level 0.", "feature unsafe dry-run"},
-    {"version-mapping", "Which levels a release stands for.", "release-version"},
-    {"feature-dependencies", "What a level needs.", "feature"},
+    {"version-mapping", "Which levels a release stands for.", "release-version json"},
+    {"feature-dependencies", "What a level needs.", "feature json"},
 };
 
 static const struct args_spec spec = {
@@ -47,6 +47,8 @@ static const struct args_spec spec = {
         "--dry-run\n"
         "  millrace features --bootstrap-controller localhost:9093 downgrade --feature "
         "transaction.version=1\n"
+        "  millrace features --bootstrap-server localhost:9092 disable --feature share.version "
+        "--dry-run\n"
         "  millrace features version-mapping --release-version 4.1\n"
         "  millrace features feature-dependencies --feature "
         "eligible.leader.replicas.version=1\n",
@@ -307,10 +309,11 @@ int tool_features(int argc, char **argv)
     int rv;
     args_parse(&a, &spec, argc, argv);
     if (strcmp(a.command, "version-mapping") == 0) {
-        rv = feature_print_mapping(args_get(&a, "release-version", NULL), &c.error);
+        rv = feature_print_mapping(args_get(&a, "release-version", NULL), args_has(&a, "json"),
+                                   &c.error);
     } else if (strcmp(a.command, "feature-dependencies") == 0) {
         args_require(&a, "feature");
-        rv = feature_print_dependencies(args_list(&a, "feature"), &c.error);
+        rv = feature_print_dependencies(args_list(&a, "feature"), args_has(&a, "json"), &c.error);
     } else {
         rv = with_cluster(&c, &a);
     }

@@ -11,6 +11,7 @@
 #include "proto_features.h"
 #include "tools/args.h"
 #include "tools/features.h"
+#include "tools/listing.h"
 #include "tools/server_config.h"
 #include "tools/storage.h"
 #include "tools/tool.h"
@@ -68,12 +69,14 @@ static const struct args_spec format_spec = {
 
 static const struct arg_def info_defs[] = {
     {"config", ARG_VALUE, "FILE", "The server.properties of the node. Required."},
+    ARG_JSON,
 };
 
 static const struct args_spec info_spec = {
     .tool = "storage info",
     .about = "show what the log directories of a server.properties are",
-    .examples = "  millrace storage info -c server.properties\n",
+    .examples = "  millrace storage info -c server.properties\n"
+                "  millrace storage info -c server.properties --json\n",
     .defs = info_defs,
     .n = ARRAY_LEN(info_defs),
     .letters = "c=config",
@@ -81,6 +84,7 @@ static const struct args_spec info_spec = {
 
 static const struct arg_def mapping_defs[] = {
     {"release-version", ARG_VALUE, "RELEASE", "4.3, 4.3-IV0, ...; the newest if left out."},
+    ARG_JSON,
 };
 
 static const struct args_spec mapping_spec = {
@@ -94,6 +98,7 @@ static const struct args_spec mapping_spec = {
 
 static const struct arg_def dependencies_defs[] = {
     {"feature", ARG_LIST, "NAME=LEVEL", "The feature and its level. Required."},
+    ARG_JSON,
 };
 
 static const struct args_spec dependencies_spec = {
@@ -371,18 +376,31 @@ static bool judge(struct io *io, const struct config *c, const char *dir,
     return err == 0;
 }
 
-/* The directories, then whose they are, then what is wrong with them. */
-static int show(struct io *io, const struct config *c, const char **dirs, size_t n)
+/* Each with whose it is, as far as that can be read, and what is wrong with it. */
+static void show_json(const char **dirs, const struct shown *all, size_t n)
 {
-    struct shown *all = mem_zalloc(n * sizeof *all);
-    const struct format_meta *first = NULL;
-    size_t found = 0;
-    size_t problems = 0;
+    json_t *listing = listing_new("storage");
     for (size_t i = 0; i < n; i++) {
-        bool good = judge(io, c, dirs[i], first, &all[i]);
-        first = good && first == NULL ? &all[i].meta : first;
+        const struct shown *s = &all[i];
+        bool read = s->meta.cluster_id[0] != '\0';
+        json_t *o = listing_item(listing);
+        json_put_text(o, "logDir", bytes_str(dirs[i]));
+        json_put_text(o, "clusterId", bytes_str(read ? s->meta.cluster_id : NULL));
+        json_put_known(o, "nodeId", read ? s->meta.node_id : -1);
+        json_put_uuid(o, "directoryId", s->meta.directory_id);
+        json_put_text(o, "problem", bytes_str(s->problem ? s->em.text : NULL));
+    }
+    listing_print(listing);
+}
+
+/* The directories, then whose they are, then what is wrong with them. */
+static void show_text(const char **dirs, const struct shown *all, size_t n,
+                      const struct format_meta *first)
+{
+    size_t found = 0, problems = 0;
+    for (size_t i = 0; i < n; i++) {
         found += all[i].exists;
-        problems += !good;
+        problems += all[i].problem;
     }
     printf("%s", found > 1 ? "Found log directories:\n" : found ? "Found log directory:\n" : "");
     for (size_t i = 0; i < n; i++) {
@@ -401,20 +419,37 @@ static int show(struct io *io, const struct config *c, const char **dirs, size_t
         }
     }
     printf("%s", problems ? "\n" : "");
+}
+
+static int show(const struct args *a, struct io *io, const struct config *c)
+{
+    const char *dirs[STORAGE_DIRS_MAX];
+    size_t n = storage_dirs(c, dirs);
+    struct shown *all = mem_zalloc(n * sizeof *all);
+    const struct format_meta *first = NULL;
+    bool good = true;
+    for (size_t i = 0; i < n; i++) {
+        bool is_good = judge(io, c, dirs[i], first, &all[i]);
+        first = is_good && first == NULL ? &all[i].meta : first;
+        good &= is_good;
+    }
+    if (args_has(a, "json")) {
+        show_json(dirs, all, n);
+    } else {
+        show_text(dirs, all, n, first);
+    }
     mem_free(all);
-    return problems ? 1 : 0;
+    return good ? 0 : 1;
 }
 
 static int info(int argc, char **argv)
 {
     struct args a;
-    const char *dirs[STORAGE_DIRS_MAX];
     args_parse(&a, &info_spec, argc, argv);
     args_require(&a, "config");
     struct config *c = storage_load_config(&a);
     struct io *io = storage_open_io();
-    size_t n = storage_dirs(c, dirs);
-    int status = show(io, c, dirs, n);
+    int status = show(&a, io, c);
     io_destroy(io);
     config_free(c);
     args_free(&a);
@@ -456,7 +491,9 @@ static int version_mapping(int argc, char **argv)
     struct args a;
     struct errmsg em = {{0}};
     args_parse(&a, &mapping_spec, argc, argv);
-    return told(&a, feature_print_mapping(args_get(&a, "release-version", NULL), &em), &em);
+    return told(
+        &a, feature_print_mapping(args_get(&a, "release-version", NULL), args_has(&a, "json"), &em),
+        &em);
 }
 
 static int feature_dependencies(int argc, char **argv)
@@ -465,7 +502,8 @@ static int feature_dependencies(int argc, char **argv)
     struct errmsg em = {{0}};
     args_parse(&a, &dependencies_spec, argc, argv);
     args_require(&a, "feature");
-    return told(&a, feature_print_dependencies(args_list(&a, "feature"), &em), &em);
+    return told(&a, feature_print_dependencies(args_list(&a, "feature"), args_has(&a, "json"), &em),
+                &em);
 }
 
 int tool_storage(int argc, char **argv)

@@ -97,6 +97,40 @@ def test_every_command_exists(name, helps):
     assert wrong(page(name), helps) == []
 
 
+def tools_with_help():
+    """Every tool of `millrace help`, and the commands of storage, which have a --help of their own. version takes nothing."""
+    tools = [t for t in re.findall(r'^  ([a-z][a-z0-9-]*)\s', millrace('help')[1], re.M) if t != 'version']
+    return tools + ['storage ' + c for c in sorted(set(re.findall(r'millrace storage ([a-z-]+)', millrace('storage', '--help')[1])))]
+
+
+def examples(text):
+    """The lines between `Examples:` and the next blank one."""
+    m = re.search(r'^Examples?:\n((?:  .*\n)+)', text, re.M)
+    return m.group(1) if m else ''
+
+
+TOOLS = tools_with_help()
+
+
+@pytest.mark.parametrize('tool', TOOLS)
+def test_help_is_by_example(tool, helps):
+    """Each has examples, of each of its commands, with options that there are."""
+    status, out, err = millrace(*tool.split(), '--help')
+    assert (status, err) == (0, '')
+    shown = re.sub(r'(?m)^ *', '    ', re.sub(r'(?m)^ *docker run .*\n', '', examples(out)))  # which names an image
+    called = commands(shown)
+    assert called and wrong(shown, helps) == []
+    assert any(words[:len(tool.split())] == tool.split() for words, _ in called), called
+    listed = re.search(r'^Commands:\n((?:  .*\n)+)', out, re.M)
+    for command in re.findall(r'^  ([a-z][a-z-]*)\b(?!.*not served)', listed.group(1), re.M) if listed else ():
+        assert re.search(r'millrace %s (.* )?%s\b' % (tool, command), shown), command
+
+
+def test_the_help_of_every_tool_is_looked_at():
+    assert {'balance', 'broker', 'health', 'container', 'decode', 'simulate', 'server', 'cluster', 'storage format', 'storage info', 'storage admit-voter',
+            'storage random-uuid', 'storage version-mapping', 'storage feature-dependencies'} <= set(TOOLS) and len(TOOLS) >= 36
+
+
 def slug(heading):
     """As the pages' viewers make the anchor of a heading."""
     return re.sub(r' ', '-', re.sub(r'[^\w\- ]', '', heading.strip().lower()))

@@ -2,9 +2,11 @@
 import json
 import os
 import re
+import time
 
 import pytest
-from cluster_session import ClusterTarget
+from cluster_session import Cluster, ClusterTarget
+from members import wait
 from node import ROOT, millrace, run
 
 
@@ -18,8 +20,10 @@ def promised():
                 text = cells[2]
                 while re.search(r'[\[{(][^\[\](){}]*[\]})]', text):
                     text = re.sub(r' ?[\[{(][^\[\](){}]*[\]})]', '', text)
+                as_other = re.fullmatch('as `(.*)`', text)
                 of_item, _, beside = text.partition('; beside `items`:')
-                rows[cells[0].strip('`')] = cells[1], names(of_item.partition(';')[0]), names(beside)
+                for command in cells[0].split(', '):
+                    rows[command.strip('`')] = rows[as_other[1]] if as_other else (cells[1], names(of_item.partition(';')[0]), names(beside))
     return rows
 
 
@@ -44,10 +48,11 @@ def cluster(tmp_path_factory):
         yield t
 
 
-def asked(cluster, command, *more, controllers=False):
-    servers = ('--bootstrap-controller', cluster.controller_servers) if controllers else ('--bootstrap-server', cluster.servers)
+def asked(cluster, command, *more, controllers=False, ends=0):
+    """Of a cluster, or (None) of what needs none."""
+    servers = () if cluster is None else ('--bootstrap-controller', cluster.controller_servers) if controllers else ('--bootstrap-server', cluster.servers)
     status, out, err = millrace(*command.split(), *more, *servers, '--json')
-    assert status == 0 and out.count('\n') == 1, out + err
+    assert status == ends and out.count('\n') == 1, out + err
     v = json.loads(out)
     kind, of_item, beside = PROMISED[command]
     assert v['version'] == 1 and v['list'] == kind
@@ -59,7 +64,7 @@ def asked(cluster, command, *more, controllers=False):
 def test_every_command_of_the_table_is_tested():
     with open(__file__, encoding='utf-8') as f:
         text = f.read()
-    assert len(PROMISED) == 16 and all(re.search(r"asked\(cluster, '%s'" % re.escape(c), text) for c in PROMISED)
+    assert len(PROMISED) == 24 and all(re.search(r"asked\((cluster|None), '%s'" % re.escape(c), text) for c in PROMISED)
 
 
 def test_topics(cluster):
@@ -94,6 +99,9 @@ def test_groups(cluster):
     assert g['members'] == [] and g['coordinator'] in (1, 2, 3)
     offsets = {o['partition']: (o['committedOffset'], o['logEndOffset'], o['lag'], o['memberId']) for o in g['offsets']}
     assert offsets[0] == (2, 3, 1, None)
+    v = asked(cluster, 'consumer-groups --explain', 'g')
+    assert (v['group'], v['state'], v['members']) == ('g', 'Empty', 0)
+    assert all(abs(i['timeMs'] / 1000 - time.time()) < 3600 and len(i['text']) > 10 for i in v['items'])
     status, out, err = millrace('consumer-groups', '--bootstrap-server', cluster.servers, '--delete', '--group', 'g', '--json')
     assert status == 1 and 'json' in err
 
@@ -153,3 +161,63 @@ def test_balance(cluster):
     assert set(v['brokers'][0]['now']) == {'bytes', 'replicas', 'leaders'} and v['copies'] == sum(i['copies'] for i in v['items']) >= 1
     assert all(set(i['from']) != set(i['to']) or i['copies'] == 0 for i in v['items'])
     cluster.cluster.tool('topics', '--delete', '--topic', 'skewed')
+
+
+def topics(c, n):
+    """As node n knows them."""
+    return [t['name'] for t in c.any('Metadata', 12, {'topics': None, 'allowAutoTopicCreation': False}, [n])['topics']]
+
+
+def test_drain(tmp_path):
+    with Cluster(tmp_path, combined=3, factor=2) as c:
+        c.create_topic('pair', 2, 2, assignments=[[1, 2], [2, 3]])
+        c.create_topic('all', 1, 3, assignments=[[1, 2, 3]])
+        c.wait_in_sync('pair')
+        assert asked(c, 'broker drain --status', '2', ends=1)['items'] == [{'broker': 2, 'replicas': 3, 'leaders': 1, 'leaving': 0}]
+        status, out, err = millrace('broker', 'drain', '2', '--dry-run', '--json', '--bootstrap-server', c.servers)
+        assert (status, out) == (1, '') and 'all (3 replicas)' in err
+        c.tool('topics', '--delete', '--topic', 'all')
+        wait(lambda: all('all' not in topics(c, n) for n in c.nodes), 'all is still there', 20)
+        moves = asked(c, 'broker drain --dry-run', '2')
+        assert [(i['topic'], i['partition'], i['from'], i['copies']) for i in moves['items']] == [('pair', 0, [1, 2], 1), ('pair', 1, [2, 3], 1)]
+        assert [b['id'] for b in moves['brokers']] == [1, 2, 3] and moves['brokers'][1]['then'] == {'bytes': 0, 'replicas': 0, 'leaders': 0}
+        assert c.tool('broker', 'drain', '2').startswith('Moving 2 replicas off broker 2')
+        assert asked(c, 'broker drain --status', '2')['items'] == [{'broker': 2, 'replicas': 0, 'leaders': 0, 'leaving': 0}]
+
+
+def test_levels_of_features():
+    for items in (asked(None, 'features version-mapping', '--release-version', '4.3')['items'],
+                  asked(None, 'storage version-mapping', '-r', '4.3')['items']):
+        assert items[0] == {'feature': 'metadata.version', 'level': 30, 'release': '4.3-IV0'}
+        assert {'feature': 'kraft.version', 'level': 1, 'release': None} in items and len(items) == 7
+    words = ('eligible.leader.replicas.version=1', '--feature', 'metadata.version=30')
+    for items in (asked(None, 'features feature-dependencies', '--feature', *words)['items'],
+                  asked(None, 'storage feature-dependencies', '--feature', *words)['items']):
+        assert items == [{'feature': 'eligible.leader.replicas.version', 'level': 1, 'release': None,
+                          'needs': [{'feature': 'metadata.version', 'level': 23, 'release': '4.0-IV1'}]},
+                         {'feature': 'metadata.version', 'level': 30, 'release': '4.3-IV0', 'needs': []}]
+    for words in (('version-mapping', '--release-version', '9.9'), ('feature-dependencies', '--feature', 'metadata.version=30', '--feature', 'what=1')):
+        status, out, err = millrace('features', *words, '--json')
+        assert (status, out) == (1, '') and len(err.splitlines()) == 1
+
+
+def test_directories_of_a_node(tmp_path):
+    """As they are before and after a format, and where they are another node's."""
+    file, dirs = tmp_path / 'server.properties', [str(tmp_path / 'one'), str(tmp_path / 'two')]
+
+    def configure(node):
+        file.write_text('process.roles=broker,controller\nnode.id=%d\ncontroller.quorum.voters=%d@127.0.0.1:19093\nlog.dirs=%s\n'
+                        'listeners=PLAINTEXT://127.0.0.1:19092,CONTROLLER://127.0.0.1:19093\ncontroller.listener.names=CONTROLLER\n'
+                        % (node, node, ','.join(dirs)))
+    configure(1)
+    items = asked(None, 'storage info', '-c', str(file), ends=1)['items']
+    assert [(i['logDir'], i['clusterId'], i['nodeId'], i['directoryId']) for i in items] == [(d, None, None, None) for d in dirs]
+    assert all('does not exist' in i['problem'] for i in items)
+    status, out, err = millrace('storage', 'format', '-t', 'DUO7j3nMRSCdq1RXXLLHig', '-c', str(file))
+    assert status == 0, out + err
+    items = asked(None, 'storage info', '-c', str(file))['items']
+    assert [(i['clusterId'], i['nodeId'], i['problem']) for i in items] == [('DUO7j3nMRSCdq1RXXLLHig', 1, None)] * 2
+    assert len({i['directoryId'] for i in items}) == 2
+    configure(2)
+    items = asked(None, 'storage info', '-c', str(file), ends=1)['items']
+    assert all(i['nodeId'] == 1 and 'belongs to node 1, not to node.id=2' in i['problem'] for i in items)
