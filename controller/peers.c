@@ -116,7 +116,8 @@ static void on_up(struct dial *d)
     buf_free(&pending);
 }
 
-static void take_message(struct peers *p, struct peer *from, const struct quorum_message *m);
+static int take_message(struct peers *p, struct peer *from, const struct quorum_message *m,
+                        struct errmsg *em);
 
 static bool is_result(const struct quorum_message *m)
 {
@@ -140,7 +141,7 @@ static int take_result(struct peer *peer, struct bytes frame)
         }
         if (err == 0 && p->quorum &&
             peers_admit(p, &names, m.type == QUORUM_APPEND_RESULT, &em) == KE_NONE) {
-            take_message(p, peer, &m);
+            (void)take_message(p, peer, &m, NULL); /* an answer has no answer */
         }
     }
     arena_free(&a);
@@ -421,18 +422,22 @@ int16_t peers_admit(struct peers *p, const struct peer_names *names, bool harmle
     return code;
 }
 
-static void take_message(struct peers *p, struct peer *from, const struct quorum_message *m)
+static int take_message(struct peers *p, struct peer *from, const struct quorum_message *m,
+                        struct errmsg *em)
 {
     if ((int)m->type == 0) {
         greet_back(from);
-        return;
+        return 0;
     }
     if (m->type == QUORUM_SNAPSHOT && quorum_wants_snapshot(p->quorum, m)) {
         peers_transfer_begin(p, from, m);
-    } else {
-        quorum_receive(p->quorum, m);
+        return 0;
+    }
+    int err = quorum_receive(p->quorum, m, em);
+    if (err == 0) {
         peers_admission_heard(from);
     }
+    return err;
 }
 
 static int16_t receive_message(struct peers *p, struct bytes body, struct errmsg *em)
@@ -449,7 +454,7 @@ static int16_t receive_message(struct peers *p, struct bytes body, struct errmsg
         if (code == KE_NONE && p->quorum) {
             p->asker = peers_find(p, names.from);
             connect_now(p->asker);
-            take_message(p, p->asker, &m);
+            code = take_message(p, p->asker, &m, em) ? KE_INVALID_REQUEST : KE_NONE;
             p->asker = NULL;
         }
     }

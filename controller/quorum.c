@@ -576,11 +576,16 @@ void quorum_snapshot_taken(struct quorum *q, struct metadata_snapshot_id id, uin
 
 /* ---- receiving ---- */
 
-static void drop(struct quorum *q, const struct quorum_message *m, const char *why)
+/* Its sender hears why, if somebody waits for an answer (em). */
+static int drop(struct quorum *q, const struct quorum_message *m, const char *why,
+                struct errmsg *em)
 {
     log_limited(q->shard->log, &q->limit, LOG_WARN, "controller",
                 "a message of voter %d is dropped: %s type=%d term=%llu", m->from, why,
                 (int)m->type, (unsigned long long)m->term);
+    return errmsg_set(em, ERR_INVALID,
+                      "voter %d drops a message of voter %d: %s (type %d, term %llu)", q->node_id,
+                      m->from, why, (int)m->type, (unsigned long long)m->term);
 }
 
 /* One block for all payloads, as libraft wants it; it frees the block or hands it back. */
@@ -613,7 +618,8 @@ static void feed(struct quorum *q, struct raft_message *r)
     step(q, &e);
 }
 
-static void receive_append(struct quorum *q, const struct quorum_message *m, struct raft_message *r)
+static int receive_append(struct quorum *q, const struct quorum_message *m, struct raft_message *r,
+                          struct errmsg *em)
 {
     uint64_t prev;
     uint64_t prev_term;
@@ -622,14 +628,13 @@ static void receive_append(struct quorum *q, const struct quorum_message *m, str
     uint32_t n = m->entries_n - skip;
     struct raft_entry *entries = NULL;
     if (!quorum_entries_sound(m, skip, prev_term) || !quorum_offsets_follow(q, m, skip, prev)) {
-        drop(q, m, "its entries are no batches that can follow here");
-        return;
+        return drop(q, m, "its entries are no batches that can follow here", em);
     }
     if (n) {
         entries = mem_zalloc(n * sizeof *entries);
         if (!copy_entries(m, skip, entries)) {
             mem_free(entries);
-            return; /* no memory now: it will be sent again */
+            return 0; /* no memory now: it will be sent again */
         }
     }
     r->type = RAFT_APPEND_ENTRIES;
@@ -644,23 +649,23 @@ static void receive_append(struct quorum *q, const struct quorum_message *m, str
     };
     feed(q, r);
     mem_free(entries);
+    return 0;
 }
 
-static void receive_append_result(struct quorum *q, const struct quorum_message *m,
-                                  struct raft_message *r)
+static int receive_append_result(struct quorum *q, const struct quorum_message *m,
+                                 struct raft_message *r, struct errmsg *em)
 {
     raft_index match;
     if (raft_state(&q->raft) == RAFT_LEADER) {
         if (m->term == raft_current_term(&q->raft) && m->request_term != m->term) {
-            return; /* guard A: an answer to what an earlier term of ours sent */
+            return 0; /* guard A: an answer to what an earlier term of ours sent */
         }
         if (m->term == raft_current_term(&q->raft) && m->rejected &&
             raft_match_index(&q->raft, to_raft(m->from), &match) == 0 && m->rejected <= match) {
-            return; /* guard J: late, the follower has it by now. A higher term is to be heard. */
+            return 0; /* guard J: late, the follower has it by now. A higher term is to be heard. */
         }
         if (m->index > metadata_log_last_index(q->log)) {
-            drop(q, m, "it acknowledges entries that this leader does not have");
-            return;
+            return drop(q, m, "it acknowledges entries that this leader does not have", em);
         }
     }
     quorum_fill(m, r);
@@ -672,6 +677,7 @@ static void receive_append_result(struct quorum *q, const struct quorum_message 
         p->heard_ms = io_wall_ms(q->io);
         p->caught_up_ms = match == metadata_log_last_index(q->log) ? p->heard_ms : p->caught_up_ms;
     }
+    return 0;
 }
 
 static void receive_vote_result(struct quorum *q, const struct quorum_message *m,
@@ -708,13 +714,12 @@ bool quorum_wants_snapshot(const struct quorum *q, const struct quorum_message *
 }
 
 /* libraft installs, or answers that it has it all or that the term is over. */
-static void receive_snapshot(struct quorum *q, const struct quorum_message *m,
-                             struct raft_message *r)
+static int receive_snapshot(struct quorum *q, const struct quorum_message *m,
+                            struct raft_message *r, struct errmsg *em)
 {
     struct raft_install_snapshot *p = &r->install_snapshot;
     if (q->incoming == NULL && quorum_wants_snapshot(q, m)) {
-        drop(q, m, "its snapshot is not here");
-        return;
+        return drop(q, m, "its snapshot is not here", em);
     }
     r->type = RAFT_INSTALL_SNAPSHOT;
     *p = (struct raft_install_snapshot){
@@ -727,9 +732,10 @@ static void receive_snapshot(struct quorum *q, const struct quorum_message *m,
     };
     if (p->data.base == NULL || !make_configuration(q, &p->conf)) {
         raft_free(p->data.base);
-        return; /* no memory now: it will be sent again */
+        return 0; /* no memory now: it will be sent again */
     }
     feed(q, r);
+    return 0;
 }
 
 void quorum_receive_snapshot(struct quorum *q, const struct quorum_message *m,
@@ -741,54 +747,48 @@ void quorum_receive_snapshot(struct quorum *q, const struct quorum_message *m,
         q->incoming = in;
         in = NULL;
     }
-    quorum_receive(q, m);
+    (void)quorum_receive(q, m, NULL); /* its sender had its answer when the file was asked for */
     metadata_incoming_abandon(in);
     metadata_incoming_abandon(q->incoming); /* it was not used */
     q->incoming = NULL;
 }
 
-void quorum_receive(struct quorum *q, const struct quorum_message *m)
+int quorum_receive(struct quorum *q, const struct quorum_message *m, struct errmsg *em)
 {
     char address[16];
     struct raft_message r = {.server_id = to_raft(m->from)};
     if (q->failed || q->closed) {
-        return;
+        return 0;
     }
     if (voter_slot(q, m->from) < 0 || m->from == q->node_id || m->to != q->node_id) {
-        drop(q, m, "it is not from another voter to this one");
-        return;
+        return drop(q, m, "it is not from another voter to this one", em);
     }
     uint64_t term = m->sender_term > m->term ? m->sender_term : m->term;
     if (term > INT32_MAX || term > raft_current_term(&q->raft) + TERM_LEAP_MAX) {
-        drop(q, m, "its term is too far from the present one");
-        return;
+        return drop(q, m, "its term is too far from the present one", em);
     }
     const char *why = quorum_contradiction(q, m);
     if (why) {
-        drop(q, m, why);
-        return;
+        return drop(q, m, why, em);
     }
     snprintf(address, sizeof address, "%d", m->from);
     r.server_address = address;
     switch (m->type) {
     case QUORUM_APPEND:
-        receive_append(q, m, &r);
-        break;
+        return receive_append(q, m, &r, em);
     case QUORUM_APPEND_RESULT:
-        receive_append_result(q, m, &r);
-        break;
+        return receive_append_result(q, m, &r, em);
     case QUORUM_VOTE:
     case QUORUM_TIMEOUT_NOW:
         quorum_fill(m, &r);
         feed(q, &r);
-        break;
+        return 0;
     case QUORUM_VOTE_RESULT:
         receive_vote_result(q, m, &r);
-        break;
+        return 0;
     case QUORUM_SNAPSHOT:
-        receive_snapshot(q, m, &r);
-        break;
+        return receive_snapshot(q, m, &r, em);
     default:
-        drop(q, m, "its type is not served");
+        return drop(q, m, "its type is not served", em);
     }
 }

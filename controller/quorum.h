@@ -140,9 +140,10 @@ struct quorum_message {
 };
 
 /* A message that came whole and whose entries are whole batches (the transport has checked lengths,
- * counts and that `from` is the voter of the connection). Wrong contents are dropped with a
- * rate-limited line. */
-void quorum_receive(struct quorum *q, const struct quorum_message *m);
+ * counts and that `from` is the voter of the connection). ERR_INVALID: it cannot be true and is
+ * dropped, with a rate-limited line; em, which may be NULL, is for its sender. What is only late or
+ * meets want of memory is no error. */
+int quorum_receive(struct quorum *q, const struct quorum_message *m, struct errmsg *em);
 /* A QUORUM_SNAPSHOT that this voter lacks: the transport moves the snapshot's file first. False: it
  * goes to quorum_receive like any message. */
 bool quorum_wants_snapshot(const struct quorum *q, const struct quorum_message *m);

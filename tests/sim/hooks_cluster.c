@@ -60,7 +60,7 @@ int __wrap_raft_match_index(const struct raft *r, raft_id id, raft_index *index)
 }
 
 WRAP(quorum_receive);
-void __wrap_quorum_receive(struct quorum *q, const struct quorum_message *m)
+int __wrap_quorum_receive(struct quorum *q, const struct quorum_message *m, struct errmsg *em)
 {
     struct quorum_message copy = *m;
     uint64_t commit = q->commit;
@@ -73,11 +73,12 @@ void __wrap_quorum_receive(struct quorum *q, const struct quorum_message *m)
         q->commit = 0;
     }
     receiving_result = m->type == QUORUM_APPEND_RESULT;
-    __real_quorum_receive(q, &copy);
+    int err = __real_quorum_receive(q, &copy, em);
     receiving_result = false;
     if (bc) {
         q->commit = q->commit > commit ? q->commit : commit;
     }
+    return err;
 }
 
 WRAP(peers_trust);

@@ -164,7 +164,7 @@ static void snapshot(struct quorum_voter *v, const struct quorum_message *m)
     struct buf file = {0};
     struct errmsg em;
     if (!quorum_wants_snapshot(v->q, m)) {
-        quorum_receive(v->q, m);
+        quorum_receive(v->q, m, NULL);
         return;
     }
     if (from->q == NULL ||
@@ -207,7 +207,7 @@ void quorum_carrier_deliver(struct quorum_voter *v)
         if (m.type == QUORUM_SNAPSHOT) {
             snapshot(v, &m);
         } else {
-            quorum_receive(v->q, &m);
+            quorum_receive(v->q, &m, NULL);
         }
         arena_reset(&v->qr->arena);
         buf_free(&f->bytes);

@@ -378,6 +378,70 @@ static void results_go_back_with_the_answer(void **state)
     rig_world_free(&w);
 }
 
+/* What decodes and cannot be true is not taken, and its sender hears why. */
+static void lies(void *arg)
+{
+    static const uint8_t no_batch[] = "no batch at all";
+    const struct quorum_entry entry = {4, 1, {no_batch, sizeof no_batch}};
+    const struct {
+        const char *why;
+        struct quorum_message m;
+    } cases[] = {
+        {"its term is too far from the present one",
+         {.type = QUORUM_VOTE, .term = INT32_MAX, .sender_term = INT32_MAX}},
+        {"it is of an entry of term 0, which there is none of",
+         {.type = QUORUM_APPEND, .term = 9, .sender_term = 9, .index = 1}},
+        {"it contradicts what is committed here",
+         {.type = QUORUM_APPEND, .term = 9, .sender_term = 9, .index = 1, .index_term = 3}},
+        {"its entries are no batches that can follow here",
+         {.type = QUORUM_APPEND,
+          .term = 9,
+          .sender_term = 9,
+          .index = 1,
+          .index_term = 1,
+          .entries = &entry,
+          .entries_n = 1}},
+        {"its snapshot has no entry",
+         {.type = QUORUM_SNAPSHOT,
+          .term = 9,
+          .sender_term = 9,
+          .index = 1,
+          .index_term = 4,
+          .snapshot = {5, 4}}},
+    };
+    struct rig r;
+    char why[600];
+    rig_start_three(&r, arg);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        int16_t code = rig_voter_tries(&r, 2, &cases[i].m, why, sizeof why);
+        if (code != KE_INVALID_REQUEST ||
+            strstr(why, "voter 1 drops a message of voter 2") == NULL ||
+            strstr(why, cases[i].why) == NULL) {
+            fail_msg("not \"%s\" but %d \"%s\"", cases[i].why, code, why);
+        }
+    }
+    rig_elect(&r); /* none of it counted */
+    uint64_t term = rig_term(&r);
+    struct quorum_message beyond = {.type = QUORUM_APPEND_RESULT,
+                                    .term = term,
+                                    .sender_term = term,
+                                    .request_term = term,
+                                    .index = metadata_log_last_index(r.c->mlog) + 1};
+    assert_int_equal(KE_INVALID_REQUEST, rig_voter_tries(&r, 2, &beyond, why, sizeof why));
+    assert_non_null(strstr(why, "it acknowledges entries that this leader does not have"));
+    assert_true(rig_active(&r));
+    rig_stop(&r);
+}
+
+static void who_lies_hears_why_it_is_not_heard(void **state)
+{
+    UNUSED(state);
+    struct rig_world w;
+    rig_world_init(&w, 8);
+    assert_true(sim_proc_run(w.proc, lies, &w));
+    rig_world_free(&w);
+}
+
 /* Voters 2 and 3 behind the port that both have: they say yes to everything, in their answers. What
  * they are asked of snapshots waits. */
 struct others {
@@ -684,6 +748,7 @@ int main(void)
         cmocka_unit_test(pieces_are_checked),
         cmocka_unit_test(strangers_are_refused_with_a_reason),
         cmocka_unit_test(results_go_back_with_the_answer),
+        cmocka_unit_test(who_lies_hears_why_it_is_not_heard),
         cmocka_unit_test(an_answer_may_bring_a_vote_of_its_voter_only),
         cmocka_unit_test(a_piece_that_comes_too_late_ends_nothing),
         cmocka_unit_test(a_new_disk_that_is_admitted_is_greeted_at_once),

@@ -614,7 +614,7 @@ static void deliver_snapshot(struct trio *t, const struct quorum_message *m)
     struct buf file = {0};
     struct errmsg em;
     if (!quorum_wants_snapshot(to->q, m)) {
-        quorum_receive(to->q, m);
+        quorum_receive(to->q, m, NULL);
         return;
     }
     if (!t->up[m->from] ||
@@ -660,7 +660,7 @@ static void trio_deliver(struct trio *t)
         if (t->up[now.m.to] && now.m.type == QUORUM_SNAPSHOT) {
             deliver_snapshot(t, &now.m);
         } else if (t->up[now.m.to]) {
-            quorum_receive(t->v[now.m.to].q, &now.m);
+            quorum_receive(t->v[now.m.to].q, &now.m, NULL);
         }
         flight_free(&now);
     }
@@ -800,13 +800,14 @@ static void quick_run(void *arg)
     struct voter *leader = first_leader(t);
     int64_t end;
     /* nobody else leads in its term, whatever is said */
-    quorum_receive(leader->q, &(struct quorum_message){.type = QUORUM_APPEND,
-                                                       .version = 1,
-                                                       .from = leader->id % 3 + 1,
-                                                       .to = leader->id,
-                                                       .term = (uint64_t)leader->leading,
-                                                       .index = 1,
-                                                       .index_term = 1});
+    struct quorum_message lie = {.type = QUORUM_APPEND,
+                                 .version = 1,
+                                 .from = leader->id % 3 + 1,
+                                 .to = leader->id,
+                                 .term = (uint64_t)leader->leading,
+                                 .index = 1,
+                                 .index_term = 1};
+    assert_int_equal(ERR_INVALID, quorum_receive(leader->q, &lie, NULL));
     for (int i = 0; i < 20; i++) {
         int64_t from = shard_now_ms(leader->shard);
         assert_int_equal(0, append(leader, i, &end));
@@ -862,10 +863,10 @@ static void refusal_run(void *arg)
                                .sender_term = term,
                                .request_term = term,
                                .rejected = 1};
-    quorum_receive(leader->q, &m); /* late, of its own term: nothing */
+    quorum_receive(leader->q, &m, NULL); /* late, of its own term: nothing */
     assert_true(quorum_is_leader(leader->q));
     m.term = m.sender_term = term + 1;
-    quorum_receive(leader->q, &m);
+    quorum_receive(leader->q, &m, NULL);
     assert_false(quorum_is_leader(leader->q));
     assert_int_equal(term + 1, quorum_epoch(leader->q));
     for (int32_t id = 1; id <= 3; id++) {
@@ -887,7 +888,7 @@ static void say(struct voter *v, const struct quorum_message *m)
     copy.from = v->id == 2 ? 3 : 2;
     copy.to = v->id;
     copy.version = 1;
-    quorum_receive(v->q, &copy);
+    quorum_receive(v->q, &copy, NULL);
     turn(v);
     if (v->fatal) {
         fail_msg("%s", v->why);
