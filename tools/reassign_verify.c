@@ -219,9 +219,7 @@ static bool print_partition(const struct replica_set *target, const struct repli
                target->partition);
         return false;
     }
-    size_t size = (size_t)target->replicas_n * sizeof *target->replicas;
-    if (now && now->replicas_n == target->replicas_n &&
-        memcmp(now->replicas, target->replicas, size) == 0) {
+    if (now && replica_set_same(now, target)) {
         printf("Reassignment of partition %.*s-%d is completed.\n", BYTES_FMT(topic),
                target->partition);
         return true;
@@ -365,6 +363,7 @@ int reassign_wait_verify(struct client *c, const struct args *a, const struct re
     if (rv) {
         return reassign_fail(c->error.text, "The move itself goes on.");
     }
+    reassign_settle(c, targets);
     bool reached;
     int status = verify(c, a, targets, &reached);
     return reached ? status : 1;

@@ -23,6 +23,12 @@ int replica_set_cmp(const void *a, const void *b)
     return c ? c : (x->partition > y->partition) - (x->partition < y->partition);
 }
 
+bool replica_set_same(const struct replica_set *a, const struct replica_set *b)
+{
+    return a->replicas_n == b->replicas_n &&
+           memcmp(a->replicas, b->replicas, (size_t)a->replicas_n * sizeof *a->replicas) == 0;
+}
+
 void replica_sets_sort(struct replica_sets *s)
 {
     if (s->n) {

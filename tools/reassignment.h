@@ -44,6 +44,8 @@ struct replica_sets {
 };
 
 int replica_set_cmp(const void *a, const void *b);
+/* The same brokers in the same order. */
+bool replica_set_same(const struct replica_set *a, const struct replica_set *b);
 void replica_sets_sort(struct replica_sets *s);
 struct replica_set *replica_set_find(const struct replica_sets *s, struct bytes topic,
                                      int32_t partition);
@@ -185,6 +187,10 @@ void reassign_watch_text(const struct reassign_watch *w, int64_t now_ms, char *o
 /* Looks until all is moved, or w->given_up, once a second, and shows the text on standard error if
  * that is a terminal. ERR_CANCELED: reassign_interrupted. */
 int reassign_wait(struct client *c, struct reassign_watch *w);
+/* Behind it: until the broker that answers knows of the targets too. The controllers, who say what
+ * moves, are ahead of it; a busy one may need seconds. 10 s at most, for a move that was called off
+ * never gets there. */
+void reassign_settle(struct client *c, const struct replica_sets *targets);
 
 /* From here on the first SIGINT or SIGTERM does not end the process but is noted, and ends
  * reassign_wait; a second one ends the process. */

@@ -11,7 +11,7 @@
 #include "tools/clock.h"
 #include "tools/reassignment.h"
 
-enum { FIRST_MS = 100, EVERY_MS = 1000, PATIENCE_MS = 60000 };
+enum { FIRST_MS = 100, EVERY_MS = 1000, PATIENCE_MS = 60000, SETTLE_MS = 10000 };
 
 /* ---- signals ---- */
 
@@ -125,17 +125,23 @@ static int look(struct client *c, struct reassign_watch *w, bool first)
     return 0;
 }
 
+/* The client as it was before a look, whose findings are freed. */
+static void forget(struct client *c, const struct client *before)
+{
+    arena_free(&c->arena);
+    c->arena = before->arena;
+    c->have_metadata = before->have_metadata;
+    c->metadata = before->metadata;
+    c->cluster = before->cluster;
+}
+
 /* What a look finds lives as long as the look. */
 static int look_and_forget(struct client *c, struct reassign_watch *w, bool first)
 {
     struct client before = *c;
     c->arena = (struct arena){0};
     int rv = look(c, w, first);
-    arena_free(&c->arena);
-    c->arena = before.arena;
-    c->have_metadata = before.have_metadata;
-    c->metadata = before.metadata;
-    c->cluster = before.cluster;
+    forget(c, &before);
     return rv;
 }
 
@@ -255,4 +261,30 @@ int reassign_wait(struct client *c, struct reassign_watch *w)
         fprintf(stderr, "\r\033[K");
     }
     return interrupted ? ERR_CANCELED : rv;
+}
+
+/* Has the broker that answers heard that each target is reached? False also if none answers. */
+static bool is_reached(struct client *c, const struct replica_sets *targets)
+{
+    struct client before = *c;
+    struct replica_sets now;
+    c->arena = (struct arena){0};
+    int rv = client_metadata_refresh(c);
+    rv = rv ? rv : reassign_current(c, &now);
+    bool reached = rv == 0;
+    for (size_t i = 0; i < targets->n && reached; i++) {
+        const struct replica_set *t = &targets->v[i];
+        const struct replica_set *s = replica_set_find(&now, t->topic, t->partition);
+        reached = s && replica_set_same(s, t);
+    }
+    forget(c, &before);
+    return reached;
+}
+
+void reassign_settle(struct client *c, const struct replica_sets *targets)
+{
+    int64_t until_ms = steady_ms() + SETTLE_MS;
+    while (!interrupted && !is_reached(c, targets) && steady_ms() < until_ms) {
+        usleep(FIRST_MS * 1000);
+    }
 }
