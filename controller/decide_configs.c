@@ -326,9 +326,9 @@ static void add_records(struct alteration *a, bool min_isr)
         }
     }
     if (min_isr && a->type == CONFIG_TOPIC) {
-        decide_add_clear_elr(a->d, a->resource);
+        decide_clear_elr(a->d, a->resource);
     } else if (min_isr && a->type == CONFIG_BROKER && a->resource.len == 0) {
-        decide_add_clear_elr(a->d, bytes_str(""));
+        decide_clear_elr(a->d, bytes_str(""));
     }
 }
 

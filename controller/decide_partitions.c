@@ -4,6 +4,8 @@
 #include "proto_errors.h"
 #include "proto_features.h"
 
+enum { ELR_KEPT_MAX = DECISION_RECORDS_MAX / 2 }; /* records of the decision */
+
 /* ---- new partitions ---- */
 
 bool decide_check_ids(const struct decision *d, const int32_t *ids, int32_t n, struct errmsg *em)
@@ -117,6 +119,44 @@ void decide_add_clear_elr(struct decision *d, struct bytes topic)
     proto_msg_init(&clear_elr_record_msg, &r);
     r.topic_name = topic;
     decision_add(d, &clear_elr_record_msg, 0, &r);
+}
+
+/* Nothing is committed while nobody leads: who could lead by the old least ISR can by any. */
+static void keep_elr(struct decision *d, const struct image_topic *t)
+{
+    for (uint32_t i = 0; i < t->partitions_n && d->n < ELR_KEPT_MAX; i++) {
+        const struct image_partition *p = t->partitions[i];
+        struct partition_change_record r;
+        if (p == NULL || p->leader >= 0 || (p->elr_n == 0 && p->last_known_elr_n == 0)) {
+            continue;
+        }
+        proto_msg_init(&partition_change_record_msg, &r);
+        r.topic_id = t->id;
+        r.partition_id = p->index;
+        r.eligible_leader_replicas = (int32_t *)(uintptr_t)p->elr;
+        r.eligible_leader_replicas_n = (int32_t)p->elr_n;
+        r.last_known_elr = (int32_t *)(uintptr_t)p->last_known_elr;
+        r.last_known_elr_n = (int32_t)p->last_known_elr_n;
+        decision_add(d, &partition_change_record_msg, decide_version(d)->partition_change_record,
+                     &r);
+    }
+}
+
+void decide_clear_elr(struct decision *d, struct bytes topic)
+{
+    struct image_topic_iter it = {0};
+    const struct image_topic *t;
+    decide_add_clear_elr(d, topic);
+    if (topic.len > 0) {
+        t = image_topic_by_name(d->img, topic);
+        if (t != NULL) {
+            keep_elr(d, t);
+        }
+        return;
+    }
+    while ((t = image_next_topic(d->img, &it)) != NULL) {
+        keep_elr(d, t);
+    }
 }
 
 /* ---- CreatePartitions ---- */

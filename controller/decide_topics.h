@@ -26,5 +26,10 @@ void decide_add_partition(struct decision *d, struct uuid topic, int32_t index,
 void decide_add_config(struct decision *d, int8_t type, struct bytes resource, struct bytes name,
                        struct bytes value);
 void decide_add_clear_elr(struct decision *d, struct bytes topic);
+/* The least ISR of the topic changes (empty: the cluster's, of all topics): no ELR counts any more,
+ * as in Kafka; but those of partitions without a leader stay (ours: in Kafka nobody may lead them
+ * from then on, and only an unclean election helps). Of the first ELR_KEPT_MAX, for a whole
+ * cluster. */
+void decide_clear_elr(struct decision *d, struct bytes topic);
 
 #endif

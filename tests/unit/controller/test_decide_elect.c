@@ -169,6 +169,55 @@ static void an_unclean_election_on_demand_takes_any_living_replica(void **state)
     rig_free(&r);
 }
 
+static void set_least_isr(struct rig *r, int8_t type, const char *resource, const char *value)
+{
+    struct incremental_alter_configs_request q;
+    struct incremental_alter_configs_response resp;
+    struct incremental_alter_configs_request_alter_configs_resource res;
+    struct incremental_alter_configs_request_alterable_config set;
+    proto_msg_init(&incremental_alter_configs_request_msg, &q);
+    proto_msg_init(&incremental_alter_configs_response_msg, &resp);
+    proto_init(&incremental_alter_configs_request_alter_configs_resource_desc, &res);
+    proto_init(&incremental_alter_configs_request_alterable_config_desc, &set);
+    q.resources = &res;
+    q.resources_n = 1;
+    res.resource_type = type;
+    res.resource_name = bytes_str(resource);
+    res.configs = &set;
+    res.configs_n = 1;
+    set.name = bytes_str("min.insync.replicas");
+    set.value = bytes_str(value);
+    rig_run(r, decide_incremental_alter_configs, &q, &resp);
+    assert_int_equal(0, resp.responses[0].error_code);
+}
+
+/* Of partitions that are led the ELR is emptied, of those without a leader it stays. */
+static void who_may_lead_stays_when_the_least_isr_changes(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    three_brokers(&r);
+    rig_topic(&r, "led", (int32_t[]){2, 3, 1}, 3);
+    set_least_isr(&r, CONFIG_TOPIC, "led", "2");
+    rig_topic(&r, "t", three, 3);
+    assert_int_equal(0, alter_isr(&r, "t", (int32_t[]){1}, 1));
+    fence(&r, 1);
+    assert_int_equal(0, alter_isr(&r, "led", (int32_t[]){2}, 1));
+    RIG_PARTITION(&r, "t", -1, "", "1");
+    RIG_PARTITION(&r, "led", 2, "2", "3");
+    set_least_isr(&r, CONFIG_TOPIC, "t", "3");
+    RIG_PARTITION(&r, "t", -1, "", "1");
+    RIG_PARTITION(&r, "led", 2, "2", "3");
+    assert_int_equal(1, rig_partition(&r, "t")->last_known_elr_n);
+    set_least_isr(&r, CONFIG_BROKER, "", "2");
+    RIG_PARTITION(&r, "t", -1, "", "1");
+    RIG_PARTITION(&r, "led", 2, "2", "");
+    assert_int_equal(1, rig_partition(&r, "t")->last_known_elr[0]);
+    unfence(&r, 1);
+    RIG_PARTITION(&r, "t", 1, "1", "");
+    rig_free(&r);
+}
+
 /* All: every topic is in the answer, of its partitions those that something was tried for. */
 static void all_partitions_may_be_asked_for(void **state)
 {
@@ -291,6 +340,7 @@ int main(void)
         cmocka_unit_test(one_that_is_not_in_sync_is_not_available),
         cmocka_unit_test(preferred_is_never_unclean),
         cmocka_unit_test(an_unclean_election_on_demand_takes_any_living_replica),
+        cmocka_unit_test(who_may_lead_stays_when_the_least_isr_changes),
         cmocka_unit_test(all_partitions_may_be_asked_for),
         cmocka_unit_test(a_type_that_is_none_is_refused),
         cmocka_unit_test(preferred_leaders_come_back_in_bounded_batches),
