@@ -48,6 +48,7 @@ void __wrap_quorum_send(struct quorum *q, const struct raft_message *r, uint64_t
 }
 
 static bool receiving_result;
+static bool receiving_vote; /* the result of one, and nobody has asked yet whether it is wanted */
 
 /* Guard J: what the follower has is not known. */
 WRAP(raft_match_index);
@@ -57,6 +58,17 @@ int __wrap_raft_match_index(const struct raft *r, raft_id id, raft_index *index)
         return -1;
     }
     return __real_raft_match_index(r, id, index);
+}
+
+/* Guard K: whoever gets an answer to a vote is taken for a candidate. */
+WRAP(raft_state);
+enum raft_state __wrap_raft_state(struct raft *r)
+{
+    enum raft_state state = __real_raft_state(r);
+    bool guard = receiving_vote;
+    receiving_vote = false;
+    return guard && state != RAFT_CANDIDATE && hooks_strike(MUTANT_GUARD_K, 1) ? RAFT_CANDIDATE
+                                                                               : state;
 }
 
 WRAP(quorum_receive);
@@ -73,8 +85,9 @@ int __wrap_quorum_receive(struct quorum *q, const struct quorum_message *m, stru
         q->commit = 0;
     }
     receiving_result = m->type == QUORUM_APPEND_RESULT;
+    receiving_vote = m->type == QUORUM_VOTE_RESULT;
     int err = __real_quorum_receive(q, &copy, em);
-    receiving_result = false;
+    receiving_result = receiving_vote = false;
     if (bc) {
         q->commit = q->commit > commit ? q->commit : commit;
     }

@@ -271,6 +271,48 @@ static void play_i(struct quorum_run *qr)
     quorum_run_for(qr, 20000);
 }
 
+/* ---- guard K: a granted pre-vote that comes when the candidate has died and is back: it names the
+ * next term, which nobody is in, and which its receiver must not take from it ---- */
+
+static bool is_grant(const struct quorum_message *m)
+{
+    return m->type == QUORUM_VOTE_RESULT && m->pre_vote && m->granted;
+}
+
+/* Only the follower stands for election, and is not told that it may. */
+static enum quorum_fate hold_grant(struct quorum_run *qr, const struct quorum_message *m)
+{
+    UNUSED(qr);
+    return is_grant(m) && goes(m, cast.third, cast.follower)         ? QUORUM_HELD
+           : m->type == QUORUM_VOTE && !goes(m, cast.follower, NULL) ? QUORUM_LOST
+                                                                     : QUORUM_PASSES;
+}
+
+static enum quorum_fate nothing(struct quorum_run *qr, const struct quorum_message *m)
+{
+    UNUSED(qr);
+    UNUSED(m);
+    return QUORUM_LOST;
+}
+
+static bool is_back(struct quorum_run *qr)
+{
+    UNUSED(qr);
+    return cast.follower->q != NULL;
+}
+
+static void play_k(struct quorum_run *qr)
+{
+    qr->fate = hold_grant;
+    down(cast.leader);
+    wait_until(qr, is_held);
+    qr->fate = nothing;
+    quorum_voter_end(cast.follower, false);
+    wait_until(qr, is_back);
+    quorum_carrier_release(qr);
+    quorum_run_for(qr, 20000);
+}
+
 void quorum_play(struct quorum_run *qr)
 {
     enter(qr);
@@ -280,6 +322,9 @@ void quorum_play(struct quorum_run *qr)
         break;
     case QUORUM_PLAY_J:
         play_j(qr);
+        break;
+    case QUORUM_PLAY_K:
+        play_k(qr);
         break;
     default:
         play_i(qr);

@@ -29,6 +29,7 @@ enum quorum_kind {
                      */
     QUORUM_PLAY_J,
     QUORUM_PLAY_I,
+    QUORUM_PLAY_K,
     QUORUM_KINDS = 8, /* the others: whatever may happen */
 };
 

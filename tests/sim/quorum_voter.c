@@ -3,6 +3,7 @@
 
 #include "base/crc32c.h"
 #include "base/mem.h"
+#include "controller/quorum_private.h"
 #include "proto/record_batch.h"
 #include "sim/quorum_run.h"
 
@@ -210,6 +211,9 @@ static void look(struct quorum_voter *v, bool begins)
     if (begins) {
         quorum_model_complete(m, v->id);
     }
+    const struct quorum_state *state = &v->q->state;
+    quorum_model_is_in(m, v->id, state->epoch,
+                       state->leader_id >= 0 ? state->leader_id : state->voted_id);
     if (quorum_is_leader(v->q)) {
         quorum_model_leads(m, v->id, (uint64_t)quorum_epoch(v->q));
     }

@@ -35,6 +35,7 @@ enum run_mutant {
     MUTANT_GUARD_BC,
     MUTANT_GUARD_J,
     MUTANT_GUARD_I,
+    MUTANT_GUARD_K,
     MUTANT_ZOMBIE,    /* the controller looks at no broker epoch */
     MUTANT_UNCLEAN,   /* any living replica is elected */
     MUTANT_ALL,       /* acks=all does not wait for other replicas */

@@ -198,7 +198,7 @@ static void work(struct quorum_run *qr)
 static bool is_play(const struct quorum_run *qr)
 {
     enum quorum_kind k = qr->p.kind;
-    return k == QUORUM_PLAY_A || k == QUORUM_PLAY_J || k == QUORUM_PLAY_I;
+    return k == QUORUM_PLAY_A || k == QUORUM_PLAY_J || k == QUORUM_PLAY_I || k == QUORUM_PLAY_K;
 }
 
 /* A majority is enough to go on with: the others may stay down until it has. */
@@ -397,6 +397,6 @@ const struct scenario scenario_quorum = {
     .what = "voters of the metadata quorum alone: late, lost and doubled messages, kill, power",
     .run = run_quorum,
     .mutants = MUTANT_BIT(MUTANT_VOTE) | MUTANT_BIT(MUTANT_GUARD_A) | MUTANT_BIT(MUTANT_GUARD_BC) |
-               MUTANT_BIT(MUTANT_GUARD_J) | MUTANT_BIT(MUTANT_GUARD_I) | MUTANT_BIT(MUTANT_FSYNC) |
-               MUTANT_BIT(MUTANT_KILL),
+               MUTANT_BIT(MUTANT_GUARD_J) | MUTANT_BIT(MUTANT_GUARD_I) |
+               MUTANT_BIT(MUTANT_GUARD_K) | MUTANT_BIT(MUTANT_FSYNC) | MUTANT_BIT(MUTANT_KILL),
 };

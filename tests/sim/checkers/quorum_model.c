@@ -15,6 +15,7 @@ void quorum_model_init(struct quorum_model *m, struct run *r, unsigned voters_n)
         m->voters[id].told = 1;
     }
     m->committed.last = 1;
+    m->stood = 1; /* the configuration's */
 }
 
 void quorum_model_free(struct quorum_model *m)
@@ -58,6 +59,18 @@ void quorum_model_votes(struct quorum_model *m, int32_t voter, uint64_t term, in
                  (ull)term, *vote - 1);
     }
     *vote = candidate + 1;
+    if (candidate == voter && (int32_t)term > m->stood) {
+        m->stood = (int32_t)term;
+    }
+}
+
+void quorum_model_is_in(struct quorum_model *m, int32_t voter, int32_t term, int32_t candidate)
+{
+    if (term > m->stood && candidate != voter) {
+        run_fail(m->r, "voter %d is in term %d, in which nobody ever stood for election", voter,
+                 term);
+    }
+    m->stood = term > m->stood ? term : m->stood;
 }
 
 /* What was called committed in an earlier term is in its log. */

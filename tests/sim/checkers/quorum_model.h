@@ -2,7 +2,8 @@
  * messages. One fact each, checked when it is reported:
  *
  *   - terms: what a voter says of its term never goes back, in no process; it votes for one
- *     candidate in a term; one voter leads in a term;
+ *     candidate in a term; one voter leads in a term; a term begins with a voter that stands for
+ *     election in it, not by itself;
  *   - logs: an entry is known by index and term: the same bytes everywhere, behind the same entry
  *     (so that two logs that agree in one entry agree in all below it);
  *   - what is committed: a majority has it when it is first said to be, and always after; it is the
@@ -60,6 +61,7 @@ struct quorum_model {
     int32_t leader_of[QM_TERMS_MAX];                  /* by term; 0: none */
     int32_t vote_of[QM_VOTERS_MAX + 1][QM_TERMS_MAX]; /* candidate + 1; 0: none */
     uint64_t terms;                                   /* in which somebody led */
+    int32_t stood; /* the highest term in which somebody stood for election */
 };
 
 void quorum_model_init(struct quorum_model *m, struct run *r, unsigned voters_n);
@@ -68,6 +70,9 @@ void quorum_model_free(struct quorum_model *m);
 /* What a message says of its sender. */
 void quorum_model_speaks(struct quorum_model *m, int32_t voter, uint64_t term);
 void quorum_model_votes(struct quorum_model *m, int32_t voter, uint64_t term, int32_t candidate);
+/* The term that it is in, as its disk has it, and whom it voted for, or what is as good: whom it
+ * knows as the leader. */
+void quorum_model_is_in(struct quorum_model *m, int32_t voter, int32_t term, int32_t candidate);
 void quorum_model_leads(struct quorum_model *m, int32_t voter, uint64_t term);
 
 /* The voter's log as it is now. A new process, or a snapshot that took the log's place, knows
