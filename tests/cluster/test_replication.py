@@ -1,8 +1,9 @@
 """Topics of factor 3 under a load of acks=all, while brokers are killed, paused, stopped. At the end: every acknowledged record is there, where it
 was acknowledged, once and in order; the replicas' files are equal to the byte."""
 import pytest
-from cluster import SETTINGS, Cluster, wait
+from cluster import SETTINGS, Cluster, ask, wait
 from history import Writer, check_records, check_replicas, log_bytes, longest_wait
+from records import batch
 
 TOPIC, PARTITIONS = 't', 3
 
@@ -232,3 +233,69 @@ def test_a_killed_leader_is_fenced_at_once(tmp_path):
             c.wait_in_sync(TOPIC)
         assert 'its session is over broker=12' in c.node(1).text()
         finish(c, w)
+
+NOT_LEADER, FENCED_EPOCH = 6, 74
+NOBODY = {'leaderId': -1, 'leaderEpoch': -1}
+
+
+def ask_produce(n, version, topic, topic_id):
+    r = ask(n.port, 'Produce', version, {'transactionalId': None, 'acks': 1, 'timeoutMs': 5000, 'topicData': [
+        {'name': topic, 'topicId': topic_id, 'partitionData': [{'index': 0, 'records': batch([b'x'])}]}]})
+    return r['responses'][0]['partitionResponses'][0], r
+
+
+def ask_fetch(n, version, topic, topic_id, epoch=-1):
+    r = ask(n.port, 'Fetch', version, {
+        'replicaState': {'replicaId': -1, 'replicaEpoch': -1}, 'maxWaitMs': 0, 'minBytes': 0, 'maxBytes': 1000, 'isolationLevel': 0,
+        'sessionId': 0, 'sessionEpoch': -1, 'forgottenTopicsData': [], 'rackId': '', 'topics': [
+            {'topic': topic, 'topicId': topic_id, 'partitions': [{'partition': 0, 'currentLeaderEpoch': epoch, 'fetchOffset': 0, 'lastFetchedEpoch': -1,
+                                                                  'logStartOffset': -1, 'partitionMaxBytes': 1000}]}]})
+    return r['responses'][0]['partitions'][0], r
+
+
+def check_hints(answer, code, leader, epoch):
+    p, whole = answer
+    assert p['errorCode'] == code
+    assert p['currentLeader'] == {'leaderId': leader.id, 'leaderEpoch': epoch}
+    assert whole['nodeEndpoints'] == [{'nodeId': leader.id, 'host': '127.0.0.1', 'port': leader.port, 'rack': 'r%d' % leader.id}]
+
+
+def check_all_hints(old, new, topic_id, epoch, fetch_epoch, fetch_code):
+    """What is asked of the broker that led: Produce from 10 and Fetch from 16 on say who leads now, and where that is."""
+    for version in (10, 12, 13):
+        check_hints(ask_produce(old, version, TOPIC, topic_id), NOT_LEADER, new, epoch)
+    for version in (16, 18):
+        check_hints(ask_fetch(old, version, TOPIC, topic_id, fetch_epoch), fetch_code, new, epoch)
+    for (p, _), code in ((ask_produce(old, 9, TOPIC, topic_id), NOT_LEADER), (ask_fetch(old, 11, TOPIC, topic_id, fetch_epoch), fetch_code),
+                         (ask_fetch(old, 15, TOPIC, topic_id, fetch_epoch), fetch_code)):
+        assert p['errorCode'] == code and p.get('currentLeader', NOBODY) == NOBODY
+
+
+def reassign(c, replicas):
+    r = c.any('AlterPartitionReassignments', 0, {'timeoutMs': 10000, 'topics': [
+        {'name': TOPIC, 'partitions': [{'partitionIndex': 0, 'replicas': replicas}]}]})
+    assert r['errorCode'] == 0 and r['responses'][0]['partitions'][0]['errorCode'] == 0, r
+
+
+def test_the_old_leader_says_who_leads_now(tmp_path):
+    """KIP-951: whoever asks the broker that led before needs no Metadata. After an election it follows, and serves consumers that know the present
+    epoch (KIP-392); after a move it has no replica at all."""
+    racks = {i: {'broker.rack': 'r%d' % i} for i in (11, 12)}
+    with Cluster(tmp_path, controllers=1, brokers=2, factor=2, per_node=racks, settings={'auto.leader.rebalance.enable': 'false'}) as c:
+        old, new = c.node(11), c.node(12)
+        c.create_topic(TOPIC, 1, 2, assignments=[[11, 12]])
+        c.wait_in_sync(TOPIC)
+        topic_id = c.metadata(TOPIC)['topics'][0]['topicId']
+        reassign(c, [12, 11])
+        c.tool('leader-election', '--election-type', 'preferred', '--topic', TOPIC, '--partition', '0')
+        epoch = c.wait_partition(TOPIC, 0, leader=12, nodes=[old])['leaderEpoch']
+        check_all_hints(old, new, topic_id, epoch, epoch - 1, FENCED_EPOCH)
+        c.wait_partition(TOPIC, 0, leader=12, nodes=[new])
+        # whoever asks the right one with an epoch that is over is told the present one
+        check_hints(ask_fetch(new, 16, TOPIC, topic_id, epoch - 1), FENCED_EPOCH, new, epoch)
+        # what succeeds names nobody
+        for p, whole in (ask_produce(new, 10, TOPIC, topic_id), ask_fetch(new, 16, TOPIC, topic_id, epoch)):
+            assert (p['errorCode'], p.get('currentLeader', NOBODY), whole.get('nodeEndpoints', [])) == (0, NOBODY, [])
+        reassign(c, [12])
+        wait(lambda: c.partition(TOPIC, 0, [old])['replicaNodes'] == [12], 'broker 11 does not hear that the partition left it', 30)
+        check_all_hints(old, new, topic_id, c.partition(TOPIC, 0, [old])['leaderEpoch'], -1, NOT_LEADER)
