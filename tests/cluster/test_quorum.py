@@ -25,6 +25,41 @@ def test_five_controllers_lose_two(tmp_path):
         c.wait_voters()
 
 
+def replicas(c):
+    """What DescribeQuorum says of each voter and observer, by id; it must answer."""
+    q = c.wait_quorum()
+    return q['leaderId'], {v['replicaId']: v for v in q['currentVoters']}, {o['replicaId']: o for o in q['observers']}
+
+
+def test_when_voters_were_heard_of(tmp_path):
+    """The times of DescribeQuorum: of the leader now; of a voter or broker when it last fetched and last had everything; they stand still while it
+    does, and a voter that answers again is told so."""
+    # no other leader on a busy machine
+    settings = {'metadata.max.idle.interval.ms': 100, 'controller.raft.election.timeout.ms': 3000}
+    with Cluster(tmp_path, controllers=3, brokers=1, factor=1, settings=settings) as c:
+        c.wait_voters()
+        leader, voters, observers = replicas(c)
+        now = time.time() * 1000
+        for r in (*voters.values(), *observers.values()):
+            assert now - 30000 < r['lastCaughtUpTimestamp'] <= r['lastFetchTimestamp'] <= now, (now, r)
+        late, other = [i for i in voters if i != leader]
+        c.node(late).pause()
+        stands = time.time() * 1000
+
+        def told():
+            """The late one's, when the log has gone on without it."""
+            v = replicas(c)[1]
+            gone_on = v[other]['lastCaughtUpTimestamp'] > stands + 1000 and v[late]['logEndOffset'] < v[leader]['logEndOffset']
+            return v if gone_on else None
+        wait(told, 'the log does not go on without a voter', 60)
+        v = told()
+        assert v[late]['lastFetchTimestamp'] <= stands + 1000 and v[late]['lastCaughtUpTimestamp'] <= stands + 1000, (stands, v)
+        assert v[leader]['lastFetchTimestamp'] > stands + 1000 and v[leader]['lastCaughtUpTimestamp'] > stands + 1000, (stands, v)
+        c.node(late).resume()
+        resumed = time.time() * 1000
+        wait(lambda: replicas(c)[1][late]['lastCaughtUpTimestamp'] > resumed, lambda: 'voter %d is not heard: %s' % (late, replicas(c)[1]), 60)
+
+
 def test_combined_nodes_lose_the_active_controller(tmp_path):
     with Cluster(tmp_path, combined=3, factor=1) as c:
         for end in ('kill', 'stop'):

@@ -87,6 +87,34 @@ static void asks_as_a_follower_does(void **state)
 }
 
 /* What comes is charged to the shard's budget: no more is asked for than there is room for. */
+/* However many a leader has: they share one connection and one session. */
+static void many_partitions_of_a_leader_share_a_connection(void **state)
+{
+    enum { MANY = 200 };
+    UNUSED(state);
+    struct rig r;
+    struct peer p;
+    bool seen[MANY] = {false};
+    follow_open(&r, &p, MANY, NULL);
+    for (int named = 0; named < MANY;) {
+        peer_wait(&p, API_FETCH);
+        for (int32_t i = 0; i < MANY; i++) {
+            if (peer_asked(&p, i) && !seen[i]) {
+                seen[i] = true;
+                named++;
+            }
+        }
+        peer_answer_empty(&p, SESSION);
+    }
+    peer_wait(&p, API_FETCH);
+    assert_int_equal(peer_asked_n(&p), 0); /* nothing has changed */
+    assert_int_equal(p.fetch.session_id, SESSION);
+    rig_run(&r, 1000);
+    peer_accept(&p);
+    assert_int_equal(p.accepted, 1);
+    follow_shut(&r, &p);
+}
+
 static void asks_for_what_there_is_room_for(void **state)
 {
     UNUSED(state);
@@ -727,6 +755,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(asks_as_a_follower_does),
+        cmocka_unit_test(many_partitions_of_a_leader_share_a_connection),
         cmocka_unit_test(asks_for_what_there_is_room_for),
         cmocka_unit_test(stores_what_the_leader_has_and_names_only_changes),
         cmocka_unit_test(a_batch_that_was_cut_comes_again),

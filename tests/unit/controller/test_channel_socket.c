@@ -12,7 +12,7 @@
 #include "runtime/conn.h"
 #include "sim/io_sim.h"
 
-enum { PEERS = 2, TIMEOUT_MS = 30000, SOON_MS = 1000 };
+enum { PEERS = 2, KEPT = 2, TIMEOUT_MS = 30000, SOON_MS = 1000 };
 
 struct world;
 
@@ -20,8 +20,9 @@ struct peer {
     struct world *w;
     struct io_sock *listener;
     struct conn_limits limits;
-    struct conn_req *kept; /* of one that does not answer */
+    struct conn_req *kept[KEPT]; /* of one that does not answer */
     bool silent;
+    bool heartbeats; /* silent but for them */
     unsigned asked;
 };
 
@@ -52,13 +53,30 @@ static void answer(struct conn_req *req)
     conn_reply_mem(req, out, 9);
 }
 
+static void keep(struct peer *p, struct conn_req *req)
+{
+    int i = 0;
+    while (i < KEPT && p->kept[i]) {
+        i++;
+    }
+    assert_true(i < KEPT);
+    p->kept[i] = req;
+}
+
+static struct conn_req *take_kept(struct peer *p)
+{
+    struct conn_req *req = p->kept[0];
+    p->kept[0] = NULL;
+    return req;
+}
+
 static void on_request(struct conn_req *req)
 {
     struct peer *p = req->conn->user;
+    bool heartbeat = load_be16(req->frame.data) == API_BROKER_HEARTBEAT;
     p->asked++;
-    if (p->silent) {
-        assert_null(p->kept);
-        p->kept = req;
+    if (p->silent && !(p->heartbeats && heartbeat)) {
+        keep(p, req);
     } else {
         answer(req);
     }
@@ -68,10 +86,9 @@ static void on_cancel(struct conn_req *req)
 {
     struct world *w = req->shard->user;
     struct list none;
-    for (int i = 0; i < PEERS; i++) {
-        if (w->peers[i].kept == req) {
-            w->peers[i].kept = NULL;
-        }
+    for (int i = 0; i < PEERS * KEPT; i++) {
+        struct conn_req **kept = &w->peers[i / KEPT].kept[i % KEPT];
+        *kept = *kept == req ? NULL : *kept;
     }
     list_init(&none);
     conn_reply(req, &none);
@@ -162,14 +179,19 @@ static void on_end(struct channel_call *call, int err, struct bytes body)
     a->err = err;
 }
 
-static void ask(struct world *w, struct asked *a)
+static void ask_api(struct world *w, struct asked *a, int16_t api_key)
 {
-    *a = (struct asked){.call = {.api_key = API_ENVELOPE,
+    *a = (struct asked){.call = {.api_key = api_key,
                                  .body = bytes_str("body"),
                                  .timeout_ms = TIMEOUT_MS,
                                  .cb = on_end,
                                  .user = a}};
     channel_call(w->ch, &a->call);
+}
+
+static void ask(struct world *w, struct asked *a)
+{
+    ask_api(w, a, API_ENVELOPE);
 }
 
 /* ---- cases ---- */
@@ -209,9 +231,7 @@ static void a_late_answer_within_the_grace_counts(void **state)
     channel_leader(w.ch, 2);
     run(&w, 20);
     assert_false(sent.ended);
-    struct conn_req *req = w.peers[0].kept;
-    w.peers[0].kept = NULL;
-    answer(req);
+    answer(take_kept(&w.peers[0]));
     run(&w, SOON_MS);
     assert_true(sent.ended);
     assert_int_equal(sent.err, 0);
@@ -275,6 +295,35 @@ static void an_answer_beyond_the_bound_is_not_read(void **state)
     shut_world(&w);
 }
 
+/* A connection's answers come in the order of its requests: a heartbeat has one of its own, also
+ * when the other two were there first. */
+static void a_heartbeat_waits_behind_no_fetch_and_no_work(void **state)
+{
+    static const int16_t held[] = {API_FETCH, API_ALTER_PARTITION};
+    struct world w;
+    struct asked waiting[2];
+    struct asked heartbeat;
+    UNUSED(state);
+    open_world(&w);
+    w.peers[0].heartbeats = true;
+    for (int i = 0; i < 2; i++) {
+        ask_api(&w, &waiting[i], held[i]);
+    }
+    run(&w, SOON_MS);
+    for (unsigned n = 3; n < 6; n++) {
+        ask_api(&w, &heartbeat, API_BROKER_HEARTBEAT);
+        run(&w, SOON_MS);
+        assert_true(heartbeat.ended);
+        assert_int_equal(heartbeat.err, 0);
+        assert_int_equal(w.peers[0].asked, n);
+    }
+    assert_false(waiting[0].ended || waiting[1].ended);
+    assert_int_equal(conn_count(w.shard), 3);
+    shut_world(&w);
+    assert_int_equal(waiting[0].err, ERR_CANCELED);
+    assert_int_equal(waiting[1].err, ERR_CANCELED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +332,7 @@ int main(void)
         cmocka_unit_test(a_leader_that_stays_is_waited_for),
         cmocka_unit_test(a_leader_that_is_none_of_them_ends_all),
         cmocka_unit_test(an_answer_beyond_the_bound_is_not_read),
+        cmocka_unit_test(a_heartbeat_waits_behind_no_fetch_and_no_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* What the active controller does by itself, over virtual time: leaders that return, partitions
- * without a leader, brokers that are dead; and what its log says of that. */
+ * without a leader, brokers that are dead, snapshots; and what its log says of partitions. */
 #include "controller_rig.h"
 
 static const int32_t pair[] = {2, 3};
@@ -347,6 +347,56 @@ static void a_new_leader_says_how_many_wait(void **state)
     stop_logged(&r, &w);
 }
 
+/* ---- snapshots by time ---- */
+
+static void count_snapshot(void *ctx, const struct io_dirent *e)
+{
+    *(int *)ctx +=
+        strstr(e->name, ".checkpoint") != NULL && strcmp(e->name, "leader-epoch-checkpoint");
+}
+
+static int snapshots(struct rig *r)
+{
+    int n = 0;
+    assert_int_equal(0, io_list_dir(r->shard->io, "/d/__cluster_metadata-0", count_snapshot, &n));
+    return n;
+}
+
+/* Small as the log is: after metadata.log.max.snapshot.interval.ms there is one of what it has
+ * grown by, and none of nothing; with 0 there is none by time. */
+static void snapshot_after(int64_t interval_ms, int expected)
+{
+    struct rig_world w;
+    struct rig r;
+    rig_world_init(&w, 5);
+    rig_init(&r, &w);
+    r.cfg.session_timeout_ms = 600000;
+    r.cfg.idle_interval_ms = 0; /* nothing is written for its own sake */
+    r.cfg.snapshot_interval_ms = interval_ms;
+    rig_start(&r);
+    rig_wait_active(&r);
+    rig_broker(&r, 2, 2);
+    int before = snapshots(&r);
+    pass(&r, 9000);
+    assert_int_equal(before, snapshots(&r));
+    assert_int_equal(0, rig_create(&r, "t", 1));
+    pass(&r, 4000);
+    assert_int_equal(before + expected, snapshots(&r));
+    pass(&r, 25000); /* nothing new */
+    assert_int_equal(before + expected, snapshots(&r));
+    assert_int_equal(0, rig_create(&r, "u", 1));
+    pass(&r, 1000);
+    assert_int_equal(before + 2 * expected, snapshots(&r)); /* it was due */
+    stop(&r, &w);
+}
+
+static void a_snapshot_is_taken_at_the_interval(void **state)
+{
+    UNUSED(state);
+    snapshot_after(10000, 1);
+    snapshot_after(0, 0);
+}
+
 /* ---- dead brokers ---- */
 
 /* Nobody listens at 2's address, its heartbeats stay away; 3 listens. */
@@ -385,6 +435,7 @@ int main(void)
         cmocka_unit_test(an_unclean_election_has_a_line),
         cmocka_unit_test(many_partitions_without_leader_do_not_flood_the_log),
         cmocka_unit_test(a_new_leader_says_how_many_wait),
+        cmocka_unit_test(a_snapshot_is_taken_at_the_interval),
         cmocka_unit_test(a_dead_broker_is_fenced_before_its_session_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
