@@ -21,9 +21,10 @@ test=(g++ libcmocka-dev clang-14 clang-format-14 libclang-rt-14-dev kcat python3
 run=(librdkafka1 libuv1 liburing2 libmicrohttpd12 libjansson4 libsnappy1v5 libzstd1 liblz4-1 zlib1g)
 engine=(docker.io docker-compose debootstrap iptables dpkg-dev systemd python3-pytest kcat python3-confluent-kafka)
 
-# Debian 13 has no clang-14; its unversioned clang serves the fuzz targets there.
+# Debian 13 has no clang-14; its unversioned clang serves the fuzz targets there. The command docker is a package of its own there.
 . /etc/os-release
 if [ "${VERSION_ID:-12}" != 12 ]; then
+  engine+=(docker-cli)
   test=("${test[@]/clang-14/clang}"); test=("${test[@]/clang-format-14/clang-format}")
   test=("${test[@]/libclang-rt-14-dev/libclang-rt-dev}")
 fi
@@ -38,9 +39,8 @@ missing() {  # prints the packages of its arguments that are not installed
   done
 }
 
-updated=
 apt_install() {
-  [ -n "$updated" ] || { "${sudo[@]}" apt-get update -qq; updated=1; }
+  "${sudo[@]}" apt-get update -qq
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
@@ -54,20 +54,23 @@ suite_uri() {
   } | awk 'NR == 1' || true
 }
 
-install_libraft() {  # NAME: the package, libraft-dev or libraft0
-  local have; have=$(dpkg-query -W -f='${Version}' "$1" 2>/dev/null || true)
-  case $have in 0.22.1-*) return ;; esac
-  if [ "${VERSION_CODENAME:-}" = bookworm ]; then
-    local uri; uri=$(suite_uri bookworm)
-    [ -n "$uri" ] || { echo "deps: no apt source serves the suite bookworm, so libraft 0.22.1 cannot be found" >&2; exit 1; }
-    "${sudo[@]}" tee /etc/apt/sources.list.d/millrace-backports.sources >/dev/null <<SRC
+has_libraft() {  # NAME: the package, libraft-dev or libraft0
+  [[ $(dpkg-query -W -f='${Version}' "$1" 2>/dev/null || true) == 0.22.1-* ]]
+}
+
+# Lets apt take libraft, and nothing else, from the backports of Debian 12.
+offer_libraft() {
+  [ "${VERSION_CODENAME:-}" = bookworm ] || return 0
+  local uri; uri=$(suite_uri bookworm)
+  [ -n "$uri" ] || { echo "deps: no apt source serves the suite bookworm, so libraft 0.22.1 cannot be found" >&2; exit 1; }
+  "${sudo[@]}" tee /etc/apt/sources.list.d/millrace-backports.sources >/dev/null <<SRC
 Types: deb
 URIs: $uri
 Suites: bookworm-backports
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 SRC
-    "${sudo[@]}" tee /etc/apt/preferences.d/millrace-libraft >/dev/null <<PIN
+  "${sudo[@]}" tee /etc/apt/preferences.d/millrace-libraft >/dev/null <<PIN
 Package: *
 Pin: release n=bookworm-backports
 Pin-Priority: -1
@@ -76,9 +79,6 @@ Package: libraft0 libraft-dev
 Pin: release n=bookworm-backports
 Pin-Priority: 990
 PIN
-    updated=
-  fi
-  apt_install "$1"
 }
 
 raft=libraft-dev
@@ -92,5 +92,5 @@ case ${1:-build} in
   *) echo "usage: deploy/deps.sh build|test|run|package|engine|uri SUITE" >&2; exit 2 ;;
 esac
 mapfile -t need < <(missing "${want[@]}")
+if [ -n "$raft" ] && ! has_libraft "$raft"; then offer_libraft; need+=("$raft"); fi
 [ ${#need[@]} = 0 ] || apt_install "${need[@]}"
-[ -z "$raft" ] || install_libraft "$raft"

@@ -25,8 +25,9 @@ done
 
 cd "$root"
 deploy/deps.sh build
-cmake --preset release >/dev/null
-cmake --build --preset release
+# A first start is to be quick: the program alone, without link-time optimisation. A build folder that is there is used as it was configured.
+[ -f build/release/build.ninja ] || cmake --preset release -DCMAKE_INTERPROCEDURAL_OPTIMIZATION=OFF >/dev/null
+cmake --build --preset release --target millrace
 bin=$root/build/release/millrace at=localhost:$port
 cat <<NEXT
 
