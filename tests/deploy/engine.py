@@ -139,7 +139,11 @@ class Compose:
         return self.compose('up', '-d', '--no-build', *args)
 
     def service(self, name):
-        return Running('%s_%s_1' % (self.project, name))
+        """Its container, as the engine knows it: docker-compose 1 and 2 name containers differently, and label them alike."""
+        found = docker('ps', '-a', '--format', '{{.Names}}', '--filter', 'label=com.docker.compose.project=' + self.project,
+                       '--filter', 'label=com.docker.compose.service=' + name).split()
+        assert len(found) == 1, 'containers of %s: %s' % (name, found)
+        return Running(found[0])
 
     def wait_serving(self, names):
         for n in names:
