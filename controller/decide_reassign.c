@@ -5,6 +5,9 @@
  *                  -> over, when partition_change.h finds that the ISR holds what is added
  *     target null  -> what was being added goes again, what was being removed stays
  *
+ * Neither makes a partition unwritable: a move is not over, and is not cancelled, while that would
+ * take the ISR below min.insync.replicas. (Kafka looks at that in neither case.)
+ *
  * A move that only puts replicas into another order, or whose new replicas are all there, is over
  * at once. A second target takes the first one's place: adding is always what the partition did not
  * have before the first one, so that cancelling leads back there. (Kafka's controller forgets that
@@ -58,6 +61,22 @@ static struct id_set set_of(const int32_t *v, uint32_t n)
 
 /* ---- cancel ---- */
 
+/* Fewer in sync than now, and than min.insync.replicas asks for. */
+static bool refuse_to_starve(struct move *m, const struct partition_change *c)
+{
+    uint32_t least = partition_change_least(c, c->replicas.n);
+    if (c->isr.n >= m->p->isr_n || c->isr.n >= least) {
+        return false;
+    }
+    fail(m, KE_INVALID_REPLICA_ASSIGNMENT,
+         decision_text(m->d,
+                       "going back would leave %u of %u replicas in sync, and "
+                       "min.insync.replicas is %d: wait until the old ones have caught up, or "
+                       "name another target",
+                       c->isr.n, c->replicas.n, (int)decide_min_isr(m->d, m->topic)));
+    return true;
+}
+
 static void cancel(struct move *m)
 {
     const struct image_partition *p = m->p;
@@ -74,6 +93,9 @@ static void cancel(struct move *m)
         fail(m, KE_INVALID_REPLICA_ASSIGNMENT,
              bytes_str("only new replicas are in sync: going back would lose records, and "
                        "unclean.leader.election.enable is false"));
+        return;
+    }
+    if (c.isr.n > 0 && refuse_to_starve(m, &c)) {
         return;
     }
     if (c.isr.n == 0) {

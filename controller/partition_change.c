@@ -113,13 +113,17 @@ static struct choice elect(const struct partition_change *c, struct id_set elr, 
 
 /* ---- reassignment ---- */
 
+uint32_t partition_change_least(const struct partition_change *c, uint32_t replicas_n)
+{
+    uint32_t least = (uint32_t)decide_min_isr(c->d, c->topic);
+    return least < replicas_n ? least : replicas_n;
+}
+
 /* What the ISR must have: a topic's factor is that of its first partition. */
 static uint32_t least_isr(const struct partition_change *c)
 {
     const struct image_partition *first = image_partition(c->topic, 0);
-    uint32_t least = (uint32_t)decide_min_isr(c->d, c->topic);
-    uint32_t factor = first ? first->replicas_n : c->p->replicas_n;
-    return least < factor ? least : factor;
+    return partition_change_least(c, first ? first->replicas_n : c->p->replicas_n);
 }
 
 static void complete_reassignment(struct partition_change *c)
@@ -130,8 +134,7 @@ static void complete_reassignment(struct partition_change *c)
     }
     struct id_set isr = id_minus(a, c->isr, c->removing.v, c->removing.n);
     struct id_set left = id_minus(a, c->replicas, c->removing.v, c->removing.n);
-    uint32_t least = (uint32_t)decide_min_isr(c->d, c->topic);
-    least = least < left.n ? least : left.n;
+    uint32_t least = partition_change_least(c, left.n);
     if (isr.n == 0 || left.n == 0 || !holds_all(isr, c->adding) ||
         (c->adding.n < c->removing.n && !holds_all(isr, left)) ||
         (isr.n < c->isr.n && isr.n < least)) {

@@ -52,6 +52,8 @@ struct partition_change {
 /* Starts from the partition as it is; unclean elections where the topic's settings allow them. */
 void partition_change_init(struct partition_change *c, struct decision *d,
                            const struct image_topic *t, const struct image_partition *p);
+/* What min.insync.replicas asks of an ISR when there are so many replicas. */
+uint32_t partition_change_least(const struct partition_change *c, uint32_t replicas_n);
 /* Fills the record (its arrays are in the arena); false when nothing changes. */
 bool partition_change_build(struct partition_change *c, struct partition_change_record *r);
 /* Builds it and adds it to the decision. */

@@ -323,6 +323,43 @@ static void cancelling_does_not_lose_records_unless_it_may(void **state)
     rig_free(&r);
 }
 
+/* Of the old replicas too few are in sync: acks=all would be refused from then on. */
+static void a_move_is_not_cancelled_below_the_least_isr(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    brokers(&r, 4);
+    rig_topic(&r, "t", (const int32_t[]){1, 2, 3}, 3);
+    rig_set_config(&r, CONFIG_TOPIC, "t", "min.insync.replicas", "2");
+    assert_int_equal(0, MOVE(&r, "t", 4, 2, 3));
+    assert_int_equal(0, ISR(&r, "t", 1)->error_code);
+    assert_int_equal(0, ISR(&r, "t", 1, 4)->error_code);
+    assert_int_equal(KE_INVALID_REPLICA_ASSIGNMENT, cancel(&r, "t"));
+    assert_int_equal(0, r.n);
+    check_replicas(&r, "t", "4,2,3,1", "4", "1");
+    rig_set_config(&r, CONFIG_TOPIC, "t", "min.insync.replicas", "1"); /* or whoever wants it so */
+    assert_int_equal(0, cancel(&r, "t"));
+    check_replicas(&r, "t", "2,3,1", "", "");
+    RIG_PARTITION(&r, "t", 1, "1", "");
+    rig_free(&r);
+}
+
+/* Nor is it what keeps a move that adds nobody to the ISR from being cancelled. */
+static void a_move_is_cancelled_where_the_isr_stays(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    brokers(&r, 4);
+    rig_topic(&r, "t", (const int32_t[]){1, 2, 3}, 3);
+    rig_set_config(&r, CONFIG_TOPIC, "t", "min.insync.replicas", "2");
+    assert_int_equal(0, MOVE(&r, "t", 4, 2, 3));
+    assert_int_equal(0, ISR(&r, "t", 1)->error_code);
+    assert_int_equal(0, cancel(&r, "t"));
+    check_replicas(&r, "t", "2,3,1", "", "");
+    RIG_PARTITION(&r, "t", 1, "1", "2,3");
+    rig_free(&r);
+}
+
 /* Nor as the last known leader, when nobody else can: it has given its copy away. */
 static void whom_a_cancelled_move_added_does_not_lead(void **state)
 {
@@ -458,6 +495,8 @@ int main(void)
         cmocka_unit_test(a_move_ends_with_any_change),
         cmocka_unit_test(a_move_is_cancelled),
         cmocka_unit_test(cancelling_does_not_lose_records_unless_it_may),
+        cmocka_unit_test(a_move_is_not_cancelled_below_the_least_isr),
+        cmocka_unit_test(a_move_is_cancelled_where_the_isr_stays),
         cmocka_unit_test(whom_a_cancelled_move_added_does_not_lead),
         cmocka_unit_test(a_second_target_takes_the_first_ones_place),
         cmocka_unit_test(bad_targets_are_refused),
