@@ -47,7 +47,7 @@ def cpu_seconds(m):
 @contextlib.contextmanager
 def terminal(m, command):
     """A shell's command in the machine; its output comes line by line."""
-    with subprocess.Popen(['docker', 'exec', m.name, 'bash', '-c', command + ' 2>&1'], stdout=subprocess.PIPE, text=True) as p:
+    with subprocess.Popen(['docker', 'exec', m.name, 'bash', '-c', command], stdout=subprocess.PIPE, text=True) as p:
         patience = threading.Timer(PATIENCE, docker, ['rm', '-fv', m.name])
         patience.start()
         try:
@@ -77,7 +77,7 @@ def test_from_nothing_to_the_first_message(machine):
         now = time.monotonic() - begun, cpu_seconds(machine) - before
         print('%6.1f s, %6.1f s of processor: %s' % (*now, what))
         return now
-    with terminal(machine, run_sh) as node:
+    with terminal(machine, run_sh + ' 2>&1') as node:
         for stage in '[1/', 'Linking C executable millrace', 'is ready.':
             until(node, stage)
             note(stage)
