@@ -158,6 +158,40 @@ int16_t fetch_check(const struct partition *p, const struct fetch_leg *leg,
     return code;
 }
 
+/* Once a minute for each reason. No warning: for a moment after every change of leaders or replicas
+ * one of the two has older metadata than the other. The follower warns when it lasts. */
+static void note_refusal(struct node_shard *home, const struct partition *p,
+                         const struct fetch_leg *leg, const struct fetch_item *it,
+                         enum follower_refusal why)
+{
+    static const char *const texts[FOLLOWER_REFUSALS] = {
+        "its leader epoch is another one than here",
+        "it is none of the replicas that are known here",
+        "its broker epoch is over",
+    };
+    const struct isr_follower *f = p->isr ? isr_follower(p->isr, leg->replica_id) : NULL;
+    log_seldom(home->node->log, &home->followers_refused[why], LOG_INFO, "replica",
+               "a follower's fetch is refused: %s partition=%s-%d replica=%d broker_epoch=%lld "
+               "known_broker_epoch=%lld leader_epoch=%d known_leader_epoch=%d error=%s",
+               texts[why], p->topic->name, (int)p->index, (int)leg->replica_id,
+               (long long)leg->replica_epoch, f ? (long long)f->image_epoch : -1LL,
+               (int)it->current_leader_epoch, (int)p->leader_epoch, kafka_error_name(it->error));
+}
+
+/* Of what fetch_check says: that this node does not lead is no word about the follower. */
+static void note_check(struct node_shard *home, const struct partition *p,
+                       const struct fetch_leg *leg, const struct fetch_item *it)
+{
+    if (p == NULL || leg->replica_id < 0 || leg->any_replica || !p->is_leader) {
+        return;
+    }
+    if (it->current_leader_epoch >= 0 && it->current_leader_epoch != p->leader_epoch) {
+        note_refusal(home, p, leg, it, FOLLOWER_OF_OTHER_EPOCH);
+    } else if (p->isr && isr_follower(p->isr, leg->replica_id) == NULL) {
+        note_refusal(home, p, leg, it, FOLLOWER_NO_REPLICA);
+    }
+}
+
 static int64_t upper_limit(struct partition *p, const struct fetch_leg *leg, int64_t lso)
 {
     if (leg->replica_id >= 0) {
@@ -244,6 +278,7 @@ static void read_one(struct partition *p, struct fetch_leg *leg, struct fetch_it
     } else if (leg->replica_id >= 0) {
         it->error = note_follower(p, leg, it);
         if (it->error) {
+            note_refusal(p->pm->ns, p, leg, it, FOLLOWER_OF_OLD_BROKER);
             give_back(it);
             clear_offsets(it);
             return;
@@ -279,6 +314,7 @@ void fetch_leg_read(struct node_shard *home, struct fetch_leg *leg)
             it->leader_epoch = p->leader_epoch;
         }
         if (it->error) {
+            note_check(home, p, leg, it);
             continue;
         }
         read_one(p, leg, it, it->max_bytes < left ? it->max_bytes : left, min_one);

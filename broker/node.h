@@ -72,6 +72,14 @@ struct node_options {
     void *user;
 };
 
+/* Why a follower's fetch is refused (fetch_read.c). */
+enum follower_refusal {
+    FOLLOWER_OF_OTHER_EPOCH,
+    FOLLOWER_NO_REPLICA,
+    FOLLOWER_OF_OLD_BROKER,
+    FOLLOWER_REFUSALS
+};
+
 /* What a node keeps per data shard; the shard's `user`. Shard: its own. */
 struct node_shard {
     struct node *node;
@@ -91,7 +99,8 @@ struct node_shard {
     struct list image_wait;          /* messages whose maker knows a newer image than this shard */
     struct log_limit limit;          /* for lines that peers can cause */
     struct log_limit groups_wait;    /* for the one of group_find.c */
-    struct siphash_key map_secret;   /* for maps whose keys a peer chooses */
+    struct log_limit followers_refused[FOLLOWER_REFUSALS];
+    struct siphash_key map_secret; /* for maps whose keys a peer chooses */
 };
 
 struct node {

@@ -33,6 +33,7 @@ struct fetchers {
     struct throttle_call *counting; /* main is told; NULL: no */
     struct rate_window fetched;     /* main's: of all shards */
     struct log_limit limit;
+    struct log_limit passing; /* of the leader's errors that may pass by themselves */
     bool stopped;
 };
 

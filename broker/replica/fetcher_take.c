@@ -17,6 +17,7 @@
 #include "broker/replica/fetcher_private.h"
 #include "broker/replica/pieces.h"
 #include "broker/shard_stats.h"
+#include "proto_errors.h"
 #include "proto_messages.h"
 
 enum { NO_SPACE_MS = 1000 }; /* between two tries on a full disk */
@@ -233,11 +234,19 @@ static void cut(struct replica_follow *fl, const struct follower_log *before,
 
 static void note_error(const struct replica_follow *fl, int16_t code)
 {
+    struct fetchers *fs = fl->fetcher->fs;
     if (fl->core.tries > 3) { /* it does not pass by itself within milliseconds */
-        log_limited(log_of(fl), &fl->fetcher->fs->limit, LOG_WARN, "fetcher",
+        log_limited(log_of(fl), &fs->limit, LOG_WARN, "fetcher",
                     "the leader answers with an error, it is tried again partition=%s "
-                    "leader=%" PRId32 " leader_epoch=%" PRId32 " code=%d",
-                    plog_name(fl->part->log), fl->core.leader, fl->core.leader_epoch, code);
+                    "leader=%" PRId32 " leader_epoch=%" PRId32 " error=%s",
+                    plog_name(fl->part->log), fl->core.leader, fl->core.leader_epoch,
+                    kafka_error_name(code));
+    } else { /* every change of leaders has some */
+        log_seldom(log_of(fl), &fs->passing, LOG_INFO, "fetcher",
+                   "the leader refuses a fetch for now partition=%s leader=%" PRId32
+                   " leader_epoch=%" PRId32 " error=%s",
+                   plog_name(fl->part->log), fl->core.leader, fl->core.leader_epoch,
+                   kafka_error_name(code));
     }
 }
 
