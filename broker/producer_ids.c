@@ -27,6 +27,7 @@ struct producer_ids {
     struct channel_call call;
     struct timer retry;
     struct buf body;
+    struct log_limit limit;
 };
 
 static void ask(struct producer_ids *p);
@@ -36,9 +37,14 @@ static void retry_cb(struct timer *t)
     ask(t->user);
 }
 
-static void later(struct producer_ids *p)
+/* why NULL: another controller may give them, or this one in a moment. */
+static void later(struct producer_ids *p, const char *why)
 {
     struct shard *sh = p->main->shard;
+    if (why) {
+        log_seldom(p->main->node->log, &p->limit, LOG_WARN, "lifecycle",
+                   "the controller did not give producer ids, trying again reason=\"%s\"", why);
+    }
     timer_set(sh, &p->retry, shard_now_ms(sh) + RETRY_MS);
 }
 
@@ -69,10 +75,14 @@ static void answer_cb(struct channel_call *call, int err, struct bytes body)
     if (err == 0 && resp.error_code == KE_NONE && resp.producer_id_len > 0) {
         take_block(p, &resp);
     } else {
-        if (err == 0 && resp.error_code == KE_NOT_CONTROLLER) {
+        bool elsewhere = err == 0 && resp.error_code == KE_NOT_CONTROLLER;
+        if (elsewhere) {
             channel_not_controller(p->main->channel);
         }
-        later(p);
+        later(p, elsewhere              ? NULL
+                 : err                  ? err_text(err)
+                 : resp.error_code != 0 ? kafka_error_name(resp.error_code)
+                                        : "an empty block");
     }
     arena_free(&a);
 }
@@ -83,9 +93,14 @@ static void ask(struct producer_ids *p)
         return;
     }
     struct allocate_producer_ids_request q;
+    int64_t epoch = lifecycle_broker_epoch(p->main->node->lifecycle);
+    if (epoch < 0) { /* not registered yet: it would be refused */
+        later(p, NULL);
+        return;
+    }
     proto_msg_init(&allocate_producer_ids_request_msg, &q);
     q.broker_id = p->main->node->id;
-    q.broker_epoch = lifecycle_broker_epoch(p->main->node->lifecycle);
+    q.broker_epoch = epoch;
     buf_clear(&p->body);
     int err = proto_encode(&allocate_producer_ids_request_msg, 0, &q, &p->body, NULL);
     ASSERT(err == 0);

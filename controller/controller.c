@@ -180,7 +180,7 @@ static void on_lost(void *user)
     controller_image_lost(c);
     sessions_clear(&c->sessions);
     controller_tasks_stop(c);
-    c->observers_n = 0;
+    observers_clear(&c->observers);
     controller_refuse_all(&c->early, KE_NOT_CONTROLLER);
     controller_refuse_all(&c->waiting, KE_NOT_CONTROLLER);
     controller_wake_polls(c, true);

@@ -31,36 +31,15 @@ static bool is_voter(const struct controller *c, int32_t id)
     return false;
 }
 
-static struct observer *observer_of(struct controller *c, int32_t id)
-{
-    int64_t now = shard_now_ms(c->shard);
-    size_t n = 0;
-    struct observer *found = NULL;
-    for (size_t i = 0; i < c->observers_n; i++) { /* those that went away are forgotten */
-        if (now - c->observers[i].seen_ms <= OBSERVER_GONE_MS) {
-            c->observers[n] = c->observers[i];
-            found = c->observers[n].id == id ? &c->observers[n] : found;
-            n++;
-        }
-    }
-    c->observers_n = n;
-    if (found == NULL && n < OBSERVERS_MAX) {
-        found = &c->observers[c->observers_n++];
-        *found = (struct observer){.id = id, .end_offset = -1, .caught_up_ms = -1};
-    }
-    return found;
-}
-
 static void note_observer(struct controller *c, int32_t id, const PART *in)
 {
     if (id < 0 || is_voter(c, id) || !c->active) {
         return;
     }
-    struct observer *o = observer_of(c, id);
+    struct observer *o =
+        observers_touch(&c->observers, id, in->replica_directory_id, shard_now_ms(c->shard));
     if (o) {
-        o->directory_id = in->replica_directory_id;
         o->end_offset = in->fetch_offset;
-        o->seen_ms = shard_now_ms(c->shard);
         o->fetched_ms = io_wall_ms(c->io);
         if (in->fetch_offset >= c->committed_offset) {
             o->caught_up_ms = o->fetched_ms;
@@ -242,6 +221,7 @@ void controller_fetch(struct controller_request *r)
     int32_t replica =
         r->hdr.version >= REPLICA_STATE_FROM ? q->replica_state.replica_id : q->replica_id;
     if (!cluster_ok(c, q->cluster_id)) {
+        controller_note_foreign(c, "fetch", replica, q->cluster_id);
         resp->error_code = KE_INCONSISTENT_CLUSTER_ID;
         controller_answer(r);
         return;
@@ -251,6 +231,9 @@ void controller_fetch(struct controller_request *r)
         resp->error_code = KE_INVALID_REQUEST;
         controller_answer(r);
         return;
+    }
+    if (c->active) {
+        controller_note_follower(c, replica, in->replica_directory_id);
     }
     DATA *out = answer_partition(r);
     out->error_code = check_leader(c, in->current_leader_epoch);
@@ -375,6 +358,7 @@ void controller_fetch_snapshot(struct controller_request *r)
     struct fetch_snapshot_response *resp = r->response;
     struct buf data = {0};
     if (!cluster_ok(r->c, q->cluster_id)) {
+        controller_note_foreign(r->c, "snapshot's fetch", q->replica_id, q->cluster_id);
         resp->error_code = KE_INCONSISTENT_CLUSTER_ID;
     } else if (q->topics_n != 1 || q->topics[0].partitions_n != 1) {
         resp->error_code = KE_INVALID_REQUEST;

@@ -213,6 +213,7 @@ void controller_decision(struct controller *c, struct decision *d, struct arena 
     d->img = c->newest;
     d->cfg = &c->cfg;
     d->sessions = &c->sessions;
+    d->observers = &c->observers;
     d->rng = &c->rng;
     d->new_id = new_id;
     d->new_id_ctx = c;

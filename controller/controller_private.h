@@ -8,6 +8,7 @@
  *   controller_fetch.c     Fetch and FetchSnapshot of the log, observers
  *   controller_voters.c    DescribeQuorum, the registration of controllers
  *   controller_observe.c   the log by Fetch, for one that is no voter
+ *   controller_notes.c     what the log says of requests that are refused
  *   controller_describe.c  ApiVersions, DescribeCluster, DescribeConfigs
  *   controller_snapshot.c  snapshots, a piece at a time
  *   controller_conn.c      the CONTROLLER listener's connections
@@ -26,6 +27,7 @@
 #include "controller/decide.h"
 #include "controller/loader.h"
 #include "controller/metadata_follower.h"
+#include "controller/observers.h"
 #include "controller/peers.h"
 #include "controller/quorum.h"
 #include "controller/sessions.h"
@@ -37,19 +39,25 @@ struct appended {
     struct image *image;
 };
 
-/* A node that fetches the log and is no voter. */
-struct observer {
-    int32_t id;
-    struct uuid directory_id;
-    int64_t end_offset; /* it has fetched up to here */
-    int64_t fetched_ms; /* wall clock */
-    int64_t caught_up_ms;
-    int64_t seen_ms; /* monotonic */
+enum { CONTROLLER_REFUSALS = 5 }; /* reasons why a broker's registration is refused */
+
+/* Requests that a broker of a stale epoch is refused. */
+enum controller_stale {
+    STALE_HEARTBEAT,
+    STALE_ALTER,
+    STALE_ASSIGN,
+    STALE_PRODUCER_IDS,
+    CONTROLLER_STALE
 };
 
-enum { OBSERVERS_MAX = 256, OBSERVER_GONE_MS = 300000 };
-
-enum { CONTROLLER_REFUSALS = 5 }; /* reasons why a broker's registration is refused */
+struct controller_notes {                          /* limits of the lines of controller_notes.c */
+    struct log_limit refused[CONTROLLER_REFUSALS]; /* registrations of brokers, by reason */
+    struct log_limit twins;                        /* registrations of controllers */
+    struct log_limit stale[CONTROLLER_STALE];
+    struct log_limit alter;
+    struct log_limit foreign;
+    struct log_limit doubles;
+};
 
 struct snapshot_job; /* controller_snapshot.c */
 
@@ -78,6 +86,7 @@ struct controller {
     struct channel_call register_call;
     struct buf register_body;
     struct log_limit register_limit;
+    int64_t register_ms;   /* not before: it was refused */
     struct loader *loader; /* reads the committed log while this node is not active */
     struct image *committed;
     struct image *newest; /* while active: with all that was appended */
@@ -88,8 +97,7 @@ struct controller {
     struct list polls;    /* Fetch requests that wait for records */
     struct sessions sessions;
     struct prng rng;
-    struct observer observers[OBSERVERS_MAX];
-    size_t observers_n;
+    struct observers observers;
     struct timer tick;
     struct broker_probe *probe;
     int32_t dead_broker; /* of the decision that is being made */
@@ -104,7 +112,7 @@ struct controller {
     int64_t snapshot_retry_ms; /* not before: the disk was full */
     struct snapshot_job *snapshot;
     struct log_limit limit;
-    struct log_limit refused[CONTROLLER_REFUSALS]; /* registrations of brokers, by reason */
+    struct controller_notes notes;
     struct log_limit strangers; /* messages of voters that this one knows nothing of */
     uint64_t activations, elections, unclean_elections; /* for controller_status */
     struct elections_told told;
@@ -230,6 +238,16 @@ void controller_fetch_snapshot(struct controller_request *r);
 void controller_wake_polls(struct controller *c, bool all);
 /* Whoever waits for the answer to a poll is gone (user of controller_handle). */
 void controller_poll_cancel(struct controller *c, const void *user);
+
+/* ---- controller_notes.c ---- */
+
+/* After a decision. */
+void controller_note_refusal(const struct controller_request *r);
+/* A fetch with the id of another cluster; what: "fetch". */
+void controller_note_foreign(struct controller *c, const char *what, int32_t node,
+                             struct bytes cluster_id);
+/* Who fetches, with the directory that it names: is it who it says? */
+void controller_note_follower(struct controller *c, int32_t node, struct uuid directory);
 
 /* ---- controller_describe.c ---- */
 

@@ -357,61 +357,6 @@ static int32_t heartbeat_of(const struct controller_request *r)
     return r->hdr.api_key == API_BROKER_HEARTBEAT && resp->error_code == 0 ? q->broker_id : -1;
 }
 
-/* Each is said as seldom as if it were alone. */
-static const struct refusal {
-    int16_t code;
-    const char *why;
-} refusals[CONTROLLER_REFUSALS] = {
-    {KE_INCONSISTENT_CLUSTER_ID, "it belongs to another cluster"},
-    {KE_DUPLICATE_BROKER_REGISTRATION,
-     "another process under its id lives, or has ended less than a session ago"},
-    {KE_INVALID_REGISTRATION, "it names no listener, or no log directories of its own"},
-    {KE_UNSUPPORTED_VERSION, "it does not know the cluster's features at their levels"},
-    {KE_NONE, "the registration cannot be taken"}, /* any other code */
-};
-
-static size_t refusal_of(int16_t code)
-{
-    size_t i = 0;
-    while (i < CONTROLLER_REFUSALS - 1 && refusals[i].code != code) {
-        i++;
-    }
-    return i;
-}
-
-/* Who has the id: where it listens, since which epoch, and how long ago it was heard of. */
-static void describe_holder(const struct controller *c, int32_t broker, char *out, size_t size)
-{
-    const struct image_broker *b = image_broker(c->newest, broker);
-    const struct session_of_broker *s = sessions_find(&c->sessions, broker);
-    out[0] = '\0';
-    if (b && b->endpoints_n > 0 && s) {
-        snprintf(out, size, " holder=%.*s:%u holder_epoch=%lld heard_ms_ago=%lld",
-                 BYTES_FMT(b->endpoints[0].host), b->endpoints[0].port, (long long)b->epoch,
-                 (long long)(shard_now_ms(c->shard) - s->contact_ms));
-    }
-}
-
-/* Both ends say it: the broker stops for good or tries again. */
-static void note_refusal(const struct controller_request *r)
-{
-    const struct broker_registration_request *q = r->body;
-    const struct broker_registration_response *resp = r->response;
-    if (r->hdr.api_key == API_BROKER_REGISTRATION && resp->error_code &&
-        resp->error_code != KE_REQUEST_TIMED_OUT) { /* that one only comes a little later */
-        size_t why = refusal_of(resp->error_code);
-        char holder[400] = "";
-        if (resp->error_code == KE_DUPLICATE_BROKER_REGISTRATION) {
-            describe_holder(r->c, q->broker_id, holder, sizeof holder);
-        }
-        log_seldom(r->c->log, &r->c->refused[why], LOG_WARN, "controller",
-                   "a broker's registration is refused: %s broker=%d cluster_id=%.*s error=%s%s",
-                   refusals[why].why, (int)q->broker_id,
-                   q->cluster_id.len > 64 ? 64 : (int)q->cluster_id.len,
-                   (const char *)q->cluster_id.data, kafka_error_name(resp->error_code), holder);
-    }
-}
-
 static void decide(struct controller_request *r)
 {
     struct controller *c = r->c;
@@ -421,7 +366,7 @@ static void decide(struct controller_request *r)
     struct image *img = image_get(d.img); /* the answer may point into it */
     r->api->decide(&d, r->hdr.version, r->body, r->response);
     int32_t heard_from = heartbeat_of(r);
-    note_refusal(r);
+    controller_note_refusal(r);
     int err = d.n > 0 ? controller_append(c, &d, &em) : 0;
     decision_free(&d);
     if (err && err != ERR_TOOBIG) { /* it leads no more, or its disk has failed */

@@ -16,6 +16,7 @@ enum {
     NODES_FROM = 2, /* of DescribeQuorum */
     REGISTRATION_VERSION = 0,
     REGISTRATION_MS = 2000,
+    REGISTER_AGAIN_MS = 1000, /* after a refusal */
 };
 
 static const char topic_name[] = "__cluster_metadata";
@@ -35,10 +36,14 @@ static void on_registered(struct channel_call *call, int err, struct bytes body)
     }
     if (code == KE_NOT_CONTROLLER) {
         channel_not_controller(c->to_active);
-    } else if (err || code) { /* the next tick tries again */
+    } else if (err || code) {
+        struct bytes why = err ? BYTES_NULL : r.error_message;
+        c->register_ms = shard_now_ms(c->shard) + REGISTER_AGAIN_MS;
         log_seldom(c->log, &c->register_limit, LOG_WARN, "controller",
-                   "the active controller did not take the registration of this one reason=\"%s\"",
-                   err ? err_text(err) : kafka_error_name(code));
+                   "the active controller did not take the registration of this one "
+                   "reason=\"%s%s%.*s\"",
+                   err ? err_text(err) : kafka_error_name(code), why.len > 0 ? ": " : "",
+                   BYTES_FMT(why));
     }
     arena_free(&a);
 }
@@ -71,7 +76,7 @@ void controller_register(struct controller *c)
     if (leader < 0 || leader == c->cfg.node_id || mv == NULL ||
         !(mv->flags & MV_CONTROLLER_REGISTRATION_SUPPORTED) ||
         (known && uuid_eq(known->incarnation, c->incarnation)) ||
-        channel_in_flight(&c->register_call)) {
+        channel_in_flight(&c->register_call) || shard_now_ms(c->shard) < c->register_ms) {
         return;
     }
     if (c->to_active == NULL) {
@@ -161,15 +166,15 @@ static void describe_observers(struct controller_request *r, QUORUM_PART *out)
 {
     const struct controller *c = r->c;
     out->observers = proto_array(&r->arena, &describe_quorum_response_replica_state_desc,
-                                 c->observers_n + c->cfg.voters_n);
-    for (size_t i = 0; i < c->observers_n; i++) {
+                                 c->observers.n + c->cfg.voters_n);
+    for (size_t i = 0; i < c->observers.n; i++) {
         REPLICA *o = &out->observers[out->observers_n++];
-        o->replica_id = c->observers[i].id;
+        o->replica_id = c->observers.v[i].id;
         o->replica_directory_id =
-            r->hdr.version >= DIRECTORIES_FROM ? c->observers[i].directory_id : UUID_ZERO;
-        o->log_end_offset = c->observers[i].end_offset;
-        o->last_fetch_timestamp = c->observers[i].fetched_ms;
-        o->last_caught_up_timestamp = c->observers[i].caught_up_ms;
+            r->hdr.version >= DIRECTORIES_FROM ? c->observers.v[i].directory_id : UUID_ZERO;
+        o->log_end_offset = c->observers.v[i].end_offset;
+        o->last_fetch_timestamp = c->observers.v[i].fetched_ms;
+        o->last_caught_up_timestamp = c->observers.v[i].caught_up_ms;
     }
     for (size_t i = 0; i < c->cfg.voters_n; i++) {
         out->observers_n +=

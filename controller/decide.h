@@ -15,6 +15,7 @@
 #include "base/prng.h"
 #include "controller/controller.h"
 #include "controller/image.h"
+#include "controller/observers.h"
 #include "controller/sessions.h"
 #include "proto/message.h"
 
@@ -33,8 +34,9 @@ struct decision {
     /* given */
     const struct image *img;
     const struct controller_config *cfg;
-    struct sessions *sessions; /* soft state of the leader: contacts with brokers */
-    struct prng *rng;          /* for placement */
+    struct sessions *sessions;   /* soft state of the leader: contacts with brokers */
+    struct observers *observers; /* and with controllers that are no voters; NULL: none known */
+    struct prng *rng;            /* for placement */
     struct uuid (*new_id)(void *ctx);
     void *new_id_ctx;
     struct arena *arena;

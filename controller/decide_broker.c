@@ -487,6 +487,17 @@ void decide_unregister_broker(struct decision *d, const void *request, void *res
 
 /* ---- controllers ---- */
 
+/* Is another process under this id alive? Kafka takes every incarnation: two such processes then
+ * replace each other's registration for ever. A voter's id is guarded by its directory (peers.h).
+ */
+static bool has_twin(const struct decision *d, const struct controller_registration_request *q)
+{
+    const struct image_controller *old = image_controller(d->img, q->controller_id);
+    return d->observers && old && !uuid_eq(old->incarnation, q->incarnation_id) &&
+           !observers_may_replace(d->observers, q->controller_id, old->incarnation,
+                                  q->incarnation_id, d->now_ms, d->sessions->timeout_ms);
+}
+
 void decide_controller_registration(struct decision *d, const void *request, void *response)
 {
     const struct controller_registration_request *q = request;
@@ -497,6 +508,15 @@ void decide_controller_registration(struct decision *d, const void *request, voi
         resp->error_code = KE_UNSUPPORTED_VERSION;
         resp->error_message =
             bytes_str("the cluster's metadata.version does not know registrations of controllers");
+        return;
+    }
+    if (has_twin(d, q)) {
+        resp->error_code = KE_DUPLICATE_BROKER_REGISTRATION;
+        resp->error_message = decision_text(
+            d,
+            "node.id=%d is that of another controller too, which lives or was heard of less than "
+            "broker.session.timeout.ms ago; one of the two needs another node.id",
+            (int)q->controller_id);
         return;
     }
     proto_msg_init(&register_controller_record_msg, &r);

@@ -393,6 +393,16 @@ static int16_t check_directory(struct peers *p, struct peer *peer, struct uuid d
     return KE_INVALID_VOTER_KEY;
 }
 
+struct uuid peers_directory(const struct peers *p, int32_t voter)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->v[i].id == voter) {
+            return p->v[i].directory;
+        }
+    }
+    return UUID_ZERO;
+}
+
 bool peers_offered(const struct peers *p, int32_t voter, struct uuid *directory, int64_t *when_ms)
 {
     for (size_t i = 0; i < p->n; i++) {

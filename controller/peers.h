@@ -50,6 +50,8 @@ void peers_free(struct peers *p); /* NULL is fine; before the quorum is closed *
 /* quorum_callbacks.send */
 void peers_send(struct peers *p, const struct quorum_message *m);
 bool peers_may_send(const struct peers *p, int32_t to);
+/* The directory that another voter is known by; zero: none yet, or it is no voter. */
+struct uuid peers_directory(const struct peers *p, int32_t voter);
 /* Has this voter come with another directory than it is known by? The last one, and when (wall
  * clock); it may have come back with the known one since. */
 bool peers_offered(const struct peers *p, int32_t voter, struct uuid *directory, int64_t *when_ms);

@@ -36,6 +36,7 @@ struct isr_alter {
     struct task send_task; /* proposals come many at a time: one request for a turn's */
     int64_t backoff_ms;
     struct log_limit limit;
+    struct log_limit refused;
 };
 
 /* ---- the request ---- */
@@ -132,12 +133,23 @@ static void retry_later(struct isr_alter *a, const char *why)
     a->backoff_ms = 2 * a->backoff_ms < RETRY_MAX_MS ? 2 * a->backoff_ms : RETRY_MAX_MS;
 }
 
-static void say(const struct partition *p, const char *what, const RESULT *r)
+static void say_changed(const struct partition *p)
 {
     log_debug(p->pm->ns->node->log, "replica",
-              "%s partition=%s-%d error=%s leader_epoch=%d partition_epoch=%d isr=%u", what,
-              p->topic->name, (int)p->index, kafka_error_name(r->error_code), (int)p->leader_epoch,
-              (int)p->isr->partition_epoch, p->isr->isr_n);
+              "the in-sync set changed partition=%s-%d leader_epoch=%d partition_epoch=%d isr=%u",
+              p->topic->name, (int)p->index, (int)p->leader_epoch, (int)p->isr->partition_epoch,
+              p->isr->isr_n);
+}
+
+/* The controller says the same at its end. No warning: an election or a step of a reassignment that
+ * overtakes a proposal does this, and the metadata that is on its way settles it. */
+static void say_refused(const struct partition *p, const char *what, int16_t code)
+{
+    struct node_shard *ns = p->pm->ns;
+    log_limited(ns->node->log, &ns->alter->refused, LOG_INFO, "replica",
+                "%s partition=%s-%d error=%s leader_epoch=%d partition_epoch=%d isr=%u", what,
+                p->topic->name, (int)p->index, kafka_error_name(code), (int)p->leader_epoch,
+                (int)p->isr->partition_epoch, p->isr->isr_n);
 }
 
 /* The proposal is in force at the controller. */
@@ -152,7 +164,7 @@ static void take_state(struct partition *p, const RESULT *r)
     stats->isr_expands += p->isr->isr_n > p->isr_n;
     p->isr_n = p->isr->isr_n;
     p->partition_epoch = p->isr->partition_epoch;
-    say(p, "the in-sync set changed", r);
+    say_changed(p);
     standing_look(p);
     partition_advance(p);
 }
@@ -176,11 +188,11 @@ static bool take_result(struct partition *p, const RESULT *r)
     if (r->error_code == KE_NONE) {
         take_state(p, r);
     } else if (is_surely_undone(r->error_code)) {
-        say(p, "an in-sync set was refused", r);
+        say_refused(p, "an in-sync set was refused", r->error_code);
         p->pm->ns->stats->isr_updates_failed++;
         isr_refused(p->isr);
     } else if (awaits_metadata(r->error_code)) {
-        say(p, "an in-sync set waits for the metadata", r);
+        say_refused(p, "an in-sync set was refused and waits for the metadata", r->error_code);
     } else {
         return false;
     }

@@ -488,6 +488,43 @@ static void an_unregistered_broker_is_gone(void **state)
     rig_free(&r);
 }
 
+static int16_t register_controller(struct rig *r, struct observers *o, uint8_t incarnation)
+{
+    struct controller_registration_request q;
+    struct controller_registration_response resp;
+    struct decision d;
+    proto_msg_init(&controller_registration_request_msg, &q);
+    proto_msg_init(&controller_registration_response_msg, &resp);
+    q.controller_id = 5;
+    q.incarnation_id = rig_uuid(incarnation);
+    rig_begin(r, &d);
+    d.observers = o;
+    decide_controller_registration(&d, &q, &resp);
+    rig_end(r, &d);
+    assert_int_equal(resp.error_code == 0, r->n == 1);
+    assert_int_equal(resp.error_code != 0, resp.error_message.len > 0);
+    return resp.error_code;
+}
+
+static void a_second_controller_of_an_id_is_refused(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct observers *o = MEM_NEW(struct observers);
+    rig_cluster(&r);
+    assert_int_equal(KE_NONE, register_controller(&r, o, 1));
+    observers_touch(o, 5, rig_uuid(201), r.now_ms);
+    assert_int_equal(KE_NONE, register_controller(&r, o, 2)); /* it was started again */
+    observers_touch(o, 5, rig_uuid(202), r.now_ms);
+    assert_int_equal(KE_DUPLICATE_BROKER_REGISTRATION, register_controller(&r, o, 3));
+    assert_true(uuid_eq(rig_uuid(2), image_controller(r.img, 5)->incarnation));
+    r.now_ms += r.sessions.timeout_ms + 1;
+    observers_touch(o, 5, rig_uuid(202), r.now_ms);
+    assert_int_equal(KE_NONE, register_controller(&r, o, 3));
+    mem_free(o);
+    rig_free(&r);
+}
+
 static void producer_ids_come_in_blocks(void **state)
 {
     UNUSED(state);
@@ -531,6 +568,7 @@ int main(void)
         cmocka_unit_test(an_old_release_bumps_the_epoch_when_the_isr_shrinks),
         cmocka_unit_test(an_offline_directory_costs_its_leaderships),
         cmocka_unit_test(an_unregistered_broker_is_gone),
+        cmocka_unit_test(a_second_controller_of_an_id_is_refused),
         cmocka_unit_test(producer_ids_come_in_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
