@@ -82,6 +82,13 @@ void node_on_leader(struct node *n, int32_t leader)
 void node_on_voters(struct node *n, const struct describe_quorum_response *r)
 {
     struct node_priv *p = n->priv;
+    if (!n->config->is_controller && metadata_follower_is_voter(r, n->id)) {
+        node_fail(n,
+                  "node.id=%d is a voter of the quorum, but process.roles=%s has no controller: "
+                  "give this broker another node.id",
+                  (int)n->id, n->config->v.process_roles);
+        return;
+    }
     struct config_list l = config_list_start(bytes_str(n->config->v.controller_listener_names));
     struct bytes name = BYTES_NULL; /* the listener by which this node reaches controllers */
     (void)config_list_next(&l, &name);

@@ -3,9 +3,9 @@
  * listener answers what any controller answers that is not active. It finds the quorum by
  * controller.quorum.bootstrap.servers, and the active one tells it where the voters are.
  *
- * Failure modes: metadata that does not decode ends the node (on_fatal), and so does a quorum that
- * has this node's id among its voters: one of the two is wrong about itself. Whoever cannot be
- * reached is tried again for ever (metadata_follower.h). */
+ * Failure modes: metadata that does not decode ends the node (on_fatal), and so do controllers of
+ * another cluster, and a quorum that has this node's id among its voters: one of the two is wrong
+ * about itself. Whoever cannot be reached is tried again for ever (metadata_follower.h). */
 #include "base/mem.h"
 #include "controller/controller_private.h"
 #include "controller/metadata_follower.h"
@@ -33,26 +33,10 @@ static void on_failed(void *user, const char *sentence)
     controller_fail(user, sentence);
 }
 
-/* Is this node a voter after all, as the quorum says? */
-static bool is_voter(const struct controller *c, const struct describe_quorum_response *r)
-{
-    for (int32_t t = 0; t < r->topics_n; t++) {
-        for (int32_t p = 0; p < r->topics[t].partitions_n; p++) {
-            const struct describe_quorum_response_partition_data *d = &r->topics[t].partitions[p];
-            for (int32_t i = 0; i < d->current_voters_n; i++) {
-                if (d->current_voters[i].replica_id == c->cfg.node_id) {
-                    return true;
-                }
-            }
-        }
-    }
-    return false;
-}
-
 static void on_voters(void *user, const struct describe_quorum_response *r)
 {
     struct controller *c = user;
-    if (is_voter(c, r)) {
+    if (metadata_follower_is_voter(r, c->cfg.node_id)) { /* after all, as the quorum says */
         struct errmsg em;
         errmsg_set(&em, 0,
                    "node.id=%d is a voter of the quorum, but this controller has no "

@@ -93,9 +93,27 @@ static bool is_not_leader(int16_t code)
            code == KE_BROKER_NOT_AVAILABLE;
 }
 
+/* The controllers are another cluster's, and stay that: nothing is worth another try. */
+static void fail_foreign(struct metadata_follower *f, const char *what)
+{
+    struct errmsg all;
+    f->failed = true;
+    errmsg_set(&all, 0,
+               "the controller refuses node %d of cluster %s for good: error %d %s (step %s); "
+               "controller.quorum.voters or controller.quorum.bootstrap.servers names another "
+               "cluster's controllers, or this node's directories were formatted for another one",
+               (int)f->cfg.node_id, f->cfg.cluster_id, KE_INCONSISTENT_CLUSTER_ID,
+               kafka_error_name(KE_INCONSISTENT_CLUSTER_ID), what);
+    f->cfg.cb->failed(f->cfg.user, all.text);
+}
+
 static void on_fetch_error(struct metadata_follower *f, const char *what, int16_t code)
 {
     char text[64];
+    if (code == KE_INCONSISTENT_CLUSTER_ID) {
+        fail_foreign(f, what);
+        return;
+    }
     snprintf(text, sizeof text, "error %d %s", code, kafka_error_name(code));
     if (is_not_leader(code)) {
         channel_not_controller(f->channel);
@@ -417,6 +435,21 @@ static void send_fetch_snapshot(struct metadata_follower *f)
     part.replica_directory_id = f->cfg.directory_id;
     send_call(f, &fetch_snapshot_request_msg, SNAPSHOT_VERSION, &req, on_snapshot,
               f->cfg.request_timeout_ms);
+}
+
+bool metadata_follower_is_voter(const struct describe_quorum_response *r, int32_t id)
+{
+    for (int32_t t = 0; t < r->topics_n; t++) {
+        for (int32_t p = 0; p < r->topics[t].partitions_n; p++) {
+            const struct describe_quorum_response_partition_data *d = &r->topics[t].partitions[p];
+            for (int32_t i = 0; i < d->current_voters_n; i++) {
+                if (d->current_voters[i].replica_id == id) {
+                    return true;
+                }
+            }
+        }
+    }
+    return false;
 }
 
 /* ---- life ---- */

@@ -17,8 +17,8 @@
  *
  * Failure modes: a silent controller: the others are asked (short timeouts, see fetch_timeout). No
  * controller, a broken connection, NOT_LEADER and the like: tried again after retry_backoff_ms.
- * Metadata that does not decode or contradicts itself: `failed`, once, and nothing more is asked:
- * it must not be served.
+ * Metadata that does not decode or contradicts itself, and a controller that says that it belongs
+ * to another cluster: `failed`, once, and nothing more is asked: it must not be served.
  *
  * Shard: the owner's, as its channel's. */
 #ifndef CONTROLLER_METADATA_FOLLOWER_H
@@ -65,6 +65,8 @@ void metadata_follower_free(struct metadata_follower *f); /* stopped; NULL is fi
 
 struct loader *metadata_follower_loader(struct metadata_follower *f);
 
+/* Of an answer to `voters`: is this node one of the quorum's? */
+bool metadata_follower_is_voter(const struct describe_quorum_response *r, int32_t id);
 /* Of an answer to `voters`: where a controller is reached, by its listener of that name (null: none
  * is meant) or by the only one it has. False: by neither. */
 bool metadata_follower_address(const struct describe_quorum_response_node *controller,

@@ -1,7 +1,8 @@
 """Controllers that are no voters: they follow the quorum, and have no part in it."""
 import shutil
 
-from cluster import Cluster, ClusterNode, ask, ports, wait
+import pytest
+from cluster import Cluster, ClusterNode, ask, millrace, ports, wait
 from monitor import SETTING, get, port_of
 
 FOLLOWER = 5
@@ -29,6 +30,12 @@ def controllers(n):
     """What the controller n says of all of them: (who is active, {ids})."""
     r = ask(n.controller_port, 'DescribeCluster', 1, {'endpointType': 2})
     return r['controllerId'], {b['brokerId'] for b in r['brokers']}
+
+
+def registered_port(active):
+    """Where the one that is no voter is, as its registration says."""
+    r = ask(active.controller_port, 'DescribeCluster', 1, {'endpointType': 2})
+    return next((b['port'] for b in r['brokers'] if b['brokerId'] == FOLLOWER), None)
 
 
 def wait_followed(c, n):
@@ -110,6 +117,8 @@ def test_what_does_not_belong_is_refused(tmp_path):
         n.write_properties(**{'node.id': 2})
         n.format(None, '--no-initial-controllers')
         assert 'node.id=2 is a voter of the quorum' in n.refused()
+        c.wait_active().wait_log("a node follows the metadata under a voter's id and from another directory: two nodes have one node.id, or the "
+                                 "voter's disk is new node=2 directory=")
         v = c.node(2)
         v.stop()
         voters = v.settings.pop('controller.quorum.voters')
@@ -118,3 +127,52 @@ def test_what_does_not_belong_is_refused(tmp_path):
         v.write_properties(**{'controller.quorum.voters': voters})
         v.start()
         c.wait_voters()
+
+
+def test_another_cluster_is_no_place_to_follow(tmp_path):
+    with Cluster(tmp_path, controllers=3, brokers=1, factor=1) as c:
+        n = add_follower(c)
+        c.nodes.remove(n)
+        shutil.rmtree(n.data)
+        other = millrace('storage', 'random-uuid')[1].strip()
+        n.format(other, '--no-initial-controllers')
+        assert 'the controller refuses node %d of cluster %s for good: error 104 INCONSISTENT_CLUSTER_ID' % (FOLLOWER, other) in n.refused()
+        line = 'a fetch of the metadata is refused: it belongs to another cluster node=%d cluster_id=%s own_cluster_id=%s' % (FOLLOWER, other, c.id)
+        wait(lambda: any(line in v.text() for v in c.controllers), 'no controller says "%s"' % line, 10)
+
+
+@pytest.mark.parametrize('disk', ['its own', 'a copy'])
+def test_two_under_one_id(tmp_path, disk):
+    """The second process does not take the id over, whichever disk it has; neither registers again and again."""
+    with Cluster(tmp_path, controllers=3, brokers=1, factor=1) as c:
+        first = add_follower(c)
+        second = ClusterNode(c, FOLLOWER, 'controller', *ports(2), dict(c.node(1).settings))
+        second.folder = first.folder + '-second'
+        second.data, second.log, second.properties = (path.replace(first.folder, second.folder)
+                                                      for path in (first.data, first.log, first.properties))
+        second.settings.update(c.role_settings(second))
+        del second.settings['controller.quorum.voters']
+        second.settings['controller.quorum.bootstrap.servers'] = c.controller_servers.rpartition(',')[0]
+        second.write_properties()
+        if disk == 'its own':
+            second.format(None, '--no-initial-controllers')
+        else:
+            shutil.copytree(first.data, second.data)
+        first.start()
+        wait_followed(c, first)
+        c.nodes.append(second)
+        second.start()
+        refused, active = (second if disk == 'its own' else first), c.wait_active()
+        why = 'node.id=%d is that of another controller too' % FOLLOWER
+        refused.wait_log('the active controller did not take the registration of this one reason="DUPLICATE_BROKER_REGISTRATION: ' + why)
+        active.wait_log("a controller's registration is refused: " + why)
+
+        holder, end = (first if refused is second else second), c.wait_quorum()['highWatermark']
+
+        def later():  # the idle leader writes a record twice a second
+            assert registered_port(active) == holder.controller_port
+            return c.wait_quorum()['highWatermark'] > end + 8
+        wait(later, 'the metadata stands still', 60)
+        second.kill()
+        first.restart()
+        wait(lambda: registered_port(active) == first.controller_port, lambda: 'registered is port %s' % registered_port(active), 30)

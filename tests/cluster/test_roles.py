@@ -42,6 +42,14 @@ def test_a_node_that_does_not_belong(tmp_path):
         c.node(1).wait_log(' holder=127.0.0.1:%d holder_epoch=' % c.node(11).port)
         n.write_properties()
         assert 'belongs to node 11, but node.id is 12' in n.refused()
+        voters = n.settings.pop('controller.quorum.voters')  # with them its configuration alone is refused
+        n.write_properties(**{'node.id': 1, 'controller.quorum.bootstrap.servers': c.controller_servers})
+        shutil.rmtree(n.data)
+        n.format()
+        assert 'node.id=1 is a voter of the quorum, but process.roles=broker has no controller' in n.refused()
+        c.node(1).wait_log("a node follows the metadata under a voter's id and from another directory: two nodes have one node.id")
+        n.settings['controller.quorum.voters'] = voters
+        n.write_properties()
         c.wait_unfenced({11})
         shutil.rmtree(n.data)
         n.format()
