@@ -317,9 +317,11 @@ def answer(port, data, timeout=5):
 
 def test_bytes_that_lie_are_refused_with_a_reason(tmp_path):
     with Cluster(tmp_path, controllers=3, brokers=1, factor=1) as c:
-        port = c.wait_active().controller_port
+        active = c.wait_active()
+        port = active.controller_port
         code, why = answer(port, frame(10000, 2, b''))
         assert code == 35 and 'the same release' in why
+        active.wait_log("a voter's message is refused: " + why + ' error=UNSUPPORTED_VERSION')
         code, why = answer(port, frame(10000, 1, b'\x16' + b'x' * 21 + b'\0' * 300))
         assert code == 42, (code, why)
         assert answer(port, frame(10004, 1, b'')) is None

@@ -453,6 +453,7 @@ struct others {
     unsigned ended;
     bool swapped;          /* each says that it is the other one */
     bool mute;             /* they only take what they hear */
+    bool newer;            /* they speak another version of the protocol, and say so */
     unsigned greetings[4]; /* that each heard, by its id */
     unsigned pieces_n;
     struct {
@@ -488,8 +489,9 @@ static void say_yes(struct others *o, unsigned i, struct bytes frame)
     assert_int_equal(0, peer_take_message(body, &a, &names, &m, &em));
     o->greetings[names.to] += (int)m.type == 0;
     buf_put_be32(&out, 0);
-    peer_put_answer(&out, correlation, KE_NONE, NULL);
-    if (!o->mute && (m.type == QUORUM_VOTE || m.type == QUORUM_APPEND)) {
+    peer_put_answer(&out, correlation, o->newer ? KE_UNSUPPORTED_VERSION : KE_NONE,
+                    o->newer ? "this controller speaks version 9" : NULL);
+    if (!o->mute && !o->newer && (m.type == QUORUM_VOTE || m.type == QUORUM_APPEND)) {
         uint64_t term = rig_term(o->r);
         struct quorum_message yes = {.version = 2,
                                      .term = term,
@@ -571,6 +573,54 @@ static void elected_by_answers(void *arg)
         end_others(&o);
         rig_stop(&r);
     }
+}
+
+static int64_t log_time(void *ctx)
+{
+    UNUSED(ctx);
+    return 0;
+}
+
+static void log_line(void *ctx, enum log_level level, const char *line, size_t len)
+{
+    UNUSED(level);
+    buf_put(ctx, line, len);
+}
+
+/* The sender's end of a refusal: it says what the other one said, and goes on without it. */
+static void another_version(void *arg)
+{
+    struct buf said = {0};
+    const struct logger lg = {LOG_WARN, log_time, log_line, &said};
+    struct rig r;
+    struct others o = {.r = &r, .newer = true};
+    rig_start_three_logged(&r, arg, &lg);
+    assert_int_equal(0, io_listen(r.shard->io, "127.0.0.1", 9093, &o.listener));
+    meet(&o, 2000);
+    assert_false(rig_active(&r));
+    assert_int_equal(0, o.ended);
+    for (int id = 2; id <= 3; id++) { /* once a minute each, however often it is said */
+        char line[200];
+        snprintf(line, sizeof line,
+                 "WARN  controller: a voter refuses what this one says: this controller speaks "
+                 "version 9 voter=%d address=127.0.0.%d:9093 error=UNSUPPORTED_VERSION\n",
+                 id, id);
+        const char *at = strstr(buf_cstr(&said), line);
+        assert_non_null(at);
+        assert_null(strstr(at + 1, line));
+    }
+    end_others(&o);
+    rig_stop(&r);
+    buf_free(&said);
+}
+
+static void a_voter_of_another_version_is_told_in_the_log(void **state)
+{
+    UNUSED(state);
+    struct rig_world w;
+    rig_world_init(&w, 9);
+    assert_true(sim_proc_run(w.proc, another_version, &w));
+    rig_world_free(&w);
 }
 
 static void an_answer_may_bring_a_vote_of_its_voter_only(void **state)
@@ -749,6 +799,7 @@ int main(void)
         cmocka_unit_test(strangers_are_refused_with_a_reason),
         cmocka_unit_test(results_go_back_with_the_answer),
         cmocka_unit_test(who_lies_hears_why_it_is_not_heard),
+        cmocka_unit_test(a_voter_of_another_version_is_told_in_the_log),
         cmocka_unit_test(an_answer_may_bring_a_vote_of_its_voter_only),
         cmocka_unit_test(a_piece_that_comes_too_late_ends_nothing),
         cmocka_unit_test(a_new_disk_that_is_admitted_is_greeted_at_once),

@@ -25,15 +25,23 @@ static inline struct peer_names rig_names(int32_t from, int32_t to)
                                .voters_n = 3};
 }
 
-static inline void rig_start_three(struct rig *r, struct rig_world *w)
+/* log: NULL for none. */
+static inline void rig_start_three_logged(struct rig *r, struct rig_world *w,
+                                          const struct logger *log)
 {
     static const struct controller_voter three[] = {
         {1, "localhost", 9093}, {2, "127.0.0.2", 9093}, {3, "127.0.0.3", 9093}};
     rig_init(r, w);
+    r->log = log;
     r->cfg.directory_id = rig_directory(1);
     r->cfg.voters = three;
     r->cfg.voters_n = 3;
     rig_start(r);
+}
+
+static inline void rig_start_three(struct rig *r, struct rig_world *w)
+{
+    rig_start_three_logged(r, w, NULL);
 }
 
 /* What the controller answers to a voter's frame of correlation id 77. */
