@@ -4,8 +4,10 @@
     !start ID   again, and it is in sync with all that it has a replica of
     !launch ID  again, and it runs
     !file FROM TO   a copy in which {NODE1} is the folder of node 1
+    !damage ID PARTITION TEXT   stopped, TEXT of a record on its disk made capitals and the checksum fitted, started: what only a comparison sees
     !until TEXT TOOL ...   our tool prints TEXT: another node knows by now what the cases before have changed
 """
+import glob
 import os
 import re
 import sys
@@ -19,6 +21,15 @@ SETTINGS = {'log.retention.check.interval.ms': 3600000}  # nothing changes by it
 
 def cluster_of(file, folder):
     return ClusterTarget(folder, 2, session.RACKS) if file == 'moves.tsv' else ClusterTarget(folder)
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for b in data:
+        crc ^= b
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
 
 
 class ClusterTarget:
@@ -72,6 +83,9 @@ class ClusterTarget:
             with open(words[0], encoding='utf-8') as old, open(words[1], 'w', encoding='utf-8') as new:
                 new.write(re.sub(r'\{NODE(\d)\}', lambda m: self.cluster.node(int(m[1])).folder, old.read()))
             return
+        if what == 'damage':
+            self.damage(self.cluster.node(int(words[0])), words[1], words[2].encode())
+            return self.step('start', words[:1])
         c, node = self.cluster, self.cluster.node(int(words[0]))
         if what == 'kill':
             node.kill()
@@ -86,6 +100,18 @@ class ClusterTarget:
             elif n.running and what == 'start':
                 wait(lambda n=n: all(set(p['isrNodes']) == set(p['replicaNodes']) and p['leaderId'] >= 0 for p in self.partitions(n)),
                      lambda n=n: 'not in sync: %s' % self.partitions(n), 60)
+
+    def damage(self, node, partition, text):
+        node.stop()
+        path = glob.glob(os.path.join(node.data, partition, '*.log'))[0]
+        with open(path, 'rb') as f:
+            data = bytearray(f.read())
+        size, at = 12 + int.from_bytes(data[8:12], 'big'), data.index(text)
+        assert at < size  # in the first batch
+        data[at:at + len(text)] = text.upper()
+        data[17:21] = crc32c(data[21:size]).to_bytes(4, 'big')
+        with open(path, 'wb') as f:
+            f.write(data)
 
     def masked(self, text):
         for n in self.cluster.nodes:

@@ -8,13 +8,14 @@ controllers, {N1} for the configuration of node 1, {ID NAME} for a topic's id. C
     sorted  exit status and the sorted lines of stdout: Kafka's order is that of a hash table
     json    exit status and stdout, of lines that are JSON what they say: lists in them have no order
     first   exit status and the first line of stdout: behind it Kafka prints a stack trace
-    status  whether the exit status is 0: Kafka prints a stack trace or its usage, ours is one sentence
+    status  exit status: Kafka prints a stack trace or its usage, ours is one sentence
     error   the sorted lines of stdout: Kafka's tool ends with 0 even so, ours must not
     errors  as sorted, and the first line of stderr: behind it Kafka prints a stack trace
     placed  exit status and stdout; of the assignment that --generate proposes how it is spread, since it begins at random
     status-error  only that: Kafka's tool prints a stack trace
     events  exit status and what the lines of JSON say (told() below)
     shape   exit status and stdout with every digit masked: figures differ from run to run, how they are written does not
+    report  exit status and stdout up to the first report that nothing is left to do, when the tool gets SIGTERM; times and checksums masked
     ours    as sorted, but with what our tool prints: Kafka's behaves otherwise on purpose
 `+NAME` starts a tool of ours that goes on in the background, until `-NAME` stops it: a member of a group, for which the next case waits.
 `!kill ID`, `!until TEXT` and others (the word stands where the tool does) are steps of files that run against a cluster (cluster_session.py).
@@ -24,13 +25,15 @@ import os
 import re
 import shlex
 import subprocess
+import tempfile
+import threading
 import time
 
 from node import binary, millrace
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
 DATA = os.path.join(ROOT, 'tests/data/tools')
-MODES = ('all', 'out', 'errors', 'placed', 'sorted', 'json', 'first', 'status', 'error', 'status-error', 'events', 'shape', 'ours', '-')
+MODES = ('all', 'out', 'errors', 'placed', 'sorted', 'json', 'first', 'status', 'error', 'status-error', 'events', 'shape', 'report', 'ours', '-')
 
 
 class Case:
@@ -49,7 +52,7 @@ class Case:
 
 
 FILES = ('cases.tsv', 'groups.tsv', 'perf.tsv')
-CLUSTER_FILES = ('cluster.tsv', 'moves.tsv')  # against three nodes
+CLUSTER_FILES = ('cluster.tsv', 'moves.tsv', 'replicas.tsv')  # against three nodes
 NODE = ('group.initial.rebalance.delay.ms=0',)  # settings of the node that answers
 
 
@@ -186,15 +189,51 @@ def spread(line, racks):
     return text if racks else text + ''.join('%s %s\n' % (t, sorted(map(ids.count, set(ids)))) for t, ids in sorted(leads.items()))
 
 
+REPORT = re.compile(r'.*: max lag is 0 for partition ')
+
+
+def reported(out):
+    """What replica-verification found until it had compared everything. Which of several partitions it names is a hash table's order, and how
+    often it said before that something is left the machine's."""
+    text = ''
+    for line in out.splitlines(True):
+        if ': max lag is' not in line or REPORT.match(line):
+            line = re.sub(r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}: ', '{TIME}: ', line)
+            line = re.sub(r"checksum \d+", 'checksum {N}', line)
+            text += re.sub(r'partition \S+ at offset \d+ among (?!1 )', 'partition {ONE} among ', line)
+        if REPORT.match(line):
+            break
+    return text
+
+
+def until_report(command):
+    """(status, stdout, stderr) of a tool that goes on until it is stopped: once it has reported, or has ended by itself. The status is that
+    of a shell."""
+    with tempfile.TemporaryFile('w+') as err, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, stdin=subprocess.DEVNULL, text=True) as p:
+        timer = threading.Timer(120, p.kill)
+        timer.start()
+        out = ''
+        for line in p.stdout:
+            out += line
+            if REPORT.match(line):
+                p.terminate()
+        status = p.wait()
+        timer.cancel()
+        err.seek(0)
+        return status if status >= 0 else 128 - status, out, err.read()
+
+
 def shown(case, status, out, err):
     """The part of an outcome that is compared, as text."""
     if case.mode == 'status':
-        return 'status %s\n' % ('0' if status == 0 else 'not 0')
+        return 'status %d\n' % status
     if case.mode in ('error', 'status-error'):
         return 'status not 0\n' + (''.join(sorted(out.splitlines(True))) if case.mode == 'error' else '')
     head = 'status %d\n' % status
     if case.mode == 'all':
         return head + '-- stdout\n' + out + '-- stderr\n' + err
+    if case.mode == 'report':
+        return head + reported(out)
     if case.mode == 'events':
         return head + told(out)
     if case.mode == 'shape':
@@ -236,7 +275,9 @@ def run_ours(n, folder, file):
             if c.mode == '-':
                 background.step(c, words, folder)
                 continue
-            data = open(c.stdin, 'rb').read() if c.stdin else b''
-            status, out, err = millrace(c.tool, *words, input=data)
+            if c.mode == 'report':
+                status, out, err = until_report([binary(), c.tool] + words)
+            else:
+                status, out, err = millrace(c.tool, *words, input=open(c.stdin, 'rb').read() if c.stdin else b'')
             got[c.name] = status, masked(out, n, folder), masked(err, n, folder)
     return got

@@ -21,12 +21,12 @@ CLASSES = {'topics': TOOLS + 'TopicCommand', 'configs': 'kafka.admin.ConfigComma
            'producer-perf-test': TOOLS + 'ProducerPerformance', 'consumer-perf-test': TOOLS + 'ConsumerPerformance',
            'e2e-latency': TOOLS + 'EndToEndLatency', 'metadata-quorum': TOOLS + 'MetadataQuorumCommand', 'cluster': TOOLS + 'ClusterTool',
            'features': TOOLS + 'FeatureCommand', 'log-dirs': TOOLS + 'LogDirsCommand', 'leader-election': TOOLS + 'LeaderElectionCommand',
-           'reassign-partitions': TOOLS + 'reassign.ReassignPartitionsCommand'}
+           'reassign-partitions': TOOLS + 'reassign.ReassignPartitionsCommand', 'replica-verification': TOOLS + 'ReplicaVerificationTool'}
 
 
 def alone(c):
-    """In a Java process of its own: what says its last words while Java ends, and what ends Java when its command line is wrong."""
-    return c.tool in ('verifiable-producer', 'verifiable-consumer') or (c.tool == 'cluster' and c.mode == 'status')
+    """In a Java process of its own: what says its last words while Java ends, what ends Java when its command line is wrong, and what is stopped."""
+    return c.mode == 'report' or c.tool in ('verifiable-producer', 'verifiable-consumer') or (c.tool == 'cluster' and c.mode == 'status')
 
 
 def store(c, text):
@@ -90,6 +90,8 @@ def outcomes(file, n, folder):
                 flush()
             if c.mode == '-':
                 background.step(c, c.words(n, folder), folder)
+            elif c.mode == 'report':
+                got[c.name] = session.until_report([KAFKA, c.tool] + c.words(n, folder))
             elif alone(c):
                 p = subprocess.run([KAFKA, c.tool] + c.words(n, folder), capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
                 got[c.name] = p.returncode, p.stdout.decode(errors='replace'), p.stderr.decode(errors='replace')

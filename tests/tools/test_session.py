@@ -1,11 +1,12 @@
 """Our tools print what Kafka's print: every case of tests/data/tools/*.tsv, the cases of one file in order against one node. What
 Kafka's tools say is stored in tests/data/tools/expect; sessions.sh asks the real ones."""
+import os
 import re
 
 import pytest
 import session
 from cluster_session import cluster_of
-from node import Node
+from node import ROOT, Node
 
 
 @pytest.fixture(scope='module')
@@ -40,10 +41,12 @@ def test_prints_what_kafkas_tool_prints(outcomes, file, case):
 
 
 def test_every_tool_has_cases():
-    names = {c.tool for _, c in ALL}
-    assert names >= {'topics', 'configs', 'get-offsets', 'delete-records', 'broker-api-versions', 'console-producer', 'console-consumer', 'storage',
-                     'consumer-groups', 'groups', 'verifiable-producer', 'verifiable-consumer', 'producer-perf-test', 'consumer-perf-test',
-                     'e2e-latency', 'metadata-quorum', 'cluster', 'features', 'log-dirs', 'reassign-partitions', 'leader-election'}
+    """Every tool that has Kafka's name: here; dump-log, which needs files and no node, in tests/data/dump-log (tests/oracle/dump_log.sh)."""
+    with open(os.path.join(ROOT, 'tools/kafka-names.txt'), encoding='utf-8') as f:
+        names = {re.fullmatch(r'kafka-(.*)\.sh', line.strip())[1] for line in f}
+    assert {c.tool for _, c in ALL} == names - {'server-start', 'dump-log'} and len(names) >= 24
+    with open(os.path.join(ROOT, 'tests/data/dump-log/cases.tsv'), encoding='utf-8') as f:
+        assert sum(line.split('\t')[1] == 'kafka' for line in f) >= 30
     assert len({c.name for _, c in ALL}) == len(ALL)
     for _, c in ALL:
         assert re.fullmatch(r'[a-z0-9-]+', c.name)
