@@ -74,12 +74,26 @@ static struct view_ids target_of(struct arena *a, const struct view_partition *v
     return out;
 }
 
+/* One replica more (sign 1) or less (-1) on the broker. */
+static void count_replica(struct plan_broker *b, const struct plan_part *part, bool first,
+                          int32_t sign)
+{
+    b->bytes += sign * part->size;
+    b->replicas += sign;
+    b->leaders += first ? sign : 0;
+    b->written += sign * part->written;
+    b->led += first ? sign * part->written : 0;
+}
+
 static void put_partition(struct plan *p, const struct view_topic *t,
                           const struct view_partition *v)
 {
     struct plan_part *part = &p->parts[p->parts_n++];
     bool moves = v->adding.n || v->removing.n;
-    *part = (struct plan_part){.topic = t, .index = v->index, .size = view_size(v)};
+    *part = (struct plan_part){.topic = t,
+                               .index = v->index,
+                               .size = view_size(v),
+                               .written = v->written > 0 ? v->written : 0};
     part->from = part->to = target_of(p->arena, v);
     part->fixed = moves || v->leader < 0 || v->isr.n < v->replicas.n;
     for (int32_t i = 0; i < part->from.n; i++) {
@@ -88,9 +102,7 @@ static void put_partition(struct plan *p, const struct view_topic *t,
             part->fixed = true;
             continue;
         }
-        p->brokers[at].bytes += part->size;
-        p->brokers[at].replicas++;
-        p->brokers[at].leaders += i == 0;
+        count_replica(&p->brokers[at], part, i == 0, 1);
     }
 }
 
@@ -177,21 +189,43 @@ static int32_t place_of(struct view_ids ids, int32_t id)
     return -1;
 }
 
+/* The same, and it takes or leaves room: what is counted first is on the disks already. */
+static void carry(struct plan *p, const struct plan_part *part, int32_t id, bool first,
+                  int32_t sign)
+{
+    struct plan_broker *b = &p->brokers[plan_at(p, id)];
+    count_replica(b, part, first, sign);
+    b->room -= b->room < 0 ? 0 : sign * part->size;
+}
+
+static void lead(struct plan *p, const struct plan_part *part, int32_t id, int32_t sign)
+{
+    int32_t at = plan_at(p, id);
+    if (at >= 0) {
+        p->brokers[at].leaders += sign;
+        p->brokers[at].led += sign * part->written;
+    }
+}
+
+void plan_set(struct plan *p, struct plan_part *part, struct view_ids ids)
+{
+    for (int32_t i = 0; i < ids.n; i++) {
+        carry(p, part, part->to.v[i], i == 0, -1);
+    }
+    for (int32_t i = 0; i < ids.n; i++) {
+        carry(p, part, ids.v[i], i == 0, 1);
+    }
+    part->to = ids;
+}
+
 void plan_replace(struct plan *p, struct plan_part *part, int32_t from, int32_t to)
 {
-    struct plan_broker *a = &p->brokers[plan_at(p, from)], *b = &p->brokers[plan_at(p, to)];
     int32_t at = place_of(part->to, from);
     ASSERT(at >= 0 && place_of(part->to, to) < 0);
     own_list(p, part);
     part->to.v[at] = to;
-    a->bytes -= part->size;
-    b->bytes += part->size;
-    a->room += a->room < 0 ? 0 : part->size;
-    b->room -= b->room < 0 ? 0 : part->size;
-    a->replicas--;
-    b->replicas++;
-    a->leaders -= at == 0;
-    b->leaders += at == 0;
+    carry(p, part, from, at == 0, -1);
+    carry(p, part, to, at == 0, 1);
 }
 
 void plan_lead(struct plan *p, struct plan_part *part, int32_t broker)
@@ -201,10 +235,8 @@ void plan_lead(struct plan *p, struct plan_part *part, int32_t broker)
     own_list(p, part);
     part->to.v[at] = first;
     part->to.v[0] = broker;
-    if (plan_at(p, first) >= 0) {
-        p->brokers[plan_at(p, first)].leaders--;
-    }
-    p->brokers[plan_at(p, broker)].leaders++;
+    lead(p, part, first, -1);
+    lead(p, part, broker, 1);
 }
 
 /* ---- what came of it ---- */

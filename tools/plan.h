@@ -12,7 +12,7 @@
  *   counted in racks_worse);
  * - a replica comes only to a broker that runs, is not cordoned and has room on its disk;
  * - no move is there that is not needed: a drain moves the replicas of its broker alone, and a
- *   balance without one of its moves would be out of balance;
+ *   balance without one of its moves would be out of balance, or its traffic further out;
  * - who carries a plan out and plans again finds nothing to do.
  *
  * A partition that moves already is taken to be where it goes: an interrupted drain that is begun
@@ -31,6 +31,8 @@ struct plan_broker {
     int64_t room;     /* what may come before its disks are too full; -1: unknown */
     int32_t replicas; /* how many it has */
     int32_t leaders;  /* of how many it is the first */
+    int64_t written;  /* bytes a second that come to its replicas, as far as the view tells */
+    int64_t led;      /* of them to those that it is the first of: from clients */
     double share;     /* plan_balance: the bytes that it should have */
 };
 
@@ -40,6 +42,7 @@ struct plan_part {
     struct view_ids from; /* where it is, or goes already */
     struct view_ids to;   /* where it shall be; the same list: it stays */
     int64_t size;         /* of one replica */
+    int64_t written;      /* bytes a second; 0: none, or unknown */
     bool fixed;           /* it is not touched: it moves, or not all of it is in sync */
 };
 
@@ -58,8 +61,14 @@ void plan_begin(struct plan *p, struct arena *a, const struct view *v);
 /* Everything off this broker. False: p->refusal. */
 bool plan_drain(struct plan *p, int32_t broker);
 /* Bytes, replicas and leaders of every broker that receives within this many percent of its share,
- * as far as that can be had. */
+ * as far as that can be had; and then, as far as the view has measured it and none of these gets
+ * worse, what is written to it within twice as many. */
 void plan_balance(struct plan *p, int32_t tolerance_percent);
+
+/* The partition to which most is written, if that is more than a broker should lead (*share), so
+ * that no plan helps; NULL: there is none. */
+const struct plan_part *plan_indivisible(const struct plan *p, int32_t tolerance_percent,
+                                         int64_t *share);
 
 /* Is it to move, or at least to have another order? */
 bool plan_moves(const struct plan_part *part);
@@ -70,7 +79,7 @@ struct plan_total {
 };
 struct plan_total plan_total(const struct plan *p);
 
-/* ---- between plan.c, plan_drain.c and plan_balance.c ---- */
+/* ---- between plan.c, plan_drain.c, plan_balance.c and plan_traffic.c ---- */
 
 /* The place of a broker in p->brokers; -1: it is not registered. */
 int32_t plan_at(const struct plan *p, int32_t id);
@@ -79,6 +88,8 @@ int32_t plan_racks_of(const struct plan *p, struct view_ids ids);
 int32_t plan_racks_with(const struct plan *p, const struct plan_part *part, int32_t from,
                         int32_t to);
 bool plan_has_room(const struct plan_broker *b, int64_t size);
+/* Another list in the place of the new one, and counts it. All of both are registered. */
+void plan_set(struct plan *p, struct plan_part *part, struct view_ids ids);
 /* Puts `to` into the place of `from` in the new list, and counts it. */
 void plan_replace(struct plan *p, struct plan_part *part, int32_t from, int32_t to);
 /* Makes this replica the first, in exchange with the one that is. */

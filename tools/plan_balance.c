@@ -9,33 +9,29 @@
  * 4. leaders: the order of replicas changes, nothing is copied. From a broker that leads too many a
  *    chain of partitions is looked for to one that leads too few (the shortest: one order after the
  *    other is changed along it);
- * 5. what turns out not to be needed is taken back.
+ * 5. traffic: what is written to brokers, as far as the view has measured it (plan_traffic.c);
+ * 6. what turns out not to be needed is taken back.
  *
  * Steps 2 and 3 end, and do not undo each other: a move by bytes brings down what bytes are out of
- * the tolerance, a move by number brings down what numbers are, and bytes no further out.
+ * the tolerance, a move by number brings down what numbers are, and bytes no further out. What is
+ * done for traffic makes none of them worse; and since each step may leave room for another, all
+ * are taken again until none changes anything.
+ *
  * Brokers that do not receive (down, cordoned, without disks) are left as they are, and so are
  * partitions that move or are not wholly in sync. */
 #include <stdlib.h>
 
 #include "base/assert.h"
-#include "tools/plan.h"
+#include "tools/plan_even.h"
 
 /* What there is a whole number of is as even as it can be within less than one of the share. */
 #define BELOW_ONE 0.99
 /* Shares are no whole numbers: what changes by less does not change. */
 #define HALF_BYTE 0.5
+#define ONE_BYTE  1.0 /* a second: the same of traffic */
 
 enum { BYTES_FLOOR = 1 << 20 }; /* a difference that nobody would move anything for */
-
-struct balance {
-    struct plan *p;
-    double tolerance; /* part of a share */
-    double replicas;  /* share of each broker that receives */
-    double leaders;
-    bool by_replicas; /* what is being evened out: numbers, not bytes */
-    int32_t *order;   /* brokers that receive, those with most too much first */
-    int32_t order_n;
-};
+enum { ROUNDS_MAX = 20 };       /* more than any plan is known to take */
 
 /* ---- shares ---- */
 
@@ -53,13 +49,15 @@ static void set_shares(struct balance *b)
 {
     struct plan *p = b->p;
     bool known = knows_capacities(p);
-    double bytes = 0, capacity = 0, replicas = 0, leaders = 0;
+    double bytes = 0, capacity = 0, replicas = 0, leaders = 0, written = 0, led = 0;
     for (int32_t i = 0; i < p->brokers_n; i++) {
         const struct plan_broker *at = &p->brokers[i];
         if (at->receives) {
             bytes += (double)at->bytes;
             replicas += at->replicas;
             leaders += at->leaders;
+            written += (double)at->written;
+            led += (double)at->led;
             capacity += known ? (double)at->capacity : 1;
             b->order[b->order_n++] = i;
         }
@@ -68,8 +66,11 @@ static void set_shares(struct balance *b)
         struct plan_broker *at = &p->brokers[b->order[i]];
         at->share = bytes * (known ? (double)at->capacity : 1) / capacity;
     }
-    b->replicas = b->order_n ? replicas / b->order_n : 0;
-    b->leaders = b->order_n ? leaders / b->order_n : 0;
+    int32_t n = b->order_n ? b->order_n : 1;
+    b->replicas = replicas / n;
+    b->leaders = leaders / n;
+    b->written = written / n;
+    b->led = led / n;
 }
 
 /* How much a broker has too much of what is being evened out; below 0: too little. */
@@ -89,10 +90,32 @@ static double allowed_bytes(const struct balance *b, int32_t at)
     return at_least(b->p->brokers[at].share * b->tolerance, BYTES_FLOOR);
 }
 
+/* Of what there is a whole number of. */
+static double allowed_number(const struct balance *b, double share)
+{
+    return at_least(share * b->tolerance, BELOW_ONE);
+}
+
 /* How much of it is allowed. */
 static double allowed(const struct balance *b, int32_t at)
 {
-    return b->by_replicas ? at_least(b->replicas * b->tolerance, BELOW_ONE) : allowed_bytes(b, at);
+    return b->by_replicas ? allowed_number(b, b->replicas) : allowed_bytes(b, at);
+}
+
+static double number_out(const struct balance *b, double number, double share)
+{
+    double out = apart(number, share) - allowed_number(b, share);
+    return out > 0 ? out : 0;
+}
+
+double balance_replicas_out(const struct balance *b, int32_t at)
+{
+    return number_out(b, b->p->brokers[at].replicas, b->replicas);
+}
+
+double balance_leaders_out(const struct balance *b, int32_t at)
+{
+    return number_out(b, b->p->brokers[at].leaders, b->leaders);
 }
 
 static bool is_out(const struct balance *b, int32_t at)
@@ -125,27 +148,8 @@ static void sort_brokers(struct balance *b)
 
 /* ---- moves of replicas ---- */
 
-static void count_list(struct plan *p, const struct plan_part *part, struct view_ids ids,
-                       int32_t sign)
-{
-    for (int32_t i = 0; i < ids.n; i++) {
-        int32_t at = plan_at(p, ids.v[i]);
-        p->brokers[at].bytes += sign * part->size;
-        p->brokers[at].room -= p->brokers[at].room < 0 ? 0 : sign * part->size;
-        p->brokers[at].replicas += sign;
-        p->brokers[at].leaders += i == 0 ? sign : 0;
-    }
-}
-
-static void set_list(struct plan *p, struct plan_part *part, struct view_ids ids)
-{
-    count_list(p, part, part->to, -1);
-    count_list(p, part, ids, 1);
-    part->to = ids;
-}
-
-static bool may_move(const struct balance *b, const struct plan_part *part, int32_t from,
-                     int32_t to)
+bool balance_may_move(const struct balance *b, const struct plan_part *part, int32_t from,
+                      int32_t to)
 {
     const struct plan_broker *x = &b->p->brokers[from], *y = &b->p->brokers[to];
     return !part->fixed && view_ids_has(part->to, x->id) && !view_ids_has(part->to, y->id) &&
@@ -155,7 +159,7 @@ static bool may_move(const struct balance *b, const struct plan_part *part, int3
 }
 
 /* How far bytes are out of what is allowed, with so many more. */
-static double bytes_out(const struct balance *b, int32_t at, double more)
+double balance_bytes_out(const struct balance *b, int32_t at, double more)
 {
     const struct plan_broker *k = &b->p->brokers[at];
     double e = (double)k->bytes + more - k->share;
@@ -168,8 +172,8 @@ static double bytes_change(const struct balance *b, const struct plan_part *part
                            int32_t to)
 {
     double size = (double)part->size;
-    return bytes_out(b, from, -size) + bytes_out(b, to, size) - bytes_out(b, from, 0) -
-           bytes_out(b, to, 0);
+    return balance_bytes_out(b, from, -size) - balance_bytes_out(b, from, 0) +
+           balance_bytes_out(b, to, size) - balance_bytes_out(b, to, 0);
 }
 
 /* The replica to go from one broker to the other; NULL: none makes it better. By bytes the one
@@ -186,7 +190,7 @@ static struct plan_part *choose(const struct balance *b, int32_t from, int32_t t
         struct plan_part *part = &b->p->parts[i];
         double off = (double)part->size - wish;
         off = off < 0 ? -off : off;
-        if ((found && off >= best) || !may_move(b, part, from, to)) {
+        if ((found && off >= best) || !balance_may_move(b, part, from, to)) {
             continue;
         }
         double change = bytes_change(b, part, from, to);
@@ -234,7 +238,7 @@ static void keep_orders(struct plan *p)
 {
     for (int32_t i = 0; i < p->parts_n; i++) {
         if (plan_moves(&p->parts[i]) && plan_copies(&p->parts[i]) == 0) {
-            set_list(p, &p->parts[i], p->parts[i].from);
+            plan_set(p, &p->parts[i], p->parts[i].from);
         }
     }
 }
@@ -294,11 +298,6 @@ struct search {
     int32_t *queue;
 };
 
-static double leaders_allowed(const struct balance *b)
-{
-    return at_least(b->leaders * b->tolerance, BELOW_ONE);
-}
-
 static int32_t first_of(const struct plan *p, const struct plan_part *part)
 {
     return part->to.n ? plan_at(p, part->to.v[0]) : -1;
@@ -309,9 +308,9 @@ static int32_t first_of(const struct plan *p, const struct plan_part *part)
 static bool is_better(const struct balance *b, int32_t from, int32_t at)
 {
     int32_t most = b->p->brokers[from].leaders, n = b->p->brokers[at].leaders;
-    bool over = most > b->leaders + leaders_allowed(b);
-    return n + 1 < most &&
-           (over ? n + 1 <= b->leaders + leaders_allowed(b) : n < b->leaders - leaders_allowed(b));
+    double allowed = allowed_number(b, b->leaders);
+    bool over = most > b->leaders + allowed;
+    return n + 1 < most && (over ? n + 1 <= b->leaders + allowed : n < b->leaders - allowed);
 }
 
 /* The brokers that may lead what `at` leads now, and were not reached yet, come into the queue. */
@@ -373,12 +372,6 @@ static bool lead_one(const struct balance *b, struct search *s)
     return false;
 }
 
-static bool leads_out(const struct balance *b, int32_t at)
-{
-    double off = b->p->brokers[at].leaders - b->leaders;
-    return (off < 0 ? -off : off) > leaders_allowed(b);
-}
-
 static void even_leaders(struct balance *b)
 {
     struct arena *a = b->p->arena;
@@ -389,7 +382,7 @@ static void even_leaders(struct balance *b)
     while (out) {
         out = false;
         for (int32_t k = 0; k < b->order_n; k++) {
-            out |= leads_out(b, b->order[k]);
+            out |= balance_leaders_out(b, b->order[k]) > 0;
         }
         out = out && lead_one(b, &s);
     }
@@ -404,30 +397,33 @@ static bool all_in(struct balance *b)
     b->by_replicas = true;
     in = in && is_balanced(b);
     for (int32_t i = 0; i < b->order_n; i++) {
-        in = in && !leads_out(b, b->order[i]);
+        in = in && balance_leaders_out(b, b->order[i]) == 0;
     }
     return in;
 }
 
-/* Back to where it was, if all stays in balance and no rack is lost. */
+/* Back to where it was, if all stays in balance, traffic as near to it as it is, and no rack is
+ * lost. */
 static bool take_back(struct balance *b, struct plan_part *part)
 {
     struct view_ids to = part->to;
     if (plan_racks_of(b->p, part->from) < plan_racks_of(b->p, to)) {
         return false;
     }
-    set_list(b->p, part, part->from);
-    if (all_in(b)) {
+    double out = traffic_out(b);
+    plan_set(b->p, part, part->from);
+    if (all_in(b) && traffic_out(b) < out + ONE_BYTE) {
         return true;
     }
-    set_list(b->p, part, to);
+    plan_set(b->p, part, to);
     return false;
 }
 
-/* Takes back what can be, moves that copy first. What cannot may do so once others have been. */
-static void prune(struct balance *b)
+/* Takes back what can be, moves that copy first. What cannot may do so once others have been.
+ * False: all is needed. */
+static bool prune(struct balance *b)
 {
-    bool again = true;
+    bool again = true, any = false;
     while (again) {
         again = false;
         for (int copies = 1; copies >= 0; copies--) {
@@ -437,6 +433,16 @@ static void prune(struct balance *b)
                          take_back(b, part);
             }
         }
+        any |= again;
+    }
+    return any;
+}
+
+static void even_numbers(struct balance *b)
+{
+    even_out(b, false);
+    while (even_out(b, true) && even_out(b, false)) {
+        /* Numbers may make room for bytes. It ends: bytes are never further out than before. */
     }
 }
 
@@ -449,13 +455,18 @@ void plan_balance(struct plan *p, int32_t tolerance_percent)
     if (b.order_n < 2) {
         return;
     }
-    even_out(&b, false);
-    while (even_out(&b, true) && even_out(&b, false)) {
-        /* Numbers may make room for bytes. It ends: bytes are never further out than before. */
-    }
+    even_numbers(&b);
     keep_orders(p);
     even_leaders(&b);
-    if (all_in(&b)) {
-        prune(&b);
+    bool again = true;
+    for (int i = 0; i < ROUNDS_MAX && again; i++) {
+        again = traffic_even_out(&b);
+        if (again) {
+            even_numbers(&b);
+            even_leaders(&b);
+        }
+        if (all_in(&b)) {
+            again |= prune(&b) && b.written > 0;
+        }
     }
 }

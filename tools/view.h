@@ -43,6 +43,7 @@ struct view_broker {
     const char *silent; /* why it does not answer; NULL: it does */
     struct view_dir *dirs;
     int32_t dirs_n;
+    int64_t dirs_ms;               /* when it told them and the sizes (steady_ms) */
     struct view_setting *settings; /* those that were asked for */
     int32_t settings_n;
 };
@@ -53,6 +54,8 @@ struct view_partition {
     struct view_ids replicas, isr, elr, last_elr, offline;
     struct view_ids adding, removing; /* empty: it does not move */
     int64_t *bytes;                   /* of each of replicas; -1: unknown */
+    int64_t written;                  /* bytes a second, by view_measure; -1: unknown */
+    int64_t grown, grown_ms;          /* its log has, over all looks that tell; and in how long */
 };
 
 struct view_topic {
@@ -71,8 +74,10 @@ struct view {
     int32_t brokers_n;
     struct view_topic *topics; /* by name */
     int32_t topics_n;
-    int32_t moves;     /* partitions that move */
-    int32_t dir_moves; /* replicas that move between the directories of a broker that answers */
+    int32_t moves;      /* partitions that move */
+    int32_t dir_moves;  /* replicas that move between the directories of a broker that answers */
+    bool measured;      /* by view_measure */
+    int32_t unmeasured; /* partitions of which it could not tell what is written */
 };
 
 bool view_ids_has(struct view_ids ids, int32_t id);
@@ -89,6 +94,16 @@ struct bytes view_value(const struct view_setting *s, int32_t n, const char *nam
 int64_t view_bytes_on(const struct view *v, int32_t broker);
 /* The largest size that a replica is known to have; 0: none is known. */
 int64_t view_size(const struct view_partition *p);
+
+/* What is written to each partition, by the growth of its leader's log since `before`, the look
+ * before this one, and in the looks before that one: bytes as they lie on the disk, compressed as
+ * they came.
+ *
+ * A log that shrank between two looks (retention, deleted records, compaction) has been written
+ * too, nobody knows how much: that time does not count. So what is written should be measured in
+ * several looks. Compaction that takes less than what comes goes unnoticed, and what clients read
+ * leaves no trace. */
+void view_measure(const struct view *before, struct view *v);
 
 /* Brokers (fenced ones too), topics, partitions, moves. 0, or ERR_ with a sentence in c->error. */
 int view_ask(struct client *c, struct view *out);

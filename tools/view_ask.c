@@ -12,6 +12,7 @@
 #include "proto_errors.h"
 #include "proto_messages.h"
 #include "tools/client.h"
+#include "tools/clock.h"
 #include "tools/view.h"
 
 #define cluster_broker struct describe_cluster_response_describe_cluster_broker
@@ -73,6 +74,7 @@ static void put_partition(struct arena *a, struct view_partition *p, const part_
         .elr = ids_of(d->eligible_leader_replicas, d->eligible_leader_replicas_n),
         .last_elr = ids_of(d->last_known_elr, d->last_known_elr_n),
         .offline = ids_of(d->offline_replicas, d->offline_replicas_n),
+        .written = -1,
     };
     p->bytes = ARENA_ARRAY(a, int64_t, p->replicas.n + 1);
     for (int32_t i = 0; i < p->replicas.n; i++) {
@@ -312,6 +314,7 @@ void view_ask_dirs(struct client *c, struct view *v)
             b->silent = why(c);
         } else if (resp->error_code == 0) {
             put_dirs(&c->arena, v, b, resp->results, resp->results_n);
+            b->dirs_ms = steady_ms();
         }
     }
 }
