@@ -131,13 +131,18 @@ static void conn_free(struct client_conn *k)
     mem_free(k);
 }
 
-void client_close(struct client *c)
+void client_hang_up(struct client *c)
 {
     while (c->conns) {
         struct client_conn *k = c->conns;
         c->conns = k->next;
         conn_free(k);
     }
+}
+
+void client_close(struct client *c)
+{
+    client_hang_up(c);
     for (char **s = c->bootstrap; s && *s; s++) {
         mem_free(*s);
     }

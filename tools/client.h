@@ -71,6 +71,9 @@ int client_quorum(struct client *c, struct describe_quorum_response **resp);
 /* Frees all answers, for a tool that asks without end; nodes are asked for again when one is wanted
  * that has no connection. */
 void client_forget(struct client *c);
+/* Closes all connections, for a tool that is quiet for so long that brokers may close them; what is
+ * asked next opens what it needs. */
+void client_hang_up(struct client *c);
 /* What the broker answers to ApiVersions (the newest version both know). */
 int client_api_versions(struct client *c, int32_t node, struct api_versions_response **resp);
 

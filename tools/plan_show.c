@@ -23,6 +23,11 @@ static struct bytes change(struct arena *a, const char *was, const char *is)
     return bytes_str(arena_printf(a, "%s -> %s", was, is));
 }
 
+static const char *rate(struct arena *a, int64_t bytes)
+{
+    return arena_printf(a, "%s/s", plan_size_text(a, bytes));
+}
+
 static const char *number(struct arena *a, int32_t v)
 {
     return arena_printf(a, "%d", v);
@@ -36,13 +41,15 @@ static const char *state_of(const struct view *v, const struct plan_broker *b)
 
 void plan_print(const struct plan *p, const struct plan *now)
 {
-    static const struct column columns[] = {
-        {"BROKER", 0, true}, {"RACK", 0, true},     {"STATE", 0, true},
-        {"BYTES", 0, true},  {"REPLICAS", 0, true}, {"LEADERS", 0, false},
+    struct column columns[] = {
+        {"BROKER", 0, true},   {"RACK", 0, true},    {"STATE", 0, true}, {"BYTES", 0, true},
+        {"REPLICAS", 0, true}, {"LEADERS", 0, true}, {"LED/S", 0, true}, {"WRITTEN/S", 0, true},
     };
+    size_t n = sizeof columns / sizeof columns[0] - (p->view->measured ? 0 : 2);
     struct arena *a = p->arena;
     struct table t;
-    table_begin(&t, columns, sizeof columns / sizeof columns[0]);
+    columns[n - 1].grows = false;
+    table_begin(&t, columns, n);
     for (int32_t i = 0; i < p->brokers_n; i++) {
         const struct plan_broker *is = &p->brokers[i], *was = &now->brokers[i];
         struct bytes *row = table_row(&t);
@@ -52,6 +59,10 @@ void plan_print(const struct plan *p, const struct plan *now)
         row[3] = change(a, plan_size_text(a, was->bytes), plan_size_text(a, is->bytes));
         row[4] = change(a, number(a, was->replicas), number(a, is->replicas));
         row[5] = change(a, number(a, was->leaders), number(a, is->leaders));
+        if (p->view->measured) {
+            row[6] = change(a, rate(a, was->led), rate(a, is->led));
+            row[7] = change(a, rate(a, was->written), rate(a, is->written));
+        }
     }
     table_print(&t);
     table_free(&t);
@@ -83,7 +94,13 @@ void plan_print_moves(const struct plan *p)
             print_list(part->from);
             printf(" -> ");
             print_list(part->to);
-            printf(plan_copies(part) ? ", %s\n" : "\n", plan_size_text(p->arena, part->size));
+            if (plan_copies(part)) {
+                printf(", %s", plan_size_text(p->arena, part->size));
+            }
+            if (part->written) {
+                printf(", written %s", rate(p->arena, part->written));
+            }
+            printf("\n");
             n++;
         }
     }
@@ -104,16 +121,19 @@ static void json_moves(json_t *all, const struct plan *p)
             json_put_ids(o, "to", part->to.v, part->to.n);
             json_put_int(o, "copies", plan_copies(part));
             json_put_int(o, "size", part->size);
+            json_put_known(o, "written", part->topic->partitions[part->index].written);
         }
     }
 }
 
-static void json_load(json_t *o, const char *name, const struct plan_broker *b)
+static void json_load(json_t *o, const char *name, const struct plan_broker *b, bool measured)
 {
     json_t *v = json_object();
     json_put_int(v, "bytes", b->bytes);
     json_put_int(v, "replicas", b->replicas);
     json_put_int(v, "leaders", b->leaders);
+    json_put_known(v, "led", measured ? b->led : -1);
+    json_put_known(v, "written", measured ? b->written : -1);
     json_object_set_new(o, name, v);
 }
 
@@ -123,14 +143,15 @@ void plan_print_json(const struct plan *p, const struct plan *now)
     struct plan_total total = plan_total(p);
     json_put_int(all, "copies", total.copies);
     json_put_int(all, "bytes", total.bytes);
+    json_put_known(all, "unmeasured", p->view->measured ? p->view->unmeasured : -1);
     json_t *brokers = json_put_array(all, "brokers");
     for (int32_t i = 0; i < p->brokers_n; i++) {
         json_t *o = json_add_object(brokers);
         json_put_int(o, "id", p->brokers[i].id);
         json_put_text(o, "rack", p->view->brokers[i].rack);
         json_put_bool(o, "receives", p->brokers[i].receives);
-        json_load(o, "now", &now->brokers[i]);
-        json_load(o, "then", &p->brokers[i]);
+        json_load(o, "now", &now->brokers[i], p->view->measured);
+        json_load(o, "then", &p->brokers[i], p->view->measured);
     }
     json_moves(all, p);
     listing_print(all);

@@ -1,21 +1,29 @@
-/* millrace balance: evens out what the brokers carry, bytes, replicas and leaders, with few moves.
+/* millrace balance: evens out what the brokers carry, bytes, replicas, leaders and what is written
+ * to them, with few moves.
  *
- *     --dry-run  look -> plan (plan.h) -> show it
+ *     --dry-run  look, and again for some seconds (view.h: what is written) -> plan (plan.h)
+ *                -> show it
  *     --execute  the same, then move and wait (mover.h), and let the first replicas lead
  *
  * What moves already when it begins is counted as being where it goes, and waited for: a balance
  * that was interrupted is taken up where it was. */
+#include <poll.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "proto_messages.h"
 #include "tools/args.h"
 #include "tools/client.h"
+#include "tools/clock.h"
 #include "tools/listing.h"
 #include "tools/mover.h"
 #include "tools/reassignment.h"
 #include "tools/tool.h"
 
+/* So long that a producer's batches and pauses even out, so short that somebody waits for it. */
+enum { SAMPLE_S = 10, SAMPLE_S_MAX = 3600, SHOW_MS = 1000 };
+enum { LOOKS = 10 }; /* in a sample: what one of them cannot tell is a tenth of it */
 enum { TOLERANCE_PERCENT = 10, PATIENCE_MS = 60000, STATUS_INTERRUPTED = 130 };
 
 static const struct arg_def defs[] = {
@@ -25,7 +33,10 @@ static const struct arg_def defs[] = {
     {"execute", ARG_FLAG, NULL, "Move it, and wait until all is moved."},
     {"cancel", ARG_FLAG, NULL, "Call off everything that moves."},
     {"tolerance", ARG_VALUE, "PERCENT",
-     "How far from its share a broker may be, in bytes, replicas and leaders (10)."},
+     "How far from its share a broker may be, in bytes, replicas and leaders (10); in what is "
+     "written to it twice as far."},
+    {"sample-seconds", ARG_VALUE, "SECONDS",
+     "How long to look at what is written to each partition (10); 0: leave that out."},
     {"throttle", ARG_VALUE, "BYTES",
      "Copy at most so many bytes a second from and to each broker; taken off in the end."},
     {"json", ARG_FLAG, NULL, "With --dry-run: print one line of JSON instead, for programs."},
@@ -33,17 +44,19 @@ static const struct arg_def defs[] = {
 
 static const struct args_spec spec = {
     .tool = "balance",
-    .about = "even out disks and leaders over the brokers, with few moves",
+    .about = "even out disks, leaders and traffic over the brokers, with few moves",
     .examples =
         "  millrace balance --bootstrap-server localhost:9092 --dry-run\n"
         "  millrace balance --bootstrap-server localhost:9092 --execute --throttle 50000000\n"
         "\n"
-        "It goes by the bytes, the number of replicas and the number of leaders of each broker;\n"
-        "what clients read and write is not weighed, since brokers do not tell it by this\n"
-        "protocol. A broker's share of the bytes is that of its disks. Partitions that are not\n"
-        "wholly in sync are left alone, none ever has fewer replicas than before, and racks are\n"
-        "kept apart. Ctrl-C ends the tool, not the moves: run it again to see them through, or\n"
-        "with --cancel to call them off.\n",
+        "It goes by the bytes, the number of replicas and the number of leaders of each broker,\n"
+        "and by what is written to it: as the leader (LED/S), where another order of replicas is\n"
+        "tried before anything is copied, and as leader or follower (WRITTEN/S). What is written\n"
+        "is the growth of the logs over --sample-seconds; take a longer sample where load comes\n"
+        "in waves. What clients read is not seen: leaders stand for it. A broker's share of the\n"
+        "bytes is that of its disks. Partitions that are not wholly in sync are left alone, none\n"
+        "ever has fewer replicas than before, and racks are kept apart. Ctrl-C ends the tool, not\n"
+        "the moves: run it again to see them through, or with --cancel to call them off.\n",
     .defs = defs,
     .n = ARRAY_LEN(defs),
 };
@@ -52,18 +65,63 @@ struct balance {
     struct client *c;
     const struct args *a;
     struct view view;
+    int32_t tolerance;
     struct plan plan, now;
     struct mover mover;
 };
 
-static int look(struct balance *b)
+static int look_once(struct balance *b)
 {
     int rv = view_ask(b->c, &b->view);
     if (rv == 0) {
         view_ask_dirs(b->c, &b->view);
+    }
+    return rv;
+}
+
+/* Until then; on a terminal it says how long it still takes to the end of all. */
+static void wait_until(int64_t ms, int64_t end_ms, bool terminal)
+{
+    for (int64_t now; (now = steady_ms()) < ms;) {
+        if (terminal) {
+            fprintf(stderr, "\r\033[KLooking at what is written, %lld s left",
+                    (long long)(end_ms - now + 999) / 1000);
+            fflush(stderr);
+        }
+        poll(NULL, 0, (int)(ms - now < SHOW_MS ? ms - now : SHOW_MS));
+    }
+}
+
+/* The last look is the one that is planned upon. */
+static int look_and_measure(struct balance *b, int64_t seconds)
+{
+    bool terminal = isatty(STDERR_FILENO);
+    int64_t begin_ms = steady_ms(), ms = seconds * 1000;
+    int rv = look_once(b);
+    for (int i = 1; i <= LOOKS && seconds > 0 && rv == 0; i++) {
+        const struct view before = b->view;
+        client_hang_up(b->c);
+        wait_until(begin_ms + ms * i / LOOKS, begin_ms + ms, terminal);
+        rv = look_once(b);
+        if (rv == 0) {
+            view_measure(&before, &b->view);
+        }
+    }
+    if (terminal && seconds > 0) {
+        fprintf(stderr, "\r\033[K");
+    }
+    return rv;
+}
+
+static int look(struct balance *b)
+{
+    b->tolerance = (int32_t)args_int(b->a, "tolerance", TOLERANCE_PERCENT, 1, 100);
+    int64_t seconds = args_int(b->a, "sample-seconds", SAMPLE_S, 0, SAMPLE_S_MAX);
+    int rv = look_and_measure(b, args_has(b->a, "cancel") ? 0 : seconds);
+    if (rv == 0) {
         plan_begin(&b->now, &b->c->arena, &b->view);
         plan_begin(&b->plan, &b->c->arena, &b->view);
-        plan_balance(&b->plan, (int32_t)args_int(b->a, "tolerance", TOLERANCE_PERCENT, 1, 100));
+        plan_balance(&b->plan, b->tolerance);
     }
     return rv;
 }
@@ -100,11 +158,25 @@ static int32_t not_in_sync(const struct plan *p)
     return n;
 }
 
+static void show_indivisible(const struct balance *b)
+{
+    struct arena *a = &b->c->arena;
+    int64_t share;
+    const struct plan_part *part = plan_indivisible(&b->plan, b->tolerance, &share);
+    if (part) {
+        printf("%.*s-%d alone is written %s/s, and a broker's share to lead is %s/s; only more "
+               "partitions divide that.\n",
+               BYTES_FMT(part->topic->name), part->index, plan_size_text(a, part->written),
+               plan_size_text(a, share));
+    }
+}
+
 static void show(const struct balance *b)
 {
     int32_t away = leaders_elsewhere(&b->view), behind = not_in_sync(&b->plan);
     plan_print(&b->plan, &b->now);
     plan_print_moves(&b->plan);
+    show_indivisible(b);
     if (b->view.moves) {
         printf("%d partition%s already; the plan counts them as being where they go.\n",
                b->view.moves, b->view.moves == 1 ? " moves" : "s move");
@@ -113,6 +185,10 @@ static void show(const struct balance *b)
         printf("%d partition%s not wholly in sync, and left alone; millrace cluster doctor says "
                "why.\n",
                behind, behind == 1 ? " is" : "s are");
+    }
+    if (b->view.unmeasured) {
+        printf("Of %d partition%s nobody could tell what is written; taken for nothing.\n",
+               b->view.unmeasured, b->view.unmeasured == 1 ? "" : "s");
     }
     if (away) {
         printf("%d partition%s not led by the first replica, though it is in sync; --execute gives "

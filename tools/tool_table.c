@@ -30,7 +30,7 @@ const struct tool tool_table[] = {
     {"cluster", "kafka-cluster",
      "shows the cluster's id and nodes; unregisters a broker; doctor: what is wrong", tool_cluster},
     {"broker", NULL, "drain: empties a broker, so that it can be stopped for good", tool_broker},
-    {"balance", NULL, "evens out disks and leaders over the brokers, with few moves", tool_balance},
+    {"balance", NULL, "evens out disks, leaders and traffic, with few moves", tool_balance},
     {"log-dirs", "kafka-log-dirs", "shows what brokers keep in their log directories",
      tool_log_dirs},
     {"reassign-partitions", "kafka-reassign-partitions",

@@ -1,9 +1,13 @@
-"""`balance` against three nodes: a broker that has nothing gets its share, what is balanced is left alone, and a run that was interrupted is taken up.
-What is moved is tried in tests/unit/tools/test_plan.c."""
+"""`balance` against three nodes: a broker that has nothing gets its share, what is balanced is left alone, a run that was interrupted is taken up, and
+what producers write is evened out while they write. What is moved is tried in tests/unit/tools/test_plan.c."""
+import contextlib
 import json
+import os
+import pty
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 from interpose import Interpose
@@ -13,6 +17,7 @@ from terminal import PROGRESS, WIPED, Tool
 from test_drain import Cluster, let_end, moving, throttles, topic
 
 DESCRIBE_CONFIGS, ALTER_PARTITION_REASSIGNMENTS = 32, 45
+RATE = 1 << 20  # bytes a second to each hot partition
 
 
 @pytest.fixture
@@ -22,12 +27,12 @@ def cluster(tmp_path):
         yield c
 
 
-def balance(c, *more):
-    return millrace('balance', '--bootstrap-server', c.servers, *more)
+def balance(c, *more, sample=0):
+    return millrace('balance', '--bootstrap-server', c.servers, '--sample-seconds', str(sample), *more)
 
 
-def plan(c):
-    status, out, err = balance(c, '--dry-run', '--json')
+def plan(c, sample=0):
+    status, out, err = balance(c, '--dry-run', '--json', sample=sample)
     assert status == 0, err
     return json.loads(out)
 
@@ -59,7 +64,7 @@ def test_progress_on_a_terminal(cluster):
 
 
 def test_interrupted_and_run_again(cluster):
-    words = [binary(), 'balance', '--bootstrap-server', cluster.servers, '--execute', '--throttle', '100000']
+    words = [binary(), 'balance', '--bootstrap-server', cluster.servers, '--sample-seconds', '0', '--execute', '--throttle', '100000']
     p = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait(lambda: len(moving(cluster) or ()) == 4, lambda: moving(cluster), 30)
     p.send_signal(signal.SIGINT)
@@ -74,7 +79,8 @@ def test_interrupted_and_run_again(cluster):
 
 @pytest.mark.parametrize('again', ('--execute', '--cancel'))
 def test_a_throttle_that_was_left_behind_is_found_and_taken_off(cluster, again):
-    p = subprocess.Popen([binary(), 'balance', '--bootstrap-server', cluster.servers, '--execute', '--throttle', '100000'], stdout=subprocess.DEVNULL)
+    p = subprocess.Popen([binary(), 'balance', '--bootstrap-server', cluster.servers, '--sample-seconds', '0', '--execute', '--throttle', '100000'],
+                         stdout=subprocess.DEVNULL)
     wait(lambda: len(moving(cluster) or ()) == 4, lambda: moving(cluster), 30)
     p.kill()
     p.wait()
@@ -95,7 +101,8 @@ def test_a_throttle_of_a_move_that_is_about_to_begin_is_not_left_behind(cluster,
     found, seen = threading.Event(), []
 
     def meanwhile():
-        seen.append(subprocess.Popen([binary(), 'balance', '--bootstrap-server', second.servers, '--execute'], stdout=subprocess.PIPE, text=True))
+        words = [binary(), 'balance', '--bootstrap-server', second.servers, '--sample-seconds', '0', '--execute']
+        seen.append(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
         assert found.wait(60)
     with Interpose(cluster.node(1).port, DESCRIBE_CONFIGS, found.set, nth=2) as second, \
             Interpose(cluster.node(1).port, ALTER_PARTITION_REASSIGNMENTS, meanwhile) as first:
@@ -109,7 +116,8 @@ def test_a_throttle_of_a_move_that_is_about_to_begin_is_not_left_behind(cluster,
 
 
 def test_called_off(cluster):
-    p = subprocess.Popen([binary(), 'balance', '--bootstrap-server', cluster.servers, '--execute', '--throttle', '100000'], stdout=subprocess.DEVNULL)
+    p = subprocess.Popen([binary(), 'balance', '--bootstrap-server', cluster.servers, '--sample-seconds', '0', '--execute', '--throttle', '100000'],
+                         stdout=subprocess.DEVNULL)
     wait(lambda: len(moving(cluster) or ()) == 4, lambda: moving(cluster), 30)
     p.kill()
     p.wait()
@@ -119,7 +127,95 @@ def test_called_off(cluster):
     assert throttles(cluster) == []
 
 
+@contextlib.contextmanager
+def producers(c, name, partitions):
+    """One a partition, each at RATE at most, in records of 4 KiB: what a busy machine has kept from it is not made good. A list of what failed."""
+    end, failed = threading.Event(), []
+
+    def produce(p):
+        kcat = subprocess.Popen(['kcat', '-P', '-b', c.servers, '-t', name, '-p', str(p), '-X', 'acks=all', '-X', 'linger.ms=5'], stdin=subprocess.PIPE)
+        due = time.monotonic()
+        while not end.is_set():
+            if due <= time.monotonic():
+                kcat.stdin.write(b'x' * 4095 + b'\n')
+                due = max(due, time.monotonic() - 0.05) + 4096 / RATE
+            else:
+                kcat.stdin.flush()
+                end.wait(0.01)
+        kcat.stdin.close()
+        if kcat.wait(60):
+            failed.append(p)
+
+    threads = [threading.Thread(target=produce, args=(p,)) for p in partitions]
+    for t in threads:
+        t.start()
+    try:
+        yield failed
+    finally:
+        end.set()
+        for t in threads:
+            t.join()
+
+
+def wait_plan(c, holds):
+    """The first plan by a sample of which that holds."""
+    seen = [None]
+
+    def look():
+        seen[0] = plan(c, 3)
+        return holds(seen[0])
+
+    wait(look, lambda: seen[0], 90)
+    return seen[0]
+
+
+def led(plan, when='now'):
+    return [b[when]['led'] for b in plan['brokers']]
+
+
+def test_hot_partitions_are_parted_under_load(tmp_path):
+    """Broker 1 leads all that is hot. By bytes, replicas and leaders the cluster is even."""
+    with Cluster(tmp_path, combined=3, factor=3) as c:
+        c.create_topic('hot', 3, 3, assignments=[[1, 2, 3], [1, 3, 2], [1, 2, 3]])
+        c.create_topic('cold', 6, 3, assignments=[[2, 3, 1], [3, 1, 2]] * 3)
+        c.wait_in_sync('hot')
+        c.wait_in_sync('cold')
+
+        def executed():  # once, but for a machine so busy that it writes to one of them and not to another
+            status, shown, err = balance(c, '--execute', sample=4)
+            assert (status, err) == (0, '') and shown.endswith('Done.\n') and 'LED/S' in shown, shown + err
+            return {x['leaderId'] for x in c.partitions('hot').values()} == {1, 2, 3}
+
+        with producers(c, 'hot', range(3)) as failed:
+            assert 'Nothing has to move.' in balance(c, '--dry-run')[1]
+            before = wait_plan(c, lambda p: min(led(p, 'then')) > RATE / 2)  # the producers are at their pace
+            assert led(before)[1:] == [0, 0] and led(before)[0] > 1.5 * RATE and before['unmeasured'] == 0
+            hot = [i for i in before['items'] if i['topic'] == 'hot']
+            assert len(hot) == 2 and all(i['written'] > RATE / 2 for i in hot) and before['copies'] == 0, before
+            assert all(b['now']['written'] > 1.5 * RATE for b in before['brokers'])
+            wait(executed, lambda: c.partitions('hot'), 90)
+            after = wait_plan(c, lambda p: p['items'] == [])
+            assert 0 < max(led(after)) < 0.6 * sum(led(after)), after
+        assert failed == []
+
+
+def test_the_sample_on_a_terminal_and_in_a_pipe(cluster):
+    ours, theirs = pty.openpty()
+    words = [binary(), 'balance', '--bootstrap-server', cluster.servers, '--dry-run', '--sample-seconds', '1']
+    p = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    out = p.communicate(timeout=60)[0]
+    assert p.returncode == 0 and b'WRITTEN/S' in out and b'0 B/s -> 0 B/s' in out, out
+    shown = os.read(ours, 10000).split(b'\r\x1b[K')
+    os.close(ours)
+    assert shown[0] == shown[-1] == b'' and set(shown[1:-1]) == {b'Looking at what is written, 1 s left'}, shown
+    status, out, err = balance(cluster, '--dry-run', sample=1)
+    assert (status, err) == (0, '') and 'WRITTEN/S' in out
+    assert 'WRITTEN/S' not in balance(cluster, '--dry-run')[1]
+
+
 def test_bad_words(cluster):
-    for words in ([], ['--dry-run', '--execute'], ['--execute', '--json'], ['--dry-run', '--tolerance', '0'], ['--dry-run', 'now']):
+    for words in ([], ['--dry-run', '--execute'], ['--execute', '--json'], ['--dry-run', '--tolerance', '0'], ['--dry-run', 'now'],
+                  ['--dry-run', '--sample-seconds', '-1'], ['--dry-run', '--sample-seconds', '3601']):
         status, out, err = balance(cluster, *words)
         assert (status, out) == (1, '') and len(err.splitlines()) == 1, err

@@ -156,9 +156,12 @@ def test_the_cluster(cluster, controllers):
 def test_balance(cluster):
     cluster.cluster.tool('topics', '--create', '--topic', 'skewed', '--replica-assignment', '1,1,1,1,1,1')
     cluster.cluster.wait_in_sync('skewed')
-    v = asked(cluster, 'balance --dry-run')
+    v = asked(cluster, 'balance --dry-run', '--sample-seconds', '1')
     assert [b['id'] for b in v['brokers']] == [1, 2, 3] and set(v['brokers'][0]) == {'id', 'rack', 'receives', 'now', 'then'}
-    assert set(v['brokers'][0]['now']) == {'bytes', 'replicas', 'leaders'} and v['copies'] == sum(i['copies'] for i in v['items']) >= 1
+    assert set(v['brokers'][0]['now']) == {'bytes', 'replicas', 'leaders', 'led', 'written'} and v['copies'] == sum(i['copies'] for i in v['items']) >= 1
+    assert v['unmeasured'] == 0 and [(b['now']['led'], b['now']['written']) for b in v['brokers']] == [(0, 0)] * 3
+    v = asked(cluster, 'balance --dry-run', '--sample-seconds', '0')
+    assert v['unmeasured'] is None and v['brokers'][0]['then']['led'] is None and v['items'][0]['written'] is None
     assert all(set(i['from']) != set(i['to']) or i['copies'] == 0 for i in v['items'])
     cluster.cluster.tool('topics', '--delete', '--topic', 'skewed')
 
