@@ -22,6 +22,7 @@ enum {
     LOOK_MS = 50,          /* between two requests while the active controller is looked for */
     UNFENCE_RETRY_MS = 20, /* between two heartbeats while the controller keeps us fenced */
     STOP_RETRY_MS = 20,    /* between two heartbeats that ask to be let go */
+    HOLD_MS = 10000,       /* without a word of who the voters are: the controllers may not say */
 };
 
 enum lifecycle_state {
@@ -47,6 +48,7 @@ struct lifecycle {
     int64_t heard_ms;        /* of the last answer of an active controller */
     bool unfenced;           /* as the last answer says */
     bool ready;              /* the node can serve */
+    bool held;               /* no registration until the voters are known */
     bool again;              /* another request is wanted as soon as the present one is answered */
     bool warned_fenced;
     struct log_limit limit;
@@ -458,7 +460,26 @@ void lifecycle_start(struct lifecycle *l)
     l->state = LIFECYCLE_REGISTERING;
     l->register_until_ms =
         shard_now_ms(l->shard) + settings(l)->initial_broker_registration_timeout_ms;
-    send_next(l);
+    if (l->held) {
+        set_due(l, HOLD_MS);
+    } else {
+        send_next(l);
+    }
+}
+
+void lifecycle_hold(struct lifecycle *l)
+{
+    ASSERT(l->state == LIFECYCLE_NEW);
+    l->held = true;
+}
+
+void lifecycle_release(struct lifecycle *l)
+{
+    ASSERT_ON_SHARD(l->shard);
+    if (l->held && l->state == LIFECYCLE_REGISTERING) {
+        l->held = false;
+        send_next(l);
+    }
 }
 
 void lifecycle_ready(struct lifecycle *l)

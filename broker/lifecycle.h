@@ -22,6 +22,11 @@
 struct lifecycle;
 
 struct lifecycle *lifecycle_new(struct node *n);
+/* Before the start: a broker that learns from the controllers who the voters are does not register
+ * before it knows that it is not called like one of them (lifecycle_release), or for ten seconds.
+ */
+void lifecycle_hold(struct lifecycle *l);
+void lifecycle_release(struct lifecycle *l);
 /* Begins to register: main's channel is there and the listeners are bound. */
 void lifecycle_start(struct lifecycle *l);
 /* The node has opened its partitions and can serve: ask to be unfenced. */

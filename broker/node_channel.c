@@ -5,6 +5,7 @@
  *
  * Shard: the news start on one and the same shard, the controller's or main. */
 #include "base/mem.h"
+#include "broker/lifecycle.h"
 #include "broker/node_priv.h"
 #include "controller/channel.h"
 #include "controller/metadata_follower.h"
@@ -99,4 +100,5 @@ void node_on_voters(struct node *n, const struct describe_quorum_response *r)
         }
     }
     tell_all(n, node_main(n)->shard);
+    lifecycle_release(n->lifecycle);
 }

@@ -118,6 +118,9 @@ static void start_broker(struct node *n)
     n->loader = metadata_loader_new(n);
     n->lifecycle = lifecycle_new(n);
     metadata_loader_start(n->loader);
+    if (config_learns_voters(n->config) && !n->config->is_controller) {
+        lifecycle_hold(n->lifecycle);
+    }
     lifecycle_start(n->lifecycle);
 }
 
