@@ -1,5 +1,7 @@
 """Topics of factor 3 under a load of acks=all, while brokers are killed, paused, stopped. At the end: every acknowledged record is there, where it
 was acknowledged, once and in order; the replicas' files are equal to the byte."""
+import json
+
 import pytest
 from cluster import SETTINGS, Cluster, ask, wait
 from history import Writer, check_records, check_replicas, log_bytes, longest_wait
@@ -299,3 +301,29 @@ def test_the_old_leader_says_who_leads_now(tmp_path):
         reassign(c, [12])
         wait(lambda: c.partition(TOPIC, 0, [old])['replicaNodes'] == [12], 'broker 11 does not hear that the partition left it', 30)
         check_all_hints(old, new, topic_id, c.partition(TOPIC, 0, [old])['leaderEpoch'], -1, NOT_LEADER)
+
+
+@pytest.mark.slow
+def test_partitions_move_while_both_ends_are_killed(tmp_path):
+    """The reassignment tool takes partitions from a broker to one that has none of them, slowly; the source, which leads, and the target are killed with
+    -9 on the way. The move goes on by itself and ends as it was asked for."""
+    with Cluster(tmp_path, controllers=3, brokers=4) as c:
+        c.create_topic(TOPIC, PARTITIONS, 3, assignments=[[11, 12, 13]] * PARTITIONS)
+        w = Writer(c, TOPIC, PARTITIONS, size=2000)
+        w.wait_more(300)
+        file = tmp_path / 'move.json'
+        file.write_text(json.dumps({'version': 1, 'partitions': [{'topic': TOPIC, 'partition': p, 'replicas': [14, 12, 13]} for p in range(PARTITIONS)]}))
+        moves = ['reassign-partitions', '--reassignment-json-file', str(file)]
+        assert 'Successfully started partition reassignments' in c.tool(*moves, '--execute', '--throttle', '100000')
+        for victim in (11, 14):
+            assert 'is still in progress' in c.tool(*moves, '--verify', '--preserve-throttles')
+            n = c.node(victim)
+            n.kill()
+            w.wait_more(50)
+            n.start()
+            w.wait_more(50)
+        c.tool(*moves, '--execute', '--additional', '--throttle', '100000000')
+        wait(lambda: [x['replicaNodes'] for x in c.partitions(TOPIC).values()] == [[14, 12, 13]] * PARTITIONS, lambda: c.partitions(TOPIC))
+        assert c.tool(*moves, '--verify').count(' is completed.') == PARTITIONS
+        w.wait_more(100)
+        finish(c, w)
