@@ -2,10 +2,11 @@
 later ones find what the earlier ones made."""
 import json
 import os
+import urllib.request
 
 import pytest
 from cluster import ports
-from engine import DEPLOY, Compose, run
+from engine import DEPLOY, Compose, docker, run, skip_without_archive, unique
 from history import Watcher, Writer, check_records, check_seen, read_partition
 from members import wait
 
@@ -13,15 +14,15 @@ NODES = ['controller1', 'controller2', 'controller3', 'broker11', 'broker12', 'b
 INSIDE = ['--bootstrap-server', 'broker11:9092,broker12:9092,broker13:9092']
 
 
-def project(file='docker-compose.yml'):
+def project(file='docker-compose.yml', **variables):
     free = ports(8)
-    variables = {}
     for i, n in enumerate((11, 12, 13, 14)):
         variables.update({'BROKER%d_PORT' % n: free[2 * i], 'BROKER%d_HTTP' % n: free[2 * i + 1]})
     p = Compose(file, MILLRACE_PORT=free[0], MILLRACE_HTTP=free[1], **variables)
     p.servers = ','.join('localhost:%d' % free[2 * i] for i in range(3))
     p.fourth = 'localhost:%d' % free[6]
     p.only = 'localhost:%d' % free[0]
+    p.http = free[1]
     return p
 
 
@@ -146,3 +147,103 @@ def test_the_single_node(engine):
         wait(lambda: p.service('node').inspect('.RestartCount') == 1, 'it is not started again', 60)
         p.service('node').wait_serving()
         assert run('kcat', '-C', '-q', '-e', '-b', p.only, '-t', 'lines', '-o', 'beginning') == 'one\n'
+
+
+@pytest.mark.slow
+def test_up_builds_the_image(engine):
+    """README's first command as it stands, where there is no image yet: it compiles one on the base, and all six serve from it."""
+    base, made = os.environ['MILLRACE_BASE'], unique('built')
+    skip_without_archive(base)
+    try:
+        with project(MILLRACE_IMAGE=made, MILLRACE_BASE=base) as p:
+            p.compose('up', '-d', timeout=3600)
+            p.wait_serving(NODES)
+            assert {p.service(n).inspect('.Config.Image') for n in NODES} == {made}
+            run('kcat', '-P', '-b', p.servers, '-t', 'lines', '-X', 'acks=all', input=b'one\n')
+            assert run('kcat', '-C', '-q', '-e', '-b', p.servers, '-t', 'lines', '-o', 'beginning') == 'one\n'
+    finally:
+        docker('rmi', '-f', made, check=False)
+
+
+class Day:
+    """What somebody types who has three controllers and four brokers, with a client that writes all the while."""
+
+    def __init__(self, p):
+        self.p = p
+        self.tool('broker11', 'topics', '--create', '--topic', 'orders', '--partitions', '8', '--replication-factor', '3')
+        self.writer = Writer(p, 'orders', 8)
+        self.writer.wait_more()
+
+    def tool(self, where, name, *args, **kw):
+        """A tool in a container, through docker-compose, as deploy/README.md has it."""
+        return self.p.compose('exec', '-T', where, 'millrace', *name.split(), *INSIDE, *args, **kw)
+
+    def partitions(self):
+        """[(leader, replicas, in sync)] as the cluster tells it now."""
+        status, text = self.p.service('broker11').exec('millrace', 'topics', *INSIDE, '--describe', '--topic', 'orders', '--json', check=False)
+        return [(x['leader'], x['replicas'], sorted(x['isr'])) for x in json.loads(text)['items'][0]['partitions']] if status == 0 else []
+
+    def settled(self, but=None):
+        """Everything on three brokers, all in sync; nothing on one of them, if it is named."""
+        def holds():
+            now = self.partitions()
+            return len(now) == 8 and all(len(r) == 3 and sorted(r) == isr and but not in r for _, r, isr in now)
+        wait(holds, lambda: '%s\n%s' % (self.partitions(), self.p.said()))
+        self.writer.wait_more()
+
+    def killed_by_hand(self, name):
+        """With `docker kill`, after which the engine leaves it down; `up` brings it back."""
+        docker('kill', self.p.compose('ps', '-q', name).strip())
+        self.writer.wait_more()
+        self.p.up()
+        self.p.service(name).wait_serving()
+        self.settled()
+
+    def moved(self):
+        """Each partition to other brokers, in another order, by the reassignment tool with its file on standard input, throttled, until it is done."""
+        goal = [[11 + (i + k) % 4 for k in (2, 3, 0)] for i in range(8)]
+        file = json.dumps({'version': 1, 'partitions': [{'topic': 'orders', 'partition': i, 'replicas': r} for i, r in enumerate(goal)]}).encode()
+        said = self.tool('broker11', 'reassign-partitions', '--execute', '--throttle', '5000000', '--reassignment-json-file', '-', input=file)
+        assert 'Successfully started partition reassignments for ' in said, said
+        verify = ['reassign-partitions', '--verify', '--reassignment-json-file', '-']
+        wait(lambda: self.tool('broker11', *verify, input=file).count(' is completed.') == 8, lambda: self.tool('broker11', *verify, input=file))
+        assert self.tool('broker11', 'reassign-partitions', '--list').count('orders') == 0
+        assert [r for _, r, _ in self.partitions()] == goal
+        self.settled()
+
+    def preferred_leaders(self):
+        self.tool('broker11', 'leader-election', '--election-type', 'preferred', '--all-topic-partitions')
+        wait(lambda: all(leader == r[0] for leader, r, _ in self.partitions()), self.partitions)
+
+    def replaced(self, name):
+        """Drained, forgotten, stopped, its container and its volume gone; an empty one in its place gets its share."""
+        number = name.lstrip('broker')
+        said = self.tool('broker11', 'broker drain ' + number)
+        assert 'it can be stopped for good' in said, said
+        self.settled(but=int(number))
+        self.p.compose('rm', '-s', '-f', name)
+        assert 'no longer registered' in self.tool('broker11', 'cluster unregister', '--id', number)
+        docker('volume', 'rm', '%s_%s' % (self.p.project, name))
+        self.writer.wait_more()
+        self.p.up()
+        self.p.service(name).wait_serving()
+        self.tool('broker11', 'balance', '--execute')
+        self.settled()
+        assert any(int(number) in r for _, r, _ in self.partitions()), self.partitions()
+
+
+@pytest.mark.slow
+def test_a_newcomers_day(engine):
+    """From `up` to a broker that was replaced for good: no record lost or doubled, and the console is there."""
+    with project(COMPOSE_PROFILES='more') as p:
+        p.up()
+        p.wait_serving(NODES + ['broker14'])
+        day = Day(p)
+        day.killed_by_hand('broker12')
+        day.moved()
+        day.preferred_leaders()
+        with urllib.request.urlopen('http://localhost:%d/console/' % p.http, timeout=30) as page:
+            assert page.status == 200 and b'Millrace' in page.read()
+        day.replaced('broker13')
+        day.writer.wait_more()
+        check_records(p, day.writer.stop())
