@@ -1,7 +1,11 @@
 """A quorum of controllers: the active one is killed, stopped, paused; clients and brokers go on with the next."""
+import threading
+
 import pytest
-from cluster import Cluster, ask
+from cluster import CODEC, Cluster, ask, wait
 from history import Writer, check_records
+from kafkawire import Connection
+from records import batch
 
 
 def test_three_controllers(tmp_path):
@@ -25,6 +29,49 @@ def test_three_controllers(tmp_path):
             c.create_topic('round-%d' % n.id, 1, 1)
         c.wait_unfenced({11, 12})
         check_records(c, w.stop())
+
+
+class Presses(threading.Thread):
+    """A client that sends one batch, which the broker has to open, again and again to one partition."""
+
+    def __init__(self, n, topic, p, records):
+        super().__init__(daemon=True)
+        self.port, self.wanted, self.acked, self.codes = n.port, True, 0, set()
+        self.body = {'transactionalId': None, 'acks': -1, 'timeoutMs': 60000, 'topicData': [
+            {'name': topic, 'partitionData': [{'index': p, 'records': records}]}]}
+        self.start()
+
+    def run(self):
+        conn = Connection('127.0.0.1', self.port, CODEC, 60)
+        while self.wanted:
+            r = conn.ask('Produce', 9, self.body, 60)
+            self.codes.add(r['responses'][0]['partitionResponses'][0]['errorCode'])
+            self.acked += 1
+
+
+@pytest.mark.slow
+def test_a_loaded_broker_is_not_fenced(tmp_path):
+    """Heartbeats pass compressed batches, which brokers open one after the other, and hundreds of topics that are made meanwhile."""
+    with Cluster(tmp_path, controllers=1, brokers=2, factor=2) as c:
+        c.create_topic('t', 8, 2, configs={'cleanup.policy': 'compact'}, assignments=[[11, 12], [12, 11]] * 4)
+        records = batch([bytes(1000)] * 1000, key=b'k', zipped=True)  # 1 MB each; compacted: their keys are looked at
+        presses = [Presses(c.node(11 + p % 2), 't', p, records) for p in range(8)]
+        value = {'topics': [], 'timeoutMs': 60000}
+        for i in range(20):
+            value['topics'] = [{'name': 'many-%d-%d' % (i, k), 'numPartitions': 5, 'replicationFactor': 2, 'assignments': [], 'configs': []}
+                               for k in range(10)]
+            r = ask(c.node(11).port, 'CreateTopics', 7, value, 60)
+            assert {t['errorCode'] for t in r['topics']} == {0}, r
+        wait(lambda: all(p.acked >= 30 for p in presses), lambda: 'acknowledged: %s' % [(p.acked, p.codes) for p in presses], 120)
+        for p in presses:
+            p.wanted = False
+        for p in presses:
+            p.join(60)
+            assert not p.is_alive()
+        assert 'its session is over' not in c.node(1).text() and 'partition has no leader' not in c.node(1).text()
+        for n in c.brokers:
+            assert n.text().count('unfenced: the broker serves') == 1 and 'fenced by the controller' not in n.text()
+        assert all(p.codes == {0} for p in presses), [p.codes for p in presses]
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
-"""Record batches for tests that speak the protocol themselves: batch([b'one', b'two']) is one of magic 2, uncompressed."""
+"""Record batches for tests that speak the protocol themselves: batch([b'one', b'two']) is one of magic 2."""
+import gzip
 import struct
 
 from kafkawire import crc32c
@@ -14,14 +15,16 @@ def _varint(v):
     return bytes(out)
 
 
-def batch(values, time_ms=1700000000000, base=0):
-    """Keys are null; the records' times ascend by a millisecond each."""
+def batch(values, time_ms=1700000000000, base=0, key=None, zipped=False):
+    """The records have one key, null unless given; their times ascend by a millisecond each. zipped: compressed by gzip."""
+    its_key = _varint(-1) if key is None else _varint(len(key)) + key
     body = b''
     for i, v in enumerate(values):
-        record = b'\0' + _varint(i) + _varint(i) + _varint(-1) + _varint(len(v)) + v + _varint(0)
+        record = b'\0' + _varint(i) + _varint(i) + its_key + _varint(len(v)) + v + _varint(0)
         body += _varint(len(record)) + record
     n = len(values)
-    rest = struct.pack('>hiqqqhii', 0, n - 1, time_ms, time_ms + n - 1, -1, -1, -1, n) + body
+    body = gzip.compress(body, 1) if zipped else body
+    rest = struct.pack('>hiqqqhii', int(zipped), n - 1, time_ms, time_ms + n - 1, -1, -1, -1, n) + body
     head = struct.pack('>ib', 0, 2)
     return struct.pack('>qi', base, len(head) + 4 + len(rest)) + head + struct.pack('>I', crc32c(rest)) + rest
 
