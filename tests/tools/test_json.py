@@ -64,7 +64,7 @@ def asked(cluster, command, *more, controllers=False, ends=0):
 def test_every_command_of_the_table_is_tested():
     with open(__file__, encoding='utf-8') as f:
         text = f.read()
-    assert len(PROMISED) == 24 and all(re.search(r"asked\((cluster|None), '%s'" % re.escape(c), text) for c in PROMISED)
+    assert len(PROMISED) == 24 and all(re.search(r"asked\((cluster|c|None), '%s'" % re.escape(c), text) for c in PROMISED)
 
 
 def test_topics(cluster):
@@ -183,7 +183,8 @@ def test_drain(tmp_path):
         wait(lambda: all('all' not in topics(c, n) for n in c.nodes), 'all is still there', 20)
         moves = asked(c, 'broker drain --dry-run', '2')
         assert [(i['topic'], i['partition'], i['from'], i['copies']) for i in moves['items']] == [('pair', 0, [1, 2], 1), ('pair', 1, [2, 3], 1)]
-        assert [b['id'] for b in moves['brokers']] == [1, 2, 3] and moves['brokers'][1]['then'] == {'bytes': 0, 'replicas': 0, 'leaders': 0}
+        assert [b['id'] for b in moves['brokers']] == [1, 2, 3] and \
+            moves['brokers'][1]['then'] == {'bytes': 0, 'replicas': 0, 'leaders': 0, 'led': None, 'written': None}
         assert c.tool('broker', 'drain', '2').startswith('Moving 2 replicas off broker 2')
         assert asked(c, 'broker drain --status', '2')['items'] == [{'broker': 2, 'replicas': 0, 'leaders': 0, 'leaving': 0}]
 
