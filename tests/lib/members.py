@@ -11,6 +11,7 @@ Whoever waits uses wait(), which fails with what it waited for. Its processes en
 import atexit
 import json
 import os
+import queue
 import signal
 import subprocess
 import threading
@@ -18,6 +19,7 @@ import time
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
 SESSION_MS = 6000
+COMMIT_LIMIT = 90  # s, of librdkafka: it gives up a request after 60
 LONG = 300  # s, for what is waited for: a busy machine takes a minute to start a JVM that compiles its program
 JAVA = {'range': 'RangeAssignor', 'roundrobin': 'RoundRobinAssignor', 'cooperative-sticky': 'CooperativeStickyAssignor'}
 
@@ -62,10 +64,52 @@ class Member:
         assert not self.trouble, str(self)
 
 
+class Stalled(Exception):
+    pass
+
+
+class Committer:
+    """Commits of librdkafka have no time limit, and it was seen (2.16.1) to hang in one for good: its group had lost the coordinator, the application's
+    poll interval passed, and it looked for no coordinator any more; no system call of its showed a request. So they are called in a thread that can
+    be left behind, with the consumer."""
+
+    def __init__(self, consumer):
+        self.consumer, self.asked, self.answers = consumer, queue.SimpleQueue(), queue.SimpleQueue()
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while self.asked.get():
+            try:
+                self.answers.put((self.consumer.commit(asynchronous=False), None))
+            except Exception as e:
+                self.answers.put((None, e))
+
+    def commit(self):
+        self.asked.put(True)
+        try:
+            parts, error = self.answers.get(timeout=COMMIT_LIMIT)
+        except queue.Empty:
+            raise Stalled from None
+        if error:
+            raise error
+        return parts
+
+    def end(self):
+        self.asked.put(False)
+
+
 class Librdkafka(Member):
     kind = 'librdkafka'
 
     def main(self):
+        self.left = []  # consumers that hang
+        while self.wanted:
+            try:
+                self.life()
+            except Stalled:
+                self.owned = set()
+
+    def life(self):
         from confluent_kafka import Consumer, KafkaException
         c = Consumer({'bootstrap.servers': self.servers, 'group.id': self.group, 'enable.auto.commit': False, 'auto.offset.reset': 'earliest',
                       'partition.assignment.strategy': self.assignor, 'session.timeout.ms': self.session_ms, 'heartbeat.interval.ms': 500,
@@ -78,17 +122,22 @@ class Librdkafka(Member):
             self.owned = set()
         c.subscribe([self.topic], on_assign=assigned, on_revoke=revoked, on_lost=revoked) if hasattr(c, 'incremental_assign') else \
             c.subscribe([self.topic], on_assign=assigned, on_revoke=revoked)
+        committer = Committer(c)
         while self.wanted:
             got = [m for m in c.consume(100, 0.2) if not m.error()]
             if not got:
                 continue
             self.records += [(m.topic(), m.partition(), m.offset()) for m in got]
             try:
-                for p in c.commit(asynchronous=False):
+                for p in committer.commit():
                     if p.error is None and p.offset >= 0:
                         self.told((p.topic, p.partition), p.offset)
             except KafkaException:
                 pass  # a rebalance came between: the next one reads it again
+            except Stalled:
+                self.left.append(c)
+                raise
+        committer.end()
         c.close()
         self.owned = set()
 

@@ -817,7 +817,7 @@ static struct found check_balances(void **state, bool traffic)
         assert_int_equal(plan_total(&p).partitions, 0);
     }
     assert_in_range(found.moved, SEEDS / 2, SEEDS);
-    assert_in_range(found.reached, SEEDS / 4, SEEDS);
+    assert_in_range(found.reached, SEEDS / 2, SEEDS);
     return found;
 }
 
