@@ -3,8 +3,8 @@
  *
  * doctor_examine is pure: a picture of the cluster goes in, findings come out (doctor.c nodes,
  * quorum, disks and settings; doctor_partitions.c partitions and topics; doctor_throttle.c
- * throttles of moves). doctor_ask.c gathers the picture by the admin protocol, doctor_show.c
- * prints.
+ * throttles of moves; doctor_commands.c what is typed for many at once). doctor_ask.c gathers the
+ * picture by the admin protocol, doctor_show.c prints.
  *
  * How bad a finding is: BROKEN, something does not work now (data that cannot be read or written, a
  * cluster that nobody decides for); WRONG, it works, but it is not as it was meant, or one more
@@ -93,7 +93,7 @@ extern const char *const doctor_broker_settings[];
 void doctor_examine(const struct doctor_picture *pic, struct doctor_report *out);
 bool doctor_is_healthy(const struct doctor_report *r);
 
-/* ---- between doctor.c, doctor_partitions.c and doctor_throttle.c ---- */
+/* ---- between doctor.c, doctor_partitions.c, doctor_throttle.c and doctor_commands.c ---- */
 
 struct doctor_finding *doctor_add(struct doctor_report *r, enum doctor_severity severity,
                                   const char *check);
@@ -106,6 +106,14 @@ const char *doctor_count(struct arena *a, int64_t n, const char *one, const char
 const char *doctor_names(struct arena *a, const char *one, struct view_ids ids);
 /* "is down", "does not answer", "is not registered", or NULL when it is up. */
 const char *doctor_state(const struct view *v, int32_t broker);
+/* Commands. Changes the settings of n entities ("topic", "broker"), each of which has a space
+ * before it in the list; of all topics of a finding; lets what is there lead n partitions. */
+const char *doctor_alter(const struct doctor_picture *pic, struct arena *a, const char *entity,
+                         const char *list, int32_t n, const char *change);
+const char *doctor_alter_topics(const struct doctor_picture *pic, struct arena *a,
+                                const struct doctor_finding *f, const char *change);
+const char *doctor_elect_unclean(const struct doctor_picture *pic, struct arena *a,
+                                 const struct doctor_place *places, int32_t n);
 void doctor_partitions(const struct doctor_picture *pic, struct doctor_report *r);
 void doctor_topics(const struct doctor_picture *pic, struct doctor_report *r);
 void doctor_throttles(const struct doctor_picture *pic, struct doctor_report *r);

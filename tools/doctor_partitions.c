@@ -153,26 +153,49 @@ static bool holds_offsets(const struct doctor_finding *f)
     return false;
 }
 
-/* The first partition of the group that has a living replica, which could lead without what it
- * lacks; NULL: there is none. */
-static const struct doctor_place *may_lead_uncleanly(const struct view *v, const struct group *g)
+/* Does a replica of it live, which could lead without what it lacks? */
+static bool may_lead_uncleanly(const struct view *v, const struct doctor_place *at)
 {
-    for (int32_t i = 0; i < g->f.places_n; i++) {
-        const struct doctor_place *at = &g->f.places[i];
-        struct view_ids replicas = view_topic(v, at->topic)->partitions[at->partition].replicas;
-        for (int32_t k = 0; k < replicas.n; k++) {
-            if (view_is_up(v, replicas.v[k])) {
-                return at;
-            }
+    struct view_ids replicas = view_topic(v, at->topic)->partitions[at->partition].replicas;
+    for (int32_t i = 0; i < replicas.n; i++) {
+        if (view_is_up(v, replicas.v[i])) {
+            return true;
         }
     }
-    return NULL;
+    return false;
+}
+
+/* What is left to do when those that may lead are lost for good. */
+static void steps_lost(const struct doctor_picture *pic, struct doctor_report *r, struct group *g)
+{
+    struct arena *a = r->arena;
+    struct doctor_place *left = ARENA_ARRAY(a, struct doctor_place, g->f.places_n);
+    int32_t n = 0;
+    for (int32_t i = 0; i < g->f.places_n; i++) {
+        if (may_lead_uncleanly(pic->view, &g->f.places[i])) {
+            left[n++] = g->f.places[i];
+        }
+    }
+    if (n) {
+        doctor_step(&g->f,
+                    "If what is there is lost, let another replica lead, without the records that "
+                    "it lacks:",
+                    doctor_elect_unclean(pic, a, left, n));
+    }
+    if (n < g->f.places_n) {
+        doctor_step(
+            &g->f,
+            arena_printf(a,
+                         "No other broker that runs has a copy%s: if what is there is "
+                         "lost, the records are, and the topic must be made anew.",
+                         n == 0 ? "" : arena_printf(a, " of %d of them", g->f.places_n - n)),
+            NULL);
+    }
 }
 
 static void no_leader(const struct doctor_picture *pic, struct doctor_report *r, struct group *g)
 {
     struct arena *a = r->arena;
-    const struct doctor_place *unclean = may_lead_uncleanly(pic->view, g);
     bool one = g->f.places_n == 1;
     g->f.severity = DOCTOR_BROKEN;
     g->f.check = "no-leader";
@@ -186,20 +209,7 @@ static void no_leader(const struct doctor_picture *pic, struct doctor_report *r,
                      one ? "it" : "them", g->missing.n == 1 ? "it has" : "they have",
                      states(pic->view, a, g->missing));
     step_back(pic, r, g, " --unavailable-partitions");
-    if (unclean) {
-        doctor_step(&g->f,
-                    "If what is there is lost, let another replica lead, without the records that "
-                    "it lacks:",
-                    arena_printf(a,
-                                 "millrace leader-election --bootstrap-server %s --election-type "
-                                 "unclean --topic %.*s --partition %d",
-                                 pic->servers, BYTES_FMT(unclean->topic), unclean->partition));
-    } else {
-        doctor_step(&g->f,
-                    "No other broker that runs has a copy: if what is there is lost, the "
-                    "records are, and the topic must be made anew.",
-                    NULL);
-    }
+    steps_lost(pic, r, g);
 }
 
 /* Who is missing, and the topics tool's filter that shows where. */
@@ -394,15 +404,17 @@ static bool may_lose(const struct doctor_picture *pic, const struct view_topic *
     return bytes_eq_str(v, "true") && factor_of(t) > 1;
 }
 
-/* One finding with all topics of which it is true; NULL: it is true of none. */
-static struct doctor_finding *topics_with(const struct doctor_picture *pic, struct doctor_report *r,
-                                          topic_check *check, enum doctor_severity severity,
-                                          const char *name)
+/* One finding with all topics of this factor (0: of any) of which it is true; NULL: it is true of
+ * none. */
+static struct doctor_finding *topics_of(const struct doctor_picture *pic, struct doctor_report *r,
+                                        topic_check *check, int32_t factor,
+                                        enum doctor_severity severity, const char *name)
 {
     struct doctor_finding found = {.severity = severity, .check = name};
     for (int32_t i = 0; i < pic->view->topics_n; i++) {
-        if (check(pic, &pic->view->topics[i])) {
-            doctor_place(r, &found, pic->view->topics[i].name, -1);
+        const struct view_topic *t = &pic->view->topics[i];
+        if ((factor == 0 || factor_of(t) == factor) && check(pic, t)) {
+            doctor_place(r, &found, t->name, -1);
         }
     }
     if (found.places_n == 0) {
@@ -413,11 +425,11 @@ static struct doctor_finding *topics_with(const struct doctor_picture *pic, stru
     return f;
 }
 
-static const char *config_command(const struct doctor_picture *pic, struct arena *a,
-                                  const struct doctor_finding *f, const char *change)
+static struct doctor_finding *topics_with(const struct doctor_picture *pic, struct doctor_report *r,
+                                          topic_check *check, enum doctor_severity severity,
+                                          const char *name)
 {
-    return arena_printf(a, "millrace configs --bootstrap-server %s --alter --topic %.*s %s",
-                        pic->servers, BYTES_FMT(f->places[0].topic), change);
+    return topics_of(pic, r, check, 0, severity, name);
 }
 
 /* The replication factor changes by a reassignment; a second copy comes with a plan by hand. */
@@ -454,28 +466,51 @@ static void copies(const struct doctor_picture *pic, struct doctor_report *r)
     }
 }
 
+static int32_t largest_factor(const struct view *v)
+{
+    int32_t most = 0;
+    for (int32_t i = 0; i < v->topics_n; i++) {
+        int32_t factor = factor_of(&v->topics[i]);
+        most = factor > most ? factor : most;
+    }
+    return most;
+}
+
+/* One finding for each factor, since each asks for another min.insync.replicas. */
+static void no_spare(const struct doctor_picture *pic, struct doctor_report *r)
+{
+    struct arena *a = r->arena;
+    for (int32_t factor = largest_factor(pic->view); factor > 1; factor--) {
+        struct doctor_finding *f =
+            topics_of(pic, r, needs_all, factor, DOCTOR_WRONG, "min-isr-is-factor");
+        if (f == NULL) {
+            continue;
+        }
+        f->what = arena_printf(a, "Any restart of a broker stops writes with acks=all to %s.",
+                               doctor_count(a, f->places_n, "topic", "topics"));
+        f->why = arena_printf(a,
+                              "min.insync.replicas is as much as the replication factor, %d, so "
+                              "all replicas must be in sync.",
+                              factor);
+        doctor_step(
+            f, "One less is usual:",
+            doctor_alter_topics(
+                pic, a, f, arena_printf(a, "--add-config min.insync.replicas=%d", factor - 1)));
+    }
+}
+
 static void rules(const struct doctor_picture *pic, struct doctor_report *r)
 {
     struct arena *a = r->arena;
-    struct doctor_finding *f = topics_with(pic, r, needs_all, DOCTOR_WRONG, "min-isr-is-factor");
-    if (f) {
-        f->what = arena_printf(a, "Any restart of a broker stops writes with acks=all to %s.",
-                               doctor_count(a, f->places_n, "topic", "topics"));
-        f->why = "min.insync.replicas is as much as the replication factor, so all replicas must "
-                 "be in sync.";
-        doctor_step(
-            f, "One less is usual:",
-            config_command(pic, a, f,
-                           arena_printf(a, "--add-config min.insync.replicas=%d",
-                                        factor_of(view_topic(pic->view, f->places[0].topic)) - 1)));
-    }
-    f = topics_with(pic, r, may_lose, DOCTOR_NOTE, "unclean-election");
+    no_spare(pic, r);
+    struct doctor_finding *f = topics_with(pic, r, may_lose, DOCTOR_NOTE, "unclean-election");
     if (f) {
         f->what = arena_printf(a, "%s acknowledged records when replicas that are in sync die.",
                                doctor_count(a, f->places_n, "topic may lose", "topics may lose"));
         f->why = "unclean.leader.election.enable is true: a replica that is not in sync may lead.";
-        doctor_step(f, "If that is not meant:",
-                    config_command(pic, a, f, "--add-config unclean.leader.election.enable=false"));
+        doctor_step(
+            f, "If that is not meant:",
+            doctor_alter_topics(pic, a, f, "--add-config unclean.leader.election.enable=false"));
     }
     f = topics_with(pic, r, needs_one, DOCTOR_NOTE, "min-isr-1");
     if (f) {
@@ -484,7 +519,7 @@ static void rules(const struct doctor_picture *pic, struct doctor_report *r)
         f->why = "min.insync.replicas is 1: while other replicas are out of sync, the leader alone "
                  "acknowledges, and what it acknowledged is lost with its disk.";
         doctor_step(f, "With three replicas two is usual:",
-                    config_command(pic, a, f, "--add-config min.insync.replicas=2"));
+                    doctor_alter_topics(pic, a, f, "--add-config min.insync.replicas=2"));
     }
 }
 

@@ -79,19 +79,6 @@ bool doctor_throttle_is_idle(const struct view *v)
 
 /* ---- how to take them off ---- */
 
-/* The command that deletes the settings of each of n entities, which the caller has put between
- * spaces. */
-static const char *delete_command(const struct doctor_picture *pic, struct arena *a,
-                                  const char *entity, const char *list, int32_t n,
-                                  const char *settings)
-{
-    const char *command = arena_printf(a, "millrace configs --bootstrap-server %s --alter --%s",
-                                       pic->servers, entity);
-    return n == 1 ? arena_printf(a, "%s%s --delete-config %s", command, list, settings)
-                  : arena_printf(a, "for e in%s; do %s $e --delete-config %s; done", list, command,
-                                 settings);
-}
-
 static const char *spaced(struct arena *a, struct view_ids ids)
 {
     const char *text = "";
@@ -104,26 +91,24 @@ static const char *spaced(struct arena *a, struct view_ids ids)
 static void rate_steps(const struct doctor_picture *pic, struct arena *a, struct doctor_finding *f,
                        bool by_default, const char *rates)
 {
+    const char *change = arena_printf(a, "--delete-config %s", rates);
     if (f->nodes.n) {
         doctor_step(f, "Take the rate away:",
-                    delete_command(pic, a, "broker", spaced(a, f->nodes), f->nodes.n, rates));
+                    doctor_alter(pic, a, "broker", spaced(a, f->nodes), f->nodes.n, change));
     }
     if (by_default) {
         doctor_step(f, "Take the rate of all brokers away:",
-                    delete_command(pic, a, "broker-defaults", "", 1, rates));
+                    doctor_alter(pic, a, "broker-defaults", "", 1, change));
     }
 }
 
 static void list_step(const struct doctor_picture *pic, struct arena *a, struct doctor_finding *f)
 {
-    const char *lists = arena_printf(a, "%s,%s", throttled_lists[0], throttled_lists[1]);
-    const char *topics = "";
-    for (int32_t i = 0; i < f->places_n; i++) {
-        topics = arena_printf(a, "%s %.*s", topics, BYTES_FMT(f->places[i].topic));
-    }
     if (f->places_n) {
         doctor_step(f, "Take the lists of throttled replicas away:",
-                    delete_command(pic, a, "topic", topics, f->places_n, lists));
+                    doctor_alter_topics(pic, a, f,
+                                        arena_printf(a, "--delete-config %s,%s", throttled_lists[0],
+                                                     throttled_lists[1])));
     }
 }
 

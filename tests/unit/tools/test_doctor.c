@@ -168,7 +168,18 @@ static void without_a_leader_it_says_who_must_come_back(void **state)
     assert_int_equal(f->severity, DOCTOR_BROKEN);
     assert_int_equal(f->places_n, 2); /* one finding for both */
     assert_true(says(f->why, "Only broker 4 may lead them"));
-    assert_true(says(f->steps[1].command, "--election-type unclean --topic orders --partition 1"));
+    assert_string_equal(
+        f->steps[1].command,
+        "echo '{\"partitions\":[{\"topic\":\"orders\",\"partition\":1},"
+        "{\"topic\":\"orders\",\"partition\":2}]}' | millrace leader-election --bootstrap-server "
+        "localhost:9092 --election-type unclean --path-to-json-file -");
+    assert_int_equal(f->steps_n, 2);
+    part(r, 1)->replicas = IDS(4); /* no other broker has any of it */
+    examine(r);
+    f = find(r, "no-leader");
+    assert_true(says(f->steps[1].command, "--election-type unclean --topic orders --partition 2"));
+    assert_true(says(f->steps[2].say, "has a copy of 1 of them: if"));
+    part(r, 1)->replicas = IDS(2, 3, 4);
     part(r, 2)->elr = (struct view_ids){NULL, 0};
     part(r, 2)->last_elr = IDS(3);
     examine(r);
@@ -372,6 +383,38 @@ static void topics(void **state)
     only(r, "internal-factor-1", DOCTOR_WRONG);
 }
 
+/* What it says is typed once for all topics; those of another factor need another value. */
+static void one_command_for_all_topics(void **state)
+{
+    struct rig *r = *state;
+    struct arena *a = &r->arena;
+    const char *names[] = {"pairs", "returns", "stock"};
+    for (int32_t i = 0; i < 3; i++) {
+        rig_partition(a, rig_topic(a, &r->view, names[i], 2), i ? IDS(1, 2, 3) : IDS(1, 2), 1);
+    }
+    r->view.topics[0].min_isr = r->view.topics[3].min_isr = 3;
+    examine(r);
+    assert_int_equal(r->report.n, 2);
+    assert_string_equal(r->report.v[0].steps[0].command,
+                        "for e in orders stock; do millrace configs --bootstrap-server "
+                        "localhost:9092 --alter --topic $e --add-config min.insync.replicas=2; "
+                        "done");
+    assert_string_equal(r->report.v[1].steps[0].command,
+                        "millrace configs --bootstrap-server localhost:9092 --alter --topic pairs "
+                        "--add-config min.insync.replicas=1");
+    r->view.topics_n = 0;
+    rig_partition(a, rig_topic(a, &r->view, "a", 1), IDS(1, 2, 3), 1);
+    rig_partition(a, rig_topic(a, &r->view, "b", 1), IDS(1, 2, 3), 1);
+    assert_true(says(only(r, "min-isr-1", DOCTOR_NOTE)->steps[0].command, "for e in a b; do "));
+    for (int32_t i = 0; i < 2; i++) {
+        struct view_topic *t = &r->view.topics[i];
+        t->min_isr = 2;
+        set(a, &t->settings, &t->settings_n, "unclean.leader.election.enable", "true", 1);
+    }
+    assert_true(
+        says(only(r, "unclean-election", DOCTOR_NOTE)->steps[0].command, "for e in a b; do "));
+}
+
 static void racks(void **state)
 {
     struct rig *r = *state;
@@ -451,6 +494,7 @@ int main(void)
         TEST(throttles),
         TEST(throttles_of_directories),
         TEST(topics),
+        TEST(one_command_for_all_topics),
         TEST(racks),
         TEST(leaders_elsewhere),
         TEST(versions_and_features),
