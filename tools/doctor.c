@@ -13,6 +13,7 @@ enum {
     VOTER_BEHIND_MS = 10000,
     DISK_FULL_PERCENT = 90,
     DISK_FILLING_PERCENT = 80,
+    USUAL_FACTOR = 3,
 };
 
 const char *const doctor_broker_settings[] = {
@@ -202,7 +203,10 @@ static void racks(const struct doctor_picture *pic, struct doctor_report *r)
                            arena_printf(a, "%s %s", doctor_names(a, "Broker", without),
                                         without.n == 1 ? "has" : "have"));
     f->why = "Brokers without broker.rack count as one rack when replicas are spread.";
-    doctor_step(f, "Set broker.rack in their properties and restart them one by one.", NULL);
+    doctor_step(f,
+                "Set broker.rack in the file of properties that each is started with to the rack "
+                "that it is in, and restart them one by one:",
+                "millrace server FILE.properties");
 }
 
 /* ---- the quorum ---- */
@@ -343,8 +347,11 @@ static void one_voter(const struct doctor_picture *pic, struct doctor_report *r)
                           "The cluster has %d brokers; three controllers stand the loss of one.",
                           pic->view->brokers_n);
     doctor_step(f,
-                "controller.quorum.voters of every node must name the new ones; README.md has a "
-                "cluster of three.",
+                "No controller can be added: how many there are is fixed when a cluster is first "
+                "started, and one that is to stand this starts with three in "
+                "controller.quorum.voters. Meanwhile keep a copy of __cluster_metadata-0 in its "
+                "metadata.log.dir on another machine: without it the metadata is lost with the "
+                "disk.",
                 NULL);
 }
 
@@ -361,15 +368,68 @@ static void dir_offline(const struct doctor_picture *pic, struct doctor_report *
     f->why = "Its disk failed, or it could not be read: the replicas in it are offline until the "
              "broker is restarted with a directory that works.";
     doctor_step(f,
-                arena_printf(a, "On %.*s see the broker's log and the disk's:", BYTES_FMT(b->host)),
-                arena_printf(a, "ls -l %.*s", BYTES_FMT(d->path)));
-    doctor_step(f,
-                "Mend or replace the disk (an empty directory is filled again from the other "
-                "replicas), then restart the broker:",
+                arena_printf(a,
+                             "On %.*s mend the disk, or mount an empty one there (it is filled "
+                             "from the other replicas), and restart the broker:",
+                             BYTES_FMT(b->host)),
                 "millrace server FILE.properties");
     doctor_step(
         f, "Or move what it had to others for good:",
         arena_printf(a, "millrace broker drain %d --bootstrap-server %s", b->id, pic->servers));
+}
+
+static int64_t bytes_on(const struct view_partition *p, int32_t broker)
+{
+    for (int32_t i = 0; i < p->replicas.n; i++) {
+        if (p->replicas.v[i] == broker && p->bytes[i] > 0) {
+            return p->bytes[i];
+        }
+    }
+    return 0;
+}
+
+/* The topic of which a broker has most, and which retention makes smaller; NULL: there is none. */
+static const struct view_topic *largest_topic(const struct view *v, int32_t broker, int64_t *sum,
+                                              int64_t *partition)
+{
+    const struct view_topic *largest = NULL;
+    *sum = 0;
+    for (int32_t i = 0; i < v->topics_n; i++) {
+        const struct view_topic *t = &v->topics[i];
+        struct bytes policy = view_value(t->settings, t->settings_n, "cleanup.policy");
+        int64_t all = 0, most = 0;
+        for (int32_t k = 0; k < t->partitions_n; k++) {
+            int64_t bytes = bytes_on(&t->partitions[k], broker);
+            all += bytes;
+            most = bytes > most ? bytes : most;
+        }
+        if (all > *sum && !t->internal && !bytes_eq_str(policy, "compact")) {
+            largest = t;
+            *sum = all;
+            *partition = most;
+        }
+    }
+    return largest;
+}
+
+static void keep_less(const struct doctor_picture *pic, struct arena *a, struct doctor_finding *f,
+                      int32_t broker)
+{
+    int64_t sum, partition;
+    const struct view_topic *t = largest_topic(pic->view, broker, &sum, &partition);
+    if (t == NULL || partition < 2) {
+        return;
+    }
+    doctor_step(f,
+                arena_printf(a,
+                             "Or keep less of its largest topic, %.*s with %lld MiB there: this "
+                             "deletes old records until no partition has much more than half of "
+                             "what the largest has now:",
+                             BYTES_FMT(t->name), (long long)(sum >> 20)),
+                arena_printf(a,
+                             "millrace configs --bootstrap-server %s --alter --topic %.*s "
+                             "--add-config retention.bytes=%lld",
+                             pic->servers, BYTES_FMT(t->name), (long long)(partition / 2)));
 }
 
 static void dir_full(const struct doctor_picture *pic, struct doctor_report *r,
@@ -391,12 +451,8 @@ static void dir_full(const struct doctor_picture *pic, struct doctor_report *r,
                           (long long)(d->usable >> 20), (long long)(d->total >> 20));
     doctor_step(f, "Move data to brokers with more room (this shows the plan):",
                 arena_printf(a, "millrace balance --bootstrap-server %s --dry-run", pic->servers));
-    doctor_step(f, "Or keep less of a large topic:",
-                arena_printf(a,
-                             "millrace configs --bootstrap-server %s --alter --topic TOPIC "
-                             "--add-config retention.bytes=BYTES",
-                             pic->servers));
-    doctor_step(f, "Which are large:",
+    keep_less(pic, a, f, b->id);
+    doctor_step(f, "What else is large:",
                 arena_printf(a,
                              "millrace log-dirs --bootstrap-server %s --describe --broker-list %d",
                              pic->servers, b->id));
@@ -450,7 +506,12 @@ static void default_factor(const struct doctor_picture *pic, struct doctor_repor
     f->why =
         arena_printf(a, "default.replication.factor is 1 on %s.", doctor_names(a, "broker", ids));
     doctor_step(
-        f, "Set default.replication.factor in their properties and restart them one by one.", NULL);
+        f,
+        arena_printf(a,
+                     "Set default.replication.factor=%d in the file of properties that "
+                     "each is started with, and restart them one by one:",
+                     pic->view->brokers_n < USUAL_FACTOR ? pic->view->brokers_n : USUAL_FACTOR),
+        "millrace server FILE.properties");
 }
 
 /* kraft.version is left out: it says how voters are kept, and stays 0 with static ones. */

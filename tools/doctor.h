@@ -3,8 +3,9 @@
  *
  * doctor_examine is pure: a picture of the cluster goes in, findings come out (doctor.c nodes,
  * quorum, disks and settings; doctor_partitions.c partitions and topics; doctor_throttle.c
- * throttles of moves; doctor_commands.c what is typed for many at once). doctor_ask.c gathers the
- * picture by the admin protocol, doctor_show.c prints.
+ * throttles of moves; doctor_commands.c what is typed for many at once, doctor_copies.c where
+ * copies are to come). doctor_ask.c gathers the picture by the admin protocol, doctor_show.c
+ * prints.
  *
  * How bad a finding is: BROKEN, something does not work now (data that cannot be read or written, a
  * cluster that nobody decides for); WRONG, it works, but it is not as it was meant, or one more
@@ -93,7 +94,8 @@ extern const char *const doctor_broker_settings[];
 void doctor_examine(const struct doctor_picture *pic, struct doctor_report *out);
 bool doctor_is_healthy(const struct doctor_report *r);
 
-/* ---- between doctor.c, doctor_partitions.c, doctor_throttle.c and doctor_commands.c ---- */
+/* ---- between doctor.c, doctor_partitions.c, doctor_throttle.c, doctor_commands.c, doctor_copies.c
+ * ---- */
 
 struct doctor_finding *doctor_add(struct doctor_report *r, enum doctor_severity severity,
                                   const char *check);
@@ -114,6 +116,9 @@ const char *doctor_alter_topics(const struct doctor_picture *pic, struct arena *
                                 const struct doctor_finding *f, const char *change);
 const char *doctor_elect_unclean(const struct doctor_picture *pic, struct arena *a,
                                  const struct doctor_place *places, int32_t n);
+/* The steps that give the topics of the finding, which have one copy, more. */
+void doctor_add_copies(const struct doctor_picture *pic, struct doctor_report *r,
+                       struct doctor_finding *f);
 void doctor_partitions(const struct doctor_picture *pic, struct doctor_report *r);
 void doctor_topics(const struct doctor_picture *pic, struct doctor_report *r);
 void doctor_throttles(const struct doctor_picture *pic, struct doctor_report *r);

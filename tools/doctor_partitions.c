@@ -14,6 +14,7 @@ enum { IMBALANCE_PERCENT = 10 }; /* leader.imbalance.per.broker.percentage of Ka
 
 const char *const doctor_topic_settings[] = {
     "min.insync.replicas",
+    "cleanup.policy",
     "unclean.leader.election.enable",
     "leader.replication.throttled.replicas",
     "follower.replication.throttled.replicas",
@@ -432,16 +433,6 @@ static struct doctor_finding *topics_with(const struct doctor_picture *pic, stru
     return topics_of(pic, r, check, 0, severity, name);
 }
 
-/* The replication factor changes by a reassignment; a second copy comes with a plan by hand. */
-static void copies_step(const struct doctor_picture *pic, struct arena *a, struct doctor_finding *f)
-{
-    doctor_step(f, "Add replicas: write which brokers each partition is to have into a file, then:",
-                arena_printf(a,
-                             "millrace reassign-partitions --bootstrap-server %s "
-                             "--reassignment-json-file FILE.json --execute",
-                             pic->servers));
-}
-
 static void copies(const struct doctor_picture *pic, struct doctor_report *r)
 {
     struct arena *a = r->arena;
@@ -454,7 +445,7 @@ static void copies(const struct doctor_picture *pic, struct doctor_report *r)
                          pic->view->brokers_n);
         f->why = "When its broker stops, the groups or transactions whose coordinator it is stand "
                  "still, and with its disk their state is lost.";
-        copies_step(pic, a, f);
+        doctor_add_copies(pic, r, f);
     }
     f = topics_with(pic, r, is_own_with_one_copy, DOCTOR_NOTE, "factor-1");
     if (f) {
@@ -462,7 +453,7 @@ static void copies(const struct doctor_picture *pic, struct doctor_report *r)
                                doctor_count(a, f->places_n, "topic has", "topics have"));
         f->why = "While its broker is down a partition can be neither written nor read; with its "
                  "disk the records are lost.";
-        copies_step(pic, a, f);
+        doctor_add_copies(pic, r, f);
     }
 }
 

@@ -174,10 +174,15 @@ def test_topics_made_badly(target):
         assert found(target)[check]['partitions'] == [{'topic': t, 'partition': None} for t in (topic, topic + '2')]
         run_command(target, found(target)[check])
         wait_found(target, check, False)
-    target.cluster.tool(*create, '--topic', 'copy', '--replication-factor', '1')
+    for topic in ('copy', 'copy2'):
+        target.cluster.tool(*create, '--topic', topic, '--replication-factor', '1')
     wait_found(target, 'factor-1')
-    assert found(target)['factor-1']['partitions'] == [{'topic': 'copy', 'partition': None}]
-    for topic in ['copy'] + [t + n for t in checks.values() for n in ('', '2')]:
+    assert found(target)['factor-1']['partitions'] == [{'topic': t, 'partition': None} for t in ('copy', 'copy2')]
+    run_command(target, found(target)['factor-1'])
+    wait_found(target, 'factor-1', False)
+    target.cluster.wait_in_sync('copy2')
+    assert set(target.cluster.partition('copy2', 0)['isrNodes']) == {1, 2, 3}
+    for topic in ['copy', 'copy2'] + [t + n for t in checks.values() for n in ('', '2')]:
         target.cluster.tool('topics', '--delete', '--topic', topic)
 
 

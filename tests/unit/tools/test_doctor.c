@@ -251,6 +251,7 @@ static void voters(void **state)
     assert_int_equal(r->report.n, 0);
     r->pic.voters_n = 1;
     assert_true(says(only(r, "one-voter", DOCTOR_NOTE)->what, "alone"));
+    assert_true(says(r->report.v[0].steps[0].say, "No controller can be added"));
     r->pic.quorum_error = "no answer";
     r->pic.voters_n = 0;
     assert_true(says(only(r, "no-quorum", DOCTOR_BROKEN)->why, "no answer"));
@@ -285,19 +286,6 @@ static void a_voter_on_another_disk(void **state)
     assert_true(says(find(r, "voter-down")->what, "one failure"));
 }
 
-static void disks(void **state)
-{
-    struct rig *r = *state;
-    struct view_dir *d = r->view.brokers[1].dirs;
-    d->usable = d->total / 100 * 15;
-    only(r, "disk-full", DOCTOR_NOTE);
-    d->usable = d->total / 100 * 5;
-    assert_true(says(only(r, "disk-full", DOCTOR_WRONG)->what, "95 % full"));
-    assert_true(says(r->report.v[0].why, "appends are refused"));
-    *d = (struct view_dir){bytes_str("/data"), KE_KAFKA_STORAGE_ERROR, -1, -1, false};
-    assert_true(says(only(r, "log-dir-offline", DOCTOR_WRONG)->what, "Broker 2 has lost"));
-}
-
 static void set(struct arena *a, struct view_setting **v, int32_t *n, const char *name,
                 const char *value, int8_t source)
 {
@@ -308,6 +296,29 @@ static void set(struct arena *a, struct view_setting **v, int32_t *n, const char
     more[*n] = (struct view_setting){bytes_str(name), bytes_str(value), source};
     *v = more;
     *n += 1;
+}
+
+static void disks(void **state)
+{
+    struct rig *r = *state;
+    struct view_dir *d = r->view.brokers[1].dirs;
+    d->usable = d->total / 100 * 15;
+    only(r, "disk-full", DOCTOR_NOTE);
+    d->usable = d->total / 100 * 5;
+    assert_true(says(only(r, "disk-full", DOCTOR_WRONG)->what, "95 % full"));
+    assert_true(says(r->report.v[0].why, "appends are refused"));
+    assert_int_equal(r->report.v[0].steps_n, 3);
+    assert_true(says(r->report.v[0].steps[1].say, "its largest topic, orders with 0 MiB there"));
+    assert_string_equal(r->report.v[0].steps[1].command,
+                        "millrace configs --bootstrap-server localhost:9092 --alter --topic orders "
+                        "--add-config retention.bytes=5"); /* half of a partition */
+    struct view_topic *t = &r->view.topics[0];
+    set(&r->arena, &t->settings, &t->settings_n, "cleanup.policy", "compact", 1);
+    assert_int_equal(only(r, "disk-full", DOCTOR_WRONG)->steps_n, 2); /* retention does nothing */
+    *d = (struct view_dir){bytes_str("/data"), KE_KAFKA_STORAGE_ERROR, -1, -1, false};
+    const struct doctor_finding *f = only(r, "log-dir-offline", DOCTOR_WRONG);
+    assert_true(says(f->what, "Broker 2 has lost"));
+    assert_string_equal(f->steps[0].command, "millrace server FILE.properties");
 }
 
 static void throttles(void **state)
@@ -383,6 +394,59 @@ static void topics(void **state)
     only(r, "internal-factor-1", DOCTOR_WRONG);
 }
 
+/* Where copies are to come is in the command: brokers that run, in other racks, with the fewest
+ * replicas; the one that has it now stays the first. */
+static void copies_are_added_by_one_command(void **state)
+{
+    struct rig *r = *state;
+    struct arena *a = &r->arena;
+    for (int32_t i = 0; i < 4; i++) {
+        r->view.brokers[i].rack = bytes_str(i < 2 ? "a" : i < 3 ? "b" : "c");
+    }
+    r->view.topics_n = 0;
+    struct view_topic *t = rig_topic(a, &r->view, "single", 1);
+    rig_partition(a, t, IDS(1), 1);
+    rig_partition(a, t, IDS(4), 1);
+    rig_partition(a, rig_topic(a, &r->view, "third", 1), IDS(3), 1);
+    const struct doctor_finding *f = only(r, "factor-1", DOCTOR_NOTE);
+    assert_string_equal(
+        f->steps[0].command,
+        "echo '{\"version\":1,\"partitions\":["
+        "{\"topic\":\"single\",\"partition\":0,\"replicas\":[1,3,4]},"
+        "{\"topic\":\"single\",\"partition\":1,\"replicas\":[4,2,3]},"
+        "{\"topic\":\"third\",\"partition\":0,\"replicas\":[3,1,4]}]}' | millrace "
+        "reassign-partitions --bootstrap-server localhost:9092 --reassignment-json-file - "
+        "--execute");
+    r->view.brokers[1].fenced = true;
+    r->view.brokers[2].dirs[0].usable = 0; /* it keeps a twentieth free */
+    r->view.brokers[3].dirs[0].cordoned = true;
+    examine(r);
+    assert_true(says(find(r, "factor-1")->steps[0].command, "\"replicas\":[4,1]},"));
+    r->view.brokers[0].dirs[0].cordoned = true;
+    examine(r);
+    assert_true(says(find(r, "factor-1")->steps[0].say, "No copy can be added now"));
+    assert_null(find(r, "factor-1")->steps[0].command);
+}
+
+static void so_many_copies_at_once(void **state)
+{
+    struct rig *r = *state;
+    struct arena *a = &r->arena;
+    r->view.topics_n = 0;
+    struct view_topic *t = rig_topic(a, &r->view, "single", 1);
+    for (int32_t i = 0; i < 100; i++) {
+        rig_partition(a, t, IDS(1 + i % 4), 1);
+    }
+    const struct doctor_finding *f = only(r, "factor-1", DOCTOR_NOTE);
+    assert_string_equal(f->steps[0].say, "Add copies on other brokers:");
+    assert_true(says(f->steps[0].command, "\"partition\":99,"));
+    rig_partition(a, t, IDS(1), 1);
+    f = only(r, "factor-1", DOCTOR_NOTE);
+    assert_true(says(f->steps[0].say, "of the first 100 partitions"));
+    assert_true(says(f->steps[0].command, "\"partition\":99,"));
+    assert_false(says(f->steps[0].command, "\"partition\":100,"));
+}
+
 /* What it says is typed once for all topics; those of another factor need another value. */
 static void one_command_for_all_topics(void **state)
 {
@@ -425,6 +489,7 @@ static void racks(void **state)
     assert_int_equal(f->places_n, 1); /* orders-0 on 1, 2, 3 */
     r->view.brokers[0].rack = BYTES_NULL;
     assert_int_equal(only(r, "rack-missing", DOCTOR_NOTE)->nodes.v[0], 1);
+    assert_true(says(r->report.v[0].steps[0].say, "Set broker.rack in the file"));
     for (int32_t i = 0; i < 4; i++) {
         r->view.brokers[i].rack = bytes_str("a"); /* no other rack */
     }
@@ -494,6 +559,8 @@ int main(void)
         TEST(throttles),
         TEST(throttles_of_directories),
         TEST(topics),
+        TEST(copies_are_added_by_one_command),
+        TEST(so_many_copies_at_once),
         TEST(one_command_for_all_topics),
         TEST(racks),
         TEST(leaders_elsewhere),
