@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "broker/api/produce_turn.h"
 #include "broker/dir_assign.h"
 #include "broker/fetch_session.h"
 #include "broker/fetch_wait.h"
@@ -345,6 +346,7 @@ static int shard_start(struct shard *sh, void *user)
         ns->partitions = partition_manager_new(ns);
         ns->alter = isr_alter_new(ns);
         ns->groups = group_host_new(ns);
+        ns->produce_turn = produce_turn_new(ns);
         ns->sessions = fetch_sessions_new(
             ns->index, n->data_shards, (slots + n->data_shards - 1) / n->data_shards,
             (size_t)sh->budget.limit / SESSIONS_SHARE, &ns->map_secret, random_cb, ns);
@@ -396,6 +398,7 @@ static void shard_stop(struct shard *sh, void *user)
         partition_manager_stop(ns->partitions);
     }
     conn_close_all(sh, false);
+    produce_turn_free(ns->produce_turn);
     request_pool_free(ns->requests);
     isr_alter_free(ns->alter);
     if (ns->channel) {

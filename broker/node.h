@@ -43,6 +43,7 @@ struct fetch_sessions;    /* broker/fetch_session.h */
 struct describe_quorum_response;
 struct producer_ids; /* broker/producer_ids.h */
 struct request_pool; /* broker/request.h */
+struct produce_turn; /* broker/api/produce_turn.h */
 struct shard_stats;  /* broker/shard_stats.h */
 struct isr_alter;    /* broker/replica/alter.h */
 struct fetchers;     /* broker/replica/fetcher.h */
@@ -91,6 +92,7 @@ struct node_shard {
     struct fetch_sessions *sessions;      /* whose id carries this shard */
     struct channel *channel;              /* this shard's way to the controller */
     struct request_pool *requests;
+    struct produce_turn *produce_turn;
     struct shard_stats *stats;
     struct isr_alter *alter;         /* in-sync sets of the leaders here, for the controller */
     struct fetchers *fetchers;       /* of the followers here */

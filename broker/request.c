@@ -408,6 +408,35 @@ static int decode(struct request *r)
     return err;
 }
 
+static void run(struct request *r, void (*handle)(struct request *r))
+{
+    struct node_shard *ns = r->ns;
+    ns->requests->handled = r;
+    handle(r);
+    if (ns->requests->handled == r) { /* it waits for somebody */
+        ns->requests->handled = NULL;
+        r->local_us = io_now_us(ns->shard->io);
+    }
+}
+
+void request_put_off(struct request *r)
+{
+    ASSERT(r->ns->requests->handled == r);
+    r->ns->requests->handled = NULL;
+}
+
+/* With the metadata of today: what it finds by an older version would be kept as the newest. */
+void request_go_on(struct request *r, void (*handle)(struct request *r))
+{
+    struct node_shard *ns = r->ns;
+    ASSERT_ON_SHARD(ns->shard);
+    ASSERT(ns->requests->handled == NULL);
+    image_put((struct image *)(uintptr_t)r->image);
+    r->image = image_get((struct image *)(uintptr_t)ns->image);
+    r->started_us = io_now_us(ns->shard->io);
+    run(r, handle);
+}
+
 static void on_request(struct conn_req *cr)
 {
     struct node_shard *ns = node_shard_of(cr->shard);
@@ -447,12 +476,7 @@ static void on_request(struct conn_req *cr)
         request_refuse(r, "the request does not decode (%s)", err_text(err));
         return;
     }
-    ns->requests->handled = r;
-    r->api->handle(r);
-    if (ns->requests->handled == r) { /* it waits for somebody */
-        ns->requests->handled = NULL;
-        r->local_us = io_now_us(ns->shard->io);
-    }
+    run(r, r->api->handle);
 }
 
 static void on_cancel(struct conn_req *cr)

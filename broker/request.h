@@ -9,7 +9,8 @@
  *
  * Memory: `body` and all it points to, and whatever the handler takes from `arena`, live until the
  * request is answered; strings and records point into the frame, which lives as long. `image` is
- * the one metadata version that this request sees.
+ * the one metadata version that this request sees (one that was put off: the newest when it goes
+ * on).
  *
  * Failure modes: an unknown key or version, a listener that does not serve the API, or a body that
  * does not decode closes the connection with a rate-limited line, as Kafka does (ApiVersions
@@ -45,7 +46,7 @@ struct request {
     struct list live;      /* in the pool's list of those that are unanswered */
     struct conn_req *cr;   /* the connection's side */
     unsigned slot;         /* in shard_stats; the handler may choose another */
-    int64_t started_us;    /* the handler was called */
+    int64_t started_us;    /* the handler was called; put off: it went on */
     int64_t local_us;      /* from then on others were waited for; 0: nobody */
     struct node_shard *ns; /* the connection's shard */
     const struct listener *listener;
@@ -81,6 +82,11 @@ void request_close(struct request *r); /* no answer, and the connection closes *
 void request_never(struct request *r);
 /* Why, with a rate-limited line. */
 void request_refuse(struct request *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The handler does not look at it yet, because the shard has too much to do: later it goes on with
+ * `handle` in place of its handler. What it waited until then is time in the queue. */
+void request_put_off(struct request *r);
+void request_go_on(struct request *r, void (*handle)(struct request *r));
 
 /* The frame is not needed any more, though the answer may be minutes away: its memory and charge
  * are given back. body is NULL afterwards, client_id null; what the arena holds stays: used bytes.

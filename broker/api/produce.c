@@ -1,6 +1,7 @@
 /* Produce (0), versions 3 to 13.
  *
- *     parse (request.c) -> judge every partition's bytes here (proto/record_validate.h)
+ *     parse (request.c) -> wait while this turn has opened enough (api/produce_turn.h)
+ *       -> judge every partition's bytes here (proto/record_validate.h)
  *       -> one append_msg per home shard -> append, flush, acknowledge (append.h) -> answer
  *
  * Answers are Kafka's: what reached a log first, in request order, then unknown topics and
@@ -18,6 +19,7 @@
 #include "broker/api/handlers.h"
 #include "broker/api/leader_hint.h"
 #include "broker/api/named_once.h"
+#include "broker/api/produce_turn.h"
 #include "broker/append.h"
 #include "broker/partition_manager.h"
 #include "broker/request.h"
@@ -59,6 +61,7 @@ struct produce {
     uint32_t legs_out;
     int64_t waits_us; /* all is appended, other replicas are waited for; 0: they were not */
     size_t open_left; /* bytes that the request's batches may still inflate to */
+    struct produce_wait wait;
 };
 
 /* ---- answer ---- */
@@ -347,6 +350,7 @@ static void judge_bytes(struct produce *p, struct part *part, struct bytes recor
     part->rules.limit = plenty ? RECORD_LIMIT_DEFAULT : p->open_left + 1; /* 0 is the default */
     batch_validate(bytes, records.len, &part->rules, &p->r->arena, v);
     p->open_left -= v->opened < p->open_left ? v->opened : p->open_left;
+    produce_turn_opened(p->r->ns->produce_turn, v->opened);
 }
 
 /* Those before it, from the newest on: the last one whose frame is good is written, the last one
@@ -545,20 +549,10 @@ static void leave_unanswered(struct request *r)
     request_never(r);
 }
 
-void api_produce(struct request *r)
+/* From here on bytes are opened and logs are written to. */
+static void judge_all(struct produce *p)
 {
-    struct produce *p = ARENA_NEW(&r->arena, struct produce);
-    p->r = r;
-    p->q = r->body;
-    if (!list_parts(p)) {
-        leave_unanswered(r);
-        return;
-    }
-    int16_t code = check_transactional(p);
-    if (code) {
-        refuse_all(p, code);
-        return;
-    }
+    struct request *r = p->r;
     int64_t now = io_wall_ms(r->ns->shard->io);
     p->open_left = RECORD_LIMIT_DEFAULT + OPEN_PER_BYTE * r->cr->frame.len;
     for (uint32_t i = 0; i < p->n; i++) {
@@ -575,5 +569,30 @@ void api_produce(struct request *r)
         refuse_acks(p);
     } else {
         append_all(p);
+    }
+}
+
+static void judge_waiting(struct request *r)
+{
+    judge_all(CONTAINER_OF(r->state, struct produce, wait));
+}
+
+void api_produce(struct request *r)
+{
+    struct produce_turn *turn = r->ns->produce_turn;
+    struct produce *p = ARENA_NEW(&r->arena, struct produce);
+    p->r = r;
+    p->q = r->body;
+    if (!list_parts(p)) {
+        leave_unanswered(r);
+        return;
+    }
+    int16_t code = check_transactional(p);
+    if (code) {
+        refuse_all(p, code);
+    } else if (produce_turn_is_over(turn)) {
+        produce_turn_wait(turn, &p->wait, r, judge_waiting);
+    } else {
+        judge_all(p);
     }
 }
