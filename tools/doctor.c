@@ -221,24 +221,42 @@ static const char *quorum_command(const struct doctor_picture *pic, struct docto
 {
     return arena_printf(
         r->arena,
-        "millrace metadata-quorum --bootstrap-server %s describe --replication --human-readable",
-        pic->servers);
+        "millrace metadata-quorum --bootstrap-%s %s describe --replication --human-readable",
+        pic->controllers ? "controller" : "server", pic->servers);
+}
+
+/* " Controller 1 answers. Controllers 2 and 3 do not." Nothing where none knows the others. */
+static const char *who_answers(const struct doctor_picture *pic, struct arena *a)
+{
+    const char *yes =
+        pic->answering.n ? arena_printf(a, " %s %s.", doctor_names(a, "Controller", pic->answering),
+                                        pic->answering.n == 1 ? "answers" : "answer")
+                         : "";
+    return pic->unanswering.n ? arena_printf(a, "%s %s %s not.", yes,
+                                             doctor_names(a, "Controller", pic->unanswering),
+                                             pic->unanswering.n == 1 ? "does" : "do")
+                              : yes;
 }
 
 static void quorum_lost(const struct doctor_picture *pic, struct doctor_report *r)
 {
     struct doctor_finding *f = doctor_add(r, DOCTOR_BROKEN, "no-quorum");
+    f->nodes = pic->unanswering;
     f->what = "The controllers decide nothing: they have no leader, or it cannot be reached.";
-    f->why =
-        arena_printf(r->arena,
-                     "Asked for the quorum, a broker says: %s. Leaders stay where they are, but no "
-                     "failure is answered, and no topic, setting or group of a new coordinator can "
-                     "change. More than half of the voters must run and reach each other.",
-                     pic->quorum_error);
+    f->why = arena_printf(
+        r->arena,
+        "Asked for the quorum, a %s says: %s.%s Leaders stay where they are, but no failure is "
+        "answered, and no topic, setting or group of a new coordinator can change. More than half "
+        "of the voters must run and reach each other.",
+        pic->controllers ? "controller" : "broker", pic->quorum_error, who_answers(pic, r->arena));
     doctor_step(f, "Start the controllers that are down, each on its machine:",
                 "millrace server FILE.properties");
-    doctor_step(f, "Ask one that runs what it knows:",
-                "millrace metadata-quorum --bootstrap-controller HOST:PORT describe --status");
+    if (pic->controllers) {
+        doctor_step(f, "On the machine of each see what it says of itself:", "millrace health");
+    } else {
+        doctor_step(f, "Ask the controllers themselves:",
+                    "millrace cluster doctor --bootstrap-controller HOST:PORT");
+    }
 }
 
 /* The loss of how many voters more the quorum stands. */
@@ -586,10 +604,52 @@ static void sort(struct doctor_report *r)
     r->v = v;
 }
 
+/* What only controllers tell: which brokers follow them. */
+static void followers(const struct doctor_picture *pic, struct doctor_report *r)
+{
+    struct arena *a = r->arena;
+    struct view_ids here = {ARENA_ARRAY(a, int32_t, pic->observers_n + 1), 0};
+    struct view_ids gone = {ARENA_ARRAY(a, int32_t, pic->observers_n + 1), 0};
+    for (int32_t i = 0; i < pic->observers_n; i++) {
+        struct view_ids *to = pic->observers[i].silent_ms > VOTER_SILENT_MS ? &gone : &here;
+        to->v[to->n++] = pic->observers[i].id;
+    }
+    if (gone.n) {
+        struct doctor_finding *f = doctor_add(r, DOCTOR_WRONG, "broker-unheard");
+        f->nodes = gone;
+        f->what = arena_printf(a, "The controllers do not hear %s any more.",
+                               doctor_names(a, "broker", gone));
+        f->why = arena_printf(a,
+                              "%s not asked for metadata for more than %d s: it is down, or "
+                              "cannot reach the controllers.",
+                              gone.n == 1 ? "It has" : "Each has", VOTER_SILENT_MS / 1000);
+        doctor_step(f, gone.n == 1 ? "Start it on its machine:" : "Start each on its machine:",
+                    "millrace server FILE.properties");
+    }
+    if (pic->quorum_error) {
+        return; /* the leader hears them, and there is none */
+    }
+    struct doctor_finding *f = doctor_add(r, DOCTOR_NOTE, "brokers-not-asked");
+    f->nodes = here;
+    f->what = "Only the controllers were asked, which tell nothing of partitions and disks.";
+    f->why = here.n
+                 ? arena_printf(a, "%s %s them.", doctor_names(a, "Broker", here),
+                                here.n == 1 ? "follows" : "follow")
+                 : "No broker follows them: none runs or reaches them, or each is in one process "
+                   "with a controller.";
+    doctor_step(f, here.n ? "Ask a broker for the rest:" : "Once one runs, ask it for the rest:",
+                "millrace cluster doctor --bootstrap-server HOST:PORT");
+}
+
 /* In the order of how bad it is among equals. */
 void doctor_examine(const struct doctor_picture *pic, struct doctor_report *out)
 {
     quorum(pic, out);
+    if (pic->controllers) {
+        followers(pic, out);
+        sort(out);
+        return;
+    }
     doctor_partitions(pic, out);
     brokers(pic, out);
     disks(pic, out);

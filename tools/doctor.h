@@ -35,6 +35,12 @@ struct doctor_feature {
     int16_t nodes_max; /* the highest that every broker knows */
 };
 
+/* A broker as the controllers see it: it asks them for metadata. */
+struct doctor_observer {
+    int32_t id;
+    int64_t silent_ms; /* since the leader heard it */
+};
+
 /* What a broker's ApiVersions says, as one number: brokers of one version have the same. */
 struct doctor_version {
     int32_t broker;
@@ -46,11 +52,15 @@ struct doctor_picture {
     const struct view *before; /* the same a moment earlier, NULL: nothing moved then */
     int64_t apart_ms;          /* how much earlier */
     const char *servers;       /* --bootstrap-server, for the commands */
+    bool controllers;          /* the controllers were asked, of which servers is the list */
     const char *quorum_error;  /* why nobody describes the quorum; NULL: somebody does */
     int32_t quorum_leader;
     const char *leader_at; /* its HOST:PORT for the commands; NULL: it is not told */
     struct doctor_voter *voters;
     int32_t voters_n;
+    struct doctor_observer *observers; /* asked for if controllers */
+    int32_t observers_n;
+    struct view_ids answering, unanswering; /* the controllers that are known, if controllers */
     struct doctor_feature *features;
     int32_t features_n;
     struct doctor_version *versions;
@@ -134,6 +144,9 @@ struct client;
 /* Asks the cluster of c (which waits c->timeout_ms for each answer), of which servers is the
  * bootstrap list. */
 int doctor_ask(struct client *c, const char *servers, struct doctor_picture *out);
+/* The same of the controllers: the quorum, and which brokers follow it. The view has the cluster's
+ * id alone. */
+int doctor_ask_controllers(struct client *c, const char *servers, struct doctor_picture *out);
 void doctor_print(const struct doctor_picture *pic, const struct doctor_report *r);
 void doctor_print_json(const struct doctor_picture *pic, const struct doctor_report *r);
 

@@ -1,6 +1,7 @@
-/* Gathers what the doctor looks at (doctor.h), from whichever broker answers. What cannot be told
- * is part of the picture: brokers that are silent, a quorum that nobody describes. Only if no
- * broker of the list answers there is no picture.
+/* Gathers what the doctor looks at (doctor.h), from whichever broker answers, or from controllers,
+ * which know nothing of brokers' disks and tell nobody of partitions. What cannot be told is part
+ * of the picture: brokers that are silent, a quorum that nobody describes. Only if nobody of the
+ * list answers there is no picture.
  *
  * Where partitions move, it looks at the sizes of replicas again, to see which moves stand still: a
  * throttle is kept over some ten seconds, and nothing comes for a part of them though all is well.
@@ -54,6 +55,23 @@ static const char *other_disk(struct arena *a, const quorum_data *log, int32_t v
     return NULL;
 }
 
+static void put_observers(struct client *c, struct doctor_picture *pic, const quorum_data *log)
+{
+    int64_t now = 0;
+    for (int32_t i = 0; i < log->current_voters_n; i++) {
+        const replica_data *v = &log->current_voters[i];
+        now = v->replica_id == log->leader_id ? v->last_fetch_timestamp : now;
+    }
+    pic->observers = ARENA_ARRAY(&c->arena, struct doctor_observer, log->observers_n + 1);
+    for (int32_t i = 0; i < log->observers_n; i++) {
+        const replica_data *o = &log->observers[i];
+        if (o->last_fetch_timestamp > 0) { /* else a voter's new disk */
+            pic->observers[pic->observers_n++] =
+                (struct doctor_observer){o->replica_id, since(now, o->last_fetch_timestamp)};
+        }
+    }
+}
+
 static void ask_quorum(struct client *c, struct doctor_picture *pic)
 {
     struct describe_quorum_response *whole;
@@ -80,6 +98,37 @@ static void ask_quorum(struct client *c, struct doctor_picture *pic)
             .disk = other_disk(&c->arena, log, v->replica_id),
         };
     }
+    put_observers(c, pic, log);
+}
+
+/* ---- the controllers alone ---- */
+
+/* They answer also without a leader. */
+static void ask_each(struct client *c, struct doctor_picture *pic)
+{
+    const struct describe_cluster_response *all = c->cluster;
+    pic->answering.v = ARENA_ARRAY(&c->arena, int32_t, all->brokers_n + 1);
+    pic->unanswering.v = ARENA_ARRAY(&c->arena, int32_t, all->brokers_n + 1);
+    for (int32_t i = 0; i < all->brokers_n; i++) {
+        struct api_versions_response *r;
+        int32_t id = all->brokers[i].broker_id;
+        struct view_ids *to = client_api_versions(c, id, &r) ? &pic->unanswering : &pic->answering;
+        to->v[to->n++] = id;
+    }
+}
+
+int doctor_ask_controllers(struct client *c, const char *servers, struct doctor_picture *out)
+{
+    struct view *v = ARENA_NEW(&c->arena, struct view);
+    *out = (struct doctor_picture){.servers = servers, .controllers = true, .view = v};
+    int rv = client_cluster_refresh(c, false);
+    if (rv) {
+        return rv;
+    }
+    v->cluster_id = c->cluster->cluster_id;
+    ask_each(c, out);
+    ask_quorum(c, out);
+    return 0;
 }
 
 /* ---- versions and features ---- */

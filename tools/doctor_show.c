@@ -46,9 +46,24 @@ static int32_t count(const struct doctor_report *r, enum doctor_severity severit
     return n;
 }
 
+/* Of what the controllers tell. */
+static void print_short_summary(const struct doctor_picture *pic)
+{
+    printf("Cluster %.*s, by its controllers", BYTES_FMT(pic->view->cluster_id));
+    if (pic->quorum_error == NULL) {
+        printf(": %d voter%s, of which %d leads", pic->voters_n, pic->voters_n == 1 ? "" : "s",
+               pic->quorum_leader);
+    }
+    printf(".\n");
+}
+
 static void print_summary(const struct doctor_picture *pic)
 {
     const struct view *v = pic->view;
+    if (pic->controllers) {
+        print_short_summary(pic);
+        return;
+    }
     int32_t partitions = 0;
     for (int32_t i = 0; i < v->topics_n; i++) {
         partitions += v->topics[i].partitions_n;

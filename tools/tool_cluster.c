@@ -33,7 +33,8 @@ static const struct arg_command commands[] = {
      "include-fenced-brokers json"},
     {"doctor",
      "Say what is wrong, worst first, each with the command that mends it. Ends with 0 if nothing "
-     "is, with 1 if something is, with 2 if nobody could be asked.",
+     "is, with 1 if something is, with 2 if nobody could be asked. With --bootstrap-controller, "
+     "for when no broker runs, it says what the controllers can tell: of the quorum.",
      "timeout-ms json"},
 };
 
@@ -166,8 +167,8 @@ static void tell_unanswered(void)
             "because it reaches no controller or the controllers have no leader; or it hangs.\n"
             "  On its machine, ask which it is:\n"
             "      millrace health --config FILE.properties\n"
-            "  Ask a controller who leads, and start those that are down:\n"
-            "      millrace metadata-quorum --bootstrap-controller HOST:PORT describe --status\n");
+            "  Ask the controllers what they can tell, and start those that are down:\n"
+            "      millrace cluster doctor --bootstrap-controller HOST:PORT\n");
 }
 
 static int doctor(struct client *c, const struct args *a, int *status)
@@ -175,12 +176,10 @@ static int doctor(struct client *c, const struct args *a, int *status)
     struct doctor_picture pic;
     struct doctor_report report = {.arena = &c->arena};
     *status = DOCTOR_NOT_ASKED;
-    if (c->controllers) {
-        return errmsg_set(&c->error, ERR_INVALID,
-                          "The doctor asks brokers: give it --bootstrap-server");
-    }
     c->timeout_ms = args_int(a, "timeout-ms", DOCTOR_TIMEOUT_MS, 1, INT32_MAX);
-    int rv = doctor_ask(c, args_get(a, "bootstrap-server", ""), &pic);
+    int rv = c->controllers
+                 ? doctor_ask_controllers(c, args_get(a, "bootstrap-controller", ""), &pic)
+                 : doctor_ask(c, args_get(a, "bootstrap-server", ""), &pic);
     if (rv) {
         return rv;
     }
@@ -225,7 +224,7 @@ int tool_cluster(int argc, char **argv)
     }
     if (rv) {
         fprintf(stderr, "%s\n", c.error.text);
-        if (strcmp(a.command, "doctor") == 0 && c.unanswered) {
+        if (strcmp(a.command, "doctor") == 0 && c.unanswered && !c.controllers) {
             tell_unanswered();
         }
         status = status ? status : 1;

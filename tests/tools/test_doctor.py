@@ -268,7 +268,7 @@ def test_a_broker_without_metadata(tmp_path):
         for more in ((), ('--json',)):
             status, out, err = doctor(*more)
             assert (status, out) == (2, '') and 'Timed out after 500 ms waiting for %s\nIt takes connections and answers nothing.' % broker.servers in err
-            assert 'no metadata yet' in err and 'millrace health --config FILE' in err and 'metadata-quorum --bootstrap-controller HOST:PORT describe --status' in err
+            assert 'no metadata yet' in err and 'millrace health --config FILE' in err and 'millrace cluster doctor --bootstrap-controller HOST:PORT' in err
         status, out, err = health()
         assert (status, out) == (1, '') and 'broker 11 has no metadata and serves nobody: none of its 3 controllers can be reached (' in err, err
         assert 'Connection refused' in err and 'correct controller.quorum.voters' in err
@@ -280,7 +280,33 @@ def test_a_broker_without_metadata(tmp_path):
         wait_healthy(c)
 
 
+def test_the_controllers_are_asked(tmp_path):
+    """With no broker up they say how the quorum is and who follows it; without a quorum, who of them answers."""
+    with Cluster(tmp_path, controllers=3, brokers=1, factor=1) as c:
+        c.wait_voters()
+        broker, seen = c.node(11), {}
+
+        def doctor(status, check, nodes):
+            s, out, err = millrace('cluster', 'doctor', '--bootstrap-controller', c.controller_servers, '--timeout-ms', '1000', '--json')
+            seen.update({'status': s, 'out': out, 'err': err})
+            return (s == status and any(i['check'] == check and i['nodes'] == nodes for i in json.loads(out)['items']))
+
+        def wait_doctor(*what):
+            wait(lambda: doctor(*what), lambda: '%s: %s' % (what, seen), 60)
+        wait_doctor(0, 'brokers-not-asked', [11])
+        broker.kill()
+        wait_doctor(1, 'broker-unheard', [11])
+        out = millrace('cluster', 'doctor', '--bootstrap-controller', c.controller_servers)[1]
+        assert out.startswith('Cluster %s, by its controllers: 3 voters, of which ' % c.id), out
+        c.node(3).kill()
+        wait_doctor(1, 'voter-down', [3])
+        c.node(2).kill()
+        wait_doctor(1, 'no-quorum', [2, 3])
+        out = millrace('cluster', 'doctor', '--bootstrap-controller', c.controller_servers, '--timeout-ms', '1000')[1]
+        assert 'Controller 1 answers. Controllers 2 and 3 do not.' in out, out
+
+
 def test_nobody_to_ask(target):
-    for words in (['--bootstrap-server', '127.0.0.1:1'], ['--bootstrap-controller', target.controller_servers], ['--bootstrap-server', 'nowhere']):
+    for words in (['--bootstrap-server', '127.0.0.1:1'], ['--bootstrap-controller', '127.0.0.1:1'], ['--bootstrap-server', 'nowhere']):
         status, out, err = millrace('cluster', 'doctor', *words)
         assert (status, out) == (2, '') and len(err.splitlines()) == 1

@@ -257,6 +257,42 @@ static void voters(void **state)
     assert_true(says(only(r, "no-quorum", DOCTOR_BROKEN)->why, "no answer"));
 }
 
+/* No broker runs: the quorum, and who follows it, is all that is told. */
+static void what_controllers_tell(void **state)
+{
+    struct rig *r = *state;
+    struct arena *a = &r->arena;
+    struct doctor_observer observers[] = {{11, 200}, {12, 6000}};
+    struct view nothing = {.cluster_id = bytes_str("rig")};
+    r->pic.view = &nothing;
+    r->pic.controllers = true;
+    r->pic.servers = "controller1:9093";
+    const struct doctor_finding *f = only(r, "brokers-not-asked", DOCTOR_NOTE);
+    assert_true(says(f->why, "No broker follows them"));
+    r->pic.observers = observers;
+    r->pic.observers_n = 1;
+    assert_true(says(only(r, "brokers-not-asked", DOCTOR_NOTE)->why, "Broker 11 follows them."));
+    r->pic.observers_n = 2;
+    examine(r);
+    assert_int_equal(r->report.n, 2);
+    assert_true(says(find(r, "broker-unheard")->what, "do not hear broker 12"));
+    assert_int_equal(find(r, "broker-unheard")->severity, DOCTOR_WRONG);
+    r->voters[1].silent_ms = 6000;
+    examine(r);
+    assert_true(says(find(r, "voter-down")->steps[1].command,
+                     "metadata-quorum --bootstrap-controller controller1:9093 describe"));
+    r->pic = (struct doctor_picture){.view = &nothing,
+                                     .servers = "controller1:9093",
+                                     .controllers = true,
+                                     .quorum_error = "none was elected",
+                                     .answering = IDS(1),
+                                     .unanswering = IDS(2, 3)};
+    f = only(r, "no-quorum", DOCTOR_BROKEN);
+    assert_true(says(f->why, "a controller says: none was elected. Controller 1 answers. "
+                             "Controllers 2 and 3 do not. Leaders stay"));
+    assert_int_equal(f->nodes.n, 2);
+}
+
 /* It is not down: the others do not hear it, and it can be let in. */
 static void a_voter_on_another_disk(void **state)
 {
@@ -554,6 +590,7 @@ int main(void)
         TEST(replicas_that_are_being_added_are_not_missing),
         TEST(a_move_that_stands_still),
         TEST(voters),
+        TEST(what_controllers_tell),
         TEST(a_voter_on_another_disk),
         TEST(disks),
         TEST(throttles),
