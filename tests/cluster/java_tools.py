@@ -100,7 +100,7 @@ def looks(t, c, b, ctl):
         check('features describe, %s' % ('by brokers', 'by controllers')[i - 13], got[i][0] == 0 and 'Feature: metadata.version' in got[i][1], got[i])
     check('broker-api-versions', got[15][0] == 0 and got[15][1].count('(id: 1') == 3 and 'AlterPartitionReassignments' in got[15][1], got[15])
     s, out = got[16]
-    dirs = {x['broker']: x['logDirs'][0]['partitions'] for x in json.loads(out.splitlines()[2])['brokers']} if s == 0 and len(out.splitlines()) > 2 else {}
+    dirs = {x['broker']: [p for d in x['logDirs'] for p in d['partitions']] for x in json.loads(out.splitlines()[2])['brokers']} if s == 0 and len(out.splitlines()) > 2 else {}
     check('log-dirs --describe', set(dirs) == {11, 12, 13} and all(len(p) == 3 for p in dirs.values()), out)
 
 

@@ -74,8 +74,9 @@ def test_containers_are_killed_under_load(cluster, victims):
     """Without a word to the engine, which starts each again by its restart policy."""
     topic = 'kills%d' % len(victims)
     topics(cluster, '--create', '--topic', topic, '--partitions', '3', '--replication-factor', '3')
-    writer, watcher = Writer(cluster, topic, 3), Watcher(cluster, topic, 3)
-    writer.wait_more()
+    writer = Writer(cluster, topic, 3)
+    writer.wait_more()  # so that every broker has heard of the topic
+    watcher = Watcher(cluster, topic, 3)
     for n in victims:
         c = cluster.service(n)
         before = c.inspect('.RestartCount')
