@@ -553,7 +553,9 @@ static void wait_events(struct uring *u, int64_t timeout_us)
     struct __kernel_timespec ts = {timeout_us / 1000000, timeout_us % 1000000 * 1000};
     struct io_uring_cqe *cqe;
     int r;
-    if (timeout_us == 0) {
+    /* With completions at hand liburing would only submit, and polls that have fired not end: their
+     * cancelling, tried until they do, would keep completions at hand for ever. */
+    if (timeout_us == 0 || io_uring_cq_ready(&u->ring) > 0) {
         r = io_uring_submit_and_get_events(&u->ring);
     } else {
         r = io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, timeout_us < 0 ? NULL : &ts, NULL);

@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -135,10 +136,58 @@ static void test_an_epoll_that_was_woken_closes(void **state)
     close_an_epoll_that_was_woken(IO_BACKEND_UV);
 }
 
+/* The kernel has put their polls' completions off, so each cancelling fails and is tried again;
+ * there are more of them than a turn handles. */
+static void close_many_that_were_woken(enum io_backend backend)
+{
+    enum { MANY = 3000, LONG_SECONDS = 20 };
+    static struct io_sock *socks[MANY];
+    static int fds[MANY];
+    struct io *io;
+    uint64_t one = 1;
+    assert_int_equal(io_create(backend, &io, NULL), 0);
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = eventfd(0, EFD_NONBLOCK);
+        assert_true(fds[i] >= 0);
+        assert_int_equal(io_sock_adopt(io, fds[i], &socks[i]), 0);
+        io_sock_arm(socks[i], IO_READ, never, NULL);
+    }
+    io_turn(io, 0);
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(write(fds[i], &one, sizeof one), sizeof one);
+    }
+    for (int i = 0; i < MANY; i++) {
+        io_sock_close(socks[i]);
+    }
+    alarm(LONG_SECONDS);
+    io_destroy(io);
+    alarm(0);
+}
+
+static void test_many_that_were_woken_close(void **state)
+{
+    enum { FILES = 4096 };
+    enum io_backend chosen;
+    struct rlimit was, enough;
+    UNUSED(state);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    if (was.rlim_max < FILES) {
+        skip();
+    }
+    enough = (struct rlimit){.rlim_cur = FILES, .rlim_max = was.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &enough), 0);
+    if (io_probe(IO_BACKEND_URING, &chosen, NULL) == 0) {
+        close_many_that_were_woken(IO_BACKEND_URING);
+    }
+    close_many_that_were_woken(IO_BACKEND_UV);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest posix[] = {cmocka_unit_test(test_loopback_is_not_paced),
-                                       cmocka_unit_test(test_an_epoll_that_was_woken_closes)};
+                                       cmocka_unit_test(test_an_epoll_that_was_woken_closes),
+                                       cmocka_unit_test(test_many_that_were_woken_close)};
     char dir[] = "/tmp/test_io.XXXXXX", command[64];
     struct io_factory uring = {"io_uring", "127.0.0.1", dir, make_uring, NULL, chill_real, NULL};
     struct io_factory uv = {"libuv", "127.0.0.1", dir, make_uv, NULL, chill_real, NULL};
