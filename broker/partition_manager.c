@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/ids.h"
 #include "base/mem.h"
 #include "broker/checkpoints.h"
 #include "broker/config.h"
@@ -417,21 +418,11 @@ static void remove_partition(struct partition *p, int16_t code)
 
 /* ---- deltas ---- */
 
-static bool is_replica(const struct image_partition *ip, int32_t node_id)
-{
-    for (uint32_t i = 0; i < ip->replicas_n; i++) {
-        if (ip->replicas[i] == node_id) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void apply_partition(struct partition_manager *pm, const struct image *img,
                             const struct image_topic *t, const struct image_partition *ip)
 {
     struct partition *p = partition_find(pm, t->id, ip->index);
-    if (!is_replica(ip, pm->ns->node->id)) {
+    if (!id_in(ip->replicas, ip->replicas_n, pm->ns->node->id)) {
         if (p) { /* others have it */
             p->leader = ip->leader;
             p->leader_epoch = ip->leader_epoch;
@@ -458,7 +449,7 @@ static void look_elsewhere(struct partition_manager *pm, const struct image_topi
         dir_wanted_take(&pm->dirs, c->after->name, index);
     } else if (c->after == NULL) {
         const struct image_partition *ip = image_partition(c->before, index);
-        if (ip && is_replica(ip, pm->ns->node->id)) {
+        if (ip && id_in(ip->replicas, ip->replicas_n, pm->ns->node->id)) {
             fetchers_removed_elsewhere(pm->ns->fetchers, c->before->name, index);
         }
     }

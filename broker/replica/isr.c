@@ -1,6 +1,7 @@
 #include "broker/replica/isr.h"
 
 #include "base/assert.h"
+#include "base/ids.h"
 #include "base/mem.h"
 
 void isr_init(struct isr *s, int32_t self)
@@ -13,16 +14,6 @@ void isr_free(struct isr *s)
     mem_free(s->followers);
     s->followers = NULL;
     s->n = 0;
-}
-
-static bool is_in(const int32_t *ids, uint32_t n, int32_t id)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        if (ids[i] == id) {
-            return true;
-        }
-    }
-    return false;
 }
 
 struct isr_follower *isr_follower(const struct isr *s, int32_t id)
@@ -58,7 +49,7 @@ static void commit_isr(struct isr *s, const int32_t *isr, uint32_t isr_n)
     s->isr_n = isr_n;
     s->pending = false;
     for (uint32_t i = 0; i < s->n; i++) {
-        s->followers[i].in_isr = is_in(isr, isr_n, s->followers[i].id);
+        s->followers[i].in_isr = id_in(isr, isr_n, s->followers[i].id);
         s->followers[i].proposed = false;
     }
 }
