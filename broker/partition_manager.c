@@ -319,7 +319,10 @@ void partition_manager_free(struct partition_manager *pm)
         partition_free(p);
     }
     standing_drop(&pm->notices);
-    list_remove(&pm->notice_task.node);
+    struct task *tasks[] = {&pm->append_task, &pm->woken_task, &pm->notice_task, &pm->failed_task};
+    for (size_t i = 0; i < ARRAY_LEN(tasks); i++) { /* of a turn that has not ended */
+        list_remove(&tasks[i]->node);
+    }
     topic_settings_drop_all(&pm->topics);
     map_free(&pm->by_key);
     log_store_free(&pm->store);

@@ -237,30 +237,11 @@ static void rig_run(struct rig *r, int64_t ms)
     }
 }
 
-static void rig_shut(struct rig *r)
+/* What is left once the managers have been stopped, at rest or not. */
+static void rig_free(struct rig *r)
 {
     struct errmsg em = {{0}};
-    uint64_t failed;
     for (unsigned i = 0; i < r->node.data_shards; i++) {
-        if (r->ns[i].groups) {
-            group_host_stop(r->ns[i].groups);
-        }
-        partition_manager_stop(r->ns[i].partitions);
-    }
-    rig_turn(r); /* channels that were closed end with it */
-    for (int i = 0; i < 10000; i++) {
-        bool busy = false;
-        for (unsigned k = 0; k < r->node.data_shards; k++) {
-            busy = busy || partition_manager_busy(r->ns[k].partitions);
-        }
-        if (!busy) {
-            break;
-        }
-        rig_turn(r);
-    }
-    for (unsigned i = 0; i < r->node.data_shards; i++) {
-        assert_false(partition_manager_busy(r->ns[i].partitions));
-        partition_manager_close_clean(r->ns[i].partitions, &failed);
         group_host_free(r->ns[i].groups);
         partition_manager_free(r->ns[i].partitions);
         isr_alter_free(r->ns[i].alter);
@@ -280,6 +261,45 @@ static void rig_shut(struct rig *r)
         fail_msg("%s", em.text);
     }
     sim_free(r->sim);
+}
+
+static void rig_stop(struct rig *r)
+{
+    for (unsigned i = 0; i < r->node.data_shards; i++) {
+        if (r->ns[i].groups) {
+            group_host_stop(r->ns[i].groups);
+        }
+        partition_manager_stop(r->ns[i].partitions);
+    }
+}
+
+static void rig_shut(struct rig *r)
+{
+    uint64_t failed;
+    rig_stop(r);
+    rig_turn(r); /* channels that were closed end with it */
+    for (int i = 0; i < 10000; i++) {
+        bool busy = false;
+        for (unsigned k = 0; k < r->node.data_shards; k++) {
+            busy = busy || partition_manager_busy(r->ns[k].partitions);
+        }
+        if (!busy) {
+            break;
+        }
+        rig_turn(r);
+    }
+    for (unsigned i = 0; i < r->node.data_shards; i++) {
+        assert_false(partition_manager_busy(r->ns[i].partitions));
+        partition_manager_close_clean(r->ns[i].partitions, &failed);
+    }
+    rig_free(r);
+}
+
+/* As a node that is freed without a stop ends: between two turns, whatever is under way. */
+static inline void rig_drop(struct rig *r)
+{
+    rig_stop(r);
+    rig_free(r);
 }
 
 /* ---- metadata ---- */

@@ -310,6 +310,23 @@ static void a_deleted_partition_answers_who_waits(void **state)
     rig_shut(&r);
 }
 
+/* A batch is queued for the end of the turn; the disk fails when it is written all the same. */
+static void freed_before_the_turn_has_ended(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct ask a;
+    rig_open(&r, 1, NULL);
+    rig_topic(&r, 1, 1, NULL, NULL);
+    ask(&r, &a, 0, 1, 0, 1, 1, 1000);
+    assert_int_equal(a.done, 0);
+    r.host->disk->faults.write_eio_in = 1;
+    rig_drop(&r);
+    assert_int_equal(a.done, 1);
+    assert_int_equal(a.it.error, KE_KAFKA_STORAGE_ERROR);
+    buf_free(&a.batch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +340,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_refuses_and_recovers),
         cmocka_unit_test(a_failed_flush_takes_the_directory_offline),
         cmocka_unit_test(a_deleted_partition_answers_who_waits),
+        cmocka_unit_test(freed_before_the_turn_has_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -403,6 +403,23 @@ static void leases_outlive_the_partition(void **state)
     mem_free(w);
 }
 
+/* Woken by the end, and no turn sends it home any more. */
+static void freed_while_it_waits(void **state)
+{
+    UNUSED(state);
+    struct world *w = MEM_NEW(struct world);
+    struct read_job *rj = &w->jobs[0];
+    rig_open(&w->r, 1, NULL);
+    rig_topic(&w->r, 0, PARTS, NULL, NULL);
+    one_job(w, rj, 0, 1);
+    rig_run(&w->r, 50);
+    assert_true(rj->running);
+    rig_drop(&w->r);
+    assert_true(rj->running);
+    arena_free(&rj->arena);
+    mem_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -410,6 +427,7 @@ int main(void)
         cmocka_unit_test(what_ends_a_wait),
         cmocka_unit_test(recalled_before_it_is_parked),
         cmocka_unit_test(leases_outlive_the_partition),
+        cmocka_unit_test(freed_while_it_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
