@@ -61,6 +61,7 @@ struct produce {
     uint32_t legs_out;
     int64_t waits_us; /* all is appended, other replicas are waited for; 0: they were not */
     size_t open_left; /* bytes that the request's batches may still inflate to */
+    uint32_t judged;  /* parts; those behind them may have to wait for another turn */
     struct produce_wait wait;
 };
 
@@ -549,18 +550,36 @@ static void leave_unanswered(struct request *r)
     request_never(r);
 }
 
-/* From here on bytes are opened and logs are written to. */
-static void judge_all(struct produce *p)
+/* The metadata of this turn is not that of the one before: what was judged may be gone by now. */
+static void find_again(struct produce *p)
 {
-    struct request *r = p->r;
-    int64_t now = io_wall_ms(r->ns->shard->io);
-    p->open_left = RECORD_LIMIT_DEFAULT + OPEN_PER_BYTE * r->cr->frame.len;
-    for (uint32_t i = 0; i < p->n; i++) {
-        find_topic(p, &p->parts[i]);
-        if (!p->parts[i].unknown) {
-            judge(p, &p->parts[i], now);
+    for (uint32_t i = 0; i < p->judged; i++) {
+        struct part *part = &p->parts[i];
+        find_topic(p, part);
+        if (part->unknown) {
+            batch_verdict_free(&part->verdict);
+            part->verdict = (struct batch_verdict){0};
+            part->before_error = KE_NONE;
         }
-        if (is_unforeseen(&p->parts[i])) {
+    }
+}
+
+/* Bytes are opened from here on, and logs written to once all are. */
+static void judge_on(struct produce *p)
+{
+    struct produce_turn *turn = p->r->ns->produce_turn;
+    int64_t now = io_wall_ms(p->r->ns->shard->io);
+    for (; p->judged < p->n; p->judged++) {
+        struct part *part = &p->parts[p->judged];
+        if (produce_turn_is_spent(turn)) {
+            produce_turn_wait_first(turn, &p->wait);
+            return;
+        }
+        find_topic(p, part);
+        if (!part->unknown) {
+            judge(p, part, now);
+        }
+        if (is_unforeseen(part)) {
             refuse_all(p, KE_UNKNOWN_SERVER_ERROR);
             return;
         }
@@ -574,7 +593,15 @@ static void judge_all(struct produce *p)
 
 static void judge_waiting(struct request *r)
 {
-    judge_all(CONTAINER_OF(r->state, struct produce, wait));
+    struct produce *p = CONTAINER_OF(r->state, struct produce, wait);
+    find_again(p);
+    judge_on(p);
+}
+
+static void drop_waiting(struct request *r)
+{
+    free_verdicts(CONTAINER_OF(r->state, struct produce, wait));
+    request_drop(r);
 }
 
 void api_produce(struct request *r)
@@ -583,6 +610,8 @@ void api_produce(struct request *r)
     struct produce *p = ARENA_NEW(&r->arena, struct produce);
     p->r = r;
     p->q = r->body;
+    p->open_left = RECORD_LIMIT_DEFAULT + OPEN_PER_BYTE * r->cr->frame.len;
+    p->wait = (struct produce_wait){.r = r, .judge = judge_waiting, .drop = drop_waiting};
     if (!list_parts(p)) {
         leave_unanswered(r);
         return;
@@ -591,8 +620,8 @@ void api_produce(struct request *r)
     if (code) {
         refuse_all(p, code);
     } else if (produce_turn_is_over(turn)) {
-        produce_turn_wait(turn, &p->wait, r, judge_waiting);
+        produce_turn_wait(turn, &p->wait);
     } else {
-        judge_all(p);
+        judge_on(p);
     }
 }

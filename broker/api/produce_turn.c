@@ -11,8 +11,9 @@ static void leave(struct request *r)
 
 static void on_cancel(struct request *r)
 {
+    struct produce_wait *w = r->state;
     leave(r);
-    request_drop(r);
+    w->drop(r);
 }
 
 /* One whose connection has gone in this very turn has its on_cancel still to come: what it brought
@@ -23,7 +24,7 @@ static void judge_next(struct produce_turn *t)
     struct request *r = w->r;
     leave(r);
     if (r->cr->conn == NULL) {
-        request_drop(r);
+        w->drop(r);
     } else {
         request_go_on(r, w->judge);
     }
@@ -62,15 +63,23 @@ void produce_turn_free(struct produce_turn *t)
     mem_free(t);
 }
 
-void produce_turn_wait(struct produce_turn *t, struct produce_wait *w, struct request *r,
-                       void (*judge)(struct request *r))
+static void stand(struct produce_turn *t, struct produce_wait *w, struct list *behind)
 {
     ASSERT(timer_is_set(&t->next));
-    *w = (struct produce_wait){.r = r, .judge = judge};
-    r->state = w;
-    r->on_cancel = on_cancel;
-    list_push_back(&t->waiting, &w->node);
-    request_put_off(r);
+    w->r->state = w;
+    w->r->on_cancel = on_cancel;
+    list_push_front(behind, &w->node);
+    request_put_off(w->r);
+}
+
+void produce_turn_wait(struct produce_turn *t, struct produce_wait *w)
+{
+    stand(t, w, t->waiting.prev);
+}
+
+void produce_turn_wait_first(struct produce_turn *t, struct produce_wait *w)
+{
+    stand(t, w, &t->waiting);
 }
 
 /* A timer that is set to now fires in the next turn: judging happens in the turn's last part, where

@@ -1,5 +1,6 @@
 /* Producers whose batches have to be opened, many at a time, on one data shard: their order, what a
- * turn opens, who passes meanwhile, connections that end and nodes that stop while requests wait.
+ * turn opens, who passes meanwhile, connections that end, nodes that stop and topics that are
+ * deleted while requests wait, whole or in part.
  *
  * A whole node on the simulator's seam, one data shard, a turn of each shard per virtual
  * millisecond. */
@@ -36,7 +37,9 @@ enum {
     PRODUCE_V = 9,
     API_VERSIONS_V = 0,
     CREATE_V = 5,
+    DELETE_V = 4,
     PORT = 9092,
+    PARTITIONS = 24,
 };
 
 struct world;
@@ -51,6 +54,8 @@ struct peer {
     int64_t bases[ANSWERS_MAX]; /* of the Produce requests, as they are answered */
     int16_t codes[ANSWERS_MAX];
     unsigned answers;
+    int16_t row_codes[PARTITIONS]; /* of the newest answer */
+    int32_t row_n;
     unsigned lost; /* the connection ended before the answer */
     int32_t sequence;
 };
@@ -130,6 +135,15 @@ static void until_answered(struct world *w, const struct peer *p, unsigned answe
     }
 }
 
+/* A large request comes in over several turns. */
+static void until_waiting(struct world *w)
+{
+    for (unsigned i = 0; waiting(w) == 0; i++) {
+        assert_true(i < WAIT_STEPS);
+        step(w);
+    }
+}
+
 /* ---- requests ---- */
 
 static void *decode(const struct sim_call *call, struct bytes body, struct arena *a)
@@ -149,6 +163,10 @@ static void on_produced(struct sim_call *call, int err, struct bytes body)
         return;
     }
     const struct produce_response *r = decode(call, body, &a);
+    p->row_n = r->responses[0].partition_responses_n;
+    for (int32_t i = 0; i < p->row_n; i++) {
+        p->row_codes[i] = r->responses[0].partition_responses[i].error_code;
+    }
     assert_true(p->answers < ANSWERS_MAX);
     p->codes[p->answers] = r->responses[0].partition_responses[0].error_code;
     p->bases[p->answers++] = r->responses[0].partition_responses[0].base_offset;
@@ -158,23 +176,32 @@ static void on_produced(struct sim_call *call, int err, struct bytes body)
     arena_free(&a);
 }
 
-static void produce(struct peer *p, struct bytes batch)
+/* The same batch to so many partitions, in one request. */
+static void produce_rows(struct peer *p, const char *topic, int32_t partitions, struct bytes batch)
 {
     struct produce_request q;
     struct produce_request_topic_produce_data t;
-    struct produce_request_partition_produce_data d;
+    struct produce_request_partition_produce_data d[PARTITIONS];
     proto_msg_init(&produce_request_msg, &q);
     proto_init(&produce_request_topic_produce_data_desc, &t);
-    proto_init(&produce_request_partition_produce_data_desc, &d);
     q.acks = -1;
     q.timeout_ms = 30000;
     q.topic_data = &t;
     q.topic_data_n = 1;
-    t.name = bytes_str("compacted");
-    t.partition_data = &d;
-    t.partition_data_n = 1;
-    d.records = batch;
+    t.name = bytes_str(topic);
+    t.partition_data = d;
+    t.partition_data_n = partitions;
+    for (int32_t i = 0; i < partitions; i++) {
+        proto_init(&produce_request_partition_produce_data_desc, &d[i]);
+        d[i].index = i;
+        d[i].records = batch;
+    }
     sim_client_call(&p->c, API_PRODUCE, PRODUCE_V, &q, CALL_US, on_produced, p);
+}
+
+static void produce(struct peer *p, struct bytes batch)
+{
+    produce_rows(p, "compacted", 1, batch);
 }
 
 /* The next batch of the peer's as an idempotent producer. */
@@ -292,18 +319,19 @@ static void on_created(struct sim_call *call, int err, struct bytes body)
     arena_free(&a);
 }
 
-static void create_topic(struct world *w)
+static void create_topic(struct world *w, const char *name, const char *key, const char *value)
 {
+    unsigned before = w->other.answers;
     struct create_topics_request q;
     struct create_topics_request_creatable_topic t;
     struct create_topics_request_creatable_topic_config c;
     proto_msg_init(&create_topics_request_msg, &q);
     proto_init(&create_topics_request_creatable_topic_desc, &t);
     proto_init(&create_topics_request_creatable_topic_config_desc, &c);
-    c.name = bytes_str("cleanup.policy");
-    c.value = bytes_str("compact");
-    t.name = bytes_str("compacted");
-    t.num_partitions = 1;
+    c.name = bytes_str(key);
+    c.value = bytes_str(value);
+    t.name = bytes_str(name);
+    t.num_partitions = PARTITIONS;
     t.replication_factor = 1;
     t.configs = &c;
     t.configs_n = 1;
@@ -311,7 +339,7 @@ static void create_topic(struct world *w)
     q.topics_n = 1;
     q.timeout_ms = 30000;
     sim_client_call(&w->other.c, API_CREATE_TOPICS, CREATE_V, &q, CALL_US, on_created, &w->other);
-    until_answered(w, &w->other, 1);
+    until_answered(w, &w->other, before + 1);
     for (unsigned i = 0; i < 1000; i++) { /* the broker hears of it */
         step(w);
     }
@@ -335,7 +363,7 @@ static struct world *world_open(void)
         sim_client_open(&w->peers[i].c, w->host->ip, PORT);
     }
     sim_client_open(&w->other.c, w->host->ip, PORT);
-    create_topic(w);
+    create_topic(w, "compacted", "cleanup.policy", "compact");
     return w;
 }
 
@@ -473,6 +501,88 @@ static void an_orderly_stop_answers_who_waits(void **state)
     world_shut(w);
 }
 
+/* Each partition's batch is a step of its own, and whoever came later waits for all of them. */
+static void one_request_takes_several_turns(void **state)
+{
+    UNUSED(state);
+    enum { ROWS = 6 };
+    struct world *w = world_open();
+    produce_rows(&w->peers[0], "compacted", ROWS, buf_bytes(&w->heavy));
+    until_waiting(w);
+    produce_next(&w->peers[1], false);
+    w->other_asks = true;
+    ask_versions(w);
+    for (unsigned i = 0; i < ROWS - 2; i++) { /* all but the last two */
+        step(w);
+        assert_int_equal(w->peers[0].answers, 0);
+        assert_true(waiting(w) >= 1);
+    }
+    until_answered(w, &w->peers[0], 1);
+    until_answered(w, &w->peers[1], 1);
+    assert_int_equal(w->peers[0].row_n, ROWS);
+    for (unsigned i = 0; i < ROWS; i++) {
+        assert_int_equal(w->peers[0].row_codes[i], KE_NONE);
+    }
+    assert_int_equal(w->peers[1].codes[0], KE_NONE);
+    assert_int_equal(w->peers[1].bases[0], HEAVY_RECORDS);
+    world_shut(w);
+}
+
+/* Nothing of it reaches a log, and what was judged of it is freed: batches in a codec of the
+ * topic's. */
+static void a_connection_ends_in_the_middle_of_a_request(void **state)
+{
+    UNUSED(state);
+    struct world *w = world_open();
+    create_topic(w, "packed", "compression.type", "lz4");
+    struct peer *goes = &w->peers[0];
+    struct buf light = {0};
+    produce_rows(goes, "packed", PARTITIONS, buf_bytes(&w->heavy));
+    until_waiting(w);
+    step(w);
+    sim_net_reset_all(&w->sim->net, goes->host);
+    until_answered(w, goes, 1);
+    for (unsigned i = 0; waiting(w) > 0; i++) {
+        assert_true(i < PARTITIONS / 2);
+        step(w);
+    }
+    put_batch(&light, -1, 0, 1, 10, CODEC_NONE);
+    produce_rows(&w->peers[1], "packed", 1, buf_bytes(&light));
+    until_answered(w, &w->peers[1], 1);
+    assert_int_equal(w->peers[1].codes[0], KE_NONE);
+    assert_int_equal(w->peers[1].bases[0], 0);
+    buf_free(&light);
+    world_shut(w);
+}
+
+static void on_deleted(struct sim_call *call, int err, struct bytes body)
+{
+    UNUSED(call);
+    UNUSED(body);
+    assert_int_equal(err, 0);
+}
+
+static void a_topic_is_deleted_in_the_middle_of_a_request(void **state)
+{
+    UNUSED(state);
+    struct world *w = world_open();
+    struct delete_topics_request q;
+    struct bytes name = bytes_str("compacted");
+    proto_msg_init(&delete_topics_request_msg, &q);
+    q.topic_names = &name;
+    q.topic_names_n = 1;
+    q.timeout_ms = 30000;
+    produce_rows(&w->peers[0], "compacted", PARTITIONS, buf_bytes(&w->heavy));
+    until_waiting(w);
+    sim_client_call(&w->other.c, API_DELETE_TOPICS, DELETE_V, &q, CALL_US, on_deleted, w);
+    until_answered(w, &w->peers[0], 1);
+    assert_int_equal(w->peers[0].row_n, PARTITIONS);
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        assert_int_equal(w->peers[0].row_codes[i], KE_UNKNOWN_TOPIC_OR_PARTITION);
+    }
+    world_shut(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -480,6 +590,9 @@ int main(void)
         cmocka_unit_test(others_pass_between_two_heavy_ones),
         cmocka_unit_test(a_connection_ends_while_its_requests_wait),
         cmocka_unit_test(an_orderly_stop_answers_who_waits),
+        cmocka_unit_test(one_request_takes_several_turns),
+        cmocka_unit_test(a_connection_ends_in_the_middle_of_a_request),
+        cmocka_unit_test(a_topic_is_deleted_in_the_middle_of_a_request),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
