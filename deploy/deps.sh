@@ -6,6 +6,7 @@
 #   deploy/deps.sh run        what the program needs, no more (deploy/Dockerfile calls this)
 #   deploy/deps.sh package    what `cpack -G DEB` needs: the build's, and Debian's own packaging tools
 #   deploy/deps.sh engine     a Docker engine, docker-compose and debootstrap, and what tests/deploy needs beside them
+#   deploy/deps.sh prometheus unpacks Debian's prometheus and promtool into build/prometheus, unless they are installed: installing would start a service
 #   deploy/deps.sh uri SUITE  installs nothing: prints the address of this machine's apt source that serves SUITE
 #
 # libraft must be 0.22.1: Debian 13 has it; on Debian 12 it is in the backports suite of the same archive, so the
@@ -81,6 +82,17 @@ Pin-Priority: 990
 PIN
 }
 
+unpack_prometheus() {
+  local to; to=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/build/prometheus
+  if [ "$(command -v prometheus promtool | wc -l)" = 2 ] || [ -x "$to/usr/bin/promtool" ]; then return; fi
+  rm -rf "$to.new" && mkdir -p "$to.new"
+  (cd "$to.new"
+   get() { apt-get download -qq -o APT::Sandbox::User=root prometheus; }
+   get 2>/dev/null || { "${sudo[@]}" apt-get update -qq && get; }
+   dpkg -x prometheus_*.deb . && rm prometheus_*.deb)
+  rm -rf "$to" && mv "$to.new" "$to"
+}
+
 raft=libraft-dev
 case ${1:-build} in
   build) want=("${build[@]}") ;;
@@ -88,8 +100,9 @@ case ${1:-build} in
   run) want=("${run[@]}") raft=libraft0 ;;
   package) want=("${build[@]}" dpkg-dev) ;;
   engine) want=("${engine[@]}") raft= ;;
+  prometheus) unpack_prometheus; exit ;;
   uri) suite_uri "${2:?a suite}"; exit ;;
-  *) echo "usage: deploy/deps.sh build|test|run|package|engine|uri SUITE" >&2; exit 2 ;;
+  *) echo "usage: deploy/deps.sh build|test|run|package|engine|prometheus|uri SUITE" >&2; exit 2 ;;
 esac
 mapfile -t need < <(missing "${want[@]}")
 if [ -n "$raft" ] && ! has_libraft "$raft"; then offer_libraft; need+=("$raft"); fi
