@@ -7,6 +7,7 @@
 #include "broker/dir_assign.h"
 #include "broker/listener.h"
 #include "broker/metadata_loader.h"
+#include "broker/run_before.h"
 #include "controller/channel.h"
 #include "controller/image.h"
 #include "proto_apis.h"
@@ -49,6 +50,9 @@ struct lifecycle {
     bool unfenced;           /* as the last answer says */
     bool ready;              /* the node can serve */
     bool held;               /* no registration until the voters are known */
+    bool waited;             /* nor, this time, until the logs are open */
+    bool noted;              /* the note of this run is written, with */
+    int64_t noted_before;    /* the epoch of the one before */
     bool again;              /* another request is wanted as soon as the present one is answered */
     bool warned_fenced;
     struct log_limit limit;
@@ -134,20 +138,6 @@ static bool dir_is_online(const struct node *n, unsigned i)
     return n->log_dirs[i] && !(n->failed_dirs >> i & 1);
 }
 
-/* The epoch of the last clean stop, if all directories agree on it. */
-static int64_t previous_epoch(const struct node *n)
-{
-    int64_t epoch = -1;
-    for (unsigned i = 0; i < n->log_dirs_n; i++) {
-        if (n->log_dirs[i] == NULL || n->log_dirs[i]->previous_broker_epoch < 0 ||
-            (i > 0 && n->log_dirs[i]->previous_broker_epoch != epoch)) {
-            return -1;
-        }
-        epoch = n->log_dirs[i]->previous_broker_epoch;
-    }
-    return epoch;
-}
-
 static void fill_listeners(const struct lifecycle *l, struct broker_registration_request *req,
                            struct arena *a)
 {
@@ -190,7 +180,7 @@ static void fill_registration(const struct lifecycle *l, struct broker_registrat
             req->log_dirs[req->log_dirs_n++] = n->log_dirs[i]->meta.directory_id;
         }
     }
-    req->previous_broker_epoch = previous_epoch(n);
+    req->previous_broker_epoch = run_before_epoch(n);
 }
 
 static void registered(struct lifecycle *l, int64_t epoch)
@@ -276,11 +266,39 @@ static void on_registration(struct channel_call *call, int err, struct bytes bod
     arena_free(&a);
 }
 
+/* Before the controllers can know of this run. */
+static void note_run(struct lifecycle *l, int64_t epoch_before)
+{
+    if (l->noted && l->noted_before == epoch_before) {
+        return;
+    }
+    if (epoch_before >= 0 && run_before_is_open(l->node)) {
+        log_info(l->node->log, "lifecycle",
+                 "the process before was killed, and all that it wrote is here broker=%d "
+                 "previous_epoch=%lld",
+                 (int)l->node->id, (long long)epoch_before);
+    }
+    l->noted = true;
+    l->noted_before = epoch_before;
+    run_before_note(l->node, epoch_before);
+}
+
+/* What may be said of the run before is known when the logs are open. */
+static bool waits_for_logs(struct lifecycle *l)
+{
+    if (l->ready || !run_before_is_open(l->node)) {
+        return false;
+    }
+    l->waited = true;
+    return true;
+}
+
 static void send_registration(struct lifecycle *l)
 {
     struct arena a = {0};
     struct broker_registration_request req;
     fill_registration(l, &req, &a);
+    note_run(l, req.previous_broker_epoch);
     send_call(l, &broker_registration_request_msg, REGISTRATION_VERSION, &req, on_registration);
     arena_free(&a);
 }
@@ -416,7 +434,9 @@ static void send_next(struct lifecycle *l)
     if (channel_in_flight(&l->call)) {
         l->again = true;
     } else if (l->state == LIFECYCLE_REGISTERING) {
-        send_registration(l);
+        if (!waits_for_logs(l)) {
+            send_registration(l);
+        }
     } else if (l->state != LIFECYCLE_NEW && l->state != LIFECYCLE_DONE) {
         send_heartbeat(l);
     }
@@ -453,17 +473,28 @@ struct lifecycle *lifecycle_new(struct node *n)
     return l;
 }
 
+static void set_register_limit(struct lifecycle *l)
+{
+    l->register_until_ms =
+        shard_now_ms(l->shard) + settings(l)->initial_broker_registration_timeout_ms;
+}
+
+static void begin_to_register(struct lifecycle *l)
+{
+    set_register_limit(l);
+    send_next(l);
+}
+
 void lifecycle_start(struct lifecycle *l)
 {
     ASSERT_ON_SHARD(l->shard);
     ASSERT(l->state == LIFECYCLE_NEW);
     l->state = LIFECYCLE_REGISTERING;
-    l->register_until_ms =
-        shard_now_ms(l->shard) + settings(l)->initial_broker_registration_timeout_ms;
     if (l->held) {
+        set_register_limit(l);
         set_due(l, HOLD_MS);
     } else {
-        send_next(l);
+        begin_to_register(l);
     }
 }
 
@@ -486,6 +517,9 @@ void lifecycle_ready(struct lifecycle *l)
 {
     ASSERT_ON_SHARD(l->shard);
     l->ready = true;
+    if (l->waited && l->state == LIFECYCLE_REGISTERING) {
+        begin_to_register(l);
+    }
     lifecycle_on_metadata(l);
 }
 

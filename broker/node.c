@@ -25,6 +25,7 @@
 #include "broker/replica/alter.h"
 #include "broker/replica/standing.h"
 #include "broker/request.h"
+#include "broker/run_before.h"
 #include "broker/shard_stats.h"
 #include "controller/channel.h"
 #include "controller/image.h"
@@ -245,6 +246,7 @@ static void dir_failed_on_main(struct node *n, unsigned dir)
         return;
     }
     n->failed_dirs |= bit;
+    run_before_forget(n);
     log_error(n->log, "node", "log directory is offline until restart dir=%s",
               n->config->log_dirs[dir]);
     struct dir_failure *f = MEM_NEW(struct dir_failure);

@@ -23,6 +23,7 @@
 #include "broker/producer_ids.h"
 #include "broker/replica/alter.h"
 #include "broker/request.h"
+#include "broker/run_before.h"
 #include "controller/channel.h"
 #include "storage/log_dir.h"
 
@@ -115,6 +116,9 @@ static void logs_closed(struct node *n)
 {
     struct node_priv *p = n->priv;
     int64_t epoch = n->lifecycle ? lifecycle_broker_epoch(n->lifecycle) : -1;
+    if (epoch < 0) {
+        run_before_keep(n);
+    }
     uint64_t failed = n->failed_dirs;
     struct checkpoint_rows *rows = mem_zalloc(n->data_shards * sizeof *rows);
     for (unsigned i = 0; i < n->data_shards; i++) {

@@ -94,6 +94,8 @@ static void dir_failed_hook(void *user, unsigned dir, int err, const char *sente
     UNUSED(err);
     UNUSED(sentence); /* storage has said it in its line */
     struct partition_manager *pm = user;
+    /* At once: what is gone must not be vouched for, whatever happens next. */
+    (void)last_run_remove(pm->store.io, pm->ns->node->log_dirs[dir]->path);
     pm->failed_dirs |= UINT64_C(1) << dir;
     shard_defer(pm->ns->shard, &pm->failed_task);
 }

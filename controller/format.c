@@ -218,7 +218,8 @@ static bool is_leftover(const char *name)
 {
     static const char *const names[] = {"bootstrap.checkpoint", "bootstrap.checkpoint.tmp",
                                         "meta.properties.tmp",  ".lock",
-                                        "lost+found",           ".kafka_cleanshutdown"};
+                                        "lost+found",           ".kafka_cleanshutdown",
+                                        ".millrace_run",        ".millrace_run.tmp"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (strcmp(name, names[i]) == 0) {
             return true;

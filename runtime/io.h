@@ -88,6 +88,8 @@ struct io_dirent {
     bool is_dir;
 };
 
+enum { IO_KERNEL_ID = 96 }; /* bytes of one, its NUL too */
+
 struct io_ops {
     const char *name; /* "io_uring", "libuv", "sim" */
 
@@ -132,6 +134,7 @@ struct io_ops {
     bool (*resident)(struct io_file *f, uint64_t off, size_t n);
     int (*file_size)(struct io_file *f, uint64_t *size);
     int (*lock)(struct io_file *f);
+    int (*lost_writes)(struct io_file *f);
     void (*file_close)(struct io_file *f);
 
     /* names */
@@ -145,6 +148,7 @@ struct io_ops {
     int (*list_dir)(struct io *io, const char *path,
                     void (*each)(void *ctx, const struct io_dirent *e), void *ctx);
     int (*disk_space)(struct io *io, const char *path, uint64_t *total, uint64_t *usable);
+    int (*kernel_id)(struct io *io, const char *path, char out[IO_KERNEL_ID]);
 
     /* worker pool */
     void (*work)(struct io *io, struct io_op *op, void (*fn)(struct io_op *op));
@@ -358,6 +362,13 @@ static inline int io_lock(struct io_file *f)
 {
     return f->io->ops->lock(f);
 }
+/* Did the kernel fail to bring to the disk what some process, perhaps one that is gone, wrote to
+ * this file, without anybody having been told? 0: no, as far as it knows. Opened just now, or
+ * what happened before is not seen. Waits for writes to the disk that are under way. */
+static inline int io_lost_writes(struct io_file *f)
+{
+    return f->io->ops->lost_writes(f);
+}
 static inline void io_file_close(struct io_file *f)
 {
     f->io->ops->file_close(f);
@@ -403,6 +414,13 @@ static inline int io_disk_space(struct io *io, const char *path, uint64_t *total
 {
     return io->ops->disk_space(io, path, total, usable);
 }
+/* Names who keeps what was written to the files of the folder and not flushed: the running kernel,
+ * and where it tells, this mount of the file system. While the name is the same, everything that
+ * any process wrote there is still there. ERR_UNSUPPORTED: it is not known. */
+static inline int io_kernel_id(struct io *io, const char *path, char out[IO_KERNEL_ID])
+{
+    return io->ops->kernel_id(io, path, out);
+}
 
 /* Runs fn on a worker thread (the simulator: later, on the one thread), then op's callback with
  * op->result on this shard. fn may use the blocking file and name calls of this seam (open, pread,
@@ -420,5 +438,7 @@ int io_read_file(struct io *io, const char *path, size_t max, struct buf *out);
 /* Replaces a small file so that a crash leaves the old or the new one: write PATH.tmp, fsync,
  * rename, fsync the folder. */
 int io_replace_file(struct io *io, const char *path, const void *p, size_t n);
+/* The same without a flush: only the end of the process leaves the old or the new one. */
+int io_rewrite_file(struct io *io, const char *path, const void *p, size_t n);
 
 #endif

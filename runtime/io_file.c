@@ -30,7 +30,7 @@ int io_read_file(struct io *io, const char *path, size_t max, struct buf *out)
     return err;
 }
 
-static int write_synced(struct io *io, const char *path, const void *p, size_t n)
+static int write_new(struct io *io, const char *path, const void *p, size_t n, bool sync)
 {
     struct io_file *f;
     int64_t written;
@@ -39,18 +39,40 @@ static int write_synced(struct io *io, const char *path, const void *p, size_t n
         return err;
     }
     written = n ? io_pwrite(f, p, n, 0) : 0;
-    err = written < 0 ? (int)written : io_fsync(f);
+    err = written < 0 ? (int)written : sync ? io_fsync(f) : 0;
     io_file_close(f);
     return err;
 }
 
-int io_replace_file(struct io *io, const char *path, const void *p, size_t n)
+/* PATH is the new file, whole; or as it was. */
+static int write_and_rename(struct io *io, const char *path, const void *p, size_t n, bool sync)
 {
-    char tmp[PATH_BYTES], dir[PATH_BYTES];
-    size_t slash = 0;
-    int err;
+    char tmp[PATH_BYTES];
     if ((size_t)snprintf(tmp, sizeof tmp, "%s.tmp", path) >= sizeof tmp) {
         return ERR_TOOBIG;
+    }
+    int err = write_new(io, tmp, p, n, sync);
+    if (err == 0) {
+        err = io_rename(io, tmp, path);
+    }
+    if (err != 0) {
+        (void)io_unlink(io, tmp);
+    }
+    return err;
+}
+
+int io_rewrite_file(struct io *io, const char *path, const void *p, size_t n)
+{
+    return write_and_rename(io, path, p, n, false);
+}
+
+int io_replace_file(struct io *io, const char *path, const void *p, size_t n)
+{
+    char dir[PATH_BYTES];
+    size_t slash = 0;
+    int err = write_and_rename(io, path, p, n, true);
+    if (err != 0) {
+        return err;
     }
     for (size_t i = 0; path[i] != '\0'; i++) {
         slash = path[i] == '/' ? i : slash;
@@ -60,16 +82,5 @@ int io_replace_file(struct io *io, const char *path, const void *p, size_t n)
     } else {
         snprintf(dir, sizeof dir, "%s", path[0] == '/' ? "/" : ".");
     }
-    err = write_synced(io, tmp, p, n);
-    if (err != 0) {
-        goto err_after_tmp;
-    }
-    err = io_rename(io, tmp, path);
-    if (err != 0) {
-        goto err_after_tmp;
-    }
     return io_fsync_dir(io, dir);
-err_after_tmp:
-    (void)io_unlink(io, tmp);
-    return err;
 }

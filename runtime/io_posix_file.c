@@ -193,6 +193,13 @@ int posix_lock(struct io_file *f)
     return result(r);
 }
 
+/* Waits for pages on their way and starts none; an error of writing back, also of an earlier one
+ * that no fsync has told of (errseq_t), comes out of it once. */
+int posix_lost_writes(struct io_file *f)
+{
+    return result(sync_file_range(posix_file_fd(f), 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE));
+}
+
 static void file_free(struct posix_file *f)
 {
     uint8_t *map = atomic_load_explicit(&f->map, memory_order_acquire);

@@ -157,6 +157,44 @@ static int64_t parse_broker_epoch(const char *text)
     return end == p + 1 ? -1 : v;
 }
 
+/* ---- the run before ---- */
+
+static void look_at_last_run(struct log_dir *d)
+{
+    if (io_kernel_id(d->io, d->path, d->kernel) != 0) {
+        d->kernel[0] = 0;
+        return;
+    }
+    int rc = last_run_read(d->io, d->path, &d->last_run);
+    d->kept = rc == 0 && strcmp(d->last_run.kernel, d->kernel) == 0;
+}
+
+int log_dir_note_run(const struct log_dir *d, int64_t epoch_before, struct uuid incarnation)
+{
+    struct last_run run = {.broker_epoch = epoch_before, .incarnation = incarnation};
+    if (d->kernel[0] == 0) {
+        return last_run_remove(d->io, d->path);
+    }
+    memcpy(run.kernel, d->kernel, sizeof run.kernel);
+    int rc = last_run_write(d->io, d->path, &run);
+    if (rc < 0) {
+        last_run_remove(d->io, d->path); /* that of another run says nothing about this one */
+    }
+    return rc;
+}
+
+/* ---- the mark ---- */
+
+/* What the mark says stays true until this process is registered, also if it does not come so far.
+ * A note beside it is of a run that stopped while its registration was on the way: it may be the
+ * one that the controllers know. */
+static void note_mark(struct log_dir *d)
+{
+    d->last_run.broker_epoch = d->previous_broker_epoch;
+    d->last_run.incarnation = d->kept ? d->last_run.incarnation : UUID_ZERO;
+    (void)log_dir_note_run(d, d->last_run.broker_epoch, d->last_run.incarnation);
+}
+
 /* Reads and deletes the mark of a clean stop. The deletion must be durable before anything is
  * written: a mark that came back after a power loss would hide a torn tail. */
 static int take_mark(struct log_dir *d, struct errmsg *em)
@@ -171,6 +209,7 @@ static int take_mark(struct log_dir *d, struct errmsg *em)
     if (rc == 0) {
         d->clean = true;
         d->previous_broker_epoch = parse_broker_epoch(buf_cstr(&text));
+        note_mark(d);
         rc = io_unlink(d->io, path);
     }
     buf_free(&text);
@@ -286,6 +325,9 @@ int log_dir_open(struct io *io, const struct logger *lg, unsigned index, const c
         d->has_meta = rc == 0;
         rc = rc == ERR_NOTFOUND ? 0 : rc;
     }
+    if (rc == 0) {
+        look_at_last_run(d);
+    }
     /* The mark is taken last: a start that fails on something else leaves it for the next one. */
     if (rc == 0) {
         rc = read_checkpoints(d, em);
@@ -302,6 +344,7 @@ int log_dir_open(struct io *io, const struct logger *lg, unsigned index, const c
     }
     log_info(lg, "storage", "log directory opened path=%s stop=%s partitions=%zu", path,
              d->clean            ? "clean"
+             : d->kept           ? "killed"
              : has_partitions(d) ? "unclean"
                                  : "none",
              d->entry_count);
@@ -325,10 +368,14 @@ int log_dir_close(struct log_dir *d, bool clean, int64_t broker_epoch)
     int rc = 0;
     if (clean && (d->clean || d->all_open)) {
         struct buf text = {0};
-        broker_epoch = broker_epoch >= 0 ? broker_epoch : d->previous_broker_epoch;
+        bool registered = broker_epoch >= 0;
+        broker_epoch = registered ? broker_epoch : d->previous_broker_epoch;
         buf_printf(&text, "{\"version\":0,\"brokerEpoch\":%lld}", (long long)broker_epoch);
         rc = io_replace_file(d->io, path_of(d, LOG_DIR_CLEAN_SHUTDOWN), text.data, text.len);
         buf_free(&text);
+        if (rc == 0 && registered) {
+            last_run_remove(d->io, d->path);
+        }
         if (rc == 0) {
             io_unlink(d->io, path_of(d, LOG_DIR_LOCK)); /* as Kafka; harmless if it stays */
         }

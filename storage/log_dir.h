@@ -10,6 +10,7 @@
  * log_dir_close with clean = true, which writes .kafka_cleanshutdown last. In all other cases
  * clean = false: the next start recovers. So it does after a stop before all logs were open, if
  * there was no mark at the start: what nobody opened nobody recovered.
+ * Meanwhile, and after a crash, .millrace_run tells of the process (last_run.h).
  *
  * Several directories: the caller checks that cluster.id and node.id agree (meta_properties_agree).
  * Shard: the shard that opened it owns it; others read path, id and the tables of the start. */
@@ -26,6 +27,7 @@
 #include "base/uuid.h"
 #include "runtime/io.h"
 #include "storage/checkpoint.h"
+#include "storage/last_run.h"
 
 #define LOG_DIR_META           "meta.properties"
 #define LOG_DIR_CLEAN_SHUTDOWN ".kafka_cleanshutdown"
@@ -70,6 +72,9 @@ struct log_dir {
     bool clean;                    /* the mark of a clean stop was there (and is deleted) */
     bool all_open;                 /* so that a clean stop vouches for all logs */
     int64_t previous_broker_epoch; /* from the mark; -1 none */
+    char kernel[IO_KERNEL_ID];     /* that keeps what is written here; "": not known */
+    bool kept;                     /* what the last process wrote is here, says last_run */
+    struct last_run last_run;
     struct offset_table recovery_points;
     struct offset_table high_watermarks;
     struct offset_table log_starts;
@@ -98,8 +103,12 @@ void log_dir_all_open(struct log_dir *d);
 bool log_dir_has_numbers(const struct log_dir *d);
 /* Releases the lock and frees. clean: write the mark first (the checkpoints must have been written
  * before), if the directory deserves it; an error leaves none. broker_epoch: -1 if the broker has
- * not registered since its start; the mark that was found then stays as it was. */
+ * not registered since its start, as far as it knows: the mark gets previous_broker_epoch, and what
+ * is noted of the run stays. */
 int log_dir_close(struct log_dir *d, bool clean, int64_t broker_epoch);
+/* The file of this run: from now on a process that ends in whatever way leaves a directory that is
+ * kept. Not where the kernel is not known, and not where that file does not fit any more (0). */
+int log_dir_note_run(const struct log_dir *d, int64_t epoch_before, struct uuid incarnation);
 
 /* Text files beside the logs of a partition. */
 int partition_metadata_read(struct io *io, const char *partition_dir, struct uuid *topic_id,

@@ -113,6 +113,8 @@ struct plog {
     int64_t hw;
     int64_t flushed;
     int64_t recovery_point;
+    int64_t
+        vouched; /* while it is loaded: somebody may count on what lies below, say checkpoints */
     uint64_t size;
     int64_t retry_ms;         /* no append before, after a full disk */
     int64_t retention_due_ms; /* plog_retention_due */
@@ -254,6 +256,9 @@ int segment_rebuild(struct plog *log, struct segment *seg, int64_t check_from,
                     struct producer_state *ps, bool epochs, struct recover_result *r);
 /* An index that does not fit the .log: rebuilt where it stands. */
 int segment_repair_index(struct plog *log, struct segment *seg, const char *why);
+/* Something is gone that was there, and not by a loss of power that the kernel shows: the log
+ * directory does not vouch for its last process any more (last_run.h). */
+int plog_doubt(struct plog *log, const char *why);
 /* From the segment that holds `from` to the end; sets the end offset. */
 int plog_recover(struct plog *log, int64_t from, struct errmsg *em);
 /* Producer state up to the end offset, from the newest good snapshot and the batches behind it. */

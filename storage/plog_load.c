@@ -473,6 +473,8 @@ int plog_load(struct plog *log, const struct plog_open_args *a, struct errmsg *e
         return errmsg_set(em, rc, "log %s cannot be opened: %s", log->path, err_text(rc));
     }
     log->recovery_point = a->recovery_point > 0 ? a->recovery_point : 0;
+    log->vouched =
+        a->high_watermark > log->recovery_point ? a->high_watermark : log->recovery_point;
     log->dir_dirty = log->meta_dirty = !a->clean; /* nobody knows whether they were flushed */
     rc = load_segments(log, a, &l, em);
     arena_free(&l.arena);
@@ -480,7 +482,12 @@ int plog_load(struct plog *log, const struct plog_open_args *a, struct errmsg *e
         return rc;
     }
     if (log->recovery_point > log->end) {
+        /* An empty log may be a new one, and the number of one that had its name before. */
+        rc = log->size > 0 ? plog_doubt(log, "what was flushed is not there") : 0;
         log->recovery_point = log->end;
+    }
+    if (rc < 0) {
+        return errmsg_set(em, rc, "log %s cannot be opened: %s", log->path, err_text(rc));
     }
     log->flushed = a->clean ? log->end : log->recovery_point;
     log->hw = a->high_watermark < log->end ? a->high_watermark : log->end;

@@ -14,6 +14,7 @@
 #include "proto/record_legacy.h"
 #include "storage/batch_scan.h"
 #include "storage/checkpoint.h"
+#include "storage/last_run.h"
 #include "storage/plog.h"
 
 enum {
@@ -586,6 +587,45 @@ int plog_write_epochs(struct plog *log)
 
 /* ---- the whole log ---- */
 
+int plog_doubt(struct plog *log, const char *why)
+{
+    struct log_store *st = log->st;
+    buf_clear(&st->path);
+    buf_printf(&st->path, "%.*s", (int)(log->name - log->path) - 1, log->path);
+    int rc = last_run_remove(st->io, buf_cstr(&st->path));
+    if (rc < 0) {
+        return plog_disk_error(log, rc, "taking the note of the last run away", log->path);
+    }
+    log_debug(st->lg, "storage", "records may be lost partition=%s reason=\"%s\"", log->name, why);
+    return 0;
+}
+
+/* What an append leaves that the end of its process cut in two: the first bytes of a batch, at the
+ * end of the newest segment. Nobody was told of it. */
+static int is_torn_append(struct plog *log, uint32_t i, const struct recover_result *r)
+{
+    uint8_t head[BATCH_LOG_OVERHEAD];
+    struct segment *seg = log->segs[i];
+    uint64_t rest = seg->size - r->valid;
+    size_t n = rest < sizeof head ? (size_t)rest : sizeof head;
+    struct io_file *f;
+    if (i + 1 < log->seg_n || r->end < log->vouched) {
+        return 0;
+    }
+    int rc = segment_open(log, seg, SEG_LOG, &f);
+    int64_t got = rc < 0 ? rc : io_pread(f, head, n, r->valid);
+    if (got < 0) {
+        return rc < 0 ? rc
+                      : plog_disk_error(log, (int)got, "reading a segment",
+                                        segment_path(log, seg, SEG_LOG));
+    }
+    if ((size_t)got < n || (n >= 8 && (int64_t)load_be64(head) < r->end)) {
+        return 0;
+    }
+    int32_t length = n < sizeof head ? INT32_MAX : (int32_t)load_be32(head + BATCH_AT_LENGTH);
+    return length > 0 && BATCH_LOG_OVERHEAD + (uint64_t)length > rest;
+}
+
 /* Cuts segment i to its good part and throws the later ones away. */
 static int cut_log(struct plog *log, uint32_t i, const struct recover_result *r)
 {
@@ -597,7 +637,8 @@ static int cut_log(struct plog *log, uint32_t i, const struct recover_result *r)
              log->name, segment_path(log, seg, SEG_LOG), (unsigned long long)r->valid,
              (unsigned long long)(seg->size - r->valid), log->seg_n - i - 1, (long long)r->end,
              r->why);
-    int rc = 0;
+    int rc = is_torn_append(log, i, r);
+    rc = rc == 0 ? plog_doubt(log, r->why) : rc < 0 ? rc : 0;
     while (rc == 0 && log->seg_n > i + 1) {
         rc = plog_delete_segments(log, log->seg_n - 1, 1, "behind a batch that is not good");
     }
@@ -635,6 +676,17 @@ static void drop_later_snapshots(struct plog *log, int64_t base)
     }
 }
 
+/* An error of writing back that came after the last process had gone, or before it looked. */
+static int look_for_lost_writes(struct plog *log, struct segment *seg)
+{
+    struct io_file *f;
+    int rc = segment_open(log, seg, SEG_LOG, &f);
+    if (rc == 0 && io_lost_writes(f) < 0) {
+        rc = plog_doubt(log, "the kernel could not bring all of it to the disk");
+    }
+    return rc;
+}
+
 static int recover_from(struct plog *log, uint32_t first)
 {
     struct recover_result r = {.end = log->segs[first]->base};
@@ -656,7 +708,10 @@ static int recover_from(struct plog *log, uint32_t first)
             /* As if the snapshot were loaded again, which Kafka does for each segment. */
             producer_expire(ps, now, log->config->producer_id_expiration_ms, NULL);
         }
-        int rc = segment_rebuild(log, seg, log->recovery_point, ps, true, &r);
+        int rc = look_for_lost_writes(log, seg);
+        if (rc == 0) {
+            rc = segment_rebuild(log, seg, log->recovery_point, ps, true, &r);
+        }
         if (rc < 0) {
             return rc;
         }

@@ -36,6 +36,48 @@ def test_a_leader_is_killed(tmp_path):
         finish(c, w)
 
 
+def eligible(c, topic):
+    """ISR and ELR of partition 0, as any broker says."""
+    r = c.any('DescribeTopicPartitions', 0, {'topics': [{'name': topic}], 'responsePartitionLimit': 10, 'cursor': None})
+    p = r['topics'][0]['partitions'][0]
+    return p['leaderId'], sorted(p['isrNodes']), sorted(p['eligibleLeaderReplicas'] or [])
+
+
+def wait_eligible(c, topic, wanted):
+    wait(lambda: eligible(c, topic) == wanted, lambda: 'leader, ISR, ELR are %s, not %s' % (eligible(c, topic), wanted), 60)
+
+
+@pytest.mark.parametrize('machine', ['the same', 'booted'])
+def test_who_was_killed_may_lead(tmp_path, machine):
+    """Both replicas are killed. The follower comes back first: what it acknowledged is in the page cache, so it stays eligible and leads, and has
+    all. If its machine had booted meanwhile (its note names another kernel), it might have lost it: only the other one may lead."""
+    with Cluster(tmp_path, controllers=1, brokers=3, settings={'min.insync.replicas': 2, 'broker.session.timeout.ms': 3000}) as c:
+        c.create_topic(TOPIC, 1, 2, assignments=[[11, 12]])
+        w = Writer(c, TOPIC, 1)
+        w.wait_more(300)
+        for n in (c.node(12), c.node(11)):
+            n.kill()
+            wait_eligible(c, TOPIC, (11, [11], [12]) if n.id == 12 else (-1, [], [11, 12]))
+        note = c.node(12).seen(c.node(12).data + '/.millrace_run')
+        with open(note) as f:
+            text = f.read()
+        if machine == 'booted':
+            with open(note, 'w') as f:
+                f.write(text.replace('"kernel":"', '"kernel":"0'))
+        c.node(12).start()
+        if machine == 'booted':
+            wait_eligible(c, TOPIC, (-1, [], [11]))
+            assert 'stop=unclean' in c.node(12).text()
+        else:
+            wait_eligible(c, TOPIC, (12, [12], [11]))
+            c.node(12).wait_log('the process before was killed, and all that it wrote is here')
+        c.node(11).start()
+        c.wait_in_sync(TOPIC)
+        w.wait_more(100)
+        check_records(c, w.stop())
+        check_replicas(c, TOPIC, 1)
+
+
 @pytest.mark.slow
 def test_a_leader_is_paused(tmp_path):
     """Longer than its session. When it goes on it still thinks that it leads, and must not harm anybody."""

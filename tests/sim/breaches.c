@@ -45,6 +45,7 @@ static const struct breach breaches[MUTANTS] = {
     [MUTANT_UNCUT] = {"uncut", AT(cluster, 1, 1)},
     [MUTANT_ALONE] = {"alone", AT(cluster, 1, 1)},
     [MUTANT_AHEAD] = {"ahead", AT(plays, PLAY_AHEAD, PLAYS)},
+    [MUTANT_BOOT] = {"boot", AT(plays, PLAY_CLEAN, PLAYS)},
     [MUTANT_WIPED] = {"wiped", AT(plays, PLAY_WIPED, PLAYS)},
     [MUTANT_BEHIND] = {"behind", AT(plays, PLAY_BEHIND, PLAYS)},
 };

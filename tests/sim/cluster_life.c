@@ -22,9 +22,9 @@ static int64_t now_us(const struct cluster_run *cr)
 
 /* ---- losses ---- */
 
-static bool too_many(const struct cluster_run *cr, uint32_t replicas, int32_t min_isr)
+static bool too_many(uint32_t lost, uint32_t replicas, int32_t min_isr)
 {
-    return (cr->lost & replicas) != 0 && __builtin_popcount(cr->fell & replicas) >= min_isr;
+    return __builtin_popcount(lost & replicas) >= min_isr;
 }
 
 /* NULL: nobody has seen it yet. (The last one of that name: clients may not know its id.) */
@@ -56,9 +56,10 @@ void cluster_judge_losses(struct cluster_run *cr)
         for (int32_t k = 0; k < t->parts_asked; k++) {
             struct watched_part *p = part_of(cr, t, k);
             uint32_t replicas = p != NULL ? p->replicas : all_brokers(cr);
+            uint32_t lost = p != NULL ? p->lost : cr->lost;
             int32_t least = p != NULL && p->min_isr < t->min_isr ? p->min_isr : t->min_isr;
             history_part_unclean(&nr->h, t->part[k], topic_may_lose(t));
-            if (too_many(cr, replicas, least)) {
+            if (too_many(lost, replicas, least)) {
                 history_part_may_lose(&nr->h, t->part[k]);
             }
             if (p != NULL) {
@@ -69,7 +70,7 @@ void cluster_judge_losses(struct cluster_run *cr)
     }
     for (unsigned i = 0; i < cr->watch.parts_n; i++) {
         struct watched_part *p = &cr->watch.parts[i];
-        p->may_lose = p->may_lose || too_many(cr, p->replicas, p->min_isr);
+        p->may_lose = p->may_lose || too_many(p->lost, p->replicas, p->min_isr);
     }
     cluster_groups_judge(cr);
 }
@@ -82,11 +83,19 @@ static bool lost_something(const struct cluster_run *cr, const struct machine *m
     return m->power_losses != mb->power || m->host->disk->stats.eio != mb->eio;
 }
 
-/* It is down: what that means, and when it comes back. */
-static void note_down(struct cluster_run *cr, struct machine *m, bool stopped)
+static void note_loss(struct cluster_run *cr, const struct machine *m)
 {
-    bool in_order =
-        stopped && machine_marked(m); /* else the next start takes nothing for flushed */
+    cr->lost |= 1u << m->index;
+    cr->nr.losses++;
+    for (unsigned i = 0; i < cr->watch.parts_n; i++) {
+        cr->watch.parts[i].lost |= 1u << m->index;
+    }
+    cluster_judge_losses(cr);
+}
+
+/* It is down: what that means, and when it comes back. */
+static void note_down(struct cluster_run *cr, struct machine *m)
+{
     struct cluster_member *mb = &cr->members[m->index];
     mb->down = true;
     mb->stopping = false;
@@ -94,12 +103,8 @@ static void note_down(struct cluster_run *cr, struct machine *m, bool stopped)
     if (cr->healing) {
         mb->up_at_us = now_us(cr);
     }
-    bool lost = lost_something(cr, m);
-    if (mb->broker && (lost || !in_order)) {
-        cr->fell |= 1u << m->index;
-        cr->lost |= (uint32_t)lost << m->index;
-        cr->nr.losses += cr->lost != 0;
-        cluster_judge_losses(cr);
+    if (mb->broker && lost_something(cr, m)) {
+        note_loss(cr, m);
     }
 }
 
@@ -140,12 +145,11 @@ static void tend(struct cluster_run *cr)
 {
     for (unsigned i = 0; i < cr->nr.w.machines_n; i++) {
         struct machine *m = &cr->nr.w.machines[i];
-        bool stopped = machine_up(m) && m->state == NODE_STOPPED;
         if (machine_up(m) && machine_ended(m)) {
             take_away(cr, m);
         }
         if (!machine_up(m) && !cr->members[i].down) {
-            note_down(cr, m, stopped);
+            note_down(cr, m);
         }
         if (!machine_up(m) && now_us(cr) >= cr->members[i].up_at_us) {
             start(cr, m);
@@ -268,9 +272,8 @@ static void stop_those(struct cluster_run *cr, bool brokers)
     for (unsigned i = 0; i < cr->nr.w.machines_n; i++) {
         struct machine *m = &cr->nr.w.machines[i];
         if (cr->members[i].broker == brokers) {
-            bool stopped = m->state == NODE_STOPPED;
             take_away(cr, m);
-            note_down(cr, m, stopped);
+            note_down(cr, m);
         }
     }
 }

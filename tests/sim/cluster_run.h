@@ -2,9 +2,11 @@
  * controller or both, and the clients of scenario `node`, which follow Metadata to the leaders.
  *
  * What may be lost. A record that was acknowledged with acks=all has min.insync.replicas copies at
- * least. While fewer machines than that have lost what was not flushed (power, a failing disk)
- * since everything was last in sync, nothing may be lost at all; from then on, what these held of
- * the partition may be. Topics with unclean.leader.election.enable may lose at any time. */
+ * least. One that a machine has is gone when the machine loses its power, or its disk fails: until
+ * the machine is in sync again with all that is committed. What is killed loses nothing. A
+ * partition may lose what was not flushed once as many of its machines as min.insync.replicas are
+ * without their copies at the same time; and one with unclean.leader.election.enable at any time.
+ */
 #ifndef SIM_CLUSTER_RUN_H
 #define SIM_CLUSTER_RUN_H
 
@@ -41,6 +43,7 @@ struct watched_part {
     char name[24]; /* of the topic, or what fits */
     int32_t index;
     uint32_t replicas; /* machines that have been one in this round, by bit */
+    uint32_t lost;     /* those that have lost what was not flushed, and are not in sync again */
     int32_t min_isr;
     int32_t told; /* partition epoch of the metadata that was told last, + 1 */
     bool may_lose;
@@ -109,7 +112,6 @@ struct cluster_run {
     unsigned controllers_n;
     int32_t min_isr; /* min.insync.replicas of the configuration */
     uint32_t lost;   /* machines that may have lost what was not flushed, in this round, by bit */
-    uint32_t fell;   /* and those that ended in any way but in order: nobody believes their logs */
     bool healing;    /* nothing is to happen to a node any more */
     bool rested;     /* clients do not write */
     struct sim_event tick;

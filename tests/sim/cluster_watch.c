@@ -154,7 +154,8 @@ static struct watched_part *watched(struct cluster_run *cr, struct uuid topic, i
     }
     RUN_CHECK(cr->nr.r, w->parts_n < CLUSTER_PARTS_MAX);
     struct watched_part *p = &w->parts[w->parts_n++];
-    *p = (struct watched_part){.topic = topic, .index = index, .min_isr = INT32_MAX};
+    *p = (struct watched_part){
+        .topic = topic, .index = index, .min_isr = INT32_MAX, .lost = cr->lost};
     return p;
 }
 
@@ -359,6 +360,21 @@ static void look_at_partitions(struct cluster_run *cr, struct machine *m)
     }
 }
 
+/* A member of the ISR whose copy ends where no leader had committed more is a copy again. It runs,
+ * so it was registered, and left the ISR by that, since it lost what it had. */
+static void look_at_return(struct cluster_run *cr, struct watched_part *wp, int32_t id)
+{
+    unsigned i = cluster_index_of(cr, id);
+    struct machine *m = &cr->nr.w.machines[i];
+    if ((wp->lost >> i & 1) == 0 || m->state != NODE_RUNNING || !cluster_shows(m)) {
+        return;
+    }
+    const struct partition *p = cluster_copy(m, wp->topic, wp->index);
+    if (p != NULL && plog_end_offset(p->log) >= wp->committed) {
+        wp->lost &= ~(1u << i);
+    }
+}
+
 /* One of the ISR, or of those that may lead without it, has all that is committed. */
 static void look_at_member(struct cluster_run *cr, const struct watched_part *wp, int32_t id,
                            const char *where)
@@ -382,6 +398,7 @@ static void look_at_members(struct cluster_run *cr, const struct image *img)
         const struct image_partition *ip = t ? image_partition(t, wp->index) : NULL;
         for (uint32_t k = 0; ip != NULL && !wp->may_lose && k < ip->isr_n; k++) {
             look_at_member(cr, wp, ip->isr[k], "ISR");
+            look_at_return(cr, wp, ip->isr[k]);
         }
         for (uint32_t k = 0; ip != NULL && !wp->may_lose && k < ip->elr_n; k++) {
             look_at_member(cr, wp, ip->elr[k], "ELR");
@@ -450,7 +467,7 @@ void cluster_watch_new_round(struct cluster_run *cr)
     settle_topics(&cr->nr);
     for (unsigned i = 0; i < cr->watch.parts_n; i++) {
         struct watched_part *p = &cr->watch.parts[i];
-        p->replicas = 0;
+        p->replicas = p->lost = 0;
         p->min_isr = INT32_MAX;
         if (p->may_lose) {
             p->committed = 0;
@@ -462,7 +479,6 @@ void cluster_watch_new_round(struct cluster_run *cr)
         p->may_lose = false;
     }
     cr->lost = 0;
-    cr->fell = 0;
     cr->wipe.spent = false;
 }
 

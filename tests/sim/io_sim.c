@@ -277,6 +277,7 @@ void sim_host_power_loss(struct sim_host *h)
     }
     sim_disk_power_loss(h->disk);
     h->up = false;
+    h->boots += !h->same_boot;
 }
 
 void sim_host_power_on(struct sim_host *h)
@@ -647,6 +648,13 @@ static int sim_lock(struct io_file *file)
     return 0;
 }
 
+/* What the disk could not take it has told of (sim_disk.h). */
+static int sim_lost_writes(struct io_file *file)
+{
+    UNUSED(file);
+    return 0;
+}
+
 static void sim_file_close(struct io_file *file)
 {
     file_free(file_of(file));
@@ -724,6 +732,14 @@ static int sim_disk_space(struct io *base, const char *path, uint64_t *total, ui
     return err;
 }
 
+static int sim_kernel_id(struct io *base, const char *path, char out[IO_KERNEL_ID])
+{
+    const struct sim_host *h = io_sim_of(base)->proc->host;
+    UNUSED(path);
+    snprintf(out, IO_KERNEL_ID, "%s-boot-%u", h->name, h->boots);
+    return 0;
+}
+
 static const struct io_ops sim_ops = {
     .name = "sim",
     .turn = sim_turn,
@@ -758,6 +774,7 @@ static const struct io_ops sim_ops = {
     .resident = sim_resident,
     .file_size = sim_file_size,
     .lock = sim_lock,
+    .lost_writes = sim_lost_writes,
     .file_close = sim_file_close,
     .stat = sim_stat,
     .rename = sim_rename,
@@ -768,5 +785,6 @@ static const struct io_ops sim_ops = {
     .sync_fs = sim_sync_fs,
     .list_dir = sim_list_dir,
     .disk_space = sim_disk_space,
+    .kernel_id = sim_kernel_id,
     .work = sim_work,
 };

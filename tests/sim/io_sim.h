@@ -40,10 +40,12 @@ struct sim {
 struct sim_host {
     struct list node;
     struct sim *sim;
-    unsigned id;   /* from 1 */
-    char name[24]; /* "host1" */
-    char ip[16];   /* "10.1.0.1" */
-    bool up;       /* has power */
+    unsigned id;    /* from 1 */
+    char name[24];  /* "host1" */
+    char ip[16];    /* "10.1.0.1" */
+    bool up;        /* has power */
+    unsigned boots; /* so often it had lost it */
+    bool same_boot; /* a breach: its kernel says that it is the one of before */
     int64_t wall_ahead_ms;
     struct sim_disk *disk;
     struct list procs;

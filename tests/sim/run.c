@@ -68,6 +68,7 @@ void run_apply_mutant(struct run *r, struct sim_host *h)
     h->disk->lies.fsync_dir = r->mutant == MUTANT_FSYNC_DIR;
     h->disk->lies.kill = r->mutant == MUTANT_KILL;
     h->disk->lies.tear = r->mutant == MUTANT_TEAR;
+    h->same_boot = r->mutant == MUTANT_BOOT;
     hooks_breach(h->disk);
 }
 

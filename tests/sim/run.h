@@ -48,6 +48,7 @@ enum run_mutant {
     MUTANT_ALONE,     /* the high watermark does not wait for the ISR */
     MUTANT_AHEAD,     /* nor for the metadata behind an answer that made it smaller */
     MUTANT_BEHIND,    /* replicas join an ISR that are not caught up */
+    MUTANT_BOOT,      /* after a power loss the kernel says that it is the one of before */
     MUTANT_WIPED,     /* a voter on an empty disk is heard, though nobody admitted it */
     MUTANTS
 };

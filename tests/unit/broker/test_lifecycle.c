@@ -10,6 +10,7 @@
 #include "broker/lifecycle.h"
 #include "broker/listener.h"
 #include "broker/metadata_loader.h"
+#include "broker/run_before.h"
 #include "controller/image.h"
 #include "fake_channel.h"
 #include "proto_apis.h"
@@ -95,7 +96,7 @@ static void open_world(struct world *w, const char *const *overrides)
     seen.listener.port = 19092;
     w->config = fake_config(overrides);
     fake_open(&w->f, w->config);
-    w->dir = (struct log_dir){.previous_broker_epoch = 7};
+    w->dir = (struct log_dir){.previous_broker_epoch = 7, .io = w->f.shard->io, .path = "/data"};
     w->dir.meta.directory_id = uuid_reserved(99);
     w->dirs[0] = &w->dir;
     w->f.node.log_dirs = w->dirs;
@@ -179,6 +180,127 @@ static void test_registration_says_who_we_are(void **state)
     assert_int_equal(q->log_dirs_n, 1);
     assert_true(uuid_eq(q->log_dirs[0], uuid_reserved(99)));
     assert_int_equal(q->previous_broker_epoch, 7);
+    shut_world(&w);
+}
+
+static struct uuid run_before(void)
+{
+    return uuid_reserved(77);
+}
+
+/* A process of this machine was killed in our directory: it had noted itself, and before it the
+ * broker had been registered at this epoch. */
+static void leave_run(struct world *w, int64_t epoch_before)
+{
+    struct log_dir *d = &w->dir;
+    d->previous_broker_epoch = -1;
+    assert_int_equal(io_mkdir(d->io, d->path), 0);
+    assert_int_equal(io_kernel_id(d->io, d->path, d->kernel), 0);
+    assert_int_equal(log_dir_note_run(d, epoch_before, run_before()), 0);
+    assert_int_equal(last_run_read(d->io, d->path, &d->last_run), 0);
+    d->kept = true;
+}
+
+/* What the metadata say of the broker when the logs are open. */
+static void show_run(struct world *w, int64_t epoch, struct uuid incarnation)
+{
+    show_broker(w, epoch, true);
+    w->broker.incarnation = incarnation;
+    w->broker.log_dirs = &w->dir.meta.directory_id;
+    w->broker.log_dirs_n = 1;
+}
+
+static int64_t named_epoch(struct world *w)
+{
+    const struct broker_registration_request *q =
+        fake_request(&w->f, fake_next(&w->f, API_BROKER_REGISTRATION));
+    return q->previous_broker_epoch;
+}
+
+static void test_killed_run_is_named_when_logs_are_open(void **state)
+{
+    struct world w;
+    struct last_run now;
+    (void)state;
+    open_world(&w, NULL);
+    leave_run(&w, 7);
+    lifecycle_start(w.l);
+    fake_run(&w.f, 100);
+    assert_true(list_empty(&w.f.calls));
+    show_run(&w, 50, run_before());
+    lifecycle_ready(w.l);
+    assert_int_equal(named_epoch(&w), 50);
+    assert_int_equal(last_run_read(w.dir.io, w.dir.path, &now), 0); /* before anybody hears of it */
+    assert_int_equal(now.broker_epoch, 50);
+    assert_true(uuid_eq(now.incarnation, w.f.node.incarnation));
+    shut_world(&w);
+}
+
+static int64_t epoch_named_after(int64_t epoch, struct uuid incarnation,
+                                 void (*then)(struct world *))
+{
+    struct world w;
+    open_world(&w, NULL);
+    leave_run(&w, 7);
+    lifecycle_start(w.l);
+    show_run(&w, epoch, incarnation);
+    if (then) {
+        then(&w);
+    }
+    lifecycle_ready(w.l);
+    int64_t named = named_epoch(&w);
+    shut_world(&w);
+    return named;
+}
+
+static void cut_a_log(struct world *w)
+{
+    assert_int_equal(last_run_remove(w->dir.io, w->dir.path), 0);
+}
+
+static void lose_the_disk(struct world *w)
+{
+    w->f.node.failed_dirs = 1;
+}
+
+static void have_another_disk(struct world *w)
+{
+    static const struct uuid two[] = {{{1}}, {{2}}};
+    w->broker.log_dirs = two;
+    w->broker.log_dirs_n = 2;
+}
+
+static void not_know_us(struct world *w)
+{
+    w->image.brokers_n = 0;
+}
+
+static void test_which_runs_are_named(void **state)
+{
+    struct uuid other = uuid_reserved(78);
+    (void)state;
+    assert_int_equal(epoch_named_after(7, other, NULL), 7); /* it had not been heard */
+    assert_int_equal(epoch_named_after(8, other, NULL), -1);
+    assert_int_equal(epoch_named_after(50, run_before(), NULL), 50);
+    assert_int_equal(epoch_named_after(50, run_before(), cut_a_log), -1);
+    assert_int_equal(epoch_named_after(50, run_before(), lose_the_disk), -1);
+    assert_int_equal(epoch_named_after(50, run_before(), have_another_disk), -1);
+    assert_int_equal(epoch_named_after(50, run_before(), not_know_us), -1);
+}
+
+/* A stop in order before anybody has answered does not say less than a crash. */
+static void test_stop_without_an_answer_keeps_the_run(void **state)
+{
+    struct world w;
+    (void)state;
+    open_world(&w, NULL);
+    leave_run(&w, 7);
+    lifecycle_start(w.l);
+    run_before_keep(&w.f.node);
+    assert_int_equal(w.dir.previous_broker_epoch, -1); /* nothing is known of it */
+    show_run(&w, 50, run_before());
+    run_before_keep(&w.f.node);
+    assert_int_equal(w.dir.previous_broker_epoch, 50);
     shut_world(&w);
 }
 
@@ -439,6 +561,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_registration_says_who_we_are),
+        cmocka_unit_test(test_killed_run_is_named_when_logs_are_open),
+        cmocka_unit_test(test_which_runs_are_named),
+        cmocka_unit_test(test_stop_without_an_answer_keeps_the_run),
         cmocka_unit_test(test_way_to_unfenced),
         cmocka_unit_test(test_registration_is_tried_again),
         cmocka_unit_test(test_registration_that_never_comes_stops_the_node),

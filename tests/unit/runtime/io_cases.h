@@ -834,11 +834,32 @@ static void small_files_are_read_and_replaced(void **state)
     assert_string_equal((char *)out.data, "second");
     snprintf(tmp, sizeof tmp, "%s.tmp", path);
     assert_int_equal(io_stat(c->io, tmp, &st), ERR_NOTFOUND);
+    assert_int_equal(io_rewrite_file(c->io, path, "third", 5), 0);
+    assert_int_equal(io_stat(c->io, tmp, &st), ERR_NOTFOUND);
+    buf_clear(&out);
+    assert_int_equal(io_read_file(c->io, path, 6, &out), 0);
+    assert_string_equal((char *)out.data, "third");
     assert_int_equal(io_replace_file(c->io, path, "", 0), 0);
     buf_clear(&out);
     assert_int_equal(io_read_file(c->io, path, 6, &out), 0);
     assert_int_equal(out.len, 0);
     buf_free(&out);
+}
+
+static void says_who_keeps_what_was_written(void **state)
+{
+    struct cases *c = *state;
+    char path[256], id[IO_KERNEL_ID], again[IO_KERNEL_ID];
+    struct io_file *f;
+    assert_int_equal(io_kernel_id(c->io, c->f->dir, id), 0);
+    assert_int_equal(io_kernel_id(c->io, c->f->dir, again), 0);
+    assert_true(strlen(id) > 0);
+    assert_string_equal(id, again);
+    path_in(c, path, "kept");
+    assert_int_equal(io_open(c->io, path, IO_OPEN_WRITE | IO_OPEN_CREATE, &f), 0);
+    assert_int_equal(io_pwrite(f, "x", 1, 0), 1);
+    assert_int_equal(io_lost_writes(f), 0);
+    io_file_close(f);
 }
 
 static void destroy_waits_for_what_is_in_flight(void **state)
@@ -902,6 +923,7 @@ static int io_cases_run(struct io_factory *f)
         IO_CASE(fsyncs_complete_once),
         IO_CASE(folders_and_names),
         IO_CASE(small_files_are_read_and_replaced),
+        IO_CASE(says_who_keeps_what_was_written),
         IO_CASE(destroy_waits_for_what_is_in_flight),
     };
     for (size_t i = 0; i < ARRAY_LEN(tests); i++) {

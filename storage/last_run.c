@@ -1,0 +1,74 @@
+#include "storage/last_run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/buf.h"
+
+enum { TEXT_MAX = 512, PATH_BYTES = 4096 };
+
+static int path_of(const char *dir, char path[PATH_BYTES])
+{
+    int n = snprintf(path, PATH_BYTES, "%s/" LAST_RUN_FILE, dir);
+    return n < PATH_BYTES ? 0 : ERR_TOOBIG;
+}
+
+static void put(struct buf *out, const struct last_run *run)
+{
+    char id[UUID_TEXT];
+    buf_printf(out, "{\"version\":0,\"kernel\":\"%s\",\"brokerEpoch\":%lld,\"incarnation\":\"%s\"}",
+               run->kernel, (long long)run->broker_epoch, uuid_text(run->incarnation, id));
+}
+
+/* Exactly what put would make of it: a power loss may leave any part of the file. */
+static int take(struct buf *text, struct last_run *out)
+{
+    struct buf again = {0};
+    char id[UUID_TEXT] = "";
+    long long epoch = -1;
+    *out = (struct last_run){.broker_epoch = -1};
+    static_assert(sizeof out->kernel == 96 && UUID_TEXT == 23, "the widths below");
+    int n = sscanf(buf_cstr(text),
+                   "{\"version\":0,\"kernel\":\"%95[^\"]\",\"brokerEpoch\":%lld,"
+                   "\"incarnation\":\"%22[^\"]\"}",
+                   out->kernel, &epoch, id);
+    if (n != 3 || uuid_parse(id, strlen(id), &out->incarnation) != 0) {
+        return ERR_CORRUPT;
+    }
+    out->broker_epoch = epoch;
+    put(&again, out);
+    bool same = again.len == text->len && memcmp(again.data, text->data, text->len) == 0;
+    buf_free(&again);
+    return same ? 0 : ERR_CORRUPT;
+}
+
+int last_run_read(struct io *io, const char *dir, struct last_run *out)
+{
+    char path[PATH_BYTES];
+    struct buf text = {0};
+    int err = path_of(dir, path);
+    err = err ? err : io_read_file(io, path, TEXT_MAX, &text);
+    err = err ? err : take(&text, out);
+    buf_free(&text);
+    return err;
+}
+
+int last_run_write(struct io *io, const char *dir, const struct last_run *run)
+{
+    char path[PATH_BYTES];
+    struct buf text = {0};
+    int err = path_of(dir, path);
+    put(&text, run);
+    err = err ? err : io_rewrite_file(io, path, text.data, text.len);
+    buf_free(&text);
+    return err;
+}
+
+int last_run_remove(struct io *io, const char *dir)
+{
+    char path[PATH_BYTES];
+    int err = path_of(dir, path);
+    err = err ? err : io_unlink(io, path);
+    return err == ERR_NOTFOUND ? 0 : err;
+}
