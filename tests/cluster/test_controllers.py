@@ -34,19 +34,36 @@ def test_three_controllers(tmp_path):
 class Presses(threading.Thread):
     """A client that sends one batch, which the broker has to open, again and again to one partition."""
 
-    def __init__(self, n, topic, p, records):
+    def __init__(self, n, topic, p, records, patience=60):
         super().__init__(daemon=True)
-        self.port, self.wanted, self.acked, self.codes = n.port, True, 0, set()
+        self.port, self.patience, self.wanted, self.acked, self.codes = n.port, patience, True, 0, set()
         self.body = {'transactionalId': None, 'acks': -1, 'timeoutMs': 60000, 'topicData': [
             {'name': topic, 'partitionData': [{'index': p, 'records': records}]}]}
         self.start()
 
     def run(self):
-        conn = Connection('127.0.0.1', self.port, CODEC, 60)
+        conn = Connection('127.0.0.1', self.port, CODEC, self.patience)
         while self.wanted:
-            r = conn.ask('Produce', 9, self.body, 60)
+            r = conn.ask('Produce', 9, self.body, self.patience)
             self.codes.add(r['responses'][0]['partitionResponses'][0]['errorCode'])
             self.acked += 1
+
+
+def end_presses(presses, each, seconds):
+    """When each has been acknowledged so often."""
+    wait(lambda: all(p.acked >= each for p in presses), lambda: 'acknowledged: %s' % [(p.acked, p.codes) for p in presses], seconds)
+    for p in presses:
+        p.wanted = False
+    for p in presses:
+        p.join(p.patience)
+        assert not p.is_alive()
+    assert all(p.codes == {0} for p in presses), [p.codes for p in presses]
+
+
+def check_never_fenced(c):
+    assert 'its session is over' not in c.node(1).text() and 'partition has no leader' not in c.node(1).text()
+    for n in c.brokers:
+        assert n.text().count('unfenced: the broker serves') == 1 and 'fenced by the controller' not in n.text()
 
 
 @pytest.mark.slow
@@ -62,16 +79,19 @@ def test_a_loaded_broker_is_not_fenced(tmp_path):
                                for k in range(10)]
             r = ask(c.node(11).port, 'CreateTopics', 7, value, 60)
             assert {t['errorCode'] for t in r['topics']} == {0}, r
-        wait(lambda: all(p.acked >= 30 for p in presses), lambda: 'acknowledged: %s' % [(p.acked, p.codes) for p in presses], 120)
-        for p in presses:
-            p.wanted = False
-        for p in presses:
-            p.join(60)
-            assert not p.is_alive()
-        assert 'its session is over' not in c.node(1).text() and 'partition has no leader' not in c.node(1).text()
-        for n in c.brokers:
-            assert n.text().count('unfenced: the broker serves') == 1 and 'fenced by the controller' not in n.text()
-        assert all(p.codes == {0} for p in presses), [p.codes for p in presses]
+        end_presses(presses, 30, 120)
+        check_never_fenced(c)
+
+
+@pytest.mark.slow
+def test_a_broker_that_opens_the_largest_batches_is_not_fenced(tmp_path):
+    """96 clients whose batches of half a megabyte open to 100 MiB each, all at the same time, and heartbeats pass them."""
+    with Cluster(tmp_path, controllers=1, brokers=2, factor=2) as c:
+        c.create_topic('t', 8, 2, configs={'cleanup.policy': 'compact'}, assignments=[[11, 12], [12, 11]] * 4)
+        records = batch([bytes(2900)] * 36000, key=b'k', zipped=True)
+        assert 300000 < len(records) < 1000000, len(records)
+        end_presses([Presses(c.node(11 + p % 2), 't', p % 8, records, 600) for p in range(96)], 1, 900)
+        check_never_fenced(c)
 
 
 @pytest.mark.slow

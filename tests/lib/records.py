@@ -18,11 +18,11 @@ def _varint(v):
 def batch(values, time_ms=1700000000000, base=0, key=None, zipped=False):
     """The records have one key, null unless given; their times ascend by a millisecond each. zipped: compressed by gzip."""
     its_key = _varint(-1) if key is None else _varint(len(key)) + key
-    body = b''
+    parts = []
     for i, v in enumerate(values):
         record = b'\0' + _varint(i) + _varint(i) + its_key + _varint(len(v)) + v + _varint(0)
-        body += _varint(len(record)) + record
-    n = len(values)
+        parts += _varint(len(record)), record
+    n, body = len(values), b''.join(parts)
     body = gzip.compress(body, 1) if zipped else body
     rest = struct.pack('>hiqqqhii', int(zipped), n - 1, time_ms, time_ms + n - 1, -1, -1, -1, n) + body
     head = struct.pack('>ib', 0, 2)
