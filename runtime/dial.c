@@ -11,7 +11,7 @@ enum {
     RECV_BYTES = 16384,     /* room for one read, at least */
     RECV_TURN = 1 << 20,    /* read before frames are handed over */
     ROOM_AT_ONCE = 1 << 20, /* of a frame that is longer, the room for the rest as it comes */
-    KEEP_FROM = 64 << 10,   /* after such a frame the buffer is kept for the next one ... */
+    KEEP_FROM = RECV_BYTES, /* after such a frame the buffer is kept for the next one ... */
     KEEP_MAX = 4 << 20,     /* ... if it is not larger than this ... */
     KEEP_SHARE = 2,         /* ... and no more than this part of the shard's budget is used */
 };
@@ -164,7 +164,7 @@ static void on_ready(struct io_sock *s, unsigned events, void *user)
 {
     struct dial *d = user;
     uint64_t generation = d->generation;
-    int err = io_sock_error(s);
+    int err = d->up ? 0 : io_sock_error(s); /* later receiving and sending tell */
     /* readable alone: connected, and the peer is gone again */
     if (err == 0 && !d->up && (events & (IO_WRITE | IO_READ))) {
         d->up = true;
