@@ -433,7 +433,7 @@ static const struct view_topic *largest_topic(const struct view *v, int32_t brok
 static void keep_less(const struct doctor_picture *pic, struct arena *a, struct doctor_finding *f,
                       int32_t broker)
 {
-    int64_t sum, partition;
+    int64_t sum = 0, partition = 0;
     const struct view_topic *t = largest_topic(pic->view, broker, &sum, &partition);
     if (t == NULL || partition < 2) {
         return;

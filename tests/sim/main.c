@@ -29,8 +29,8 @@
 #include "sim/scenarios.h"
 
 enum { JOBS_MAX = 64, SHOW_BYTES = 12000, SHOW_FAILURES = 5, TWICE = 10, TELL = 3000 };
-/* Of a breach without --seeds: how many are tried at most, and how long all of them may take. */
-enum { SEEDS = 200, NOTICED_SECONDS = 5 };
+/* Of a breach without --seeds: how many are tried at most. */
+enum { SEEDS = 100 };
 
 struct job {
     pid_t pid;
@@ -388,8 +388,8 @@ static struct options parse(int argc, char **argv)
     return opt;
 }
 
-/* A breach is noticed by its own seeds, in less than 5 s of CPU for all that were tried; the run
- * that noticed it passes without it. */
+/* A breach is noticed by its own seeds, the first hundred at most; the run that noticed it passes
+ * without it. The time they took is told only: a busy machine takes longer for the same runs. */
 static int prove(struct options *opt, struct tally *t)
 {
     const struct breach *b = breach_of(opt->mutant);
@@ -413,13 +413,10 @@ static int prove(struct options *opt, struct tally *t)
     opt->mutant = MUTANT_NONE;
     t->failed = 0;
     run_all(opt, t);
-    bool good = t->failed == 0 && cpu < NOTICED_SECONDS;
     printf("breach %s: seed %llu of %s notices it; %llu runs took %.2f s of CPU%s\n", b->name,
            (unsigned long long)opt->first, b->where->name, (unsigned long long)tried, cpu,
-           t->failed ? ", and fails without it too"
-           : good    ? ""
-                     : ", which is too long");
-    return good ? 0 : 1;
+           t->failed ? ", and fails without it too" : "");
+    return t->failed ? 1 : 0;
 }
 
 static void summary(const struct options *opt, const struct tally *t, double seconds)
