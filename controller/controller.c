@@ -15,6 +15,8 @@ enum {
     TICK_MS_MIN = 20,
     TICK_MS_MAX = 500,
     NOTE_DURABLE_MS = 60000,
+    NOTE_DURABLE_MS_MAX = 600000,
+    DISK_QUICK_US = 50000,
     RESERVE_BYTES = 4 << 20, /* of the metadata log's disk: some ten thousand records */
     STOP_POLL_MS = 1,        /* while a flush is under way */
     STOP_MS_MIN = 1000,      /* for others to commit what waits, or to take over */
@@ -262,17 +264,33 @@ static const struct quorum_callbacks quorum_callbacks = {
 
 /* ---- by time ---- */
 
+/* Notes block this thread, and voters of one machine would all stand still together: while the disk
+ * is slow, which might cost the quorum its leader, they can wait. */
+static bool disk_is_quick(const struct controller *c)
+{
+    return metadata_log_last_flush_us(c->mlog) < DISK_QUICK_US;
+}
+
+static bool note_is_due(const struct controller *c, int64_t now)
+{
+    int64_t age = now - c->noted_ms;
+    return age >= NOTE_DURABLE_MS_MAX || (age >= NOTE_DURABLE_MS && disk_is_quick(c));
+}
+
 /* A voter's disk. */
 static void look_after_log(struct controller *c)
 {
     int64_t now = shard_now_ms(c->shard);
     struct errmsg em = {{0}};
-    if (now - c->noted_ms >= NOTE_DURABLE_MS) {
+    if (note_is_due(c, now)) {
         c->noted_ms = now;
         int err = metadata_log_note_durable(c->mlog, &em);
         if (err && err != ERR_NOSPACE) { /* on a full disk it is noted later */
             controller_fail(c, em.text);
         }
+    }
+    if (disk_is_quick(c)) {
+        quorum_note_leader(c->quorum);
     }
     controller_snapshot_check(c);
 }

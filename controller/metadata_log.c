@@ -427,12 +427,8 @@ int metadata_log_append(struct metadata_log *log, struct bytes batch, struct err
     log->last_index++;
     log->recent[log->recent_n++ % MLOG_RECENT] =
         (struct mlog_recent){seg->base, h.base_offset, log->last_index, pos};
-    bool new_epoch = log->epochs_n == 0 || log->epochs[log->epochs_n - 1].epoch < h.leader_epoch;
     mlog_add_epoch(log, h.leader_epoch, h.base_offset, log->last_index);
     err = mlog_segment_note(log, seg, &h, pos, log->last_index, em);
-    if (err == 0 && new_epoch) {
-        err = mlog_write_epochs(log, em);
-    }
     if (err == 0 && batch_is_control(&h)) {
         err = mlog_note_control(log, batch, em);
     }
@@ -709,6 +705,7 @@ static void flushed(struct io_op *op, int64_t result)
         mem_free(log);
         return;
     }
+    log->last_flush_us = io_now_us(log->io) - log->flush_began_us;
     disk_time_add(&log->flush_time, log->flush_began_us, io_now_us(log->io), log->path);
     int err = result < 0 ? (int)result : 0;
     if (err == 0 && log->roll_due && mlog_active(log)->size > 0 && mlog_may_roll(log)) {
@@ -737,8 +734,9 @@ bool metadata_log_flushing(const struct metadata_log *log)
 
 int metadata_log_note_durable(struct metadata_log *log, struct errmsg *em)
 {
-    if (log->flush_end.offset <= log->durable.offset || metadata_log_flushing(log)) {
-        return 0;
+    int err = mlog_write_epochs(log, em);
+    if (err || log->flush_end.offset <= log->durable.offset || metadata_log_flushing(log)) {
+        return err;
     }
     log->durable = log->flush_end;
     return mlog_write_anchors(log, NULL, em);
@@ -751,6 +749,7 @@ int metadata_log_close_clean(struct metadata_log *log)
     err = err ? err : io_fsync(seg->file);
     err = err ? err : io_fsync(seg->index_file);
     err = err ? err : io_fsync(seg->time_file);
+    err = err ? err : mlog_write_epochs(log, NULL);
     if (err == 0) {
         log->durable =
             (struct mlog_anchor){log->last_index, metadata_log_last_epoch(log), log->end};
@@ -777,6 +776,11 @@ void metadata_log_close(struct metadata_log *log)
     if (!metadata_log_flushing(log)) { /* else the operation in flight is a part of it */
         mem_free(log);
     }
+}
+
+int64_t metadata_log_last_flush_us(const struct metadata_log *log)
+{
+    return log->last_flush_us;
 }
 
 const struct disk_time *metadata_log_flush_time(const struct metadata_log *log)

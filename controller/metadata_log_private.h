@@ -102,6 +102,7 @@ struct metadata_log {
     bool has_voters;
     struct io_op flush_op;
     int64_t flush_began_us;
+    int64_t last_flush_us; /* how long the newest flush that came home took */
     struct disk_time flush_time;
     metadata_log_flush_cb *flush_cb;
     void *flush_user;

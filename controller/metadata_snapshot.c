@@ -295,6 +295,7 @@ int metadata_snapshot_finish(struct metadata_snapshot_writer *w, struct errmsg *
     char name[64];
     snapshot_name(w->snapshot.id, name);
     int err = put_footer(w, em);
+    err = err ? err : mlog_write_epochs(log, em); /* the next start reads no batch before it */
     err = err ? err : mlog_write_anchors(log, &w->snapshot, em);
     if (err) {
         metadata_snapshot_abandon(w);

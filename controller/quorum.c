@@ -72,8 +72,10 @@ static int64_t now(struct quorum *q)
 static bool write_state(struct quorum *q)
 {
     struct errmsg em;
+    int64_t from = io_now_ms(q->io);
     int err = quorum_state_write(q->io, metadata_log_path(q->log), &q->state, q->voters,
                                  q->voters_n, &em);
+    quorum_timer_blocked(q, io_now_ms(q->io) - from);
     if (err) {
         quorum_fail(q, "%s", em.text);
     }
@@ -231,15 +233,28 @@ static void note_leader(struct quorum *q)
         q->leader_id = leader;
         q->tell_leader = true;
     }
-    if (leader < 0) {
-        return;
+}
+
+/* quorum-state as it would be with the leader in it, if there is a new one: a hint for Kafka. Our
+ * vote is implied by it, if it was for this leader: one for another candidate of the term is kept
+ * beside it. */
+static bool leader_to_note(const struct quorum *q, struct quorum_state *out)
+{
+    *out = q->state;
+    if (q->leader_id < 0 || q->state.epoch != quorum_epoch(q)) {
+        return false;
     }
-    /* A hint for the next start and for Kafka; our vote is implied by it, if it was for this one:
-     * one for another candidate of the term is kept beside it. */
-    bool implied = leader == q->node_id || q->state.voted_id == leader;
-    if (q->state.leader_id != leader || (implied && q->state.voted_id >= 0)) {
-        q->state.leader_id = leader;
-        q->state.voted_id = implied ? -1 : q->state.voted_id;
+    bool implied = q->leader_id == q->node_id || q->state.voted_id == q->leader_id;
+    out->leader_id = q->leader_id;
+    out->voted_id = implied ? -1 : q->state.voted_id;
+    return out->leader_id != q->state.leader_id || out->voted_id != q->state.voted_id;
+}
+
+void quorum_note_leader(struct quorum *q)
+{
+    struct quorum_state with;
+    if (!q->failed && !q->closed && leader_to_note(q, &with)) {
+        q->state = with;
         write_state(q);
     }
 }
@@ -279,24 +294,13 @@ static uint64_t request_term_of(const struct quorum *q, const struct raft_event 
     }
 }
 
-static void arm(struct quorum *q)
-{
-    if (q->failed || q->voters_n == 1) {
-        return; /* a sole voter's timers do nothing */
-    }
-    int64_t at = (int64_t)raft_timeout(&q->raft);
-    int64_t soonest = q->last_time_ms + 1; /* defect G: may stay in the past */
-    if (at < soonest && timer_is_set(&q->timer) && q->timer.deadline_ms < soonest) {
-        return; /* it is due: messages that come ever again must not put it off */
-    }
-    timer_set(q->shard, &q->timer, at < soonest ? soonest : at);
-}
-
 static void on_timer(struct timer *t)
 {
     struct quorum *q = t->user;
     struct raft_event e = {.type = RAFT_TIMEOUT};
-    step(q, &e);
+    if (!quorum_timer_late(q, raft_state(&q->raft) == RAFT_LEADER)) {
+        step(q, &e);
+    }
 }
 
 /* The snapshot of an update, whose file is here already, takes the place of the log. */
@@ -346,7 +350,7 @@ static void handle_update(struct quorum *q, const struct raft_event *e, const st
             quorum_send(q, &u->messages.batch[i], raft_current_term(&q->raft), request_term);
         }
     }
-    arm(q);
+    quorum_timer_arm(q, (int64_t)raft_timeout(&q->raft), raft_state(&q->raft) == RAFT_LEADER);
     if (!q->failed && (u->flags & (RAFT_UPDATE_STATE))) {
         state_changed(q);
     }
@@ -443,6 +447,7 @@ int quorum_start(struct shard *sh, struct metadata_log *log, const struct quorum
     q->user = cfg->user;
     q->node_id = cfg->node_id;
     q->voters_n = cfg->voters_n;
+    q->election_timeout_ms = cfg->election_timeout_ms;
     memcpy(q->voters, cfg->voters, cfg->voters_n * sizeof *cfg->voters);
     q->leader_id = -1;
     q->timer.cb = on_timer;

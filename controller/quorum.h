@@ -62,6 +62,9 @@ int quorum_start(struct shard *sh, struct metadata_log *log, const struct quorum
  * turn: what was appended may be lost then. */
 void quorum_close(struct quorum *q);
 bool quorum_busy(const struct quorum *q);
+/* Writes down who leads, if that is new: a hint for people and for Kafka, which the vote does not
+ * need. Blocks for two flushes of the disk. */
+void quorum_note_leader(struct quorum *q);
 /* Accepts no more appends; what was appended still commits. For an orderly stop. */
 void quorum_resign(struct quorum *q);
 

@@ -40,7 +40,10 @@ struct quorum {
     int32_t voters[QUORUM_VOTERS_MAX];
     size_t voters_n;
     struct timer timer;
-    struct task task; /* deliver */
+    int64_t election_timeout_ms;
+    int64_t patient_until_ms; /* quorum_timer.c */
+    bool heard_out;           /* the timer was late, and what was in the sockets has been heard */
+    struct task task;         /* deliver */
     struct log_limit limit;
     int64_t last_time_ms; /* event time never goes back */
     uint64_t commit;      /* never goes back; entries up to here are told or about to be */
@@ -88,6 +91,13 @@ uint64_t quorum_term_of(const struct quorum *q, uint64_t index);
 
 /* quorum_owner.c: the callbacks that are due. */
 void quorum_deliver(struct task *t);
+
+/* quorum_timer.c: at is the time that libraft wants. */
+void quorum_timer_arm(struct quorum *q, int64_t at, bool leads);
+/* The timer has fired. True: too late to be believed; it fires again in the next turn. */
+bool quorum_timer_late(struct quorum *q, bool leads);
+/* A vote took so long to become durable. */
+void quorum_timer_blocked(struct quorum *q, int64_t ms);
 
 /* quorum_entries.c */
 void quorum_put_leader_change(struct quorum *q, int32_t epoch, struct buf *out);

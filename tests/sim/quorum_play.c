@@ -4,7 +4,7 @@
  * itself; if it does not, the play is no test of anything, and the run fails. */
 #include "sim/quorum_run.h"
 
-enum { PLAY_LIMIT_US = 20000000, LOOK_US = 2000 };
+enum { PLAY_LIMIT_US = 20000000, LOOK_US = 2000, SLOW_TERMS = 4 };
 
 /* The parts; found again for each play of a run. */
 struct cast {
@@ -313,6 +313,30 @@ static void play_k(struct quorum_run *qr)
     quorum_run_for(qr, 20000);
 }
 
+/* ---- no guard: the leader dies while every fsync takes longer than an election's time. A term
+ * that ends before its votes are durable is one in vain; two voters need a few, not one after the
+ * other. ---- */
+
+static void play_slow(struct quorum_run *qr)
+{
+    struct sim_disk_faults saved[QUORUM_VOTERS_MAX];
+    for (unsigned i = 0; i < qr->voters_n; i++) {
+        struct sim_disk_faults *f = &qr->voters[i].host->disk->faults;
+        saved[i] = *f;
+        f->fsync_us_min = 500 * (uint32_t)qr->p.election_ms;
+        f->fsync_us_max = 1500 * (uint32_t)qr->p.election_ms;
+    }
+    down(cast.leader);
+    wait_until(qr, leads);
+    int32_t terms = quorum_epoch(quorum_serving(qr)->q) - cast.term;
+    if (terms > SLOW_TERMS) {
+        run_fail(qr->r, "on slow disks %d terms went by until one had a leader", (int)terms);
+    }
+    for (unsigned i = 0; i < qr->voters_n; i++) {
+        qr->voters[i].host->disk->faults = saved[i];
+    }
+}
+
 void quorum_play(struct quorum_run *qr)
 {
     enter(qr);
@@ -325,6 +349,9 @@ void quorum_play(struct quorum_run *qr)
         break;
     case QUORUM_PLAY_K:
         play_k(qr);
+        break;
+    case QUORUM_PLAY_SLOW:
+        play_slow(qr);
         break;
     default:
         play_i(qr);

@@ -30,6 +30,7 @@ enum quorum_kind {
     QUORUM_PLAY_J,
     QUORUM_PLAY_I,
     QUORUM_PLAY_K,
+    QUORUM_PLAY_SLOW, /* no guard: an election on disks that are slow (controller/quorum_timer.c) */
     QUORUM_KINDS = 8, /* the others: whatever may happen */
 };
 

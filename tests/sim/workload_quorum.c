@@ -198,7 +198,8 @@ static void work(struct quorum_run *qr)
 static bool is_play(const struct quorum_run *qr)
 {
     enum quorum_kind k = qr->p.kind;
-    return k == QUORUM_PLAY_A || k == QUORUM_PLAY_J || k == QUORUM_PLAY_I || k == QUORUM_PLAY_K;
+    return k == QUORUM_PLAY_A || k == QUORUM_PLAY_J || k == QUORUM_PLAY_I || k == QUORUM_PLAY_K ||
+           k == QUORUM_PLAY_SLOW;
 }
 
 /* A majority is enough to go on with: the others may stay down until it has. */

@@ -108,11 +108,17 @@ static void lost_election(void *arg)
     rig_voter_says(&r, 3, &heartbeat);
     assert_int_equal(0, quorum_state_read(r.shard->io, dir, &s, &em));
     assert_int_equal(term, s.epoch);
+    assert_int_equal(-1, s.leader_id); /* a hint: it waits for a moment that is good */
+    assert_int_equal(1, s.voted_id);
+    quorum_note_leader(r.c->quorum);
+    assert_int_equal(0, quorum_state_read(r.shard->io, dir, &s, &em));
+    assert_int_equal(term, s.epoch);
     assert_int_equal(3, s.leader_id);
     assert_int_equal(1, s.voted_id);
     assert_int_equal(0, io_unlink(r.shard->io, file));
     for (int i = 0; i < 3; i++) {
         rig_voter_says(&r, 3, &heartbeat);
+        quorum_note_leader(r.c->quorum);
         rig_turn(&r);
     }
     assert_int_equal(0, quorum_state_read(r.shard->io, dir, &s, &em));
