@@ -122,25 +122,33 @@ class Links:
 
     def serve(self, target, to, come_from):
         async def connection(reader, writer):
-            a = come_from
-            if a is None:
-                pids = {n.process.pid: n.id for n in self.nodes if n.running}
-                a = pids.get(owner(writer.get_extra_info('peername')[1], pids))
             try:
-                while (a, to) in self.silent:
-                    await self.changed.wait()
-                if (a, to) in self.resets or (to, a) in self.resets:
-                    return self.reset(writer)
-                there, onward = await asyncio.open_connection('127.0.0.1', target)
-            except OSError:
-                return self.reset(writer)
-            ends = [writer, onward]
-            for way in ((a, to), (to, a)):
-                self.writers.setdefault(way, set()).update(ends)
-            await asyncio.gather(self.carry(reader, onward, (a, to)), self.carry(there, writer, (to, a)))
-            for way in ((a, to), (to, a)):
-                self.writers[way].difference_update(ends)
+                await self.join(reader, writer, target, to, come_from)
+            except asyncio.CancelledError:
+                pass  # the proxies end
         return connection
+
+    async def join(self, reader, writer, target, to, come_from):
+        a = come_from
+        if a is None:
+            pids = {n.process.pid: n.id for n in self.nodes if n.running}
+            a = pids.get(owner(writer.get_extra_info('peername')[1], pids))
+        try:
+            while (a, to) in self.silent:
+                await self.changed.wait()
+            if (a, to) in self.resets or (to, a) in self.resets:
+                self.reset(writer)
+                return
+            there, onward = await asyncio.open_connection('127.0.0.1', target)
+        except OSError:
+            self.reset(writer)
+            return
+        ends = [writer, onward]
+        for way in ((a, to), (to, a)):
+            self.writers.setdefault(way, set()).update(ends)
+        await asyncio.gather(self.carry(reader, onward, (a, to)), self.carry(there, writer, (to, a)))
+        for way in ((a, to), (to, a)):
+            self.writers[way].difference_update(ends)
 
     async def carry(self, reader, writer, way):
         try:
