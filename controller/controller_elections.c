@@ -75,6 +75,8 @@ static void look(struct controller *c, struct decision *d, const struct image_to
         c->unclean_elections += unclean;
         if (unclean || was->leader < 0) {
             say_leader(c, t, is, unclean);
+        } else if (decide_is_active(d, was->leader)) {
+            c->told.left_full += !decide_replica_has_room(d, was, was->leader);
         }
     }
 }
@@ -135,6 +137,10 @@ void controller_elections_tick(struct controller *c)
     if (c->told.led_again > 0) {
         log_info(c->log, "controller", "more partitions have a leader again partitions=%u",
                  c->told.led_again);
+    }
+    if (c->told.left_full > 0) {
+        log_info(c->log, "controller", "replicas on full disks do not lead any more partitions=%u",
+                 c->told.left_full);
     }
     c->told = (struct elections_told){.since_ms = now};
 }

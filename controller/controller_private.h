@@ -64,9 +64,10 @@ struct snapshot_job; /* controller_snapshot.c */
 struct elections_told { /* in the log, of the present second (controller_elections.c) */
     int64_t since_ms;
     uint32_t named;      /* partitions that have lines of their own */
-    uint32_t leaderless; /* those that have none, as the next two */
+    uint32_t leaderless; /* those that have none, as the next three */
     uint32_t led_again;
     uint32_t unclean;
+    uint32_t left_full; /* leaders that others have replaced, as their disks are full */
 };
 
 struct controller {

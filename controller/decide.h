@@ -107,7 +107,7 @@ bool decide_fence_expired(struct decision *d);
 /* A broker that does not live, whatever its session says (broker_probe.h): as above. */
 bool decide_fence_dead(struct decision *d, int32_t broker, int64_t epoch);
 /* One more step of what decisions have left to do (sessions->more): brokers that are being fenced,
- * leave or have lost directories, partitions without a leader. */
+ * leave, have lost directories or have full ones, partitions without a leader. */
 void decide_more(struct decision *d);
 /* This controller's own registration, when it is not what the image has. */
 void decide_own_registration(struct decision *d, struct uuid incarnation);
@@ -134,6 +134,20 @@ bool decide_preferred_leaders(struct decision *d, size_t max);
 /* Partitions without a leader get one where that is possible now (a setting may have changed); as
  * above. */
 bool decide_leaderless(struct decision *d, size_t max);
+
+/* ---- decide_room.c ---- */
+
+/* Nothing that was heard of this broker says that the disk of this directory is full. */
+bool decide_has_room(const struct decision *d, int32_t broker, struct uuid dir);
+/* The same of where its replica of the partition lies. */
+bool decide_replica_has_room(const struct decision *d, const struct image_partition *p,
+                             int32_t broker);
+/* Where a replica of the broker has no room, others lead and are the ISR, as far as there are any.
+ * At most max partitions; false: there are more. */
+bool decide_leave_full(struct decision *d, int32_t broker, size_t max);
+/* These are to be the ISR: does a replica without room join, which the others can do without? */
+bool decide_joins_full(struct decision *d, const struct image_topic *t,
+                       const struct image_partition *p, const int32_t *isr, uint32_t n);
 
 /* ---- decide_reassign.c ---- */
 

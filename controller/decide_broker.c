@@ -12,6 +12,9 @@
  * acknowledged; any other one may have lost records that were not flushed, and leaves ISR and ELR
  * (KIP-966).
  *
+ * A broker that stays may have full disks, or lose some: what that does to its replicas is done
+ * with its heartbeats, too (decide_room.c, decide_elect.c).
+ *
  * A broker may have very many partitions: they are taken from it DECISION_STEP at a time, between
  * which the controller does other things. Meanwhile no decision counts on it (sessions.h). */
 #include <stdlib.h>
@@ -333,6 +336,23 @@ static bool note_offline_dirs(const struct image_broker *b, struct session_of_br
     return s->lost_n > 0;
 }
 
+/* Directories whose disks are full, as the broker says now. */
+static void note_full_dirs(struct session_of_broker *s, const struct broker_heartbeat_request *q)
+{
+    s->full_n = q->full_log_dirs_n < SESSION_FULL_MAX ? q->full_log_dirs_n : SESSION_FULL_MAX;
+    if (s->full_n > 0) {
+        memcpy(s->full, q->full_log_dirs, (size_t)s->full_n * sizeof *s->full);
+    }
+}
+
+/* One step. With every heartbeat from the beginning: who could not be spared may be now. */
+static void leave_full_dirs(struct decision *d, const struct image_broker *b,
+                            struct session_of_broker *s)
+{
+    s->full_more = s->full_n > 0 && !decide_leave_full(d, b->id, d->step);
+    d->sessions->more = d->sessions->more || s->full_more;
+}
+
 static void take_cordoned(struct decision *d, const struct image_broker *b,
                           const struct broker_heartbeat_request *q)
 {
@@ -390,12 +410,16 @@ void decide_broker_heartbeat(struct decision *d, const void *request, void *resp
     struct session_of_broker *s = sessions_touch(d->sessions, b->id, b->epoch, d->now_ms);
     s->metadata_offset = q->current_metadata_offset;
     enum next next = next_state(d, b, s, q);
+    note_full_dirs(s, q);
     if ((flags & MV_DIRECTORY_ASSIGNMENT_SUPPORTED) && !s->fencing && note_offline_dirs(b, s, q)) {
         /* nothing else that changes partitions: it would not see what this does to them */
         next = b->fenced ? STAY_FENCED : STAY_ACTIVE;
         lose_dirs(d, b, s);
     } else {
         act(d, b, s, next);
+        if (next == STAY_ACTIVE) {
+            leave_full_dirs(d, b, s);
+        }
     }
     if (flags & MV_CORDONED_LOG_DIRS_SUPPORTED) {
         take_cordoned(d, b, q);
@@ -446,6 +470,8 @@ void decide_more(struct decision *d)
             lose_dirs(d, b, s);
         } else if (b->in_controlled_shutdown && !b->fenced) {
             begin_leaving(d, b, s);
+        } else if (s->full_more && !b->fenced) {
+            leave_full_dirs(d, b, s);
         }
         if (d->n > 0) { /* one broker a step: the next one must see what became of it */
             d->sessions->more = true;

@@ -141,7 +141,8 @@ static void put_outcome(PARTITION *out, int32_t index, int16_t code)
         out->error_message = bytes_str("the partition has the leader that it should have");
     } else if (code == KE_PREFERRED_LEADER_NOT_AVAILABLE) {
         out->error_message =
-            bytes_str("the partition's first replica is not in sync or does not live");
+            bytes_str("the partition's first replica is not in sync, does not live, or its disk "
+                      "is full");
     } else if (code == KE_ELIGIBLE_LEADERS_NOT_AVAILABLE) {
         out->error_message = bytes_str("none of the partition's replicas lives");
     }

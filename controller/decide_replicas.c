@@ -110,6 +110,9 @@ static int16_t alter(struct decision *d, int16_t version, int32_t broker,
     for (int32_t i = 0; i < n; i++) {
         c.isr.v[i] = isr[i].broker_id;
     }
+    if (decide_joins_full(d, t, p, c.isr.v, c.isr.n)) {
+        return KE_INELIGIBLE_REPLICA;
+    }
     c.recovery = in->leader_recovery_state;
     bool changed = partition_change_build(&c, &r);
     if (changed) {

@@ -64,8 +64,7 @@ static struct uuid directory_of(const struct partition_change *c, int32_t id)
     return decide_default_directory(c->d, id);
 }
 
-/* Alive, and the replica's directory there works. */
-static bool acceptable(const struct partition_change *c, int32_t id)
+bool partition_change_acceptable(const struct partition_change *c, int32_t id)
 {
     const struct image_broker *b = image_broker(c->d->img, id);
     return b && decide_is_active(c->d, id) && replica_directory_works(b, directory_of(c, id));
@@ -80,35 +79,55 @@ struct choice {
 static bool valid(const struct partition_change *c, struct id_set elr, int32_t id)
 {
     bool in = id_in(c->isr.v, c->isr.n, id) || (c->isr.n == 0 && id_in(elr.v, elr.n, id));
-    return in && acceptable(c, id);
+    return in && partition_change_acceptable(c, id);
+}
+
+static bool has_room(const struct partition_change *c, int32_t id)
+{
+    return decide_has_room(c->d, id, directory_of(c, id));
+}
+
+/* The first in assignment order that may lead, or (unclean) lives; one on a full disk only if there
+ * is no other. */
+static int32_t first_of(const struct partition_change *c, struct id_set elr, bool unclean)
+{
+    int32_t full = NO_LEADER;
+    for (uint32_t i = 0; i < c->replicas.n; i++) {
+        int32_t id = c->replicas.v[i];
+        if (!(unclean ? partition_change_acceptable(c, id) : valid(c, elr, id))) {
+            continue;
+        }
+        if (has_room(c, id)) {
+            return id;
+        }
+        full = full == NO_LEADER ? id : full;
+    }
+    return full;
 }
 
 static struct choice elect(const struct partition_change *c, struct id_set elr, bool elr_on)
 {
     const struct image_partition *p = c->p;
     const struct id_set *replicas = &c->replicas;
-    if (c->election == ELECT_PREFERRED && replicas->n && valid(c, elr, replicas->v[0])) {
+    if (c->election == ELECT_PREFERRED && replicas->n && valid(c, elr, replicas->v[0]) &&
+        has_room(c, replicas->v[0])) {
         return (struct choice){replicas->v[0], false};
     }
-    if (p->leader != NO_LEADER && valid(c, elr, p->leader)) {
+    bool stays = p->leader != NO_LEADER && valid(c, elr, p->leader);
+    if (stays && (c->election != ELECT_ROOM || has_room(c, p->leader))) {
         return (struct choice){p->leader, false};
     }
-    for (uint32_t i = 0; i < replicas->n; i++) {
-        if (valid(c, elr, replicas->v[i])) {
-            return (struct choice){replicas->v[i], false};
-        }
+    int32_t first = first_of(c, elr, false);
+    if (first != NO_LEADER) {
+        return (struct choice){stays && !has_room(c, first) ? p->leader : first, false};
     }
     if (elr_on && elr.n == 0 && c->isr.n == 0 && p->last_known_elr_n == 1 &&
         id_in(replicas->v, replicas->n, p->last_known_elr[0]) &&
-        acceptable(c, p->last_known_elr[0])) {
+        partition_change_acceptable(c, p->last_known_elr[0])) {
         return (struct choice){p->last_known_elr[0], true};
     }
-    for (uint32_t i = 0; i < replicas->n && c->election == ELECT_UNCLEAN; i++) {
-        if (acceptable(c, replicas->v[i])) {
-            return (struct choice){replicas->v[i], true};
-        }
-    }
-    return (struct choice){NO_LEADER, false};
+    first = c->election == ELECT_UNCLEAN ? first_of(c, elr, true) : NO_LEADER;
+    return (struct choice){first, first != NO_LEADER};
 }
 
 /* ---- reassignment ---- */
@@ -119,8 +138,7 @@ uint32_t partition_change_least(const struct partition_change *c, uint32_t repli
     return least < replicas_n ? least : replicas_n;
 }
 
-/* What the ISR must have: a topic's factor is that of its first partition. */
-static uint32_t least_isr(const struct partition_change *c)
+uint32_t partition_change_least_isr(const struct partition_change *c)
 {
     const struct image_partition *first = image_partition(c->topic, 0);
     return partition_change_least(c, first ? first->replicas_n : c->p->replicas_n);
@@ -153,7 +171,7 @@ static struct id_set next_elr(const struct partition_change *c)
 {
     const struct image_partition *p = c->p;
     struct id_set elr = {ARENA_ARRAY(c->d->arena, int32_t, p->elr_n + p->isr_n + 1), 0};
-    if (c->isr.n >= least_isr(c)) {
+    if (c->isr.n >= partition_change_least_isr(c)) {
         return elr;
     }
     for (uint32_t i = 0; i < p->elr_n + p->isr_n; i++) {

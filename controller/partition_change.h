@@ -6,7 +6,7 @@
  * ISR, or in the ELR when the ISR is empty; else, with ELR on, the last known leader when ISR and
  * ELR are empty and it is a replica still; else, only in an unclean election, any living replica.
  * The last two forget acknowledged records: the ISR becomes the new leader alone and the partition
- * is marked as recovering.
+ * is marked as recovering. Of several, one whose disk is full comes last (decide_room.c).
  *
  * A reassignment (adding, removing) is over, with any change, once the ISR holds all that it adds:
  * what it removes leaves replicas and ISR then. It stays as it is while that would shrink the ISR
@@ -33,6 +33,7 @@ enum election {
     ELECT_ONLINE,    /* only when the leader cannot stay */
     ELECT_PREFERRED, /* the first replica, if it is in the ISR and lives */
     ELECT_UNCLEAN,   /* like online, but rather any living replica than none */
+    ELECT_ROOM,      /* like online, but a leader whose disk is full cannot stay if another may */
 };
 
 struct partition_change {
@@ -52,6 +53,11 @@ struct partition_change {
 /* Starts from the partition as it is; unclean elections where the topic's settings allow them. */
 void partition_change_init(struct partition_change *c, struct decision *d,
                            const struct image_topic *t, const struct image_partition *p);
+/* May the replica lead, as far as its broker and its directory go: alive, and the disk works. */
+bool partition_change_acceptable(const struct partition_change *c, int32_t id);
+/* What min.insync.replicas asks of this partition's ISR: a topic's factor is that of its first
+ * partition. */
+uint32_t partition_change_least_isr(const struct partition_change *c);
 /* What min.insync.replicas asks of an ISR when there are so many replicas. */
 uint32_t partition_change_least(const struct partition_change *c, uint32_t replicas_n);
 /* Fills the record (its arrays are in the arena); false when nothing changes. */

@@ -55,7 +55,8 @@ struct session_of_broker *sessions_touch(struct sessions *s, int32_t broker, int
         b->leaving_offset = -1;
         b->fencing = b->unclean = false;
         b->doomed_ms = 0;
-        b->lost_n = 0;
+        b->lost_n = b->full_n = 0;
+        b->full_more = false;
     }
     b->contact_ms = now_ms;
     b->let_go = false;

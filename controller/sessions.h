@@ -17,7 +17,10 @@
 
 #include "base/uuid.h"
 
-enum { SESSION_DIRS_MAX = 8 }; /* more at once are lost one after another */
+enum {
+    SESSION_DIRS_MAX = 8,  /* more at once are lost one after another */
+    SESSION_FULL_MAX = 65, /* of more than a broker of ours can have, and the word for all */
+};
 
 struct session_of_broker {
     int32_t broker;
@@ -31,6 +34,9 @@ struct session_of_broker {
     int64_t doomed_ms; /* it was to be unregistered then; 0 never */
     struct uuid lost[SESSION_DIRS_MAX]; /* directories whose replicas are being taken away */
     int32_t lost_n;
+    struct uuid full[SESSION_FULL_MAX]; /* directories without room, by its newest heartbeat */
+    int32_t full_n;
+    bool full_more; /* replicas in them are still to be taken from ISRs and leaderships */
 };
 
 struct sessions {
