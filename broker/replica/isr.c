@@ -4,6 +4,8 @@
 #include "base/ids.h"
 #include "base/mem.h"
 
+enum { AGAIN_MS = 1000 }; /* between two proposals of a follower that the controller refuses */
+
 void isr_init(struct isr *s, int32_t self)
 {
     *s = (struct isr){.self = self, .leader_epoch = -1, .partition_epoch = -1};
@@ -40,7 +42,14 @@ static struct isr_follower unknown_follower(int32_t id)
         .caught_up_ms = ISR_NEVER,
         .fetched_ms = ISR_NEVER,
         .leader_end = ISR_OFFSET_UNKNOWN,
+        .refused_ms = ISR_NEVER,
     };
+}
+
+/* The controller does not want it in the set now. */
+static void bar(struct isr_follower *f)
+{
+    f->refused_ms = f->fetched_ms > ISR_NEVER ? f->fetched_ms : ISR_NEVER + 1;
 }
 
 /* Takes the committed set; a proposal is over. */
@@ -49,8 +58,10 @@ static void commit_isr(struct isr *s, const int32_t *isr, uint32_t isr_n)
     s->isr_n = isr_n;
     s->pending = false;
     for (uint32_t i = 0; i < s->n; i++) {
-        s->followers[i].in_isr = id_in(isr, isr_n, s->followers[i].id);
-        s->followers[i].proposed = false;
+        struct isr_follower *f = &s->followers[i];
+        f->in_isr = id_in(isr, isr_n, f->id);
+        f->proposed = false;
+        f->refused_ms = f->in_isr ? ISR_NEVER : f->refused_ms;
     }
 }
 
@@ -98,6 +109,12 @@ bool isr_set(struct isr *s, const struct isr_state *st, int64_t now_ms)
     if (!newer) { /* an answer told the ISR before, but not the replicas */
         return false;
     }
+    for (uint32_t i = 0; i < s->n; i++) {
+        struct isr_follower *f = &s->followers[i];
+        if (f->in_isr && !id_in(st->isr, st->isr_n, f->id)) {
+            bar(f);
+        }
+    }
     commit_isr(s, st->isr, st->isr_n);
     for (uint32_t i = 0; i < s->n; i++) {
         struct isr_follower *f = &s->followers[i];
@@ -112,8 +129,11 @@ void isr_set_broker(struct isr *s, int32_t id, int64_t image_epoch, bool fenced,
 {
     struct isr_follower *f = isr_follower(s, id);
     if (f) {
+        bool alive = image_epoch != ISR_EPOCH_UNKNOWN && !fenced;
+        bool same = f->image_epoch == image_epoch && f->alive == alive && f->leaving == leaving;
+        f->refused_ms = same ? f->refused_ms : ISR_NEVER; /* that was another, or stood otherwise */
         f->image_epoch = image_epoch;
-        f->alive = image_epoch != ISR_EPOCH_UNKNOWN && !fenced;
+        f->alive = alive;
         f->leaving = leaving;
     }
 }
@@ -166,7 +186,8 @@ int64_t isr_high_watermark(const struct isr *s, int64_t hw, int64_t own, uint32_
     for (uint32_t i = 0; i < s->n; i++) {
         const struct isr_follower *f = &s->followers[i];
         if (f->end < least &&
-            (f->in_isr || f->proposed || (may_join(f) && now_ms - f->caught_up_ms <= lag_ms))) {
+            (f->in_isr || f->proposed ||
+             (may_join(f) && f->refused_ms == ISR_NEVER && now_ms - f->caught_up_ms <= lag_ms))) {
             least = f->end;
         }
     }
@@ -197,7 +218,7 @@ static void begin_proposal(struct isr *s)
 bool isr_propose_join(struct isr *s, struct isr_follower *joiner, int64_t hw)
 {
     if (s->pending || joiner->in_isr || !may_join(joiner) || joiner->end < hw ||
-        joiner->end < s->epoch_start) {
+        joiner->end < s->epoch_start || joiner->fetched_ms - joiner->refused_ms < AGAIN_MS) {
         return false;
     }
     for (uint32_t i = 0; i < s->n; i++) {
@@ -256,6 +277,10 @@ void isr_refused(struct isr *s)
 {
     s->pending = false;
     for (uint32_t i = 0; i < s->n; i++) {
-        s->followers[i].proposed = false;
+        struct isr_follower *f = &s->followers[i];
+        if (f->proposed && !f->in_isr) {
+            bar(f);
+        }
+        f->proposed = false;
     }
 }

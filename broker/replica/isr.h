@@ -34,6 +34,7 @@ struct isr_follower {
     int64_t caught_up_ms;   /* it had all of the log then; ISR_NEVER */
     int64_t fetched_ms;     /* of its newest fetch; ISR_NEVER */
     int64_t leader_end;     /* the leader's end at its newest fetch */
+    int64_t refused_ms;     /* its newest fetch when the controller did not want it; ISR_NEVER */
 };
 
 /* What the metadata, or the controller's answer, says of the partition. */
@@ -101,7 +102,8 @@ struct isr_member {
 /* Proposals: true, one is pending now; never a second one.
  *
  * The follower whose fetch was just read comes in, if it may. Only then: one that does not fetch
- * any more would come and go for ever. */
+ * any more would come and go for ever. One that the controller has refused, or taken out by itself
+ * (its disk is full, say), is proposed once a second, and meanwhile nobody waits for it. */
 bool isr_propose_join(struct isr *s, struct isr_follower *joiner, int64_t hw);
 /* Members that lag more than lag_ms go; end: of the leader's log. */
 bool isr_propose_shrink(struct isr *s, int64_t end, int64_t now_ms, int64_t lag_ms);
@@ -116,7 +118,8 @@ uint32_t isr_pending_members(const struct isr *s, int64_t self_epoch, struct isr
  * (KIP-966). */
 bool isr_answered(struct isr *s, int32_t leader_epoch, int32_t partition_epoch, const int32_t *isr,
                   uint32_t isr_n);
-/* The controller did not do it and never will: the committed set is what counts. */
+/* The controller did not do it and never will: the committed set is what counts, and who was to
+ * join is not waited for. */
 void isr_refused(struct isr *s);
 
 #endif

@@ -861,6 +861,9 @@ static void a_refused_proposal_is_made_again(void **state)
     rig_run(&w.r, 500);
     assert_null(w.c.call);
     assert_false(w.p->isr->pending);
+    follower(&w, 3, 0); /* not so soon */
+    rig_run(&w.r, 600);
+    assert_null(w.c.call);
     follower(&w, 3, 0);
     rig_run(&w.r, 5);
     check_proposal(&w, 3, ALL);

@@ -363,6 +363,52 @@ static void test_refused(void **unused)
     isr_free(&s);
 }
 
+/* It is at the end and falls behind; whom the controller did not want nobody waits for, and it is
+ * proposed again a second later. */
+static void test_who_is_refused_holds_nobody_up(void **unused)
+{
+    (void)unused;
+    static const int32_t two[] = {1, 2};
+    struct isr s;
+    lead(&s, two, 2, 100);
+    fetch(&s, 2, 100, 100, 1);
+    fetch(&s, 3, 100, 100, 1);
+    assert_true(isr_propose_join(&s, isr_follower(&s, 3), 100));
+    fetch(&s, 2, 200, 200, 2);
+    assert_int_equal(100, hw(&s, 100, 200, 2));
+    isr_refused(&s);
+    assert_int_equal(200, hw(&s, 100, 200, 2));
+    fetch(&s, 3, 200, 200, 500);
+    assert_false(isr_propose_join(&s, isr_follower(&s, 3), 200));
+    fetch(&s, 2, 300, 300, 501);
+    assert_int_equal(300, hw(&s, 200, 300, 501));
+    fetch(&s, 3, 300, 300, 1001);
+    assert_true(isr_propose_join(&s, isr_follower(&s, 3), 300));
+    isr_refused(&s);
+    isr_set_broker(&s, 3, 30, false, false); /* the same */
+    assert_false(isr_propose_join(&s, isr_follower(&s, 3), 300));
+    isr_set_broker(&s, 3, 30, true, false);
+    isr_set_broker(&s, 3, 30, false, false);
+    assert_true(isr_propose_join(&s, isr_follower(&s, 3), 300));
+    isr_free(&s);
+}
+
+static void test_who_is_taken_out_holds_nobody_up(void **unused)
+{
+    (void)unused;
+    static const int32_t two[] = {1, 2};
+    struct isr s;
+    lead(&s, ALL, 3, 100);
+    fetch(&s, 2, 100, 100, 1);
+    fetch(&s, 3, 100, 100, 1);
+    fetch(&s, 2, 200, 200, 2);
+    assert_int_equal(100, hw(&s, 100, 200, 2));
+    struct isr_state st = state(8, two, 2);
+    assert_true(isr_set(&s, &st, 3));
+    assert_int_equal(200, hw(&s, 100, 200, 3));
+    isr_free(&s);
+}
+
 static void test_newer_metadata_ends_a_proposal(void **unused)
 {
     (void)unused;
@@ -493,6 +539,8 @@ int main(void)
         cmocka_unit_test(test_one_at_a_time),
         cmocka_unit_test(test_resends_the_proposed_epoch),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_who_is_refused_holds_nobody_up),
+        cmocka_unit_test(test_who_is_taken_out_holds_nobody_up),
         cmocka_unit_test(test_newer_metadata_ends_a_proposal),
         cmocka_unit_test(test_old_metadata_changes_nothing),
         cmocka_unit_test(test_replicas_come_and_go),
