@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "broker/config.h"
 #include "broker/dir_assign.h"
+#include "broker/disk_room.h"
 #include "broker/listener.h"
 #include "broker/metadata_loader.h"
 #include "broker/run_before.h"
@@ -15,10 +16,12 @@
 #include "proto_features.h"
 #include "proto_messages.h"
 #include "storage/log_dir.h"
+#include "storage/log_store.h"
 
 enum {
     REGISTRATION_VERSION = 4,
     HEARTBEAT_VERSION = 2,
+    UNASSIGNED = 1, /* the reserved id of a directory that is not known */
     BACKOFF_MIN_MS = 50,
     LOOK_MS = 50,          /* between two requests while the active controller is looked for */
     UNFENCE_RETRY_MS = 20, /* between two heartbeats while the controller keeps us fenced */
@@ -406,10 +409,30 @@ static void on_heartbeat(struct channel_call *call, int err, struct bytes body)
     arena_free(&a);
 }
 
+/* Those whose disks are full; if none has room, with the word for all of them: of a new replica it
+ * is not known where it lies. */
+static int32_t full_dirs(const struct node *n, struct uuid out[LOG_STORE_DIRS_MAX + 1])
+{
+    int32_t full = 0;
+    bool all = true;
+    for (unsigned i = 0; i < n->log_dirs_n; i++) {
+        if (dir_is_online(n, i) && disk_room_is_full(n->room, i)) {
+            out[full++] = n->log_dirs[i]->meta.directory_id;
+        } else if (dir_is_online(n, i)) {
+            all = false;
+        }
+    }
+    if (all && full > 0) {
+        out[full++] = uuid_reserved(UNASSIGNED);
+    }
+    return full;
+}
+
 static void send_heartbeat(struct lifecycle *l)
 {
     const struct node *n = l->node;
     struct uuid offline[64];
+    struct uuid full[LOG_STORE_DIRS_MAX + 1];
     struct broker_heartbeat_request req;
     proto_msg_init(&broker_heartbeat_request_msg, &req);
     req.broker_id = n->id;
@@ -424,6 +447,8 @@ static void send_heartbeat(struct lifecycle *l)
             offline[req.offline_log_dirs_n++] = n->log_dirs[i]->meta.directory_id;
         }
     }
+    req.full_log_dirs = full;
+    req.full_log_dirs_n = full_dirs(n, full);
     send_call(l, &broker_heartbeat_request_msg, HEARTBEAT_VERSION, &req, on_heartbeat);
 }
 

@@ -35,8 +35,8 @@ void lifecycle_start(struct lifecycle *l);
 void lifecycle_ready(struct lifecycle *l);
 /* All shards have applied more metadata: the next heartbeat is due now if one waits for it. */
 void lifecycle_on_metadata(struct lifecycle *l);
-/* The set of offline log directories (n->failed_dirs) changed: told with the next heartbeat, at
- * once. */
+/* The set of offline log directories (n->failed_dirs), or of those without room (disk_room.h),
+ * changed: told with the next heartbeat, at once. */
 void lifecycle_dirs_changed(struct lifecycle *l);
 /* Orderly stop: node_on_fenced_for_stop is called exactly once, later, however it ends. */
 void lifecycle_begin_stop(struct lifecycle *l);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "broker/api/produce_turn.h"
 #include "broker/dir_assign.h"
+#include "broker/disk_room.h"
 #include "broker/fetch_session.h"
 #include "broker/fetch_wait.h"
 #include "broker/append.h"
@@ -370,6 +371,7 @@ static void free_main(struct node *n)
     }
     checkpoints_free(n->priv->checkpoints);
     lifecycle_free(n->lifecycle);
+    disk_room_free(n->room);
     producer_ids_free(n->producer_ids);
     dir_assign_free(n->dir_assign);
     if (n->listeners) {

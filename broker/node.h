@@ -120,6 +120,7 @@ struct node {
     struct listener_set *listeners;    /* main */
     struct metadata_loader *loader;    /* main */
     struct lifecycle *lifecycle;       /* main */
+    struct disk_room *room;            /* main: log directories whose disks are full */
     struct dir_assign *dir_assign;     /* main */
     struct producer_ids *producer_ids; /* main */
     struct checkpoints *checkpoints;   /* main; NULL before and after */

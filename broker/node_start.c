@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "broker/dir_assign.h"
+#include "broker/disk_room.h"
 #include "broker/lifecycle.h"
 #include "broker/listener.h"
 #include "broker/metadata_loader.h"
@@ -104,6 +105,13 @@ void node_on_caught_up(struct node *n)
     lifecycle_ready(n->lifecycle);
 }
 
+static void tell_full_dirs(struct node *n)
+{
+    if (n->lifecycle) {
+        lifecycle_dirs_changed(n->lifecycle);
+    }
+}
+
 /* All data shards have their channels. */
 static void start_broker(struct node *n)
 {
@@ -116,6 +124,7 @@ static void start_broker(struct node *n)
     n->producer_ids = producer_ids_new(node_main(n));
     n->dir_assign = dir_assign_new(n);
     n->loader = metadata_loader_new(n);
+    n->room = disk_room_new(n, tell_full_dirs);
     n->lifecycle = lifecycle_new(n);
     metadata_loader_start(n->loader);
     if (config_learns_voters(n->config) && !n->config->is_controller) {

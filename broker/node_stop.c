@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "broker/dir_assign.h"
+#include "broker/disk_room.h"
 #include "broker/forward.h"
 #include "broker/group_host.h"
 #include "broker/lifecycle.h"
@@ -85,10 +86,12 @@ static void close_channel_run(struct shard *sh, struct call *c)
 static void close_channels(struct node *n)
 {
     lifecycle_free(n->lifecycle);
+    disk_room_free(n->room);
     producer_ids_free(n->producer_ids);
     dir_assign_free(n->dir_assign);
     checkpoints_free(n->priv->checkpoints);
     n->lifecycle = NULL;
+    n->room = NULL;
     n->producer_ids = NULL;
     n->dir_assign = NULL;
     n->priv->checkpoints = NULL;

@@ -122,6 +122,34 @@ void partition_manager_dir_failed(struct partition_manager *pm, unsigned dir)
     }
 }
 
+static void full_task(struct task *t)
+{
+    struct partition_manager *pm = t->user;
+    int64_t now = shard_now_ms(pm->ns->shard);
+    uint64_t due = 0;
+    if (pm->full_news.out) {
+        return; /* the next write that fails asks again */
+    }
+    for (unsigned d = 0; d < pm->ns->node->log_dirs_n; d++) {
+        if (pm->full_dirs >> d & 1 && now >= pm->full_told_ms[d] + DISK_ROOM_TELL_MS) {
+            pm->full_told_ms[d] = now;
+            due |= UINT64_C(1) << d;
+        }
+    }
+    pm->full_dirs = 0;
+    if (due) {
+        disk_room_report(pm->ns, &pm->full_news, due);
+    }
+}
+
+/* From inside each call that finds no space. */
+static void no_space_hook(void *user, unsigned dir)
+{
+    struct partition_manager *pm = user;
+    pm->full_dirs |= UINT64_C(1) << dir;
+    shard_defer(pm->ns->shard, &pm->full_task);
+}
+
 /* ---- timers ---- */
 
 static void tick_cb(struct timer *t)
@@ -256,6 +284,10 @@ struct partition_manager *partition_manager_new(struct node_shard *ns)
     task_init(&pm->woken_task, woken_task, pm);
     task_init(&pm->notice_task, notice_task, pm);
     task_init(&pm->failed_task, failed_task, pm);
+    task_init(&pm->full_task, full_task, pm);
+    for (unsigned d = 0; d < LOG_STORE_DIRS_MAX; d++) {
+        pm->full_told_ms[d] = -DISK_ROOM_TELL_MS;
+    }
     pm->tick = (struct timer){.cb = tick_cb, .user = pm};
     pm->retention = (struct timer){.cb = retention_cb, .user = pm};
     pm->reopen = (struct timer){.cb = partition_reopen_cb, .user = pm};
@@ -263,7 +295,8 @@ struct partition_manager *partition_manager_new(struct node_shard *ns)
     pm->topics.config = c;
     pm->topics.node_id = ns->node->id;
     struct log_store_options opt = {.file_limit = node_file_limit(ns->node)};
-    struct log_store_hooks hooks = {.dir_failed = dir_failed_hook, .due = due_hook, .user = pm};
+    struct log_store_hooks hooks = {
+        .dir_failed = dir_failed_hook, .no_space = no_space_hook, .due = due_hook, .user = pm};
     log_store_init(&pm->store, ns->shard->io, ns->node->log, &opt, &hooks);
     ns->fetchers = fetchers_new(ns);
     pm->throttle = leader_throttle_new(ns);
@@ -321,7 +354,8 @@ void partition_manager_free(struct partition_manager *pm)
         partition_free(p);
     }
     standing_drop(&pm->notices);
-    struct task *tasks[] = {&pm->append_task, &pm->woken_task, &pm->notice_task, &pm->failed_task};
+    struct task *tasks[] = {&pm->append_task, &pm->woken_task, &pm->notice_task, &pm->failed_task,
+                            &pm->full_task};
     for (size_t i = 0; i < ARRAY_LEN(tasks); i++) { /* of a turn that has not ended */
         list_remove(&tasks[i]->node);
     }

@@ -20,6 +20,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "broker/dir_wanted.h"
+#include "broker/disk_room.h"
 #include "broker/node.h"
 #include "broker/partition.h"
 #include "broker/topic_settings.h"
@@ -59,8 +60,12 @@ struct partition_manager {
     unsigned scratch_cap;
     uint64_t failed_dirs; /* found failed in this turn: told at its end; bit by index */
     struct task failed_task;
-    uint32_t per_dir[LOG_STORE_DIRS_MAX]; /* partitions in each log directory */
-    bool started;                         /* the first delta was applied */
+    uint64_t full_dirs; /* found full, as above (disk_room.h) */
+    struct task full_task;
+    struct disk_room_news full_news;
+    int64_t full_told_ms[LOG_STORE_DIRS_MAX]; /* when main was told last */
+    uint32_t per_dir[LOG_STORE_DIRS_MAX];     /* partitions in each log directory */
+    bool started;                             /* the first delta was applied */
     bool stopping;
 };
 

@@ -70,6 +70,13 @@ void log_store_dir_failed(struct log_store *st, unsigned dir, int err, const cha
     }
 }
 
+void log_store_no_space(struct log_store *st, unsigned dir)
+{
+    if (st->hooks.no_space && !st->dir_offline[dir]) {
+        st->hooks.no_space(st->hooks.user, dir);
+    }
+}
+
 /* ---- deletions ---- */
 
 static void deletion_free(struct deletion *d)

@@ -30,6 +30,9 @@ enum { LOG_STORE_DIRS_MAX = 64 };
 struct log_store_hooks {
     /* The directory failed on this shard just now: called once, from inside the failing call. */
     void (*dir_failed)(void *user, unsigned dir, int err, const char *sentence);
+    /* The disk of the directory is full: called from inside each call that finds it so. NULL:
+     * nobody wants to know. */
+    void (*no_space)(void *user, unsigned dir);
     /* log_store_tick is wanted at this io_now_ms time, earlier than said before. */
     void (*due)(void *user, int64_t at_ms);
     void *user;

@@ -149,6 +149,7 @@ static inline bool plog_offline(const struct plog *log)
 void log_store_want(struct log_store *st, int64_t at_ms);
 void log_store_dir_failed(struct log_store *st, unsigned dir, int err, const char *what,
                           const char *path);
+void log_store_no_space(struct log_store *st, unsigned dir);
 
 /* ---- segment.c: files of a segment ---- */
 
@@ -166,8 +167,8 @@ int segment_create(struct plog *log, int64_t base, struct segment **out);
 void segment_undo_create(struct plog *log, struct segment *seg);
 void segment_drop_files(struct segment *seg);
 void segment_free(struct segment *seg);
-/* Turns an error of the disk into the directory's failure (all but no space and no descriptors);
- * returns err. */
+/* Turns an error of the disk into the directory's failure (all but no space and no descriptors),
+ * and says that there is no space; returns err. */
 int plog_disk_error(struct plog *log, int err, const char *what, const char *path);
 /* Index of the segment that holds offset: the last with base <= offset; 0 if offset is below all.
  */

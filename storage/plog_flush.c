@@ -346,6 +346,9 @@ static bool job_settle(struct plog *log, struct flush_job *job)
         return true;
     }
     if (n->soft_err) {
+        if (n->soft_err == ERR_NOSPACE) {
+            log_store_no_space(log->st, log->dir);
+        }
         give_names_back(log, n);
         log->want_full |= job->full;
         job->retry = true;

@@ -33,6 +33,8 @@ int plog_disk_error(struct plog *log, int err, const char *what, const char *pat
 {
     if (err != ERR_NOSPACE && err != ERR_MFILE && err != ERR_NOMEM) {
         log_store_dir_failed(log->st, log->dir, err, what, path);
+    } else if (err == ERR_NOSPACE) {
+        log_store_no_space(log->st, log->dir);
     }
     return err;
 }

@@ -465,7 +465,8 @@ static void dir_full(const struct doctor_picture *pic, struct doctor_report *r,
                            BYTES_FMT(d->path), (int)used);
     f->why = arena_printf(a,
                           "%lld MiB of %lld MiB are free. On a full disk appends are refused until "
-                          "there is room, also where this broker leads.",
+                          "there is room; replicas on other brokers that are in sync lead "
+                          "meanwhile.",
                           (long long)(d->usable >> 20), (long long)(d->total >> 20));
     doctor_step(f, "Move data to brokers with more room (this shows the plan):",
                 arena_printf(a, "millrace balance --bootstrap-server %s --dry-run", pic->servers));

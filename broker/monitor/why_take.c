@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "broker/config.h"
+#include "broker/disk_room.h"
 #include "broker/group_host.h"
 #include "broker/lifecycle.h"
 #include "broker/listener.h"
@@ -312,6 +313,14 @@ static void take_main(const struct node *n, struct why_answer *a)
         if (row) {
             const char *dir = why_text(a, row, "directory", bytes_str(n->config->log_dirs[d]));
             why_say(a, row, "log directory %s is offline until the node restarts", dir);
+        }
+        int64_t full_ms = failed ? -1 : disk_room_full_ms(n->room, d);
+        row = full_ms >= 0 ? why_add(a, WHY_DISK, full_ms) : NULL;
+        if (row) {
+            const char *dir = why_text(a, row, "directory", bytes_str(n->config->log_dirs[d]));
+            why_say(a, row,
+                    "the disk of log directory %s is full: other replicas lead where they can",
+                    dir);
         }
     }
 }

@@ -1,11 +1,12 @@
 /* A full disk under a broker's logs, beyond refused appends (test_append.c): logs that cannot be
- * made, flushes that cannot be begun. */
+ * made, flushes that cannot be begun, and what the broker knows of it. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "broker/disk_room.h"
 #include "data_rig.h"
 
 struct ask {
@@ -103,11 +104,70 @@ static void a_flush_without_room_does_not_hold_up_the_stop(void **state)
     buf_free(&a[1].batch);
 }
 
+static unsigned changes; /* of which disks are full */
+
+static void note_change(struct node *n)
+{
+    UNUSED(n);
+    changes++;
+}
+
+static void wait_for(struct rig *r, bool full)
+{
+    int64_t end = rig_now(r) + 20000;
+    while (disk_room_is_full(r->node.room, 0) != full) {
+        rig_turn(r);
+        assert_true(rig_now(r) < end);
+    }
+}
+
+/* It is known at once, and forgotten when there is a good piece of room and no write failed for a
+ * while. */
+static void a_full_disk_is_known_until_there_is_room(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct ask a;
+    rig_open(&r, 2, NULL);
+    uint64_t space = r.host->disk->capacity;
+    r.node.room = disk_room_new(&r.node, note_change);
+    rig_topic(&r, 1, 2, NULL, NULL);
+    r.host->disk->capacity = r.host->disk->used;
+    int16_t code = KE_NONE;
+    while (code == KE_NONE) { /* the last page has room for some */
+        assert_false(disk_room_is_full(r.node.room, 0));
+        ask(&r, &a, 1, 1);
+        code = answer(&r, &a);
+    }
+    assert_int_equal(code, KE_KAFKA_STORAGE_ERROR);
+    int64_t since = rig_now(&r);
+    wait_for(&r, true);
+    assert_true(rig_now(&r) - since < 100);
+    r.host->disk->capacity = r.host->disk->used + r.host->disk->used / 200; /* half of enough */
+    rig_run(&r, 20000);
+    assert_true(disk_room_full_ms(r.node.room, 0) >= 20000);
+    r.host->disk->capacity = r.host->disk->used;
+    do {
+        ask(&r, &a, 1, 1);
+    } while (answer(&r, &a) == KE_NONE);
+    rig_run(&r, 1000);
+    r.host->disk->capacity = space;
+    rig_run(&r, 2000);
+    assert_true(disk_room_is_full(r.node.room, 0)); /* a write failed a moment ago */
+    wait_for(&r, false);
+    assert_int_equal(-1, disk_room_full_ms(r.node.room, 0));
+    assert_int_equal(2, changes);
+    disk_room_free(r.node.room);
+    r.node.room = NULL;
+    rig_shut(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_log_without_room_is_made_later),
         cmocka_unit_test(a_flush_without_room_does_not_hold_up_the_stop),
+        cmocka_unit_test(a_full_disk_is_known_until_there_is_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

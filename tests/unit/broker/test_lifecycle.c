@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "broker/dir_assign.h"
+#include "broker/disk_room.h"
 #include "broker/lifecycle.h"
 #include "broker/listener.h"
 #include "broker/metadata_loader.h"
@@ -459,6 +460,38 @@ static void test_offline_directory_is_told_at_once(void **state)
     shut_world(&w);
 }
 
+static void tell(struct node *n)
+{
+    lifecycle_dirs_changed(n->lifecycle);
+}
+
+/* The only one: then a replica may lie where it will. */
+static void test_full_directory_is_told_at_once(void **state)
+{
+    struct world w;
+    struct disk_room_news news = {0};
+    (void)state;
+    open_world(&w, NULL);
+    w.f.node.room = disk_room_new(&w.f.node, tell);
+    w.f.shard->on_msg = call_on_msg;
+    bring_up(&w);
+    disk_room_report(&w.f.ns, &news, 1);
+    fake_run(&w.f, 1);
+    assert_int_equal(heartbeat(&w)->offline_log_dirs_n, 0);
+    assert_int_equal(heartbeat(&w)->full_log_dirs_n, 2);
+    assert_true(uuid_eq(heartbeat(&w)->full_log_dirs[0], uuid_reserved(99)));
+    assert_true(uuid_eq(heartbeat(&w)->full_log_dirs[1], uuid_reserved(1)));
+    answer_heartbeat(&w, 0, false, false);
+    w.f.node.failed_dirs = 1; /* it is worse */
+    lifecycle_dirs_changed(w.l);
+    assert_int_equal(heartbeat(&w)->offline_log_dirs_n, 1);
+    assert_int_equal(heartbeat(&w)->full_log_dirs_n, 0);
+    answer_heartbeat(&w, 0, false, false);
+    disk_room_free(w.f.node.room);
+    w.f.node.room = NULL;
+    shut_world(&w);
+}
+
 static void test_change_while_a_heartbeat_is_under_way(void **state)
 {
     struct world w;
@@ -571,6 +604,7 @@ int main(void)
         cmocka_unit_test(test_forgotten_epoch_registers_again),
         cmocka_unit_test(test_failed_heartbeats_are_tried_again),
         cmocka_unit_test(test_offline_directory_is_told_at_once),
+        cmocka_unit_test(test_full_directory_is_told_at_once),
         cmocka_unit_test(test_change_while_a_heartbeat_is_under_way),
         cmocka_unit_test(test_controlled_shutdown),
         cmocka_unit_test(test_shutdown_is_bounded),
