@@ -47,6 +47,7 @@ static const struct breach breaches[MUTANTS] = {
     [MUTANT_AHEAD] = {"ahead", AT(plays, PLAY_AHEAD, PLAYS)},
     [MUTANT_BOOT] = {"boot", AT(plays, 100 + PLAY_CLEAN, PLAYS)},
     [MUTANT_WIPED] = {"wiped", AT(plays, PLAY_WIPED, PLAYS)},
+    [MUTANT_ROOM] = {"room", AT(plays, PLAY_ROOM, PLAYS)},
     [MUTANT_BEHIND] = {"behind", AT(plays, PLAY_BEHIND, PLAYS)},
 };
 

@@ -4,7 +4,13 @@
 #include "broker/partition.h"
 #include "sim/cluster_play.h"
 
-enum { MANY = 40 /* records, and fetches of them */, BLACKOUTS = 8, SLOW_US = 100000 };
+enum {
+    MANY = 40, /* records, and fetches of them */
+    BLACKOUTS = 8,
+    SLOW_US = 100000,
+    ROUNDS = 3,
+    AT_ONCE_US = 800000, /* replica.lag.time.max.ms is 1000 (workload_plays.c) */
+};
 
 /* ---- what plays wait for ---- */
 
@@ -355,6 +361,36 @@ static void play_full(struct play *p)
     RUN_CHECK(p->cr->nr.r, play_end(p, p->second) == end);
 }
 
+/* ---- room: the leader's disk is full, and stays so while the others go on at once: before the
+ * time is over for which a replica that lags is waited for ---- */
+
+static void fill_leader(struct play *p)
+{
+    p->leader->host->disk->capacity = p->leader->host->disk->used;
+    while (!p->refused) { /* the last page has room for some */
+        play_try(p, p->leader);
+        play_until(p, play_answered, "a record is tried");
+    }
+}
+
+static void play_room(struct play *p)
+{
+    const struct sim_clock *clock = &p->cr->nr.w.sim->clock;
+    produce(p, 3);
+    play_until(p, all_equal, "all have them");
+    fill_leader(p);
+    int64_t since = clock->now_us;
+    play_until(p, second_leads_alone, "the second leads, and the first is not in sync any more");
+    for (int k = 0; k < ROUNDS; k++) {
+        play_produce(p, p->second, -1, MANY);
+        play_until(p, play_answered, "records are acknowledged");
+    }
+    RUN_CHECK(p->cr->nr.r, clock->now_us - since < AT_ONCE_US);
+    RUN_CHECK(p->cr->nr.r, !play_in_isr(p, p->leader) && play_unfenced(p, p->leader));
+    p->leader->host->disk->capacity = NODE_DISK_BYTES;
+    play_until(p, leads_again, "there is room, and it leads again");
+}
+
 /* ---- wiped: a voter elects one leader, loses its disk, and is asked by another candidate of the
  * same epoch, which knows of no leader ---- */
 
@@ -420,6 +456,9 @@ void play_run(struct play *p, enum play_kind kind)
         break;
     case PLAY_TEAR:
         play_tear(p);
+        break;
+    case PLAY_ROOM:
+        play_room(p);
         break;
     case PLAY_FULL:
         play_full(p);

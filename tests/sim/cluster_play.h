@@ -18,6 +18,7 @@ enum play_kind {
     PLAY_CLEAN,     /* who lost what it had not flushed may not lead */
     PLAY_TEAR,      /* what was flushed stays, whatever is written behind it (one copy) */
     PLAY_FULL,      /* a batch stands once, also in a log that had no room for the rest of them */
+    PLAY_ROOM,      /* a leader whose disk is full gives way, and nobody waits for it */
     PLAY_AHEAD,     /* the controller counts by settings that its answer was faster than */
     PLAY_WIPED,     /* a voter that has forgotten its vote has no second one (three controllers) */
     PLAYS
@@ -31,8 +32,11 @@ struct play {
     struct machine *controller;
     /* By place in the partition's list of replicas. */
     struct machine *leader, *second, *third;
-    struct sim_client client; /* that of produce */
-    unsigned asked;           /* calls of produce whose answer is still to come */
+    struct sim_client client;          /* that of produce */
+    const struct machine *to_producer; /* to whom it is connected */
+    unsigned asked;                    /* calls of produce whose answer is still to come */
+    bool trying;                       /* they may be refused for want of space, */
+    bool refused;                      /* and one was */
     struct {
         struct buf batch;
         uint64_t number;
@@ -55,6 +59,8 @@ void play_until(struct play *p, bool (*holds)(struct play *p), const char *what)
 /* So many records in as many batches go to whoever leads, in one go. Only what is acknowledged by
  * all is promised. */
 void play_produce(struct play *p, struct machine *to, int16_t acks, unsigned records);
+/* One record, which may be refused for want of space (refused). */
+void play_try(struct play *p, struct machine *to);
 /* The first batches of an idempotent producer, as many as may be on their way; the same ones when
  * it is called again. */
 void play_produce_once(struct play *p, struct machine *to);

@@ -154,6 +154,13 @@ void __wrap_decide_broker_registration(struct decision *d, const void *request, 
     __real_decide_broker_registration(d, &q, response);
 }
 
+/* Nothing is to be done where a disk is full. */
+WRAP(decide_leave_full);
+bool __wrap_decide_leave_full(struct decision *d, int32_t broker, size_t max)
+{
+    return hooks_strike(MUTANT_ROOM, 1) || __real_decide_leave_full(d, broker, max);
+}
+
 /* ---- followers ---- */
 
 WRAP(follower_cut_offset);

@@ -50,6 +50,7 @@ enum run_mutant {
     MUTANT_BEHIND,    /* replicas join an ISR that are not caught up */
     MUTANT_BOOT,      /* after a power loss the kernel says that it is the one of before */
     MUTANT_WIPED,     /* a voter on an empty disk is heard, though nobody admitted it */
+    MUTANT_ROOM,      /* the controller does not hear of full disks */
     MUTANTS
 };
 

@@ -176,6 +176,7 @@ void play_up(struct play *p, struct machine *m)
 struct sent {
     struct play *p;
     int16_t acks;
+    bool trying;
     uint64_t number;
 };
 
@@ -189,9 +190,13 @@ static void on_produced(struct sim_call *call, int err, struct bytes body)
         struct produce_response resp;
         node_run_decode(nr, call, body, &arena, &resp);
         RUN_CHECK(nr->r, resp.responses_n == 1 && resp.responses[0].partition_responses_n == 1);
-        RUN_CHECK(nr->r, resp.responses[0].partition_responses[0].error_code == 0);
-        history_acked(&nr->h, s->p->topic->part[0], s->number, 1,
-                      resp.responses[0].partition_responses[0].base_offset);
+        int16_t code = resp.responses[0].partition_responses[0].error_code;
+        s->p->refused = code != 0;
+        RUN_CHECK(nr->r, code == 0 || (s->trying && code == KE_KAFKA_STORAGE_ERROR));
+        if (code == 0) {
+            history_acked(&nr->h, s->p->topic->part[0], s->number, 1,
+                          resp.responses[0].partition_responses[0].base_offset);
+        }
     }
     arena_free(&arena);
     mem_free(s);
@@ -219,7 +224,7 @@ static void send_batch(struct play *p, int16_t acks, const struct buf *batch, ui
     struct produce_request_topic_produce_data topic;
     struct produce_request_partition_produce_data data;
     struct sent *s = MEM_NEW(struct sent);
-    *s = (struct sent){.p = p, .acks = acks, .number = number};
+    *s = (struct sent){.p = p, .acks = acks, .trying = p->trying, .number = number};
     proto_msg_init(&produce_request_msg, &req);
     proto_init(&produce_request_topic_produce_data_desc, &topic);
     proto_init(&produce_request_partition_produce_data_desc, &data);
@@ -237,8 +242,12 @@ static void send_batch(struct play *p, int16_t acks, const struct buf *batch, ui
 
 static void connect_to(struct play *p, const struct machine *to)
 {
+    if (p->to_producer != to && p->asked == 0) {
+        sim_client_close(&p->client);
+    }
     if (!sim_client_is_open(&p->client)) {
         sim_client_open(&p->client, to->host->ip, WORLD_PORT);
+        p->to_producer = to;
     }
 }
 
@@ -254,6 +263,13 @@ void play_produce(struct play *p, struct machine *to, int16_t acks, unsigned rec
         send_batch(p, acks, &batch, number);
         buf_free(&batch);
     }
+}
+
+void play_try(struct play *p, struct machine *to)
+{
+    p->trying = true;
+    play_produce(p, to, -1, 1);
+    p->trying = false;
 }
 
 void play_produce_once(struct play *p, struct machine *to)
@@ -437,5 +453,5 @@ const struct scenario scenario_plays = {
     .mutants = MUTANT_BIT(MUTANT_WATERMARK) | MUTANT_BIT(MUTANT_BEHIND) | MUTANT_BIT(MUTANT_JOIN) |
                MUTANT_BIT(MUTANT_FENCE) | MUTANT_BIT(MUTANT_ZOMBIE) | MUTANT_BIT(MUTANT_CLEAN) |
                MUTANT_BIT(MUTANT_TEAR) | MUTANT_BIT(MUTANT_SEQUENCE) | MUTANT_BIT(MUTANT_WIPED) |
-               MUTANT_BIT(MUTANT_AHEAD) | MUTANT_BIT(MUTANT_BOOT),
+               MUTANT_BIT(MUTANT_AHEAD) | MUTANT_BIT(MUTANT_BOOT) | MUTANT_BIT(MUTANT_ROOM),
 };
