@@ -4,7 +4,7 @@ import json
 
 import pytest
 from cluster import SETTINGS, Cluster, ask, wait
-from history import Writer, check_records, check_replicas, log_bytes, longest_wait
+from history import Writer, check_records, check_replicas, log_bytes, longest_gap, longest_wait
 from records import batch
 
 TOPIC, PARTITIONS = 't', 3
@@ -161,8 +161,7 @@ def test_a_disk_is_lost(tmp_path):
 
 @pytest.mark.slow
 def test_a_disk_is_full(tmp_path):
-    """A broker without room on its disk: as a follower it leaves the ISR, as a leader it acknowledges nothing and harms nobody; when it dies another
-    leads; it starts on the full disk; when there is room again it catches up by itself."""
+    """A broker without room on its disk dies, and starts on the full disk; when there is room again it catches up by itself."""
     with Cluster(tmp_path, controllers=1, brokers=3, settings={'replica.lag.time.max.ms': 3000}, disks={12: 64}) as c:
         w = spread(c)
         w.wait_more(100)
@@ -180,6 +179,52 @@ def test_a_disk_is_full(tmp_path):
         n.disk.give_space_back()
         c.wait_in_sync(TOPIC)
         w.wait_more(100)
+        finish(c, w)
+
+
+def commit(c, groups, offset):
+    from confluent_kafka import Consumer, TopicPartition
+    for g in groups:
+        consumer = Consumer({'bootstrap.servers': c.servers, 'group.id': g, 'enable.auto.commit': False})
+        consumer.commit(offsets=[TopicPartition(TOPIC, 0, offset)], asynchronous=False)
+        consumer.close()
+
+
+def committed(c, group):
+    from confluent_kafka import Consumer, TopicPartition
+    consumer = Consumer({'bootstrap.servers': c.servers, 'group.id': group})
+    found = consumer.committed([TopicPartition(TOPIC, 0)], timeout=60)[0].offset
+    consumer.close()
+    return found
+
+
+def test_a_full_disk_gives_its_leaderships_away(tmp_path):
+    """At once, with those of the groups, and it is not waited for where it follows: nobody waits for replica.lag.time.max.ms. When there is room again
+    it catches up and leads again, without a restart."""
+    import time
+    groups = ['group %d' % i for i in range(8)]
+    settings = {'replica.lag.time.max.ms': 30000, 'leader.imbalance.check.interval.seconds': 2}
+    with Cluster(tmp_path, controllers=1, brokers=3, settings=settings, disks={12: 64}) as c:
+        w = spread(c)
+        w.wait_more(100)
+        commit(c, groups, 1)
+        n, since = c.node(12), time.monotonic()
+        n.disk.fill()
+        for topic, partitions in ((TOPIC, PARTITIONS), ('__consumer_offsets', 5)):
+            for p in range(partitions):
+                c.wait_partition(topic, p, not_leader=12, isr={11, 13}, seconds=20)
+        w.wait_more(200)
+        commit(c, groups, 2)
+        assert n.disk.free() < 640 << 10  # less than what counts as room
+        assert max(longest_gap(w, p, since) for p in range(PARTITIONS)) < 15
+        n.wait_log('the disk of a log directory is full: other replicas lead where they can dir=')
+        n.disk.give_space_back()
+        c.wait_in_sync(TOPIC)
+        c.wait_partition(TOPIC, 1, leader=12)
+        n.wait_log('a log directory has room again dir=')
+        w.wait_more(100)
+        c.wait_in_sync('__consumer_offsets')
+        assert [committed(c, g) for g in groups] == [2] * len(groups)
         finish(c, w)
 
 
