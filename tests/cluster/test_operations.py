@@ -131,22 +131,22 @@ def test_what_does_not_agree_is_found():
 
 PATIENCE = 'controller.raft.election.timeout.ms=2000\ncontroller.raft.heartbeat.interval.ms=500\n'  # a busy machine elects no leader for nothing
 
-def configure(lab, name, **more):
-    """The sample file of its role, with what the page says that is to be set."""
+def configure(lab, name, more='', **settings):
+    """The sample file of its role, with what the page says that is to be set, and more lines."""
     role, node_id = re.match(r'(controller|broker)(\d+)$', name).groups()
     with open(os.path.join(ROOT, 'deploy/%s.properties' % role)) as f:
         text = f.read()
     text = re.sub(r'^node\.id=.*', 'node.id=' + node_id, text, flags=re.M)
     text = re.sub(r'^(advertised\.listeners=.*//)\w+', r'\g<1>' + name, text, flags=re.M)
-    for key, value in more.items():
+    for key, value in settings.items():
         text = re.sub(r'^%s=.*' % re.escape(key.replace('_', '.')), '%s=%s' % (key.replace('_', '.'), value), text, flags=re.M)
     with open(lab[name].path('etc/%s.properties' % role), 'w') as f:
-        f.write(text + (PATIENCE if role == 'controller' else ''))
+        f.write(text + more + (PATIENCE if role == 'controller' else ''))
     return '/etc/millrace/%s.properties' % role
 
 
-def start(lab, name, *format_options, settings=None):
-    file = configure(lab, name, **(settings or {}))
+def start(lab, name, *format_options, more='', settings=None):
+    file = configure(lab, name, more, **(settings or {}))
     lab[name].must('millrace storage format -t %s -c %s %s' % (CLUSTER_ID, file, ' '.join(format_options)))
     lab[name].must('millrace server %s >> %s 2>&1 &' % (file, LOG))
 
@@ -156,11 +156,11 @@ def serves(lab, name):
     lab[name].must('for i in $(seq 120); do millrace health --config %s && exit; sleep 0.5; done; tail -n 30 %s; false' % (file, LOG))
 
 
-def cluster(lab, *format_options, settings=None):
-    """settings: {name: {setting of the sample, with _ for its dots: value}}"""
+def cluster(lab, *format_options, more='', settings=None):
+    """settings: {name: {setting of the sample, with _ for its dots: value}}; more: lines for all."""
     names = ['controller%d' % i for i in VOTERS] + ['broker%d' % i for i in BROKERS]
     for name in names:
-        start(lab, name, *format_options, settings=(settings or {}).get(name))
+        start(lab, name, *format_options, more=more, settings=(settings or {}).get(name))
     for name in names:
         serves(lab, name)
 
@@ -240,3 +240,17 @@ def test_one_disk_of_several(play, tmp_path):
     finally:
         old.end()
         new.end()
+
+
+@pytest.mark.slow
+def test_full_disk(play):
+    """Broker 12 has a small disk, which the records of clicks fill."""
+    lab, often = play.lab, 'log.retention.check.interval.ms=3000\nlog.segment.delete.delay.ms=1000\n'
+    lab['broker12'].must('mkdir /var/lib/millrace/data && mount -t tmpfs -o size=48m tmpfs /var/lib/millrace/data')
+    cluster(lab, more=often)
+    topic(lab, 'orders', 3, 1)
+    lab['admin'].must('millrace topics --bootstrap-server broker11:9092 --create --topic clicks --partitions 3 --config segment.bytes=1048576')
+    fill = 'millrace producer-perf-test --bootstrap-server broker11:9092 --topic clicks --num-records 6000 --record-size 10240 --throughput -1 --command-property acks=all batch.size=131072'
+    said = lab['admin'].must(fill)
+    assert '6000 records sent' in said, said
+    play.part('Full disk')

@@ -14,6 +14,7 @@ PROMPT = re.compile(r'( {4,})([a-z]+\d*)\$(?: (.*))?$')
 ID = re.compile(r'(?<![\w-])(?=[\w-]*[A-Z0-9])[\w-]{22}(?![\w-])')
 MASKS = [(ID, 'ID'),
          (re.compile(r'\d{4}-\d\d-\d\dT[\d:.]+Z'), 'TIME'),
+         (re.compile(r'(?<![\w.])\d+(?:\.\d+)?[KMG](?!\w)'), 'SIZE'),  # of du and df
          (re.compile(r'(?<![\w.])(?<!roker )(?<!roker=)(?<!node )(?<!node=)-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?!\w)'), 'N'),
          (re.compile(r'\bN (?:B|KiB|MiB|GiB)\b'), 'SIZE'),
          (re.compile(r'\bN (?:ms|s|min)\b'), 'SPAN'),
