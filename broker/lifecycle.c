@@ -542,6 +542,10 @@ void lifecycle_ready(struct lifecycle *l)
 {
     ASSERT_ON_SHARD(l->shard);
     l->ready = true;
+    if (l->noted && l->noted_before < 0) {
+        /* Opening the logs may have taken it away, for what the run before had lost. */
+        run_before_note(l->node, -1);
+    }
     if (l->waited && l->state == LIFECYCLE_REGISTERING) {
         begin_to_register(l);
     }

@@ -54,6 +54,21 @@ int last_run_read(struct io *io, const char *dir, struct last_run *out)
     return err;
 }
 
+/* On a full disk: the file that is there has the room. A process that ends in the middle leaves
+ * what nobody believes. */
+static int write_over(struct io *io, const char *path, const struct buf *text)
+{
+    struct io_file *f;
+    int err = io_open(io, path, IO_OPEN_WRITE, &f);
+    if (err != 0) {
+        return ERR_NOSPACE;
+    }
+    int64_t n = io_pwrite(f, text->data, text->len, 0);
+    err = n < 0 ? (int)n : io_truncate(f, text->len);
+    io_file_close(f);
+    return err;
+}
+
 int last_run_write(struct io *io, const char *dir, const struct last_run *run)
 {
     char path[PATH_BYTES];
@@ -61,6 +76,9 @@ int last_run_write(struct io *io, const char *dir, const struct last_run *run)
     int err = path_of(dir, path);
     put(&text, run);
     err = err ? err : io_rewrite_file(io, path, text.data, text.len);
+    if (err == ERR_NOSPACE) {
+        err = write_over(io, path, &text);
+    }
     buf_free(&text);
     return err;
 }

@@ -176,11 +176,7 @@ int log_dir_note_run(const struct log_dir *d, int64_t epoch_before, struct uuid 
         return last_run_remove(d->io, d->path);
     }
     memcpy(run.kernel, d->kernel, sizeof run.kernel);
-    int rc = last_run_write(d->io, d->path, &run);
-    if (rc < 0) {
-        last_run_remove(d->io, d->path); /* that of another run says nothing about this one */
-    }
-    return rc;
+    return last_run_write(d->io, d->path, &run); /* or the old one stays, and is true until then */
 }
 
 /* ---- the mark ---- */

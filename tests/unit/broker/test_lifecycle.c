@@ -289,6 +289,43 @@ static void test_which_runs_are_named(void **state)
     assert_int_equal(epoch_named_after(50, run_before(), not_know_us), -1);
 }
 
+/* Whatever the run before had lost: this one keeps what it writes. */
+static void test_run_is_noted_though_logs_were_cut(void **state)
+{
+    struct world w;
+    struct last_run now;
+    (void)state;
+    open_world(&w, NULL);
+    leave_run(&w, 7);
+    w.dir.kept = false;
+    lifecycle_start(w.l);
+    assert_int_equal(named_epoch(&w), -1);
+    cut_a_log(&w);
+    lifecycle_ready(w.l);
+    assert_int_equal(last_run_read(w.dir.io, w.dir.path, &now), 0);
+    assert_true(uuid_eq(now.incarnation, w.f.node.incarnation));
+    shut_world(&w);
+}
+
+/* A full disk has room for what is there already. */
+static void test_run_is_noted_on_a_full_disk(void **state)
+{
+    struct world w;
+    struct last_run now;
+    (void)state;
+    open_world(&w, NULL);
+    leave_run(&w, 7);
+    struct sim_disk *disk = w.f.proc->host->disk;
+    disk->capacity = disk->used;
+    assert_int_equal(log_dir_note_run(&w.dir, 123456, uuid_reserved(78)), 0);
+    assert_int_equal(last_run_read(w.dir.io, w.dir.path, &now), 0);
+    assert_int_equal(now.broker_epoch, 123456);
+    assert_int_equal(log_dir_note_run(&w.dir, 1, uuid_reserved(78)), 0); /* a shorter one */
+    assert_int_equal(last_run_read(w.dir.io, w.dir.path, &now), 0);
+    assert_int_equal(now.broker_epoch, 1);
+    shut_world(&w);
+}
+
 /* A stop in order before anybody has answered does not say less than a crash. */
 static void test_stop_without_an_answer_keeps_the_run(void **state)
 {
@@ -596,6 +633,8 @@ int main(void)
         cmocka_unit_test(test_registration_says_who_we_are),
         cmocka_unit_test(test_killed_run_is_named_when_logs_are_open),
         cmocka_unit_test(test_which_runs_are_named),
+        cmocka_unit_test(test_run_is_noted_though_logs_were_cut),
+        cmocka_unit_test(test_run_is_noted_on_a_full_disk),
         cmocka_unit_test(test_stop_without_an_answer_keeps_the_run),
         cmocka_unit_test(test_way_to_unfenced),
         cmocka_unit_test(test_registration_is_tried_again),
