@@ -190,6 +190,15 @@ static void take_records(struct replica_follow *fl, const struct fetch_response_
 
 /* ---- truncation by epoch ---- */
 
+/* A leader that has deleted all that is older than its oldest epoch parts from us where its log
+ * begins. What we have below was never compared with what it had there; kept, it would be read
+ * again once the log start, which is no more durable than its checkpoint, is lost. */
+static int cut_at(struct plog *log, int64_t at, int64_t leader_start)
+{
+    return plog_start_offset(log) < at && at <= leader_start ? plog_truncate_fully(log, at)
+                                                             : plog_truncate_to(log, at);
+}
+
 static void cut(struct replica_follow *fl, const struct follower_log *before,
                 const struct fetch_response_partition_data *d)
 {
@@ -214,7 +223,7 @@ static void cut(struct replica_follow *fl, const struct follower_log *before,
                       : "an epoch without records is forgotten, as the leader lacks it",
                   plog_name(log), at, before->end, before->high_watermark, fl->core.leader,
                   fl->core.leader_epoch, d->diverging_epoch.epoch, d->diverging_epoch.end_offset);
-        err = plog_truncate_to(log, at);
+        err = cut_at(log, at, d->log_start_offset);
     }
     if (err) {
         follow_log_error(fl, err, "truncate");

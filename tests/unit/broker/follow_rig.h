@@ -267,6 +267,18 @@ static inline void peer_answer_diverging(struct peer *p, int32_t session, int32_
     peer_answer(p, &a.r);
 }
 
+/* The same of a leader whose log begins there: what was before is deleted. */
+static inline void peer_answer_diverging_at_start(struct peer *p, int32_t session, int32_t index,
+                                                  int32_t epoch, int64_t start)
+{
+    struct answer a;
+    answer_init(&a, session, index);
+    a.part.diverging_epoch.epoch = epoch;
+    a.part.diverging_epoch.end_offset = start;
+    a.part.log_start_offset = start;
+    peer_answer(p, &a.r);
+}
+
 /* The taken ListOffsets asks for one partition. */
 static inline void peer_answer_offset(struct peer *p, int64_t timestamp, int16_t code,
                                       int64_t offset)

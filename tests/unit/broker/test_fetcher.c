@@ -647,6 +647,27 @@ static void a_leader_that_parts_where_nothing_parts_is_not_asked_in_a_loop(void 
     follow_shut(&r, &p);
 }
 
+/* The records below are those of another history, perhaps, and gone in the leader's. */
+static void what_is_below_the_start_of_a_leader_that_parts_there_goes_too(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct peer p;
+    struct buf b = {0};
+    filled(&r, &p, 4, NULL);
+    batch(&b, 4, 4, 0);
+    peer_answer_records(&p, SESSION, 0, buf_bytes(&b), 8);
+    expect(&p, 0, 8, 0, 0);
+    rig_leader(&r, TOPIC, 0, LEADER);
+    peer_answer_empty(&p, SESSION);
+    expect(&p, 0, 8, 1, 0);
+    peer_answer_diverging_at_start(&p, SESSION, 0, 0, 6);
+    peer_wait(&p, API_FETCH);
+    assert_int_equal(plog_start_offset(log_of(&r, 0)), plog_end_offset(log_of(&r, 0)));
+    buf_free(&b);
+    follow_shut(&r, &p);
+}
+
 /* ---- out of range ---- */
 
 static void a_leader_that_ends_before_us_cuts_us(void **state)
@@ -780,6 +801,7 @@ int main(void)
         cmocka_unit_test(cuts_where_the_epochs_part),
         cmocka_unit_test(an_epoch_that_we_led_without_a_record_does_not_part_us_for_ever),
         cmocka_unit_test(a_leader_that_parts_where_nothing_parts_is_not_asked_in_a_loop),
+        cmocka_unit_test(what_is_below_the_start_of_a_leader_that_parts_there_goes_too),
         cmocka_unit_test(a_leader_that_ends_before_us_cuts_us),
         cmocka_unit_test(a_leader_that_begins_behind_us_begins_us_anew),
         cmocka_unit_test(a_question_that_fails_is_asked_again),
