@@ -159,6 +159,17 @@ static int64_t parse_broker_epoch(const char *text)
 
 /* ---- the run before ---- */
 
+/* What the kernel could not bring to the disk it tells once for each file, perhaps to a process
+ * that dies with the answer. What it knows of the whole file system nobody has asked it for. */
+static bool nothing_was_lost(struct log_dir *d)
+{
+    if (io_sync_fs(d->io, d->path) == 0) {
+        return true;
+    }
+    (void)last_run_remove(d->io, d->path); /* it is not told again */
+    return false;
+}
+
 static void look_at_last_run(struct log_dir *d)
 {
     if (io_kernel_id(d->io, d->path, d->kernel) != 0) {
@@ -166,7 +177,7 @@ static void look_at_last_run(struct log_dir *d)
         return;
     }
     int rc = last_run_read(d->io, d->path, &d->last_run);
-    d->kept = rc == 0 && strcmp(d->last_run.kernel, d->kernel) == 0;
+    d->kept = rc == 0 && strcmp(d->last_run.kernel, d->kernel) == 0 && nothing_was_lost(d);
 }
 
 int log_dir_note_run(const struct log_dir *d, int64_t epoch_before, struct uuid incarnation)

@@ -108,6 +108,36 @@ static void tells_a_kill_from_a_loss_of_power(void **state)
     rig_free(&r);
 }
 
+static int fail_to_sync(struct io *io, const char *path)
+{
+    (void)io;
+    (void)path;
+    return ERR_IO;
+}
+
+/* Nobody may ever hear of it again: the error is told once. */
+static void goes_when_the_disk_lost_a_write(void **state)
+{
+    struct rig r;
+    (void)state;
+    rig_init(&r);
+    const struct io_ops *real = r.io->ops;
+    struct io_ops failing = *real;
+    failing.sync_fs = fail_to_sync;
+    struct log_dir *d = open_dir(&r);
+    assert_int_equal(log_dir_note_run(d, 5, some_run()), 0);
+    log_dir_close(d, false, -1);
+    r.io->ops = &failing;
+    d = open_dir(&r);
+    assert_false(d->kept);
+    log_dir_close(d, false, -1);
+    r.io->ops = real;
+    d = open_dir(&r);
+    assert_false(d->kept);
+    log_dir_close(d, false, -1);
+    rig_free(&r);
+}
+
 /* A log of three batches whose process was killed: its file then has `extra` bytes more, and the
  * byte at -`flip` from its old end is another one. Is the directory believed once it is open? */
 static bool is_kept(int extra, int flip, int64_t recovery_point, int64_t high_watermark)
@@ -174,6 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_read_whole_or_not_at_all),
         cmocka_unit_test(tells_a_kill_from_a_loss_of_power),
+        cmocka_unit_test(goes_when_the_disk_lost_a_write),
         cmocka_unit_test(survives_an_append_that_was_torn),
         cmocka_unit_test(goes_when_more_is_cut_or_missing),
     };
