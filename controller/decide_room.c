@@ -2,8 +2,9 @@
  * (broker/disk_room.h). While it does, its replicas there
  *
  *   - do not lead where another one may that is in the ISR and has room,
- *   - are not in the ISR where it holds min.insync.replicas without them: it could not commit
- *     anything that they have no room for,
+ *   - are not in the ISR where it holds min.insync.replicas, and at least two, without them: it
+ * could not commit anything that they have no room for. One that is left alone keeps them until
+ * they lag: they may have all that there is,
  *   - and do not join one that holds as many without them.
  *
  * They follow as far as there is room, and may lead if nobody else can: reads go on. With the first
@@ -60,10 +61,12 @@ static void leave(struct decision *d, const struct image_topic *t, const struct 
     struct partition_change c;
     partition_change_init(&c, d, t, p);
     uint32_t n = with_room(&c);
-    if (n == 0 || (n < partition_change_least_isr(&c) && p->leader != broker)) {
+    uint32_t least = partition_change_least_isr(&c);
+    bool spared = n >= 2 && n >= least;
+    if (n == 0 || (!spared && p->leader != broker)) {
         return;
     }
-    if (n >= partition_change_least_isr(&c)) {
+    if (spared) {
         c.isr = id_without(d->arena, p->isr, p->isr_n, broker);
     }
     c.election = ELECT_ROOM;

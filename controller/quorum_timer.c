@@ -39,8 +39,9 @@ void quorum_timer_arm(struct quorum *q, int64_t at, bool leads)
     if (!leads && at < q->patient_until_ms) {
         at = q->patient_until_ms;
     }
-    if (at < soonest && timer_is_set(&q->timer) && q->timer.deadline_ms < soonest) {
-        return; /* it is due: messages that come ever again must not put it off */
+    bool due = q->heard_out || q->timer.deadline_ms < soonest;
+    if (at < soonest && timer_is_set(&q->timer) && due) {
+        return; /* messages that come ever again must not put it off */
     }
     q->heard_out = false;
     timer_set(q->shard, &q->timer, at < soonest ? soonest : at);

@@ -4,7 +4,9 @@
 #include "base/ids.h"
 #include "base/mem.h"
 
-enum { AGAIN_MS = 1000 }; /* between two proposals of a follower that the controller refuses */
+/* Between two proposals of a follower that the controller refuses: twice as long each time. A
+ * broker with a full disk may follow thousands of partitions that nobody writes. */
+enum { AGAIN_MS = 1000, AGAIN_MS_MAX = 8000 };
 
 void isr_init(struct isr *s, int32_t self)
 {
@@ -62,6 +64,7 @@ static void commit_isr(struct isr *s, const int32_t *isr, uint32_t isr_n)
         f->in_isr = id_in(isr, isr_n, f->id);
         f->proposed = false;
         f->refused_ms = f->in_isr ? ISR_NEVER : f->refused_ms;
+        f->again_ms = f->in_isr ? 0 : f->again_ms;
     }
 }
 
@@ -111,7 +114,8 @@ bool isr_set(struct isr *s, const struct isr_state *st, int64_t now_ms)
     }
     for (uint32_t i = 0; i < s->n; i++) {
         struct isr_follower *f = &s->followers[i];
-        if (f->in_isr && !id_in(st->isr, st->isr_n, f->id)) {
+        bool ours = s->pending && !f->proposed; /* the image was faster than the answer */
+        if (f->in_isr && !ours && !id_in(st->isr, st->isr_n, f->id)) {
             bar(f);
         }
     }
@@ -132,6 +136,7 @@ void isr_set_broker(struct isr *s, int32_t id, int64_t image_epoch, bool fenced,
         bool alive = image_epoch != ISR_EPOCH_UNKNOWN && !fenced;
         bool same = f->image_epoch == image_epoch && f->alive == alive && f->leaving == leaving;
         f->refused_ms = same ? f->refused_ms : ISR_NEVER; /* that was another, or stood otherwise */
+        f->again_ms = same ? f->again_ms : 0;
         f->image_epoch = image_epoch;
         f->alive = alive;
         f->leaving = leaving;
@@ -218,7 +223,8 @@ static void begin_proposal(struct isr *s)
 bool isr_propose_join(struct isr *s, struct isr_follower *joiner, int64_t hw)
 {
     if (s->pending || joiner->in_isr || !may_join(joiner) || joiner->end < hw ||
-        joiner->end < s->epoch_start || joiner->fetched_ms - joiner->refused_ms < AGAIN_MS) {
+        joiner->end < s->epoch_start ||
+        joiner->fetched_ms - joiner->refused_ms < joiner->again_ms) {
         return false;
     }
     for (uint32_t i = 0; i < s->n; i++) {
@@ -280,6 +286,9 @@ void isr_refused(struct isr *s)
         struct isr_follower *f = &s->followers[i];
         if (f->proposed && !f->in_isr) {
             bar(f);
+            f->again_ms = f->again_ms == 0             ? AGAIN_MS
+                          : f->again_ms < AGAIN_MS_MAX ? 2 * f->again_ms
+                                                       : AGAIN_MS_MAX;
         }
         f->proposed = false;
     }

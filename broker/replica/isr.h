@@ -35,6 +35,7 @@ struct isr_follower {
     int64_t fetched_ms;     /* of its newest fetch; ISR_NEVER */
     int64_t leader_end;     /* the leader's end at its newest fetch */
     int64_t refused_ms;     /* its newest fetch when the controller did not want it; ISR_NEVER */
+    int64_t again_ms;       /* how long it is not proposed again since */
 };
 
 /* What the metadata, or the controller's answer, says of the partition. */

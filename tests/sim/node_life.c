@@ -2,6 +2,8 @@
  * what clients know. */
 #include <string.h>
 
+#include "broker/partition.h"
+#include "broker/partition_manager.h"
 #include "sim/node_run.h"
 
 enum { START_LIMIT_US = 60000000, STOP_LIMIT_US = 60000000, REST_US = 60000000 };
@@ -54,6 +56,22 @@ void node_faults_off(struct node_run *nr)
     sim_net_block(&nr->w.sim->net, nr->w.client_host, nr->m->host, false);
 }
 
+static void note_ends(struct node_run *nr)
+{
+    for (unsigned i = 0; i < nr->m->node->data_shards; i++) {
+        struct partition_manager *pm = nr->m->node->shards[i].partitions;
+        if (pm == NULL) {
+            continue;
+        }
+        list_for_each (it, &pm->all) {
+            struct partition *p = LIST_ENTRY(it, struct partition, all);
+            if (p->log != NULL && !p->offline && !p->gone) {
+                history_recovered(&nr->h, plog_name(p->log), plog_end_offset(p->log));
+            }
+        }
+    }
+}
+
 /* Up and running, whatever it takes; deaths on the way as the profile has them. */
 void node_bring_up(struct node_run *nr, const struct profile *p)
 {
@@ -74,6 +92,7 @@ void node_bring_up(struct node_run *nr, const struct profile *p)
         }
         if (machine_up(nr->m) && nr->m->state == NODE_RUNNING) {
             sim_proc_die_in(nr->m->proc, 0);
+            note_ends(nr);
             return;
         }
         if (machine_up(nr->m)) {

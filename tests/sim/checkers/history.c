@@ -30,7 +30,7 @@ uint32_t history_part(struct history *h, const char *name, bool flushed)
     }
     ASSERT(i < HISTORY_PARTS_MAX);
     struct hist_part *p = &h->parts[i];
-    *p = (struct hist_part){.used = true, .flushed = flushed};
+    *p = (struct hist_part){.used = true, .flushed = flushed, .recovered = INT64_MAX};
     snprintf(p->name, sizeof(p->name), "%s", name);
     return i;
 }
@@ -221,6 +221,15 @@ void history_may_lose(struct history *h, bool power_loss)
     }
 }
 
+void history_recovered(struct history *h, const char *name, int64_t end)
+{
+    for (int i = 0; i < HISTORY_PARTS_MAX; i++) {
+        if (h->parts[i].used && strcmp(h->parts[i].name, name) == 0) {
+            h->parts[i].recovered = end;
+        }
+    }
+}
+
 void history_part_may_lose(struct history *h, uint32_t part)
 {
     h->parts[part].may_lose = true;
@@ -313,8 +322,9 @@ void history_scan_end(struct history *h, uint32_t part, int64_t end)
     forget(h, part, end);
     p->end = end;
     p->durable = p->durable < end ? p->durable : end;
-    if (p->on_platters) {
-        p->durable = end;
+    if (p->on_platters) { /* but for what clients that tried again have written since */
+        p->durable = end < p->recovered ? end : p->recovered;
     }
     p->may_lose = p->may_unstart = p->on_platters = false;
+    p->recovered = INT64_MAX;
 }

@@ -45,7 +45,8 @@ struct hist_part {
     int64_t start_max; /* the most that was ever asked for */
     bool unclean;      /* anything may be lost, at any time */
     bool may_lose;     /* since the last scan the disk may have lost what was not flushed */
-    bool on_platters;  /* what the next scan finds */
+    bool on_platters;  /* what the next scan finds, below recovered */
+    int64_t recovered; /* where the log ended when the node ran again */
     bool may_unstart;  /* since then the start may have gone back: it is not flushed at once */
     /* of a scan */
     int64_t scan_at;
@@ -91,6 +92,8 @@ void history_may_lose(struct history *h, bool power_loss);
 /* The same of one partition: more copies than may be were lost at once. In a cluster it shows at
  * any time from now on, until the next scan. */
 void history_part_may_lose(struct history *h, uint32_t part);
+/* The node runs after a loss, and no client has been heard yet: the partition's log ends here. */
+void history_recovered(struct history *h, const char *name, int64_t end);
 /* From now on, or no longer, any loss is allowed, of what was flushed too. */
 void history_part_unclean(struct history *h, uint32_t part, bool on);
 /* The high watermark, or the end offset, as a client was told: offsets below exist. */

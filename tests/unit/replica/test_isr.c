@@ -364,7 +364,7 @@ static void test_refused(void **unused)
 }
 
 /* It is at the end and falls behind; whom the controller did not want nobody waits for, and it is
- * proposed again a second later. */
+ * proposed again a second later, and then two. */
 static void test_who_is_refused_holds_nobody_up(void **unused)
 {
     (void)unused;
@@ -386,7 +386,8 @@ static void test_who_is_refused_holds_nobody_up(void **unused)
     assert_true(isr_propose_join(&s, isr_follower(&s, 3), 300));
     isr_refused(&s);
     isr_set_broker(&s, 3, 30, false, false); /* the same */
-    assert_false(isr_propose_join(&s, isr_follower(&s, 3), 300));
+    fetch(&s, 3, 300, 300, 2900);
+    assert_false(isr_propose_join(&s, isr_follower(&s, 3), 300)); /* twice as long */
     isr_set_broker(&s, 3, 30, true, false);
     isr_set_broker(&s, 3, 30, false, false);
     assert_true(isr_propose_join(&s, isr_follower(&s, 3), 300));
@@ -406,6 +407,25 @@ static void test_who_is_taken_out_holds_nobody_up(void **unused)
     struct isr_state st = state(8, two, 2);
     assert_true(isr_set(&s, &st, 3));
     assert_int_equal(200, hw(&s, 100, 200, 3));
+    isr_free(&s);
+}
+
+/* The metadata are here before the answer to our proposal: it was we who took it out, for its lag.
+ */
+static void test_whom_we_took_out_ourselves_is_not_refused(void **unused)
+{
+    (void)unused;
+    static const int32_t two[] = {1, 2};
+    struct isr s;
+    lead(&s, ALL, 3, 100);
+    fetch(&s, 2, 200, 200, LAG + 1);
+    assert_true(isr_propose_shrink(&s, 200, LAG + 1, LAG));
+    struct isr_state st = state(8, two, 2);
+    assert_true(isr_set(&s, &st, LAG + 2));
+    fetch(&s, 3, 200, 200, LAG + 3);
+    fetch(&s, 2, 300, 300, LAG + 4);
+    assert_int_equal(200, hw(&s, 200, 300, LAG + 4)); /* it is about to join */
+    assert_true(isr_propose_join(&s, isr_follower(&s, 3), 200));
     isr_free(&s);
 }
 
@@ -541,6 +561,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_who_is_refused_holds_nobody_up),
         cmocka_unit_test(test_who_is_taken_out_holds_nobody_up),
+        cmocka_unit_test(test_whom_we_took_out_ourselves_is_not_refused),
         cmocka_unit_test(test_newer_metadata_ends_a_proposal),
         cmocka_unit_test(test_old_metadata_changes_nothing),
         cmocka_unit_test(test_replicas_come_and_go),
