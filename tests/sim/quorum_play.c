@@ -4,7 +4,7 @@
  * itself; if it does not, the play is no test of anything, and the run fails. */
 #include "sim/quorum_run.h"
 
-enum { PLAY_LIMIT_US = 20000000, LOOK_US = 2000, SLOW_TERMS = 4 };
+enum { PLAY_LIMIT_US = 20000000, LOOK_US = 2000, SLOW_TERMS = 8 };
 
 /* The parts; found again for each play of a run. */
 struct cast {

@@ -335,8 +335,11 @@ static struct quorum_profile draw(struct run *r)
 static void draw_voter(struct quorum_voter *v)
 {
     struct run *r = v->qr->r;
-    bool little = v->qr->p.kind == QUORUM_PLAY_A || run_chance(r, 50);
-    v->snapshot_percent = little || run_chance(r, 30) ? 5 + (unsigned)run_below(r, 50) : 0;
+    enum quorum_kind kind = v->qr->p.kind;
+    bool slow = kind == QUORUM_PLAY_SLOW; /* a segment for each batch would be five flushes */
+    bool little = kind == QUORUM_PLAY_A || (!slow && run_chance(r, 50));
+    v->snapshot_percent =
+        little || (!slow && run_chance(r, 30)) ? 5 + (unsigned)run_below(r, 50) : 0;
     v->segment_bytes = little ? 200 + (int64_t)run_below(r, 1000) : 1 << 30;
     v->retention_bytes = little ? 1 + (int64_t)run_below(r, 1000) : -1;
 }
