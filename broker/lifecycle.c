@@ -217,6 +217,15 @@ static void describe_duplicate(const struct lifecycle *l, struct errmsg *em)
                (int)l->node->id, holder);
 }
 
+static void not_in_time(struct lifecycle *l, const char *why)
+{
+    l->state = LIFECYCLE_DONE;
+    node_fail(l->node,
+              "broker %d could not register within %d ms "
+              "(initial.broker.registration.timeout.ms): %s",
+              (int)l->node->id, (int)settings(l)->initial_broker_registration_timeout_ms, why);
+}
+
 static void registration_refused(struct lifecycle *l, int16_t code)
 {
     struct errmsg why;
@@ -234,12 +243,7 @@ static void registration_refused(struct lifecycle *l, int16_t code)
         return;
     }
     if (shard_now_ms(l->shard) >= l->register_until_ms) {
-        l->state = LIFECYCLE_DONE;
-        node_fail(l->node,
-                  "broker %d could not register within %d ms "
-                  "(initial.broker.registration.timeout.ms): %s",
-                  (int)l->node->id, (int)settings(l)->initial_broker_registration_timeout_ms,
-                  why.text);
+        not_in_time(l, why.text);
         return;
     }
     retry_later(l, "registration", elsewhere ? NULL : why.text);
@@ -286,13 +290,21 @@ static void note_run(struct lifecycle *l, int64_t epoch_before)
     run_before_note(l->node, epoch_before);
 }
 
-/* What may be said of the run before is known when the logs are open. */
+/* What may be said of the run before is known when the logs are open. That may take as long as it
+ * takes; the metadata, which say what to open, have to come in time. */
 static bool waits_for_logs(struct lifecycle *l)
 {
+    int64_t left = l->register_until_ms - shard_now_ms(l->shard);
+    int64_t look = settings(l)->broker_heartbeat_interval_ms;
     if (l->ready || !run_before_is_open(l->node)) {
         return false;
     }
     l->waited = true;
+    if (left <= 0 && !metadata_loader_busy(l->node->loader)) {
+        not_in_time(l, "no controller has told it the metadata");
+    } else {
+        set_due(l, left > 0 && left < look ? left : look);
+    }
     return true;
 }
 

@@ -6,7 +6,8 @@
  *     node_on_unfenced -> a heartbeat every broker.heartbeat.interval.ms -> lifecycle_begin_stop:
  *     heartbeats "let me go" -> node_on_fenced_for_stop
  *
- * After a process that was killed the registration waits until the logs are open (run_before.h).
+ * After a process that was killed the registration waits until the logs are open (run_before.h);
+ * the limit of initial.broker.registration.timeout.ms counts until there is metadata to open by.
  *
  * Heartbeats have a connection of their own and wait for nothing but the clock. A controller that
  * does not know the broker's epoch any more gets a new registration of the same incarnation.

@@ -117,6 +117,7 @@ struct node {
     struct log_dir **log_dirs;     /* by index in log.dirs; NULL: it could not be opened */
     unsigned log_dirs_n;
     uint64_t failed_dirs;              /* bit by index: offline until restart (main's view) */
+    _Atomic bool disk_failed;          /* any shard has seen it in this run: run_before.h's */
     struct listener_set *listeners;    /* main */
     struct metadata_loader *loader;    /* main */
     struct lifecycle *lifecycle;       /* main */

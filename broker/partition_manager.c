@@ -10,6 +10,7 @@
 #include "broker/dir_move.h"
 #include "broker/fetch_wait.h"
 #include "broker/group_host.h"
+#include "broker/run_before.h"
 #include "broker/replica/fetcher.h"
 #include "broker/replica/leader_throttle.h"
 #include "broker/replica/standing.h"
@@ -95,7 +96,7 @@ static void dir_failed_hook(void *user, unsigned dir, int err, const char *sente
     UNUSED(sentence); /* storage has said it in its line */
     struct partition_manager *pm = user;
     /* At once: what is gone must not be vouched for, whatever happens next. */
-    (void)last_run_remove(pm->store.io, pm->ns->node->log_dirs[dir]->path);
+    run_before_disk_failed(pm->ns, dir);
     pm->failed_dirs |= UINT64_C(1) << dir;
     shard_defer(pm->ns->shard, &pm->failed_task);
 }

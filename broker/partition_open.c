@@ -25,6 +25,7 @@
 #include "broker/group_host.h"
 #include "broker/partition_manager.h"
 #include "broker/replica/fetcher.h"
+#include "broker/run_before.h"
 #include "controller/image.h"
 #include "storage/log_dir.h"
 
@@ -417,6 +418,9 @@ static void not_opened(struct partition *p, int err, bool held, const struct plo
         p->unopened->args.config = NULL;
         p->unopened->beside = *b;
         *b = (struct partition_beside){0};
+        if (held && !a->clean) {
+            run_before_not_opened(pm->ns, a->dir_index);
+        }
     }
     p->unopened->again = again;
     p->log = NULL;

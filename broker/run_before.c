@@ -3,6 +3,12 @@
 #include "controller/image.h"
 #include "storage/log_dir.h"
 
+/* Of the others main hears later. */
+static bool disk_has_failed(const struct node *n)
+{
+    return n->failed_dirs != 0 || n->disk_failed;
+}
+
 static bool has_mark(const struct log_dir *d)
 {
     return d != NULL && d->previous_broker_epoch >= 0;
@@ -55,7 +61,7 @@ static int64_t kept_epoch(const struct node *n)
 {
     const struct image *img = n->shards[0].image;
     const struct image_broker *b = img ? image_broker(img, n->id) : NULL;
-    if (b == NULL || !run_before_is_open(n) || !same_dirs(n, b)) {
+    if (b == NULL || !run_before_is_open(n) || disk_has_failed(n) || !same_dirs(n, b)) {
         return -1;
     }
     for (unsigned i = 0; i < n->log_dirs_n; i++) {
@@ -98,7 +104,7 @@ void run_before_note(struct node *n, int64_t epoch_before)
 {
     for (unsigned i = 0; i < n->log_dirs_n; i++) {
         const struct log_dir *d = n->log_dirs[i];
-        int err = d && n->failed_dirs == 0 ? log_dir_note_run(d, epoch_before, n->incarnation) : 0;
+        int err = d && !disk_has_failed(n) ? log_dir_note_run(d, epoch_before, n->incarnation) : 0;
         if (err) {
             log_warn(n->log, "lifecycle",
                      "no note of this run could be written, a crash will be taken for a loss of "
@@ -106,8 +112,20 @@ void run_before_note(struct node *n, int64_t epoch_before)
                      d->path, err_text(err));
         }
     }
-    if (n->failed_dirs != 0) {
+    /* Asked after the writing: a shard that sees a failure says so before it takes a note away. */
+    if (disk_has_failed(n)) {
         run_before_forget(n);
+    }
+}
+
+static void take_away(const struct node *n, struct io *io, const struct log_dir *d)
+{
+    int err = last_run_remove(io, d->path);
+    if (err) {
+        log_warn(n->log, "lifecycle",
+                 "the note of a run cannot be taken away, a later start may believe it dir=%s "
+                 "error=\"%s\"",
+                 d->path, err_text(err));
     }
 }
 
@@ -115,7 +133,18 @@ void run_before_forget(struct node *n)
 {
     for (unsigned i = 0; i < n->log_dirs_n; i++) {
         if (n->log_dirs[i]) {
-            (void)last_run_remove(n->log_dirs[i]->io, n->log_dirs[i]->path);
+            take_away(n, n->log_dirs[i]->io, n->log_dirs[i]);
         }
     }
+}
+
+void run_before_disk_failed(struct node_shard *ns, unsigned dir)
+{
+    ns->node->disk_failed = true;
+    (void)last_run_remove(ns->shard->io, ns->node->log_dirs[dir]->path); /* main says if not */
+}
+
+void run_before_not_opened(struct node_shard *ns, unsigned dir)
+{
+    take_away(ns->node, ns->shard->io, ns->node->log_dirs[dir]);
 }

@@ -8,12 +8,14 @@
  *   - the kernel is the one of today, in every directory, and none of them is offline;
  *   - the controllers' metadata have that run's registration as the newest one, or that of the run
  *     before it if it was never registered, in the same log directories;
- *   - all logs are open, and none was cut but for an append that the end of the process tore.
+ *   - all logs that were to be recovered are open, and none was cut but for an append that the end
+ *     of the process tore. A shard that cannot open one, or finds more, takes the note away before
+ *     it says that it has applied the metadata.
  *
  * For the last two the broker registers only when it has the metadata and has opened its logs; it
  * could not be unfenced before that anyway. All else is an unclean stop, as it always was.
  *
- * Shard: main. */
+ * Shard: main, but for what says otherwise. */
 #ifndef BROKER_RUN_BEFORE_H
 #define BROKER_RUN_BEFORE_H
 
@@ -30,5 +32,10 @@ void run_before_note(struct node *n, int64_t epoch_before);
 void run_before_keep(struct node *n);
 /* A log directory has failed: nobody knows what is gone. */
 void run_before_forget(struct node *n);
+/* Any shard, as soon as it sees a failure in the directory: no note of this run is written any
+ * more. Main forgets the others when it hears of it. */
+void run_before_disk_failed(struct node_shard *ns, unsigned dir);
+/* Any shard: a log of the directory stays closed for now, and nobody knows what it has. */
+void run_before_not_opened(struct node_shard *ns, unsigned dir);
 
 #endif

@@ -83,10 +83,28 @@ int last_run_write(struct io *io, const char *dir, const struct last_run *run)
     return err;
 }
 
+/* Where the name cannot go, what it says perhaps can. */
+static int make_empty(struct io *io, const char *path)
+{
+    struct io_file *f;
+    int err = io_open(io, path, IO_OPEN_WRITE, &f);
+    if (err == 0) {
+        err = io_truncate(f, 0);
+        io_file_close(f);
+    }
+    return err;
+}
+
 int last_run_remove(struct io *io, const char *dir)
 {
     char path[PATH_BYTES];
     int err = path_of(dir, path);
-    err = err ? err : io_unlink(io, path);
-    return err == ERR_NOTFOUND ? 0 : err;
+    if (err != 0) {
+        return err;
+    }
+    err = io_unlink(io, path);
+    if (err == 0 || err == ERR_NOTFOUND) {
+        return 0;
+    }
+    return make_empty(io, path) == 0 ? 0 : err;
 }

@@ -278,6 +278,7 @@ static void a_failed_flush_takes_the_directory_offline(void **state)
     r.host->disk->faults.fsync_eio_in = 1;
     ask(&r, &a, 0, 1, 0, 1, -1, 30000);
     assert_int_equal(answer(&r, &a), KE_KAFKA_STORAGE_ERROR);
+    assert_true(r.node.disk_failed); /* at once: no note of this run is written from now on */
     rig_run(&r, 10);
     assert_int_equal(r.dirs_failed, 1);
     for (int32_t p = 0; p < 2; p++) { /* on both shards */

@@ -27,6 +27,7 @@ static struct {
     unsigned released;
     unsigned failed;
     unsigned dirs_started;
+    bool opening; /* the shards are at the first metadata */
     char why[256];
     struct listener listener;
 } seen;
@@ -35,6 +36,12 @@ int64_t metadata_loader_applied(const struct metadata_loader *l)
 {
     UNUSED(l);
     return seen.applied;
+}
+
+bool metadata_loader_busy(const struct metadata_loader *l)
+{
+    UNUSED(l);
+    return seen.opening;
 }
 
 void dir_assign_start(struct dir_assign *a)
@@ -237,6 +244,36 @@ static void test_killed_run_is_named_when_logs_are_open(void **state)
     shut_world(&w);
 }
 
+/* The limit counts until the metadata is here, and not while the logs are opened. */
+static void test_registration_after_a_kill_has_a_limit(void **state)
+{
+    const char *over[] = {"initial.broker.registration.timeout.ms=5000", NULL};
+    struct world w;
+    (void)state;
+    open_world(&w, over);
+    leave_run(&w, 7);
+    lifecycle_start(w.l);
+    fake_run(&w.f, 4900);
+    seen.opening = true;
+    fake_run(&w.f, 60000);
+    assert_int_equal(seen.failed, 0);
+    show_run(&w, 50, run_before());
+    seen.opening = false;
+    lifecycle_ready(w.l);
+    assert_int_equal(named_epoch(&w), 50);
+    shut_world(&w);
+
+    open_world(&w, over);
+    leave_run(&w, 7);
+    lifecycle_start(w.l);
+    fake_run(&w.f, 4900);
+    assert_int_equal(seen.failed, 0);
+    fake_run(&w.f, 200);
+    assert_int_equal(seen.failed, 1);
+    assert_non_null(strstr(seen.why, "could not register within 5000 ms"));
+    shut_world(&w);
+}
+
 static int64_t epoch_named_after(int64_t epoch, struct uuid incarnation,
                                  void (*then)(struct world *))
 {
@@ -264,6 +301,12 @@ static void lose_the_disk(struct world *w)
     w->f.node.failed_dirs = 1;
 }
 
+/* Main has not heard of it yet. */
+static void lose_the_disk_on_a_shard(struct world *w)
+{
+    run_before_disk_failed(&w->f.ns, 0);
+}
+
 static void have_another_disk(struct world *w)
 {
     static const struct uuid two[] = {{{1}}, {{2}}};
@@ -285,6 +328,7 @@ static void test_which_runs_are_named(void **state)
     assert_int_equal(epoch_named_after(50, run_before(), NULL), 50);
     assert_int_equal(epoch_named_after(50, run_before(), cut_a_log), -1);
     assert_int_equal(epoch_named_after(50, run_before(), lose_the_disk), -1);
+    assert_int_equal(epoch_named_after(50, run_before(), lose_the_disk_on_a_shard), -1);
     assert_int_equal(epoch_named_after(50, run_before(), have_another_disk), -1);
     assert_int_equal(epoch_named_after(50, run_before(), not_know_us), -1);
 }
@@ -304,6 +348,24 @@ static void test_run_is_noted_though_logs_were_cut(void **state)
     lifecycle_ready(w.l);
     assert_int_equal(last_run_read(w.dir.io, w.dir.path, &now), 0);
     assert_true(uuid_eq(now.incarnation, w.f.node.incarnation));
+    shut_world(&w);
+}
+
+/* Also if main has not heard of it: what the disk has lost is of this run. */
+static void test_run_is_not_noted_once_a_disk_failed(void **state)
+{
+    struct world w;
+    struct last_run now;
+    (void)state;
+    open_world(&w, NULL);
+    leave_run(&w, 7);
+    w.dir.kept = false;
+    lifecycle_start(w.l);
+    assert_int_equal(named_epoch(&w), -1);
+    assert_int_equal(last_run_read(w.dir.io, w.dir.path, &now), 0);
+    run_before_disk_failed(&w.f.ns, 0);
+    lifecycle_ready(w.l);
+    assert_int_equal(last_run_read(w.dir.io, w.dir.path, &now), ERR_NOTFOUND);
     shut_world(&w);
 }
 
@@ -632,7 +694,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_registration_says_who_we_are),
         cmocka_unit_test(test_killed_run_is_named_when_logs_are_open),
+        cmocka_unit_test(test_registration_after_a_kill_has_a_limit),
         cmocka_unit_test(test_which_runs_are_named),
+        cmocka_unit_test(test_run_is_not_noted_once_a_disk_failed),
         cmocka_unit_test(test_run_is_noted_though_logs_were_cut),
         cmocka_unit_test(test_run_is_noted_on_a_full_disk),
         cmocka_unit_test(test_stop_without_an_answer_keeps_the_run),

@@ -51,6 +51,31 @@ static void is_read_whole_or_not_at_all(void **state)
     rig_free(&r);
 }
 
+static int fail_to_unlink(struct io *io, const char *path)
+{
+    (void)io;
+    (void)path;
+    return ERR_PERM;
+}
+
+static void is_emptied_where_it_cannot_be_removed(void **state)
+{
+    struct rig r;
+    struct last_run run = {.kernel = "k", .broker_epoch = 12, .incarnation = some_run()};
+    (void)state;
+    rig_init(&r);
+    const struct io_ops *real = r.io->ops;
+    struct io_ops failing = *real;
+    failing.unlink = fail_to_unlink;
+    assert_int_equal(last_run_write(r.io, r.dir, &run), 0);
+    r.io->ops = &failing;
+    assert_int_equal(last_run_remove(r.io, r.dir), 0);
+    assert_int_equal(last_run_read(r.io, r.dir, &run), ERR_CORRUPT);
+    r.io->ops = real;
+    assert_int_equal(last_run_remove(r.io, r.dir), 0);
+    rig_free(&r);
+}
+
 static struct log_dir *open_dir(struct rig *r)
 {
     struct log_dir *d = NULL;
@@ -203,6 +228,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_read_whole_or_not_at_all),
+        cmocka_unit_test(is_emptied_where_it_cannot_be_removed),
         cmocka_unit_test(tells_a_kill_from_a_loss_of_power),
         cmocka_unit_test(goes_when_the_disk_lost_a_write),
         cmocka_unit_test(survives_an_append_that_was_torn),
