@@ -414,8 +414,8 @@ static inline int io_disk_space(struct io *io, const char *path, uint64_t *total
 {
     return io->ops->disk_space(io, path, total, usable);
 }
-/* Names who keeps what was written to the files of the folder and not flushed: the running kernel,
- * and where it tells, this mount of the file system. While the name is the same, everything that
+/* Names who keeps what was written to the files of the folder and not flushed: the running kernel
+ * and this mount of the file system; and the folder. While the name is the same, everything that
  * any process wrote there is still there. ERR_UNSUPPORTED: it is not known. */
 static inline int io_kernel_id(struct io *io, const char *path, char out[IO_KERNEL_ID])
 {

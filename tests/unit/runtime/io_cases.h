@@ -851,10 +851,13 @@ static void says_who_keeps_what_was_written(void **state)
     struct cases *c = *state;
     char path[256], id[IO_KERNEL_ID], again[IO_KERNEL_ID];
     struct io_file *f;
-    assert_int_equal(io_kernel_id(c->io, c->f->dir, id), 0);
-    assert_int_equal(io_kernel_id(c->io, c->f->dir, again), 0);
-    assert_true(strlen(id) > 0);
-    assert_string_equal(id, again);
+    int err = io_kernel_id(c->io, c->f->dir, id);
+    assert_true(err == 0 || err == ERR_UNSUPPORTED); /* the real one's: its folder's file system */
+    if (err == 0) {
+        assert_int_equal(io_kernel_id(c->io, c->f->dir, again), 0);
+        assert_true(strlen(id) > 0);
+        assert_string_equal(id, again);
+    }
     path_in(c, path, "kept");
     assert_int_equal(io_open(c->io, path, IO_OPEN_WRITE | IO_OPEN_CREATE, &f), 0);
     assert_int_equal(io_pwrite(f, "x", 1, 0), 1);

@@ -5,10 +5,13 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "runtime/io_backends.h"
@@ -183,9 +186,47 @@ static void test_many_that_were_woken_close(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
 }
 
+enum { NOT_ALLOWED = 77 };
+
+/* In mounts of its own: a process that ends takes them with it. */
+static int look_at_two_mounts(const char *a, const char *b)
+{
+    char first[IO_KERNEL_ID], again[IO_KERNEL_ID], second[IO_KERNEL_ID];
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("a", a, "tmpfs", 0, "size=64k") < 0 || mount("b", b, "tmpfs", 0, "size=64k") < 0) {
+        return NOT_ALLOWED;
+    }
+    return posix_kernel_id(NULL, a, first) != 0 || posix_kernel_id(NULL, a, again) != 0 ||
+           posix_kernel_id(NULL, b, second) != 0 || strcmp(first, again) != 0 ||
+           strcmp(first, second) == 0;
+}
+
+/* A mount that is another one, or of which nobody can tell, does not vouch for what was written. */
+static void test_another_mount_keeps_nothing(void **state)
+{
+    char id[IO_KERNEL_ID], a[] = "/tmp/test_io_a.XXXXXX", b[] = "/tmp/test_io_b.XXXXXX";
+    int status = 0;
+    UNUSED(state);
+    assert_int_equal(posix_kernel_id(NULL, "/proc", id), ERR_UNSUPPORTED);
+    assert_true(mkdtemp(a) && mkdtemp(b));
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(look_at_two_mounts(a, b));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    rmdir(a);
+    rmdir(b);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == NOT_ALLOWED) {
+        skip();
+    }
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest posix[] = {cmocka_unit_test(test_loopback_is_not_paced),
+    const struct CMUnitTest posix[] = {cmocka_unit_test(test_another_mount_keeps_nothing),
+                                       cmocka_unit_test(test_loopback_is_not_paced),
                                        cmocka_unit_test(test_an_epoll_that_was_woken_closes),
                                        cmocka_unit_test(test_many_that_were_woken_close)};
     char dir[] = "/tmp/test_io.XXXXXX", command[64];
