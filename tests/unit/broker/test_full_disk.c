@@ -76,6 +76,48 @@ static void a_log_without_room_is_made_later(void **state)
     rig_shut(&r);
 }
 
+static int no_room(struct io *io, const char *path,
+                   void (*each)(void *ctx, const struct io_dirent *e), void *ctx)
+{
+    UNUSED(io);
+    UNUSED(path);
+    UNUSED(each);
+    UNUSED(ctx);
+    return ERR_NOSPACE;
+}
+
+/* The process before was killed; what this log has is not known before it is open. */
+static void a_log_that_stays_closed_takes_the_note_away(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct last_run now;
+    struct errmsg em = {{0}};
+    rig_open(&r, 1, NULL);
+    struct io *io = r.ns[0].shard->io;
+    const struct io_ops *real = io->ops;
+    struct io_ops failing = *real;
+    failing.list_dir = no_room;
+    assert_int_equal(io_mkdir(io, "/data/topic1-0"), 0);
+    assert_int_equal(log_dir_note_run(r.dirs[0], 5, uuid_reserved(77)), 0);
+    log_dir_close(r.dirs[0], false, -1);
+    assert_int_equal(log_dir_open(io, NULL, 0, "/data", false, &r.dirs[0], &em), 0);
+    assert_true(r.dirs[0]->kept);
+    io->ops = &failing;
+    rig_topic(&r, 1, 1, NULL, NULL);
+    assert_true(rig_partition(&r, 1, 0)->offline);
+    assert_int_equal(last_run_read(io, "/data", &now), ERR_NOTFOUND);
+    assert_int_equal(log_dir_note_run(r.dirs[0], -1, uuid_reserved(78)), 0); /* this run's own */
+    rig_run(&r, 3000);
+    assert_true(rig_partition(&r, 1, 0)->offline);
+    io->ops = real;
+    rig_run(&r, 2000);
+    assert_false(rig_partition(&r, 1, 0)->offline);
+    assert_int_equal(last_run_read(io, "/data", &now), 0);
+    assert_int_equal(r.dirs_failed, 0);
+    rig_shut(&r);
+}
+
 /* The full flush that follows a roll writes the epochs to a new file. */
 static void a_flush_without_room_does_not_hold_up_the_stop(void **state)
 {
@@ -166,6 +208,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_log_without_room_is_made_later),
+        cmocka_unit_test(a_log_that_stays_closed_takes_the_note_away),
         cmocka_unit_test(a_flush_without_room_does_not_hold_up_the_stop),
         cmocka_unit_test(a_full_disk_is_known_until_there_is_room),
     };
