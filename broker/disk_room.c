@@ -21,11 +21,6 @@ struct disk_room {
     void (*changed)(struct node *n);
 };
 
-static bool is_offline(const struct node *n, unsigned dir)
-{
-    return n->log_dirs[dir] == NULL || (n->failed_dirs >> dir & 1);
-}
-
 /* ---- room again ---- */
 
 static bool has_room(const struct disk_room *r, unsigned dir)
@@ -42,12 +37,12 @@ static bool has_room(const struct disk_room *r, unsigned dir)
 static void look_at(struct disk_room *r, unsigned dir)
 {
     const struct node *n = r->node;
-    bool offline = is_offline(n, dir);
-    if (!offline && !has_room(r, dir)) {
+    bool online = node_dir_is_online(n, dir);
+    if (online && !has_room(r, dir)) {
         return;
     }
     r->full &= ~(UINT64_C(1) << dir);
-    if (!offline) {
+    if (online) {
         log_info(n->log, "disk", "a log directory has room again dir=%s full_ms=%lld",
                  n->log_dirs[dir]->path, (long long)(shard_now_ms(r->shard) - r->since_ms[dir]));
     }
@@ -76,7 +71,7 @@ static void note(struct disk_room *r, unsigned dir)
 {
     struct node *n = r->node;
     int64_t now = shard_now_ms(r->shard);
-    if (is_offline(n, dir)) {
+    if (!node_dir_is_online(n, dir)) {
         return;
     }
     r->failed_ms[dir] = now;

@@ -136,11 +136,6 @@ static bool not_controller(struct lifecycle *l, int16_t code)
 
 /* ---- registration ---- */
 
-static bool dir_is_online(const struct node *n, unsigned i)
-{
-    return n->log_dirs[i] && !(n->failed_dirs >> i & 1);
-}
-
 static void fill_listeners(const struct lifecycle *l, struct broker_registration_request *req,
                            struct arena *a)
 {
@@ -179,7 +174,7 @@ static void fill_registration(const struct lifecycle *l, struct broker_registrat
     req->rack = bytes_str(n->config->v.broker_rack);
     req->log_dirs = arena_alloc(a, sizeof(struct uuid) * (n->log_dirs_n + 1));
     for (unsigned i = 0; i < n->log_dirs_n; i++) {
-        if (dir_is_online(n, i)) {
+        if (node_dir_is_online(n, i)) {
             req->log_dirs[req->log_dirs_n++] = n->log_dirs[i]->meta.directory_id;
         }
     }
@@ -428,9 +423,9 @@ static int32_t full_dirs(const struct node *n, struct uuid out[LOG_STORE_DIRS_MA
     int32_t full = 0;
     bool all = true;
     for (unsigned i = 0; i < n->log_dirs_n; i++) {
-        if (dir_is_online(n, i) && disk_room_is_full(n->room, i)) {
+        if (node_dir_is_online(n, i) && disk_room_is_full(n->room, i)) {
             out[full++] = n->log_dirs[i]->meta.directory_id;
-        } else if (dir_is_online(n, i)) {
+        } else if (node_dir_is_online(n, i)) {
             all = false;
         }
     }
@@ -455,7 +450,7 @@ static void send_heartbeat(struct lifecycle *l)
     req.offline_log_dirs = offline;
     for (unsigned i = 0; i < n->log_dirs_n; i++) {
         /* one that could not be opened was never registered */
-        if (n->log_dirs[i] && !dir_is_online(n, i)) {
+        if (n->log_dirs[i] && !node_dir_is_online(n, i)) {
             offline[req.offline_log_dirs_n++] = n->log_dirs[i]->meta.directory_id;
         }
     }

@@ -148,6 +148,12 @@ struct shard_group *node_shards(struct node *n);
  * name. From NODE_RUNNING on. */
 uint16_t node_port(const struct node *n, const char *listener_name);
 
+/* As main knows it: opened at the start, and not failed since. */
+static inline bool node_dir_is_online(const struct node *n, unsigned dir)
+{
+    return n->log_dirs[dir] != NULL && !(n->failed_dirs >> dir & 1);
+}
+
 static inline struct node_shard *node_shard_of(struct shard *sh)
 {
     return sh->user;

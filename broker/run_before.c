@@ -20,7 +20,7 @@ bool run_before_is_open(const struct node *n)
     bool any = false;
     for (unsigned i = 0; i < n->log_dirs_n; i++) {
         const struct log_dir *d = n->log_dirs[i];
-        if (d == NULL || (n->failed_dirs >> i & 1) || !(has_mark(d) || d->kept)) {
+        if (!node_dir_is_online(n, i) || !(has_mark(d) || d->kept)) {
             return false;
         }
         any = any || d->kept;

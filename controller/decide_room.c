@@ -3,8 +3,8 @@
  *
  *   - do not lead where another one may that is in the ISR and has room,
  *   - are not in the ISR where it holds min.insync.replicas, and at least two, without them: it
- * could not commit anything that they have no room for. One that is left alone keeps them until
- * they lag: they may have all that there is,
+ *     could not commit anything that they have no room for. One that is left alone keeps them
+ *     until they lag: they may have all that there is,
  *   - and do not join one that holds as many without them.
  *
  * They follow as far as there is room, and may lead if nobody else can: reads go on. With the first

@@ -705,8 +705,9 @@ static void flushed(struct io_op *op, int64_t result)
         mem_free(log);
         return;
     }
-    log->last_flush_us = io_now_us(log->io) - log->flush_began_us;
-    disk_time_add(&log->flush_time, log->flush_began_us, io_now_us(log->io), log->path);
+    int64_t now_us = io_now_us(log->io);
+    log->last_flush_us = now_us - log->flush_began_us;
+    disk_time_add(&log->flush_time, log->flush_began_us, now_us, log->path);
     int err = result < 0 ? (int)result : 0;
     if (err == 0 && log->roll_due && mlog_active(log)->size > 0 && mlog_may_roll(log)) {
         err = roll(log, NULL);

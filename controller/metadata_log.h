@@ -86,7 +86,8 @@ bool metadata_log_flushing(const struct metadata_log *log);
 const struct disk_time *metadata_log_flush_time(const struct metadata_log *log);
 int64_t metadata_log_last_flush_us(const struct metadata_log *log); /* 0: none so far */
 /* Writes down how far the log is durable, so that the next start can tell a torn tail from damage.
- * Blocks for two flushes of the disk; once a minute and at the start will do. */
+ * And which epochs there were, where that is new. Blocks for some flushes of the disk; once a
+ * minute and at the start will do. */
 int metadata_log_note_durable(struct metadata_log *log, struct errmsg *em);
 /* The disk has no space and the reserve is being used: appending goes on, but a segment does not
  * roll, and snapshots and notes of the durable end fail with ERR_NOSPACE (which harms nothing). */

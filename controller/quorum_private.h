@@ -94,9 +94,10 @@ void quorum_deliver(struct task *t);
 
 /* quorum_timer.c: at is the time that libraft wants. */
 void quorum_timer_arm(struct quorum *q, int64_t at, bool leads);
-/* The timer has fired. True: too late to be believed; it fires again in the next turn. */
+/* The timer has fired. True: too late to be believed; it fires again, of a leader in the next turn.
+ */
 bool quorum_timer_late(struct quorum *q, bool leads);
-/* A vote took so long to become durable. */
+/* It took so long to make quorum-state durable, as each vote must be. */
 void quorum_timer_blocked(struct quorum *q, int64_t ms);
 
 /* quorum_entries.c */

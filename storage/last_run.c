@@ -54,17 +54,17 @@ int last_run_read(struct io *io, const char *dir, struct last_run *out)
     return err;
 }
 
-/* On a full disk: the file that is there has the room. A process that ends in the middle leaves
- * what nobody believes. */
-static int write_over(struct io *io, const char *path, const struct buf *text)
+/* Where no file can be made or taken away, the one that is there can perhaps say something else, or
+ * nothing. A process that ends in the middle leaves what nobody believes. */
+static int write_over(struct io *io, const char *path, struct bytes text)
 {
     struct io_file *f;
     int err = io_open(io, path, IO_OPEN_WRITE, &f);
     if (err != 0) {
-        return ERR_NOSPACE;
+        return err;
     }
-    int64_t n = io_pwrite(f, text->data, text->len, 0);
-    err = n < 0 ? (int)n : io_truncate(f, text->len);
+    int64_t n = text.len ? io_pwrite(f, text.data, text.len, 0) : 0;
+    err = n < 0 ? (int)n : io_truncate(f, text.len);
     io_file_close(f);
     return err;
 }
@@ -77,21 +77,10 @@ int last_run_write(struct io *io, const char *dir, const struct last_run *run)
     put(&text, run);
     err = err ? err : io_rewrite_file(io, path, text.data, text.len);
     if (err == ERR_NOSPACE) {
-        err = write_over(io, path, &text);
+        int over = write_over(io, path, buf_bytes(&text));
+        err = over == ERR_NOTFOUND ? err : over;
     }
     buf_free(&text);
-    return err;
-}
-
-/* Where the name cannot go, what it says perhaps can. */
-static int make_empty(struct io *io, const char *path)
-{
-    struct io_file *f;
-    int err = io_open(io, path, IO_OPEN_WRITE, &f);
-    if (err == 0) {
-        err = io_truncate(f, 0);
-        io_file_close(f);
-    }
     return err;
 }
 
@@ -106,5 +95,5 @@ int last_run_remove(struct io *io, const char *dir)
     if (err == 0 || err == ERR_NOTFOUND) {
         return 0;
     }
-    return make_empty(io, path) == 0 ? 0 : err;
+    return write_over(io, path, (struct bytes){0}) == 0 ? 0 : err;
 }

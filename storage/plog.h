@@ -113,8 +113,7 @@ struct plog {
     int64_t hw;
     int64_t flushed;
     int64_t recovery_point;
-    int64_t
-        vouched; /* while it is loaded: somebody may count on what lies below, say checkpoints */
+    int64_t vouched; /* while it is loaded: checkpoints say that what is below was counted on */
     uint64_t size;
     int64_t retry_ms;         /* no append before, after a full disk */
     int64_t retention_due_ms; /* plog_retention_due */

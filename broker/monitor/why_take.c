@@ -308,7 +308,7 @@ static void take_main(const struct node *n, struct why_answer *a)
                 n->priv->leader);
     }
     for (unsigned d = 0; d < n->log_dirs_n; d++) {
-        bool failed = n->log_dirs[d] == NULL || (n->failed_dirs >> d & 1);
+        bool failed = !node_dir_is_online(n, d);
         row = failed ? why_add(a, WHY_DISK, -1) : NULL;
         if (row) {
             const char *dir = why_text(a, row, "directory", bytes_str(n->config->log_dirs[d]));

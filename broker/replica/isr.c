@@ -54,6 +54,12 @@ static void bar(struct isr_follower *f)
     f->refused_ms = f->fetched_ms > ISR_NEVER ? f->fetched_ms : ISR_NEVER + 1;
 }
 
+static void unbar(struct isr_follower *f)
+{
+    f->refused_ms = ISR_NEVER;
+    f->again_ms = 0;
+}
+
 /* Takes the committed set; a proposal is over. */
 static void commit_isr(struct isr *s, const int32_t *isr, uint32_t isr_n)
 {
@@ -63,8 +69,9 @@ static void commit_isr(struct isr *s, const int32_t *isr, uint32_t isr_n)
         struct isr_follower *f = &s->followers[i];
         f->in_isr = id_in(isr, isr_n, f->id);
         f->proposed = false;
-        f->refused_ms = f->in_isr ? ISR_NEVER : f->refused_ms;
-        f->again_ms = f->in_isr ? 0 : f->again_ms;
+        if (f->in_isr) {
+            unbar(f);
+        }
     }
 }
 
@@ -135,8 +142,9 @@ void isr_set_broker(struct isr *s, int32_t id, int64_t image_epoch, bool fenced,
     if (f) {
         bool alive = image_epoch != ISR_EPOCH_UNKNOWN && !fenced;
         bool same = f->image_epoch == image_epoch && f->alive == alive && f->leaving == leaving;
-        f->refused_ms = same ? f->refused_ms : ISR_NEVER; /* that was another, or stood otherwise */
-        f->again_ms = same ? f->again_ms : 0;
+        if (!same) { /* that was another, or stood otherwise */
+            unbar(f);
+        }
         f->image_epoch = image_epoch;
         f->alive = alive;
         f->leaving = leaving;
@@ -286,9 +294,8 @@ void isr_refused(struct isr *s)
         struct isr_follower *f = &s->followers[i];
         if (f->proposed && !f->in_isr) {
             bar(f);
-            f->again_ms = f->again_ms == 0             ? AGAIN_MS
-                          : f->again_ms < AGAIN_MS_MAX ? 2 * f->again_ms
-                                                       : AGAIN_MS_MAX;
+            int64_t next = f->again_ms > 0 ? 2 * f->again_ms : AGAIN_MS;
+            f->again_ms = next < AGAIN_MS_MAX ? next : AGAIN_MS_MAX;
         }
         f->proposed = false;
     }

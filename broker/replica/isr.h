@@ -104,7 +104,8 @@ struct isr_member {
  *
  * The follower whose fetch was just read comes in, if it may. Only then: one that does not fetch
  * any more would come and go for ever. One that the controller has refused, or taken out by itself
- * (its disk is full, say), is proposed once a second, and meanwhile nobody waits for it. */
+ * (its disk is full, say), is proposed again after one second, two, four and then every eight,
+ * and meanwhile nobody waits for it. */
 bool isr_propose_join(struct isr *s, struct isr_follower *joiner, int64_t hw);
 /* Members that lag more than lag_ms go; end: of the leader's log. */
 bool isr_propose_shrink(struct isr *s, int64_t end, int64_t now_ms, int64_t lag_ms);

@@ -257,26 +257,22 @@ static inline void peer_answer_error(struct peer *p, int32_t session, int32_t in
     peer_answer(p, &a.r);
 }
 
-static inline void peer_answer_diverging(struct peer *p, int32_t session, int32_t index,
-                                         int32_t epoch, int64_t end)
+/* Of a leader whose log begins at start: what was before is deleted. */
+static inline void peer_answer_diverging_from(struct peer *p, int32_t session, int32_t index,
+                                              int32_t epoch, int64_t end, int64_t start)
 {
     struct answer a;
     answer_init(&a, session, index);
     a.part.diverging_epoch.epoch = epoch;
     a.part.diverging_epoch.end_offset = end;
+    a.part.log_start_offset = start;
     peer_answer(p, &a.r);
 }
 
-/* The same of a leader whose log begins there: what was before is deleted. */
-static inline void peer_answer_diverging_at_start(struct peer *p, int32_t session, int32_t index,
-                                                  int32_t epoch, int64_t start)
+static inline void peer_answer_diverging(struct peer *p, int32_t session, int32_t index,
+                                         int32_t epoch, int64_t end)
 {
-    struct answer a;
-    answer_init(&a, session, index);
-    a.part.diverging_epoch.epoch = epoch;
-    a.part.diverging_epoch.end_offset = start;
-    a.part.log_start_offset = start;
-    peer_answer(p, &a.r);
+    peer_answer_diverging_from(p, session, index, epoch, end, -1);
 }
 
 /* The taken ListOffsets asks for one partition. */

@@ -661,7 +661,7 @@ static void what_is_below_the_start_of_a_leader_that_parts_there_goes_too(void *
     rig_leader(&r, TOPIC, 0, LEADER);
     peer_answer_empty(&p, SESSION);
     expect(&p, 0, 8, 1, 0);
-    peer_answer_diverging_at_start(&p, SESSION, 0, 0, 6);
+    peer_answer_diverging_from(&p, SESSION, 0, 0, 6, 6);
     peer_wait(&p, API_FETCH);
     assert_int_equal(plog_start_offset(log_of(&r, 0)), plog_end_offset(log_of(&r, 0)));
     buf_free(&b);
