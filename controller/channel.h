@@ -57,7 +57,7 @@ struct channel_ops {
     void (*cancel)(struct channel *ch, struct channel_call *call);
     void (*not_controller)(struct channel *ch);
     void (*close)(struct channel *ch);
-    void (*leader)(struct channel *ch, int32_t id); /* may be NULL */
+    void (*leader)(struct channel *ch, int32_t id, bool hearsay); /* may be NULL */
     /* may be NULL */
     void (*know)(struct channel *ch, int32_t id, const char *host, uint16_t port);
 };
@@ -116,7 +116,15 @@ static inline void channel_not_controller(struct channel *ch)
 static inline void channel_leader(struct channel *ch, int32_t id)
 {
     if (ch->ops->leader) {
-        ch->ops->leader(ch, id);
+        ch->ops->leader(ch, id, false);
+    }
+}
+/* A controller that is not the active one says which one is, as far as it knows: one that was
+ * silent a moment ago is not believed to be it. */
+static inline void channel_hint(struct channel *ch, int32_t id)
+{
+    if (ch->ops->leader) {
+        ch->ops->leader(ch, id, true);
     }
 }
 /* Where a controller is. Taken by a channel that was made from addresses alone (endpoints of id

@@ -52,12 +52,13 @@ static void near_not_controller(struct channel *ch)
     }
 }
 
-static void near_leader(struct channel *ch, int32_t id)
+static void near_leader(struct channel *ch, int32_t id, bool hearsay)
 {
     struct channel_near *n = near_of(ch);
     n->refused = 0;
     n->is_local = id == n->own;
-    channel_leader(n->others, id); /* the own one too: what waits for the others is over */
+    /* the own one too: what waits for the others is over */
+    n->others->ops->leader(n->others, id, hearsay);
 }
 
 static void near_close(struct channel *ch)

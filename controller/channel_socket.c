@@ -12,7 +12,9 @@
  * move to.
  *
  * A controller that leads no longer because it is silent never answers what was sent to it: when
- * the word comes who leads, what is still out elsewhere gets GRACE_MS, and then ERR_CLOSED.
+ * the word comes who leads, what is still out elsewhere gets GRACE_MS, and then ERR_CLOSED. Until
+ * the others have elected another one they name the silent one still: for AVOID_MS nobody goes back
+ * to it on hearsay, or all would wait for it once more while the new one is there already.
  *
  * On close: sockets close at once; calls end with ERR_CANCELED from a task at the end of the turn.
  */
@@ -32,6 +34,7 @@ enum {
     CONNECT_MS = 10000,
     CONNECT_SEVERAL_MS = 1000, /* when there are others to try */
     GRACE_MS = 100,            /* a controller that lives has answered by then */
+    AVOID_MS = 500,            /* about what an election takes */
     FRAME_MAX = 104857600,     /* as socket.request.max.bytes */
     ENDPOINTS_MAX = 32,
 };
@@ -55,8 +58,10 @@ struct channel_socket {
     size_t endpoints_n;
     bool learns; /* some were given without their ids */
     size_t current;
-    size_t failed;  /* endpoints that were no use, one after another */
-    bool elsewhere; /* who leads is none of the endpoints */
+    size_t failed; /* endpoints that were no use, one after another */
+    int64_t heard_ms[ENDPOINTS_MAX];
+    int64_t avoid_ms[ENDPOINTS_MAX]; /* it was silent: not before, while there are others */
+    bool elsewhere;                  /* who leads is none of the endpoints */
     char *client_id;
     int32_t next_correlation;
     struct channel_link links[GROUPS];
@@ -138,6 +143,33 @@ static void follow(struct channel_socket *ch)
     }
 }
 
+static bool is_avoided(const struct channel_socket *ch, size_t endpoint)
+{
+    return shard_now_ms(ch->base.shard) < ch->avoid_ms[endpoint];
+}
+
+/* Nothing has come from there in all the time that an answer had. */
+static void avoid_if_silent(struct channel_socket *ch, size_t endpoint, int64_t waited_ms)
+{
+    int64_t now = shard_now_ms(ch->base.shard);
+    if (ch->heard_ms[endpoint] <= now - waited_ms) {
+        ch->avoid_ms[endpoint] = now + AVOID_MS;
+    }
+}
+
+/* Where to go from the present endpoint; nowhere, if all the others are avoided but this one is
+ * not. */
+static size_t next_endpoint(const struct channel_socket *ch)
+{
+    for (size_t i = 1; i <= ch->endpoints_n; i++) {
+        size_t next = (ch->current + i) % ch->endpoints_n;
+        if (!is_avoided(ch, next)) {
+            return next;
+        }
+    }
+    return (ch->current + 1) % ch->endpoints_n;
+}
+
 /* The link's endpoint did not serve: the next one is tried, unless another link has seen it
  * already.
  */
@@ -145,7 +177,7 @@ static void move_on(struct channel_link *l)
 {
     struct channel_socket *ch = l->ch;
     if (l->endpoint == ch->current) {
-        ch->current = (ch->current + 1) % ch->endpoints_n;
+        ch->current = next_endpoint(ch);
         ch->failed++;
     }
 }
@@ -205,6 +237,9 @@ static void on_down(struct dial *d, int err)
         log_seldom(shard_of(l)->log, &l->ch->limit, LOG_WARN, "channel",
                    "a controller's host is not found host=%s", l->ch->endpoints[l->endpoint].host);
     }
+    if (err == ERR_TIMEOUT) {
+        avoid_if_silent(l->ch, l->endpoint, CONNECT_SEVERAL_MS);
+    }
     broken(l);
 }
 
@@ -220,6 +255,7 @@ static void on_timeout(struct timer *t)
     detach(call);
     free_body(call);
     if (was_sent) { /* nothing comes through: the connection is as good as gone */
+        avoid_if_silent(ch, l->endpoint, call->timeout_ms);
         broken(l);
     }
     call->cb(call, ERR_TIMEOUT, BYTES_NULL);
@@ -265,6 +301,8 @@ static void on_frame(struct dial *d, struct bytes frame)
         return;
     }
     l->ch->failed = 0;
+    l->ch->heard_ms[l->endpoint] = shard_now_ms(shard_of(l));
+    l->ch->avoid_ms[l->endpoint] = 0;
     if (l->endpoint != l->ch->current) {
         shard_defer(shard_of(l), &l->ch->moving);
     }
@@ -379,17 +417,20 @@ static void socket_not_controller(struct channel *base)
         seen = seen || (ch->links[i].dial.up && ch->links[i].endpoint == ch->current);
     }
     if (seen) { /* else somebody has said so already */
-        ch->current = (ch->current + 1) % ch->endpoints_n;
+        ch->current = next_endpoint(ch);
         follow(ch);
     }
 }
 
-static void socket_leader(struct channel *base, int32_t id)
+static void socket_leader(struct channel *base, int32_t id, bool hearsay)
 {
     struct channel_socket *ch = socket_of(base);
     bool found = false;
     for (size_t i = 0; i < ch->endpoints_n; i++) {
         if (ch->endpoints[i].id == id) {
+            if (hearsay && i != ch->current && is_avoided(ch, i)) {
+                return; /* they do not know yet */
+            }
             found = true;
             ch->failed = i != ch->current ? 0 : ch->failed;
             ch->current = i;

@@ -240,7 +240,7 @@ static void go_to_leader(struct metadata_follower *f, const struct fetch_respons
             channel_know(ch, id, host, (uint16_t)e->port);
         }
     }
-    channel_leader(ch, id);
+    channel_hint(ch, id);
 }
 
 static void take_partition(struct metadata_follower *f, const struct fetch_response *r,

@@ -41,8 +41,9 @@ static void way_moved(struct channel *ch)
     way_of(ch)->moved++;
 }
 
-static void way_leader(struct channel *ch, int32_t id)
+static void way_leader(struct channel *ch, int32_t id, bool hearsay)
 {
+    UNUSED(hearsay);
     way_of(ch)->leader = id;
 }
 

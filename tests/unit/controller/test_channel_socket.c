@@ -276,6 +276,83 @@ static void a_leader_that_is_none_of_them_ends_all(void **state)
     shut_world(&w);
 }
 
+/* Asks until the one that is asked has been silent too long. */
+static void run_into_silence(struct world *w)
+{
+    struct asked sent;
+    ask(w, &sent);
+    run(w, TIMEOUT_MS + 10);
+    assert_true(sent.ended);
+    assert_int_equal(sent.err, ERR_TIMEOUT);
+}
+
+/* Who is asked next; it answers. */
+static int asks(struct world *w)
+{
+    struct asked a;
+    unsigned before[PEERS] = {w->peers[0].asked, w->peers[1].asked};
+    ask(w, &a);
+    run(w, 100);
+    assert_true(a.ended);
+    assert_int_equal(a.err, 0);
+    assert_int_equal(w->peers[0].asked + w->peers[1].asked, before[0] + before[1] + 1);
+    return w->peers[0].asked > before[0] ? 1 : 2;
+}
+
+/* Before an election the others name the one that led, which is gone. */
+static void nobody_goes_back_to_a_silent_one_on_hearsay(void **state)
+{
+    struct world w;
+    UNUSED(state);
+    open_world(&w);
+    run_into_silence(&w);
+    w.peers[0].silent = false; /* whoever comes is seen */
+    channel_hint(w.ch, 1);
+    assert_int_equal(asks(&w), 2);
+    channel_not_controller(w.ch);
+    assert_int_equal(asks(&w), 2);
+    run(&w, SOON_MS);
+    channel_hint(w.ch, 1); /* it may be the one after all */
+    assert_int_equal(asks(&w), 1);
+    shut_world(&w);
+}
+
+static void who_knows_is_believed_at_once(void **state)
+{
+    struct world w;
+    UNUSED(state);
+    open_world(&w);
+    run_into_silence(&w);
+    w.peers[0].silent = false;
+    channel_leader(w.ch, 1);
+    assert_int_equal(asks(&w), 1);
+    channel_not_controller(w.ch); /* and it is not silent any more */
+    channel_hint(w.ch, 1);
+    assert_int_equal(asks(&w), 1);
+    shut_world(&w);
+}
+
+/* One answer is late, others came in the meantime. */
+static void a_controller_that_answers_others_is_not_silent(void **state)
+{
+    struct world w;
+    struct asked late;
+    struct asked heartbeat;
+    UNUSED(state);
+    open_world(&w);
+    w.peers[0].heartbeats = true;
+    ask(&w, &late);
+    run(&w, TIMEOUT_MS / 2);
+    ask_api(&w, &heartbeat, API_BROKER_HEARTBEAT);
+    run(&w, TIMEOUT_MS / 2 + 10);
+    assert_int_equal(late.err, ERR_TIMEOUT);
+    assert_int_equal(heartbeat.err, 0);
+    w.peers[0].silent = false;
+    channel_hint(w.ch, 1);
+    assert_int_equal(asks(&w), 1);
+    shut_world(&w);
+}
+
 /* Its length is enough to break the connection. */
 static void an_answer_beyond_the_bound_is_not_read(void **state)
 {
@@ -331,6 +408,9 @@ int main(void)
         cmocka_unit_test(a_late_answer_within_the_grace_counts),
         cmocka_unit_test(a_leader_that_stays_is_waited_for),
         cmocka_unit_test(a_leader_that_is_none_of_them_ends_all),
+        cmocka_unit_test(nobody_goes_back_to_a_silent_one_on_hearsay),
+        cmocka_unit_test(who_knows_is_believed_at_once),
+        cmocka_unit_test(a_controller_that_answers_others_is_not_silent),
         cmocka_unit_test(an_answer_beyond_the_bound_is_not_read),
         cmocka_unit_test(a_heartbeat_waits_behind_no_fetch_and_no_work),
     };
