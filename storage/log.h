@@ -18,9 +18,9 @@
  * segment. Producer state, leader epochs and index ends are read when first needed. An idle log
  * holds no descriptor and a few hundred bytes.
  *
- * On close: plog_close frees; flushes in flight and leases that are out must be home
- * (log_store_busy). A flush that could not be begun and waits for its next try is forgotten: its
- * callback does not run. Nothing durable is promised unless plog_close_clean was called before.
+ * On close: plog_close frees; leases that are out must be home (log_store_busy). Flushes are
+ * forgotten, in flight or not begun yet: their callbacks do not run. Nothing durable is promised
+ * unless plog_close_clean was called before.
  *
  * Shard: home shard of the partition, all functions. Results are 0 or ERR_x unless said
  * otherwise. */

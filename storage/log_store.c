@@ -10,7 +10,9 @@ enum { FILE_IDLE_MS = 60000, HOT_BYTES = 64 << 20 };
 
 struct deletion {
     struct list node;
-    struct io *io; /* for the worker */
+    struct io *io;        /* for the worker */
+    struct io_op op;      /* while a worker has it */
+    struct log_store *st; /* then, too; NULL: it has gone */
     unsigned dir;
     int64_t due_ms;
     bool is_dir;
@@ -33,6 +35,7 @@ void log_store_init(struct log_store *st, struct io *io, const struct logger *lg
     file_cache_init(&st->files, io, opt->file_limit);
     list_init(&st->deletions);
     list_init(&st->flush_due);
+    list_init(&st->flushing);
 }
 
 void log_store_want(struct log_store *st, int64_t at_ms)
@@ -163,14 +166,18 @@ static int remove_folder(struct io *io, char *path)
 
 static void unlink_work(struct io_op *op)
 {
-    struct deletion *d = op->user;
+    struct deletion *d = CONTAINER_OF(op, struct deletion, op);
     op->result = d->is_dir ? remove_folder(d->io, d->path) : io_unlink(d->io, d->path);
 }
 
 static void unlink_done(struct io_op *op, int64_t result)
 {
-    struct log_store *st = CONTAINER_OF(op, struct log_store, unlink_op);
-    struct deletion *d = st->unlinking;
+    struct deletion *d = CONTAINER_OF(op, struct deletion, op);
+    struct log_store *st = d->st;
+    if (st == NULL) {
+        deletion_free(d);
+        return;
+    }
     st->unlinking = NULL;
     if (result < 0 && result != ERR_NOTFOUND) {
         /* It is left for the next start: what ends in .deleted or -delete goes then. */
@@ -194,8 +201,9 @@ static void start_deletion(struct log_store *st, int64_t now)
     }
     list_remove(&d->node);
     st->unlinking = d;
-    st->unlink_op = (struct io_op){.cb = unlink_done, .user = d};
-    io_work(st->io, &st->unlink_op, unlink_work);
+    d->st = st;
+    d->op = (struct io_op){.cb = unlink_done};
+    io_work(st->io, &d->op, unlink_work);
 }
 
 /* ---- the tick ---- */
@@ -223,13 +231,17 @@ int64_t log_store_tick(struct log_store *st)
 
 bool log_store_busy(const struct log_store *st)
 {
-    return st->flushes > 0 || st->unlinking != NULL || st->files.lent > 0;
+    return !list_empty(&st->flushing) || st->unlinking != NULL || st->files.lent > 0;
 }
 
 void log_store_free(struct log_store *st)
 {
-    ASSERT(!log_store_busy(st));
     struct list *n;
+    plog_flush_forget_deleted(st);
+    ASSERT(st->files.lent == 0);
+    if (st->unlinking) {
+        st->unlinking->st = NULL;
+    }
     while ((n = list_pop_front(&st->deletions)) != NULL) {
         deletion_free(LIST_ENTRY(n, struct deletion, node));
     }

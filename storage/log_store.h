@@ -10,8 +10,9 @@
  * Timers are the caller's: hooks.due says when log_store_tick wants to be called next (an earlier
  * time than it said before, or the return value of the tick).
  *
- * Shard: home shard of its logs. Life: log_store_free after all logs are closed and all leases and
- * flushes are home (log_store_busy says whether some are out). */
+ * Shard: home shard of its logs. Life: log_store_free after all logs are closed and all leases are
+ * home. An orderly stop waits for flushes and deletions, too (log_store_busy says whether some are
+ * out); what is in flight at another end comes home to itself, before the io is destroyed. */
 #ifndef STORAGE_LOG_STORE_H
 #define STORAGE_LOG_STORE_H
 
@@ -58,14 +59,13 @@ struct log_store {
     struct disk_time write_time; /* of appends */
     struct disk_time flush_time; /* of logs, with the small files that belong to them */
     uint64_t appended;           /* bytes appended by this shard since start */
-    uint32_t flushes;            /* in flight */
+    struct list flushing;        /* flushes in flight: struct flush_job */
     struct list deletions;       /* struct deletion, due time ascending */
-    struct io_op unlink_op;      /* the one deletion that a worker runs */
-    struct deletion *unlinking;
-    struct list flush_due;      /* logs with flush.ms pending */
-    int64_t due_ms;             /* what hooks.due was told; INT64_MAX none */
-    struct buf path;            /* scratch for names */
-    struct append_group *group; /* scratch of plog_append; made when first needed */
+    struct deletion *unlinking;  /* the one that a worker runs */
+    struct list flush_due;       /* logs with flush.ms pending */
+    int64_t due_ms;              /* what hooks.due was told; INT64_MAX none */
+    struct buf path;             /* scratch for names */
+    struct append_group *group;  /* scratch of plog_append; made when first needed */
 };
 
 void log_store_init(struct log_store *st, struct io *io, const struct logger *lg,

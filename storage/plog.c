@@ -174,9 +174,7 @@ bool plog_busy(const struct plog *log)
 void plog_close(struct plog *log)
 {
     ASSERT(!log->deleted);
-    /* A flush that waits for its next try (the disk is full) will never be home. */
-    while (list_pop_front(&log->flush_wait) != NULL) {
-    }
+    plog_flush_forget(log);
     plog_free(log);
 }
 

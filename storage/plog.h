@@ -289,6 +289,11 @@ void plog_flush_full(struct plog *log);     /* in the background; moves the reco
 void plog_flush_cut(struct plog *log, int64_t offset);
 /* The log is deleted: all that waits for a flush is told, later, and then the log is freed. */
 void plog_flush_abandon(struct plog *log);
+/* The log is about to be freed: who waits for a flush is not told any more, and one in flight is
+ * not waited for. */
+void plog_flush_forget(struct plog *log);
+/* The same for all logs that are deleted, which it frees: the store ends. */
+void plog_flush_forget_deleted(struct log_store *st);
 int64_t plog_flush_tick(struct log_store *st, int64_t now);
 int plog_flush_blocking(struct plog *log);
 /* The job in flight replaces leader-epoch-checkpoint: nobody else may. */

@@ -49,9 +49,10 @@ struct flush_names {
 };
 
 struct flush_job {
-    struct plog *log;
-    int64_t end;   /* flushed up to there when it succeeds */
-    int64_t point; /* the recovery point then; -1 as it was */
+    struct list node; /* of the store's */
+    struct plog *log; /* NULL: it has gone, nobody is told */
+    int64_t end;      /* flushed up to there when it succeeds */
+    int64_t point;    /* the recovery point then; -1 as it was */
     int64_t began_us;
     struct list waiters;
     unsigned pending; /* operations in flight, and one while they are started */
@@ -405,6 +406,12 @@ static void take_reached(struct plog *log, struct flush_job *job)
     }
 }
 
+static void job_free(struct flush_job *job)
+{
+    names_free(&job->names);
+    mem_free(job);
+}
+
 static void job_done(struct flush_job *job)
 {
     struct plog *log = job->log;
@@ -425,25 +432,29 @@ static void job_done(struct flush_job *job)
     call_back(&job->waiters, job->err);
     bool retry = job->retry;
     log->job = NULL;
-    st->flushes--;
+    list_remove(&job->node);
     disk_time_add(&st->flush_time, job->began_us, io_now_us(st->io), log->path);
-    names_free(&job->names);
-    mem_free(job);
+    job_free(job);
     job_next(log, retry);
 }
 
 static void op_home(struct flush_job *job)
 {
     ASSERT(job->pending > 0);
-    if (--job->pending == 0) {
+    if (--job->pending > 0) {
+        return;
+    }
+    if (job->log) {
         job_done(job);
+    } else {
+        job_free(job);
     }
 }
 
 static void fsync_done(struct io_op *op, int64_t result)
 {
     struct flush_job *job = op->user;
-    if (result < 0) {
+    if (result < 0 && job->log) {
         log_store_dir_failed(job->log->st, job->log->dir, (int)result, "flushing a segment",
                              job->log->path);
         job->err = ERR_OFFLINE;
@@ -464,7 +475,7 @@ static void job_begin(struct plog *log, struct flush_job *job)
     job->began_us = io_now_us(log->st->io);
     list_init(&job->waiters);
     log->job = job;
-    log->st->flushes++;
+    list_push_back(&log->st->flushing, &job->node);
 }
 
 /* Callbacks never run inside the call that started a job, so there is always one operation. */
@@ -592,6 +603,41 @@ void plog_flush_abandon(struct plog *log)
     job->names.io = log->st->io;
     take_waiters(log, job, true);
     job_run(job);
+}
+
+/* ---- the end of a log whose flush is under way ---- */
+
+/* What is in flight has paths of its own, and an fsync its descriptor (io.h). */
+static void job_leave(struct flush_job *job)
+{
+    ASSERT(job->pending > 0);
+    for (unsigned i = 0; i < job->files_n; i++) {
+        file_lease_release(&job->files[i].lease);
+    }
+    while (list_pop_front(&job->waiters) != NULL) {
+    }
+    list_remove(&job->node);
+    job->log->job = NULL;
+    job->log = NULL;
+}
+
+void plog_flush_forget(struct plog *log)
+{
+    while (list_pop_front(&log->flush_wait) != NULL) {
+    }
+    if (log->job) {
+        job_leave(log->job);
+    }
+}
+
+void plog_flush_forget_deleted(struct log_store *st)
+{
+    while (!list_empty(&st->flushing)) {
+        struct plog *log = LIST_ENTRY(st->flushing.next, struct flush_job, node)->log;
+        ASSERT(log->deleted);
+        plog_flush_forget(log);
+        plog_free(log);
+    }
 }
 
 /* ---- blocking, for a clean stop ---- */

@@ -11,12 +11,14 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "broker/api/produce_turn.h"
 #include "broker/config.h"
 #include "broker/node.h"
+#include "broker/partition_manager.h"
 #include "broker/shard_stats.h"
 #include "proto/record_batch.h"
 #include "proto_apis.h"
@@ -501,6 +503,39 @@ static void an_orderly_stop_answers_who_waits(void **state)
     world_shut(w);
 }
 
+static void free_while_it_flushes(void)
+{
+    struct errmsg em = {{0}};
+    struct buf batch = {0};
+    struct world *w = world_open();
+    const struct list *flushing = &w->n->shards[0].partitions->store.flushing;
+    create_topic(w, "flushed", "flush.messages", "1");
+    put_batch(&batch, -1, 0, 1, 10, CODEC_NONE);
+    produce_rows(&w->peers[0], "flushed", 2, buf_bytes(&batch));
+    for (unsigned i = 0; list_empty(flushing); i++) {
+        assert_true(i < WAIT_STEPS);
+        step(w);
+    }
+    node_free(w->n);
+    if (!sim_proc_end(w->proc, &em)) {
+        fail_msg("%s", em.text);
+    }
+}
+
+/* A node that gives up is freed as it stands. */
+static void an_end_without_a_stop_waits_for_no_flush(void **state)
+{
+    UNUSED(state);
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        free_while_it_flushes();
+        _exit(0); /* not all of a node that runs is given back */
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 /* Each partition's batch is a step of its own, and whoever came later waits for all of them. */
 static void one_request_takes_several_turns(void **state)
 {
@@ -590,6 +625,7 @@ int main(void)
         cmocka_unit_test(others_pass_between_two_heavy_ones),
         cmocka_unit_test(a_connection_ends_while_its_requests_wait),
         cmocka_unit_test(an_orderly_stop_answers_who_waits),
+        cmocka_unit_test(an_end_without_a_stop_waits_for_no_flush),
         cmocka_unit_test(one_request_takes_several_turns),
         cmocka_unit_test(a_connection_ends_in_the_middle_of_a_request),
         cmocka_unit_test(a_topic_is_deleted_in_the_middle_of_a_request),

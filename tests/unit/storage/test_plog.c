@@ -532,6 +532,39 @@ static void a_time_entry_behind_its_segment(void **state)
     rig_free(&r);
 }
 
+static void is_not_told(struct plog_flush *f, int err)
+{
+    (void)f;
+    fail_msg("a flush of a log that has gone came home: %d", err);
+}
+
+/* A process that gives up waits for nothing: logs that are closed and deleted, and the store, go
+ * while fsyncs and workers are at their files. */
+static void goes_while_flushes_and_deletions_are_under_way(void **state)
+{
+    struct rig r;
+    struct plog_flush f[2];
+    (void)state;
+    rig_init(&r);
+    struct plog *gone = rig_create(&r, "gone-0");
+    struct plog *closed = rig_create(&r, "closed-0");
+    struct plog *deleted = rig_create(&r, "deleted-0");
+    rig_fill(closed, 3, 1, 100);
+    rig_fill(deleted, 3, 1, 100);
+    assert_int_equal(plog_delete(gone), 0);
+    log_store_tick(&r.st);
+    assert_non_null(r.st.unlinking);
+    plog_flush_start(closed, &f[0], is_not_told, NULL);
+    plog_flush_start(deleted, &f[1], is_not_told, NULL);
+    assert_int_equal(plog_delete(deleted), 0);
+    plog_close(closed);
+    assert_true(log_store_busy(&r.st));
+    log_store_free(&r.st);
+    io_destroy(r.io);
+    buf_free(&r.said);
+    nftw(r.dir, rig_remove, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -542,6 +575,7 @@ int main(void)
         cmocka_unit_test(torn_tail),
         cmocka_unit_test(group_commit),
         cmocka_unit_test(a_name_that_another_topic_took_is_left_to_it),
+        cmocka_unit_test(goes_while_flushes_and_deletions_are_under_way),
         cmocka_unit_test(facts),
         cmocka_unit_test(retention_says_when_it_is_due),
         cmocka_unit_test(an_epoch_without_records_goes_with_a_cut_at_the_end),
