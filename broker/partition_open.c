@@ -170,6 +170,7 @@ static void open_args(const struct log_dir *dir, const char *name, const struct 
         .name = name,
         .config = lc,
         .clean = dir->clean,
+        .kept = dir->kept,
         .recovery_point = offset_table_get(&dir->recovery_points, name, 0),
         .log_start = offset_table_get(&dir->log_starts, name, 0),
         .high_watermark = offset_table_get(&dir->high_watermarks, name, 0),

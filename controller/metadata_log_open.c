@@ -276,6 +276,9 @@ static int scan_segment(struct opening *o, struct mlog_segment *seg, uint64_t po
     struct buf chunk = {0};
     size_t want = MLOG_READ_CHUNK;
     int err = mlog_segment_open_file(o->log, seg, o->em);
+    if (err == 0) {
+        io_forget(seg->file); /* what is counted as durable must be what the disk has */
+    }
     o->why[0] = '\0';
     while (err == 0 && pos < seg->size && o->why[0] == '\0') {
         size_t n = seg->size - pos < want ? (size_t)(seg->size - pos) : want;

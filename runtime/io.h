@@ -135,6 +135,7 @@ struct io_ops {
     int (*file_size)(struct io_file *f, uint64_t *size);
     int (*lock)(struct io_file *f);
     int (*lost_writes)(struct io_file *f);
+    void (*forget)(struct io_file *f);
     void (*file_close)(struct io_file *f);
 
     /* names */
@@ -368,6 +369,13 @@ static inline int io_lock(struct io_file *f)
 static inline int io_lost_writes(struct io_file *f)
 {
     return f->io->ops->lost_writes(f);
+}
+/* Where a write was lost the kernel still shows it, as long as it keeps the page: this drops those
+ * that it need not write any more, so that reads show what the disk has. What is still to be
+ * written stays. */
+static inline void io_forget(struct io_file *f)
+{
+    f->io->ops->forget(f);
 }
 static inline void io_file_close(struct io_file *f)
 {

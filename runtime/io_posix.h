@@ -60,6 +60,7 @@ bool posix_resident(struct io_file *f, uint64_t off, size_t n);
 int posix_file_size(struct io_file *f, uint64_t *size);
 int posix_lock(struct io_file *f);
 int posix_lost_writes(struct io_file *f);
+void posix_forget(struct io_file *f);
 void posix_file_close(struct io_file *f); /* at once, or after the last operation in flight */
 void posix_file_unbusy(struct posix_file *f);
 
@@ -94,9 +95,10 @@ static inline int posix_file_fd(struct io_file *f)
     .open = posix_open, .preadv = posix_preadv, .pwritev = posix_pwritev,                         \
     .truncate = posix_truncate, .allocate = posix_allocate, .fsync = posix_fsync,                 \
     .write_behind = posix_write_behind, .resident = posix_resident, .file_size = posix_file_size, \
-    .lock = posix_lock, .lost_writes = posix_lost_writes, .file_close = posix_file_close,         \
-    .stat = posix_stat, .rename = posix_rename, .unlink = posix_unlink, .mkdir = posix_mkdir,     \
-    .rmdir = posix_rmdir, .fsync_dir = posix_fsync_dir, .sync_fs = posix_sync_fs,                 \
-    .list_dir = posix_list_dir, .disk_space = posix_disk_space, .kernel_id = posix_kernel_id
+    .lock = posix_lock, .lost_writes = posix_lost_writes, .forget = posix_forget,                 \
+    .file_close = posix_file_close, .stat = posix_stat, .rename = posix_rename,                   \
+    .unlink = posix_unlink, .mkdir = posix_mkdir, .rmdir = posix_rmdir,                           \
+    .fsync_dir = posix_fsync_dir, .sync_fs = posix_sync_fs, .list_dir = posix_list_dir,           \
+    .disk_space = posix_disk_space, .kernel_id = posix_kernel_id
 
 #endif

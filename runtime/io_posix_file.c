@@ -200,6 +200,11 @@ int posix_lost_writes(struct io_file *f)
     return result(sync_file_range(posix_file_fd(f), 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE));
 }
 
+void posix_forget(struct io_file *f)
+{
+    (void)posix_fadvise(posix_file_fd(f), 0, 0, POSIX_FADV_DONTNEED);
+}
+
 static void file_free(struct posix_file *f)
 {
     uint8_t *map = atomic_load_explicit(&f->map, memory_order_acquire);

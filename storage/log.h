@@ -53,9 +53,10 @@ struct plog_open_args {
     const char *name;                /* of the partition directory: "topic-partition"; copied */
     const struct log_config *config; /* must outlive the log or its replacement */
     bool clean;                      /* the directory was stopped cleanly */
-    int64_t recovery_point;          /* from the checkpoint; 0 if it has none */
-    int64_t log_start;               /* from the checkpoint; 0 if it has none */
-    int64_t high_watermark;          /* from the checkpoint; 0 if it has none */
+    bool kept;              /* what was written there and not flushed is whole (log_dir.h) */
+    int64_t recovery_point; /* from the checkpoint; 0 if it has none */
+    int64_t log_start;      /* from the checkpoint; 0 if it has none */
+    int64_t high_watermark; /* from the checkpoint; 0 if it has none */
 };
 
 /* Opens what is there, with recovery if !clean or if the end does not look right. ERR_NOTFOUND: no

@@ -113,6 +113,7 @@ struct plog {
     int64_t hw;
     int64_t flushed;
     int64_t recovery_point;
+    bool kept;       /* while it is loaded: plog_open_args */
     int64_t vouched; /* while it is loaded: checkpoints say that what is below was counted on */
     uint64_t size;
     int64_t retry_ms;         /* no append before, after a full disk */

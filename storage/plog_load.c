@@ -473,6 +473,7 @@ int plog_load(struct plog *log, const struct plog_open_args *a, struct errmsg *e
         return errmsg_set(em, rc, "log %s cannot be opened: %s", log->path, err_text(rc));
     }
     log->recovery_point = a->recovery_point > 0 ? a->recovery_point : 0;
+    log->kept = a->kept;
     log->vouched =
         a->high_watermark > log->recovery_point ? a->high_watermark : log->recovery_point;
     log->dir_dirty = log->meta_dirty = !a->clean; /* nobody knows whether they were flushed */

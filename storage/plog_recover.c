@@ -676,15 +676,21 @@ static void drop_later_snapshots(struct plog *log, int64_t base)
     }
 }
 
-/* An error of writing back that came after the last process had gone, or before it looked. */
+/* An error of writing back that came after the last process had gone, or before it looked. Unless
+ * all is known to be there, checksums must be of what the disk has: below the recovery point it is
+ * flushed, from there on the kernel may show what will be gone once the page is. */
 static int look_for_lost_writes(struct plog *log, struct segment *seg)
 {
     struct io_file *f;
     int rc = segment_open(log, seg, SEG_LOG, &f);
-    if (rc == 0 && io_lost_writes(f) < 0) {
-        rc = plog_doubt(log, "the kernel could not bring all of it to the disk");
+    if (rc < 0) {
+        return rc;
     }
-    return rc;
+    bool lost = io_lost_writes(f) < 0;
+    if (lost || !log->kept) {
+        io_forget(f);
+    }
+    return lost ? plog_doubt(log, "the kernel could not bring all of it to the disk") : 0;
 }
 
 static int recover_from(struct plog *log, uint32_t first)

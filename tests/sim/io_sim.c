@@ -655,6 +655,11 @@ static int sim_lost_writes(struct io_file *file)
     return 0;
 }
 
+static void sim_forget(struct io_file *file)
+{
+    sim_disk_forget(file_of(file)->inode);
+}
+
 static void sim_file_close(struct io_file *file)
 {
     file_free(file_of(file));
@@ -775,6 +780,7 @@ static const struct io_ops sim_ops = {
     .file_size = sim_file_size,
     .lock = sim_lock,
     .lost_writes = sim_lost_writes,
+    .forget = sim_forget,
     .file_close = sim_file_close,
     .stat = sim_stat,
     .rename = sim_rename,

@@ -364,6 +364,11 @@ bool sim_disk_resident(struct sim_inode *ino)
     return !chance(ino->disk, ino->disk->faults.cold_ppm);
 }
 
+void sim_disk_forget(struct sim_inode *ino)
+{
+    evict(ino);
+}
+
 void sim_disk_close(struct sim_inode *ino)
 {
     ASSERT(ino->handles > 0);
@@ -498,7 +503,9 @@ void sim_disk_closed(struct sim_disk *d)
         struct sim_inode *ino = LIST_ENTRY(it, struct sim_inode, node);
         ASSERT(ino->handles == 0 && list_empty(&ino->syncs));
         ino->locker = NULL;
-        evict(ino);
+        if (!d->keeps_dropped) {
+            evict(ino);
+        }
     }
 }
 

@@ -31,8 +31,8 @@
  *   - EIO of single reads, writes, fsyncs and name changes, by chance or the n-th from now. A write
  *     that fails may have written its first bytes. A failed fsync, as on Linux, leaves the pages in
  *     the cache, clean: a later fsync succeeds and does not write them; they read back until they
- *     are evicted (at some later time, at the latest when the process ends), then the old ones
- *     appear.
+ *     are evicted (at some later time, at the latest when the process ends, unless keeps_dropped
+ *     is set), then the old ones appear.
  *   - A dead disk: every write and fsync fails from now on, until the process is started again.
  *   - ENOSPC: a capacity that may be changed at any time. A write that does not fit writes what
  * does. Removed files give their space back when the last handle is closed.
@@ -157,6 +157,7 @@ struct sim_disk {
     struct prng rng;
     struct sim_disk_faults faults;
     struct sim_disk_lies lies;
+    bool keeps_dropped; /* what a failed fsync gave up outlives the process in the cache */
     struct sim_disk_stats stats;
     uint64_t capacity; /* bytes */
     uint64_t used;     /* bytes of pages that the kernel shows */
@@ -213,6 +214,7 @@ void sim_disk_sync_drop(struct sim_sync *s); /* never happened */
 int64_t sim_disk_fsync_delay(struct sim_disk *d);
 bool sim_disk_resident(struct sim_inode *ino);
 void sim_disk_writeback(struct sim_inode *ino); /* some dirty pages, by chance */
+void sim_disk_forget(struct sim_inode *ino);    /* what a failed fsync gave up is evicted now */
 void sim_disk_close(struct sim_inode *ino);     /* a handle less */
 
 /* ---- the end of processes and power; all handles must be closed and syncs dropped before ---- */

@@ -862,6 +862,9 @@ static void says_who_keeps_what_was_written(void **state)
     assert_int_equal(io_open(c->io, path, IO_OPEN_WRITE | IO_OPEN_CREATE, &f), 0);
     assert_int_equal(io_pwrite(f, "x", 1, 0), 1);
     assert_int_equal(io_lost_writes(f), 0);
+    io_forget(f);
+    assert_int_equal(io_pread(f, id, 1, 0), 1);
+    assert_int_equal(id[0], 'x');
     io_file_close(f);
 }
 

@@ -2,12 +2,15 @@
 #include "io_cases.h"
 #include "io_cases_patient.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -223,9 +226,132 @@ static void test_another_mount_keeps_nothing(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* A disk that has taken its first PAGE bytes and can take no others: a block device over a file of
+ * a small file system that is full. */
+enum { PAGE = 4096, PAGES = 4 };
+
+static int attach(int file, char *device, size_t n)
+{
+    for (int i = 0; i < 100; i++) { /* another process may be quicker */
+        int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+        int number = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
+        close(control);
+        snprintf(device, n, "/dev/loop%d", number);
+        int fd = number < 0 ? -1 : open(device, O_RDWR | O_CLOEXEC);
+        struct loop_config c = {.fd = (uint32_t)file, .info = {.lo_flags = LO_FLAGS_AUTOCLEAR}};
+        if (fd >= 0 && ioctl(fd, LOOP_CONFIGURE, &c) == 0) {
+            return fd;
+        }
+        close(fd);
+        if (fd < 0 || errno != EBUSY) {
+            break;
+        }
+    }
+    return -1;
+}
+
+static int make_bad_disk(const char *dir, char *device, size_t n)
+{
+    static const char zeros[PAGE];
+    char path[64];
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("d", dir, "tmpfs", 0, "size=64k") < 0) {
+        return -1;
+    }
+    snprintf(path, sizeof path, "%s/disk", dir);
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    snprintf(path, sizeof path, "%s/filler", dir);
+    int filler = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0 || filler < 0 || ftruncate(file, PAGES * PAGE) < 0 ||
+        pwrite(file, zeros, PAGE, 0) != PAGE) {
+        return -1;
+    }
+    while (write(filler, zeros, PAGE) == PAGE) {
+    }
+    return attach(file, device, n);
+}
+
+static int64_t put(struct io_file *f, int page, char c)
+{
+    char bytes[PAGE];
+    memset(bytes, c, sizeof bytes);
+    return io_pwrite(f, bytes, sizeof bytes, (uint64_t)page * PAGE);
+}
+
+static int shown(struct io_file *f, int page)
+{
+    char c;
+    return io_pread(f, &c, 1, (uint64_t)page * PAGE) == 1 ? c : -1;
+}
+
+#define EXPECT(condition)                                                        \
+    do {                                                                         \
+        if (!(condition)) {                                                      \
+            fprintf(stderr, "%s:%d: not: %s\n", __FILE__, __LINE__, #condition); \
+            return 1;                                                            \
+        }                                                                        \
+    } while (0)
+
+/* A process writes, and ends before the kernel has found that the disk does not take it. */
+static int lose_a_write(const char *dir)
+{
+    char device[32];
+    struct io *io;
+    struct io_file *f, *again;
+    int holder = make_bad_disk(dir, device, sizeof device); /* or all pages went with the last */
+    if (holder < 0) {
+        return NOT_ALLOWED;
+    }
+    EXPECT(io_create(IO_BACKEND_UV, &io, NULL) == 0);
+    EXPECT(io_open(io, device, IO_OPEN_WRITE, &f) == 0);
+    EXPECT(put(f, 0, 'a') == PAGE && io_fsync(f) == 0 && io_lost_writes(f) == 0);
+    io_forget(f);
+    EXPECT(shown(f, 0) == 'a');
+    EXPECT(put(f, 0, 'b') == PAGE);
+    io_forget(f); /* not flushed: it stays */
+    EXPECT(shown(f, 0) == 'b' && io_fsync(f) == 0);
+    EXPECT(put(f, 1, 'c') == PAGE);
+    io_write_behind(f, 0, 2 * PAGE);
+    io_file_close(f);
+
+    EXPECT(io_open(io, device, IO_OPEN_WRITE, &f) == 0);
+    EXPECT(io_lost_writes(f) == ERR_IO);
+    EXPECT(io_lost_writes(f) == 0);
+    EXPECT(io_open(io, device, IO_OPEN_WRITE, &again) == 0);
+    EXPECT(io_lost_writes(again) == 0); /* once */
+    EXPECT(shown(again, 1) == 'c' && io_fsync(again) == 0);
+    io_forget(again);
+    EXPECT(shown(again, 0) == 'b' && shown(again, 1) == '\0');
+    io_file_close(f);
+    io_file_close(again);
+    io_destroy(io);
+    close(holder);
+    return 0;
+}
+
+static void test_a_lost_write_is_told_and_forgotten(void **state)
+{
+    char dir[] = "/tmp/test_io_lost.XXXXXX";
+    int status = 0;
+    UNUSED(state);
+    assert_non_null(mkdtemp(dir));
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(lose_a_write(dir));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    rmdir(dir);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == NOT_ALLOWED) {
+        skip();
+    }
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest posix[] = {cmocka_unit_test(test_another_mount_keeps_nothing),
+                                       cmocka_unit_test(test_a_lost_write_is_told_and_forgotten),
                                        cmocka_unit_test(test_loopback_is_not_paced),
                                        cmocka_unit_test(test_an_epoll_that_was_woken_closes),
                                        cmocka_unit_test(test_many_that_were_woken_close)};

@@ -1,6 +1,7 @@
 /* The note of the last run in a log directory: who believes it, and who takes it away. */
 #include "storage/last_run.h"
 
+#include "sim/io_sim.h"
 #include "storage_rig.h"
 
 static struct uuid some_run(void)
@@ -224,6 +225,103 @@ static void goes_when_more_is_cut_or_missing(void **state)
     assert_false(is_kept(0, 0, 4, 0));   /* it was flushed */
 }
 
+/* ---- what the kernel shows and the disk lacks ---- */
+
+static int tell_of_a_loss(struct io_file *f)
+{
+    (void)f;
+    return ERR_IO;
+}
+
+static void begin_process(struct rig *r, struct sim_host *host, struct sim_proc **proc)
+{
+    *proc = sim_proc_new(host);
+    assert_int_equal(io_sim_make(*proc, 0, &r->io, NULL), 0);
+    rig_store(r);
+}
+
+static void end_process(struct rig *r, struct plog *log, struct sim_proc *proc)
+{
+    struct errmsg why;
+    plog_close(log);
+    log_store_free(&r->st);
+    io_destroy(r->io);
+    assert_true(sim_proc_end(proc, &why));
+}
+
+static void flush_home(struct plog_flush *f, int err)
+{
+    *(int *)f->user = err;
+}
+
+static int flush(struct rig *r, struct plog *log)
+{
+    struct plog_flush f;
+    int err = 1;
+    plog_flush_start(log, &f, flush_home, &err);
+    rig_until(r, err <= 0);
+    return err;
+}
+
+struct start {
+    bool kept;
+    bool told; /* by the kernel, of the segment */
+};
+
+/* Three records are flushed, the flush of three more fails, and the process ends. Where does the
+ * next one find the end of its log? The kernel goes on showing all six. */
+static int64_t end_after_a_lost_write(struct start s, bool *noted)
+{
+    struct sim *sim = sim_new(1);
+    struct sim_host *host = sim_host_new(sim, 1 << 20);
+    struct sim_proc *proc;
+    struct rig r = {.dir = "/d"};
+    struct last_run run = {.kernel = "k", .incarnation = some_run()};
+    sim->self_advance = true;
+    host->disk->keeps_dropped = true;
+    r.lg = (struct logger){.level = LOG_DEBUG, .wall_ms = rig_wall, .sink = rig_sink, .ctx = &r};
+    log_config_default(&r.config);
+    begin_process(&r, host, &proc);
+    assert_int_equal(io_mkdir(r.io, r.dir), 0);
+    struct plog *log = rig_create(&r, "t-0");
+    rig_fill(log, 3, 1, 100);
+    assert_int_equal(flush(&r, log), 0);
+    rig_fill(log, 3, 1, 100);
+    host->disk->faults.fsync_eio_in = 1;
+    assert_int_equal(flush(&r, log), ERR_OFFLINE);
+    assert_int_equal(last_run_write(r.io, r.dir, &run), 0);
+    end_process(&r, log, proc);
+
+    begin_process(&r, host, &proc);
+    struct io_ops telling = *r.io->ops;
+    struct errmsg em = {{0}};
+    struct plog_open_args a = rig_args(&r, "t-0");
+    a.clean = false;
+    a.kept = s.kept;
+    a.recovery_point = 3;
+    a.high_watermark = 3;
+    telling.lost_writes = s.told ? tell_of_a_loss : telling.lost_writes;
+    r.io->ops = &telling;
+    assert_int_equal(plog_open(&r.st, &a, &log, &em), 0);
+    *noted = last_run_read(r.io, r.dir, &run) == 0;
+    int64_t end = plog_end_offset(log);
+    end_process(&r, log, proc);
+    buf_free(&r.said);
+    sim_free(sim);
+    return end;
+}
+
+static void reads_what_the_disk_has_where_writes_may_be_lost(void **state)
+{
+    bool noted;
+    (void)state;
+    assert_int_equal(end_after_a_lost_write((struct start){.kept = true}, &noted), 6);
+    assert_true(noted);
+    assert_int_equal(end_after_a_lost_write((struct start){.kept = false}, &noted), 3);
+    assert_int_equal(end_after_a_lost_write((struct start){.kept = true, .told = true}, &noted), 3);
+    assert_false(noted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +331,7 @@ int main(void)
         cmocka_unit_test(goes_when_the_disk_lost_a_write),
         cmocka_unit_test(survives_an_append_that_was_torn),
         cmocka_unit_test(goes_when_more_is_cut_or_missing),
+        cmocka_unit_test(reads_what_the_disk_has_where_writes_may_be_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
