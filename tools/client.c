@@ -150,12 +150,15 @@ void client_close(struct client *c)
     arena_free(&c->arena);
 }
 
+/* A little longer than it says: the broker may take the same time (request.timeout.ms) until it
+ * gives up, and what it answers then, that the controllers do not decide, is the better message. */
 static int wait_for(struct client *c, int fd, short events, const char *address)
 {
     struct pollfd p = {.fd = fd, .events = events};
+    int64_t ms = c->timeout_ms + c->timeout_ms / 30;
     int n;
     do {
-        n = poll(&p, 1, (int)c->timeout_ms);
+        n = poll(&p, 1, ms < INT32_MAX ? (int)ms : INT32_MAX);
     } while (n < 0 && errno == EINTR);
     return n > 0 ? 0
                  : errmsg_set(&c->error, ERR_TIMEOUT, "Timed out after %lld ms waiting for %s",
