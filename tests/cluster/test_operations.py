@@ -4,9 +4,11 @@ scene says what the page does not show: what there was before, and what happens 
 
 On failure the whole transcript stands in the output: what the page should show is copied from there."""
 import fcntl
+import json
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import time
@@ -48,9 +50,25 @@ class Play:
         m.must('%s >> %s 2>&1 &' % (command, LOG))
         return lambda: open(log, errors='replace').read()[before:]
 
+    def interrupted(self, machine, step, command):
+        """What comes out of a command that gets the SIGINT of a Ctrl-C once it has printed what the page shows before it."""
+        before = step.shown[:step.shown.index('^C')]
+        with self.lab[machine].begin(command) as p:
+            said = ''
+            while agree(before, said.splitlines()) is not None:
+                line = p.stdout.readline()
+                assert line, 'it ended too early:\n' + said
+                said += line
+            os.killpg(p.pid, signal.SIGINT)
+            return said + p.stdout.read()
+
     def step(self, step, seconds=60):
         command, deadline = with_ids(step.command, self.ids), time.monotonic() + seconds
-        out = self.type(step.machine, command)
+        if '^C' in step.shown:
+            out = self.interrupted(step.machine, step, command)
+            step = step._replace(shown=[x for x in step.shown if x != '^C'])
+        else:
+            out = self.type(step.machine, command)
         while True:
             said = (out() if callable(out) else out).splitlines()
             lacks = agree(step.shown, said)
@@ -93,7 +111,8 @@ SHOWN = '''Prose, and `admin$ nothing`.
 
     Broker 12 is down.
     broker11$ tail -n 1 log
-    2026-11-29T09:22:46.362Z WARN  node: one broker=12 id=2mpREdk9S6SBjHQuuOb7iA
+    2026-11-29T09:22:46.362Z WARN  node: one broker=12
+      id=2mpREdk9S6SBjHQuuOb7iA
     admin$
 - a list
 
@@ -129,10 +148,12 @@ def test_what_does_not_agree_is_found():
 
 # ---- a cluster of the samples
 
-PATIENCE = 'controller.raft.election.timeout.ms=2000\ncontroller.raft.heartbeat.interval.ms=500\n'  # a busy machine elects no leader for nothing
+PATIENCE = 'controller.raft.election.timeout.ms=%d\ncontroller.raft.heartbeat.interval.ms=500\n'  # a busy machine elects no leader for nothing
+LEADS, FOLLOWS = 2000, 5000
 
-def configure(lab, name, more='', **settings):
-    """The sample file of its role, with what the page says that is to be set, and more lines."""
+
+def configure(lab, name, more='', leads=None, **settings):
+    """The sample file of its role, with what the page says that is to be set, and more lines. leads: the controller that is the first to stand for election."""
     role, node_id = re.match(r'(controller|broker)(\d+)$', name).groups()
     with open(os.path.join(ROOT, 'deploy/%s.properties' % role)) as f:
         text = f.read()
@@ -141,14 +162,22 @@ def configure(lab, name, more='', **settings):
     for key, value in settings.items():
         text = re.sub(r'^%s=.*' % re.escape(key.replace('_', '.')), '%s=%s' % (key.replace('_', '.'), value), text, flags=re.M)
     with open(lab[name].path('etc/%s.properties' % role), 'w') as f:
-        f.write(text + more + (PATIENCE if role == 'controller' else ''))
+        f.write(text + more + (PATIENCE % (FOLLOWS if leads not in (None, name) else LEADS) if role == 'controller' else ''))
     return '/etc/millrace/%s.properties' % role
 
 
-def start(lab, name, *format_options, more='', settings=None):
-    file = configure(lab, name, more, **(settings or {}))
+def start(lab, name, *format_options, more='', leads=None, settings=None):
+    file = configure(lab, name, more, leads, **(settings or {}))
     lab[name].must('millrace storage format -t %s -c %s %s' % (CLUSTER_ID, file, ' '.join(format_options)))
-    lab[name].must('millrace server %s >> %s 2>&1 &' % (file, LOG))
+    again(lab, name)
+
+
+def again(lab, name):
+    lab[name].must('millrace server /etc/millrace/%s.properties >> %s 2>&1 &' % (re.match('[a-z]+', name).group(0), LOG))
+
+
+def ends(lab, name, how='TERM'):
+    lab[name].must('kill -%s $(pidof millrace); while pidof -q millrace; do sleep 0.1; done' % how)
 
 
 def serves(lab, name):
@@ -156,11 +185,11 @@ def serves(lab, name):
     lab[name].must('for i in $(seq 120); do millrace health --config %s && exit; sleep 0.5; done; tail -n 30 %s; false' % (file, LOG))
 
 
-def cluster(lab, *format_options, more='', settings=None):
-    """settings: {name: {setting of the sample, with _ for its dots: value}}; more: lines for all."""
+def cluster(lab, *format_options, more='', leads=None, settings=None):
+    """settings: {name: {setting of the sample, with _ for its dots: value}}; more: lines for all; leads: the controller that does, as long as it runs."""
     names = ['controller%d' % i for i in VOTERS] + ['broker%d' % i for i in BROKERS]
     for name in names:
-        start(lab, name, *format_options, more=more, settings=(settings or {}).get(name))
+        start(lab, name, *format_options, more=more, leads=leads, settings=(settings or {}).get(name))
     for name in names:
         serves(lab, name)
 
@@ -171,6 +200,18 @@ def topic(lab, name, partitions, mib=0):
     if mib:
         admin.must('millrace producer-perf-test --bootstrap-server broker11:9092 --topic %s --num-records %d --record-size 1024 --throughput -1 '
                    '--command-property acks=all' % (name, mib * 1024))
+
+
+def move(lab, name, partitions):
+    """{partition: replicas}, and waits."""
+    plan = {'version': 1, 'partitions': [{'topic': name, 'partition': p, 'replicas': r} for p, r in partitions.items()]}
+    with open(lab['admin'].path('home/plan.json'), 'w') as f:
+        json.dump(plan, f)
+    lab['admin'].must('millrace reassign-partitions --bootstrap-server broker11:9092 --execute --wait --reassignment-json-file plan.json')
+
+
+def nothing():
+    """What happens before a command that is not the one meant."""
 
 
 # ---- the parts
@@ -254,3 +295,158 @@ def test_full_disk(play):
     said = lab['admin'].must(fill)
     assert '6000 records sent' in said, said
     play.part('Full disk')
+
+
+def hand_over(lab, name, file, *to):
+    """A file that one machine has, on others."""
+    for other in to:
+        shutil.copy(lab[name].path('home/' + file), lab[other].path('home/' + file))
+
+
+@pytest.mark.slow
+def test_lost_quorum(play):
+    """Controller 3 is cut off while the others decide something, which brokers 12 and 13 have seen; then they are lost."""
+    lab, gone = play.lab, ('controller1', 'controller2')
+    cluster(lab, leads='controller3')
+    topic(lab, 'orders', 6, 1)
+
+    def lost():
+        lab['controller3'].must('ip link set eth0 down')
+        lab['admin'].must('millrace configs --bootstrap-server broker11:9092 --alter --topic orders --add-config retention.ms=86400000')
+        lab['admin'].must('until millrace configs --bootstrap-server broker12:9092 --describe --topic orders | grep -q retention.ms=86400000; do sleep 0.1; done')
+        for name in gone:
+            lab[name].must('echo 1 > /proc/sys/net/ipv4/tcp_orphan_retries')
+            ends(lab, name, 'KILL')
+            lab[name].must('while ss -Htn dst %s | grep -q .; do sleep 0.1; done' % ADDRESSES['controller3'])  # what the kernel would still deliver
+        lab['controller3'].must('ip link set eth0 up')
+
+    def a_broker_restarted():
+        ends(lab, 'broker11', 'KILL')
+        again(lab, 'broker11')
+
+    def disks_lost():
+        for name in gone:
+            lab[name].must('rm -rf /var/lib/millrace/metadata')
+
+    def the_same_for_controller2():
+        config = '/etc/millrace/controller.properties'
+        lab['controller2'].must('millrace storage format -t %s -c %s && tar x -C /var/lib/millrace/metadata < metadata.tar' % (CLUSTER_ID, config))
+        directory = lab['controller2'].must('sed -n s/directory.id=//p /var/lib/millrace/metadata/meta.properties').strip()
+        lab['controller3'].must('millrace storage admit-voter -c %s --voter 2 --directory %s' % (config, directory))
+        again(lab, 'controller2')
+
+    def the_same_for_others():
+        for name in ('broker11', 'broker13'):
+            lab[name].must('kill $(pidof millrace) 2>/dev/null; while pidof -q millrace; do sleep 0.1; done')
+            again(lab, name)
+            serves(lab, name)
+        for i in BROKERS:
+            said = lab['admin'].must('millrace configs --bootstrap-server broker%d:9092 --describe --topic orders' % i)
+            assert 'retention.ms' not in said, 'broker %d: %s' % (i, said)
+    play.part('Lost quorum', [('controller3$ millrace health', lost), ('admin$ millrace cluster doctor', nothing), ('admin$ millrace cluster doctor', a_broker_restarted),
+                              ('controller3$ kill', disks_lost), ('controller1$ tar', lambda: hand_over(lab, 'controller3', 'metadata.tar', *gone)),
+                              ('controller3$ millrace server', the_same_for_controller2),
+                              ('admin$ millrace topics --bootstrap-server broker11:9092 --describe', the_same_for_others)])
+
+
+@pytest.mark.slow
+def test_a_controller(play):
+    lab, disk = play.lab, '/var/lib/millrace/metadata'
+    cluster(lab, leads='controller1')
+    topic(lab, 'orders', 6)
+
+    def lost():
+        ends(lab, 'controller3', 'KILL')
+        lab['controller3'].must('rm -rf ' + disk)
+    play.part('A controller', [('admin$', lost)])
+
+
+@pytest.mark.slow
+def test_only_disk(play):
+    lab = play.lab
+    cluster(lab)
+    topic(lab, 'orders', 6, 6)
+
+    def lost():
+        ends(lab, 'broker12', 'KILL')
+        lab['broker12'].must('rm -rf /var/lib/millrace/data')
+    play.part('A broker with its only disk, or all of them', [('broker12$', lost)])
+
+
+@pytest.mark.slow
+def test_shrinking(play):
+    lab = play.lab
+    cluster(lab)
+    topic(lab, 'orders', 6, 96)
+
+    def grown():
+        start(lab, 'broker14')
+        serves(lab, 'broker14')
+        move(lab, 'orders', {4: [12, 14, 11], 5: [13, 11, 14]})
+        lab['admin'].must('millrace leader-election --bootstrap-server broker11:9092 --election-type preferred --all-topic-partitions')
+    play.part('Shrinking', [('admin$ millrace broker drain 14', grown)])
+
+
+@pytest.mark.slow
+def test_first_day(play):
+    lab = play.lab
+    names = [n for n in ADDRESSES if n not in ('admin', 'broker14')]
+    for name in names:
+        configure(lab, name)
+
+    def the_others():
+        for name in names:
+            file = '/etc/millrace/%s.properties' % re.match('[a-z]+', name).group(0)
+            if name not in ('controller1', 'broker11'):
+                lab[name].must(with_ids('millrace storage format -t %s -c %s' % (CLUSTER_ID, file), play.ids))
+            if name != 'broker11':
+                again(lab, name)
+    play.part('First day', [('broker11$ millrace server', the_others), ('admin$ millrace cluster list-endpoints', lambda: [serves(lab, n) for n in names])])
+
+
+@pytest.mark.slow
+def test_moves_by_hand(play):
+    """With the throttle that a drain leaves behind which is killed."""
+    lab = play.lab
+    cluster(lab)
+    topic(lab, 'orders', 6, 96)
+    start(lab, 'broker14')
+    serves(lab, 'broker14')
+    move(lab, 'orders', {2: [12, 14, 11], 3: [14, 12, 13]})
+    with open(lab['admin'].path('home/move.json'), 'w') as f:
+        f.write(next(x for x in steps(section(page(), 'Moving partitions by hand')) if x.command == 'cat move.json').shown[0] + '\n')
+    play.part('Moving partitions by hand', until='## With the tools of a container')
+    move(lab, 'orders', {4: [12, 14, 11], 5: [13, 11, 14]})
+    with lab['admin'].begin('millrace broker drain 14 --bootstrap-server broker11:9092 --throttle 2000000') as drain:
+        lab['admin'].must('until millrace reassign-partitions --bootstrap-server broker11:9092 --list | grep -q orders-4; do sleep 0.1; done')
+        os.killpg(drain.pid, signal.SIGKILL)
+    lab['admin'].must('until millrace reassign-partitions --bootstrap-server broker11:9092 --list | grep -q "No partition reassignments"; do sleep 0.1; done')
+    play.part('A throttle left behind')
+
+
+@pytest.mark.slow
+def test_leaders(play):
+    """Broker 13 has the first hundred records of `once`, broker 12 all of them."""
+    lab = play.lab
+    send = 'millrace producer-perf-test --bootstrap-server broker11:9092 --topic once --num-records 100 --record-size 100 --throughput -1 --command-property acks=all'
+    cluster(lab)
+    topic(lab, 'orders', 6)
+
+    def came_back():
+        ends(lab, 'broker11')
+        again(lab, 'broker11')
+        serves(lab, 'broker11')
+    play.part('Back to the preferred ones', [('admin$', came_back)])
+
+    def lost():
+        lab['admin'].must('millrace topics --bootstrap-server broker11:9092 --create --topic once --replica-assignment 12:13 --config min.insync.replicas=1')
+        lab['admin'].must(send)
+        ends(lab, 'broker13', 'KILL')
+        lab['admin'].must(send)
+        ends(lab, 'broker12', 'KILL')
+        again(lab, 'broker13')
+        serves(lab, 'broker13')
+
+    def came_back_too():
+        again(lab, 'broker12')
+    play.part('An unclean one, as the last resort', [('admin$', lost), ('broker12$ grep', came_back_too)])

@@ -55,7 +55,7 @@ class Machine:
         self.lab, self.name, self.folder = lab, name, os.path.join(lab.folder, name)
         for part in ('etc', 'lib', 'log', 'bin', 'home'):
             os.makedirs(self.path(part))
-        os.symlink(binary(), self.path('bin/millrace'))
+        os.symlink(os.path.abspath(binary()), self.path('bin/millrace'))
         self.holder = Holder(['--mount', '--uts', '--pid', '--net', '--mount-proc', '--propagation', 'private'], SETUP, name, lab.folder, self.folder)
         self.prefix = self.holder.enter('--mount', '--uts', '--pid', '--net')
         cable = 'to' + address.rpartition('.')[2]
@@ -68,11 +68,18 @@ class Machine:
 
     def type(self, line, timeout=120):
         """A line of shell, to its end (what it leaves in the background stays): all that it printed."""
-        shell = 'cd "$0" && PATH=/usr/local/bin:$PATH && export HOME="$0" && eval "$1"'
-        p = subprocess.run([*self.prefix, 'bash', '-c', shell, self.path('home'), line], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, timeout=timeout)
+        p = subprocess.run(self.shell(line), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)
         self.status = p.returncode
         return p.stdout.decode(errors='replace')
+
+    def begin(self, line):
+        """A line of shell that runs on, in a process group of its own."""
+        return subprocess.Popen(self.shell(line), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+                                text=True, errors='replace')
+
+    def shell(self, line):
+        setup = 'cd "$0" && PATH=/usr/local/bin:$PATH && export HOME="$0" && eval "$1"'
+        return [*self.prefix, 'bash', '-c', setup, self.path('home'), line]
 
     def must(self, line):
         said = self.type(line)

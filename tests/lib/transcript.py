@@ -4,18 +4,19 @@
         agree(step.shown, said.splitlines())          # None, or what the page has and the output has not
 
 A command stands behind its machine's name and `$ `, indented by at least four; what follows, as far as it is indented, is what came out. `...` alone stands
-for any lines, at the end of a line for the rest of it. Compared is the shape: numbers, sizes, times and ids are masked, spaces run together, empty lines do not
-count. What says which broker is meant stays: `broker 12`, `broker12:9092`."""
+for any lines, at the end of a line for the rest of it; a line of a log may go on in the next one, indented by two more. Compared is the shape: numbers, sizes,
+times and ids are masked, spaces run together, empty lines do not count. What says which broker is meant stays: `broker 12`, `broker12:9092`."""
 import re
 from collections import namedtuple
 
 Step = namedtuple('Step', 'machine command shown')
 PROMPT = re.compile(r'( {4,})([a-z]+\d*)\$(?: (.*))?$')
 ID = re.compile(r'(?<![\w-])(?=[\w-]*[A-Z0-9])[\w-]{22}(?![\w-])')
+LOG_LINE = re.compile(r'\d{4}-\d\d-\d\dT[\d:.]+Z ')
 MASKS = [(ID, 'ID'),
          (re.compile(r'\d{4}-\d\d-\d\dT[\d:.]+Z'), 'TIME'),
          (re.compile(r'(?<![\w.])\d+(?:\.\d+)?[KMG](?!\w)'), 'SIZE'),  # of du and df
-         (re.compile(r'(?<![\w.])(?<!roker )(?<!roker=)(?<!node )(?<!node=)-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?!\w)'), 'N'),
+         (re.compile(r'(?<![\w.])(?<!roker )(?<!roker=)(?<!node )(?<!node=)(?<!leader=)-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?!\w)'), 'N'),
          (re.compile(r'\bN (?:B|KiB|MiB|GiB)\b'), 'SIZE'),
          (re.compile(r'\bN (?:ms|s|min)\b'), 'SPAN'),
          (re.compile(r'\b([\w.]+-N)(?:, \1)+'), r'\1'),          # partitions of one topic, however many
@@ -43,8 +44,11 @@ def steps(text):
             else:
                 indent = None
         elif indent is not None and line.strip():
-            if line.startswith(' ' * indent):
-                found[-1].shown.append(line[indent:])
+            shown = found[-1].shown
+            if line.startswith(' ' * (indent + 2)) and shown and LOG_LINE.match(shown[-1]):
+                shown[-1] += ' ' + line.strip()
+            elif line.startswith(' ' * indent):
+                shown.append(line[indent:])
             else:
                 indent = None
     return found
