@@ -40,6 +40,7 @@ struct channel_call {
     int16_t version;
     struct bytes body;  /* encoded request body; copied by channel_call */
     int64_t timeout_ms; /* from now on; > 0 */
+    int64_t held_ms;    /* of these, for so long the other end may keep the answer */
     channel_cb *cb;
     void *user;
     /* the channel's */

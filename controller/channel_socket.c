@@ -148,11 +148,10 @@ static bool is_avoided(const struct channel_socket *ch, size_t endpoint)
     return shard_now_ms(ch->base.shard) < ch->avoid_ms[endpoint];
 }
 
-/* Nothing has come from there in all the time that an answer had. */
-static void avoid_if_silent(struct channel_socket *ch, size_t endpoint, int64_t waited_ms)
+static void avoid_if_silent(struct channel_socket *ch, size_t endpoint, int64_t silent_ms)
 {
     int64_t now = shard_now_ms(ch->base.shard);
-    if (ch->heard_ms[endpoint] <= now - waited_ms) {
+    if (ch->heard_ms[endpoint] <= now - silent_ms) {
         ch->avoid_ms[endpoint] = now + AVOID_MS;
     }
 }
@@ -255,7 +254,9 @@ static void on_timeout(struct timer *t)
     detach(call);
     free_body(call);
     if (was_sent) { /* nothing comes through: the connection is as good as gone */
-        avoid_if_silent(ch, l->endpoint, call->timeout_ms);
+        /* It may have answered other calls until it had to answer this one: half of what it had
+         * from then on is enough. */
+        avoid_if_silent(ch, l->endpoint, (call->timeout_ms - call->held_ms) / 2);
         broken(l);
     }
     call->cb(call, ERR_TIMEOUT, BYTES_NULL);

@@ -122,9 +122,9 @@ static void on_fetch_error(struct metadata_follower *f, const char *what, int16_
     retry_later(f, what, is_not_leader(code) ? NULL : text);
 }
 
-/* Encodes and sends; the answer comes to cb. */
+/* Encodes and sends; the answer, which the controller may keep for held_ms, comes to cb. */
 static void send_call(struct metadata_follower *f, const struct proto_message *m, int16_t version,
-                      const void *body, channel_cb *cb, int64_t timeout_ms)
+                      const void *body, channel_cb *cb, int64_t held_ms, int64_t timeout_ms)
 {
     struct errmsg em;
     buf_clear(&f->body);
@@ -133,7 +133,8 @@ static void send_call(struct metadata_follower *f, const struct proto_message *m
     f->call.api_key = m->key;
     f->call.version = version;
     f->call.body = buf_bytes(&f->body);
-    f->call.timeout_ms = timeout_ms > 0 ? timeout_ms : 1;
+    f->call.held_ms = held_ms;
+    f->call.timeout_ms = held_ms + (timeout_ms > 0 ? timeout_ms : 1);
     f->call.cb = cb;
     f->call.user = f;
     channel_call(f->channel, &f->call);
@@ -181,7 +182,7 @@ static void send_describe_quorum(struct metadata_follower *f)
     topic.topic_name = bytes_str("__cluster_metadata");
     topic.partitions = &part;
     topic.partitions_n = 1;
-    send_call(f, &describe_quorum_request_msg, QUORUM_VERSION, &req, on_voters,
+    send_call(f, &describe_quorum_request_msg, QUORUM_VERSION, &req, on_voters, 0,
               f->cfg.request_timeout_ms);
 }
 
@@ -346,8 +347,8 @@ static void send_fetch(struct metadata_follower *f)
     part.last_fetched_epoch = loader_last_epoch(f->loader);
     part.partition_max_bytes = req.max_bytes;
     part.replica_directory_id = f->cfg.directory_id;
-    send_call(f, &fetch_request_msg, FETCH_VERSION, &req, on_fetch,
-              req.max_wait_ms + fetch_timeout(f));
+    send_call(f, &fetch_request_msg, FETCH_VERSION, &req, on_fetch, req.max_wait_ms,
+              fetch_timeout(f));
 }
 
 /* ---- the snapshot ---- */
@@ -433,7 +434,7 @@ static void send_fetch_snapshot(struct metadata_follower *f)
     part.snapshot_id.epoch = f->snapshot_epoch;
     part.position = f->snapshot_position;
     part.replica_directory_id = f->cfg.directory_id;
-    send_call(f, &fetch_snapshot_request_msg, SNAPSHOT_VERSION, &req, on_snapshot,
+    send_call(f, &fetch_snapshot_request_msg, SNAPSHOT_VERSION, &req, on_snapshot, 0,
               f->cfg.request_timeout_ms);
 }
 

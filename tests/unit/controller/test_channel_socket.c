@@ -342,14 +342,42 @@ static void a_controller_that_answers_others_is_not_silent(void **state)
     open_world(&w);
     w.peers[0].heartbeats = true;
     ask(&w, &late);
-    run(&w, TIMEOUT_MS / 2);
+    run(&w, TIMEOUT_MS - SOON_MS);
     ask_api(&w, &heartbeat, API_BROKER_HEARTBEAT);
-    run(&w, TIMEOUT_MS / 2 + 10);
+    run(&w, SOON_MS + 10);
     assert_int_equal(late.err, ERR_TIMEOUT);
     assert_int_equal(heartbeat.err, 0);
     w.peers[0].silent = false;
     channel_hint(w.ch, 1);
     assert_int_equal(asks(&w), 1);
+    shut_world(&w);
+}
+
+/* The last answer came while it might still keep this one. */
+static void a_controller_that_answered_others_before_it_had_to_answer_is_silent(void **state)
+{
+    enum { HELD_MS = TIMEOUT_MS / 3 };
+    struct world w;
+    struct asked poll;
+    struct asked heartbeat;
+    UNUSED(state);
+    open_world(&w);
+    w.peers[0].heartbeats = true;
+    poll = (struct asked){.call = {.api_key = API_FETCH,
+                                   .body = bytes_str("body"),
+                                   .timeout_ms = TIMEOUT_MS,
+                                   .held_ms = HELD_MS,
+                                   .cb = on_end,
+                                   .user = &poll}};
+    channel_call(w.ch, &poll.call);
+    run(&w, HELD_MS);
+    ask_api(&w, &heartbeat, API_BROKER_HEARTBEAT);
+    run(&w, TIMEOUT_MS - HELD_MS + 10);
+    assert_int_equal(heartbeat.err, 0);
+    assert_int_equal(poll.err, ERR_TIMEOUT);
+    w.peers[0].silent = false;
+    channel_hint(w.ch, 1);
+    assert_int_equal(asks(&w), 2);
     shut_world(&w);
 }
 
@@ -411,6 +439,7 @@ int main(void)
         cmocka_unit_test(nobody_goes_back_to_a_silent_one_on_hearsay),
         cmocka_unit_test(who_knows_is_believed_at_once),
         cmocka_unit_test(a_controller_that_answers_others_is_not_silent),
+        cmocka_unit_test(a_controller_that_answered_others_before_it_had_to_answer_is_silent),
         cmocka_unit_test(an_answer_beyond_the_bound_is_not_read),
         cmocka_unit_test(a_heartbeat_waits_behind_no_fetch_and_no_work),
     };
