@@ -3,7 +3,9 @@
  * among the settings) it is a member of it, and commits what it has printed, at the latest when it
  * ends. Without either it reads all partitions, also those that are added while it runs, and
  * commits nothing: Kafka's tool joins a group of a random name for that, ours leaves no trace and
- * does not wait for a rebalance. "Processed a total of N messages" goes to stderr at the end. */
+ * does not wait for a rebalance. A topic that is not there yet is waited for, as by Kafka's; unlike
+ * by that one it is not created, and if it has not come when --timeout-ms is over, the status is 1.
+ * "Processed a total of N messages" goes to stderr at the end. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -291,6 +293,7 @@ struct reading {
     rd_kafka_topic_partition_list_t *have; /* without a group: what is assigned */
     bool all;                              /* neither a group nor a partition is given */
     bool member;                           /* of a group: a topic may come later */
+    bool missing;                          /* the topic is not there yet, without a group */
     int64_t look_ms;                       /* when to look for partitions again */
 };
 
@@ -383,6 +386,11 @@ static int begin(struct reading *r, const char *group)
     } else {
         r->all = true;
         err = look(r);
+        if (r->topic && err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
+            fprintf(stderr, "WARN %s: %s; waiting for it\n", r->topic, rd_kafka_err2str(err));
+            r->missing = true;
+            err = RD_KAFKA_RESP_ERR_NO_ERROR;
+        }
     }
     rd_kafka_topic_partition_list_destroy(list);
     return err ? cannot_read(r, err) : 0;
@@ -393,6 +401,9 @@ static int begin(struct reading *r, const char *group)
 static int time_is_up(struct reading *r, const struct limits *l, int64_t processed)
 {
     fprintf(stderr, "No record for %lld ms\n", (long long)l->timeout_ms);
+    if (r->missing && r->have->cnt == 0) {
+        return cannot_read(r, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    }
     if (processed > 0 || r->all) {
         return 0;
     }

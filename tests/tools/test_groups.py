@@ -156,6 +156,14 @@ def test_a_member_waits_for_a_topic_that_comes_later(node, tmp_path):
         console.end(signal.SIGINT)
 
 
+def test_without_a_group_it_waits_for_a_topic_too(node, tmp_path):
+    with Background(node, tmp_path, 'console-consumer', '--topic', 'later2') as console:
+        wait_for(lambda: 'WARN later2: Broker: Unknown topic or partition; waiting for it' in open(console.out + '.err').read())
+        assert tool(node, 'console-producer', '--topic', 'later2', input=b'here it is\n')[0] == 0  # which makes it
+        wait_for(lambda: open(console.out).read() == 'here it is\n')
+        console.end(signal.SIGINT)
+
+
 @pytest.mark.parametrize('sig', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_in_good_order(node, tmp_path, sig):
     with Background(node, tmp_path, 'verifiable-producer', '--topic', 'sig', '--throughput', '200') as p, \
