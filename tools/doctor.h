@@ -134,6 +134,8 @@ void doctor_topics(const struct doctor_picture *pic, struct doctor_report *r);
 void doctor_throttles(const struct doctor_picture *pic, struct doctor_report *r);
 /* A throttle is set though nothing moves: is it left behind, or does a tool begin or end? */
 bool doctor_throttle_is_idle(const struct view *v);
+/* A rate for what is copied between brokers holds for this one. */
+bool doctor_is_throttled(const struct view *v, int32_t broker);
 /* Some partition moves at both times, and nothing came to where it moves. */
 bool doctor_move_stands_still(const struct view *before, const struct view *now);
 

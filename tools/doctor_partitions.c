@@ -316,11 +316,76 @@ bool doctor_move_stands_still(const struct view *before, const struct view *now)
     return false;
 }
 
+static bool meet(struct view_ids a, struct view_ids b)
+{
+    for (int32_t i = 0; i < a.n; i++) {
+        if (view_ids_has(b, a.v[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Under a throttle the partitions that move from or to the same broker come one after the other, a
+ * fetch each: one of them had its turn meanwhile. */
+static bool waits_its_turn(const struct doctor_picture *pic, const struct view_partition *p)
+{
+    bool throttled = doctor_is_throttled(pic->view, p->leader), other = false;
+    for (int32_t i = 0; i < p->adding.n; i++) {
+        throttled |= doctor_is_throttled(pic->view, p->adding.v[i]);
+    }
+    for (int32_t i = 0; throttled && i < pic->view->topics_n; i++) {
+        const struct view_topic *t = &pic->view->topics[i];
+        const struct view_topic *old = view_topic(pic->before, t->name);
+        for (int32_t k = 0; old && k < t->partitions_n && k < old->partitions_n; k++) {
+            const struct view_partition *was = &old->partitions[k];
+            other |= (was->leader == p->leader || meet(was->adding, p->adding)) && was->adding.n &&
+                     !stands_still(pic->before, t, &t->partitions[k]);
+        }
+    }
+    return other;
+}
+
+static void tell_moves(const struct doctor_picture *pic, struct doctor_report *r,
+                       const struct doctor_finding *found)
+{
+    struct arena *a = r->arena;
+    if (found->places_n == 0) {
+        return;
+    }
+    struct doctor_finding *f = doctor_add(r, found->severity, found->check);
+    bool turn = found->severity == DOCTOR_NOTE;
+    *f = *found;
+    f->what = turn
+                  ? arena_printf(a, "%s under a throttle for %s turn to move.",
+                                 doctor_count(a, f->places_n, "partition waits", "partitions wait"),
+                                 f->places_n == 1 ? "its" : "their")
+              : f->places_n == 1
+                  ? "The move of a partition stands still."
+                  : arena_printf(a, "The moves of %d partitions stand still.", f->places_n);
+    f->why = arena_printf(
+        a, "Nothing of %s came to %s within %lld ms%s.%s", f->places_n == 1 ? "it" : "them",
+        doctor_names(a, "broker", f->nodes), (long long)pic->apart_ms,
+        turn ? ", but of others from or to the same brokers" : "", states(pic->view, a, f->nodes));
+    doctor_step(
+        f,
+        turn ? "If that is too slow, set a higher one; this is what is set:"
+             : "Start the brokers that are down; if all run, see whether a throttle is too low:",
+        arena_printf(a, "millrace configs --bootstrap-server %s --describe --entity-type brokers",
+                     pic->servers));
+    doctor_step(
+        f, "Which moves are going on:",
+        arena_printf(a, "millrace reassign-partitions --bootstrap-server %s --list", pic->servers));
+}
+
 static void moves(const struct doctor_picture *pic, struct doctor_report *r)
 {
     struct arena *a = r->arena;
-    struct doctor_finding found = {.severity = DOCTOR_WRONG, .check = "move-stands-still"};
-    struct view_ids to = {ARENA_ARRAY(a, int32_t, pic->view->brokers_n + 1), 0};
+    struct doctor_finding still[2] = {{.severity = DOCTOR_WRONG, .check = "move-stands-still"},
+                                      {.severity = DOCTOR_NOTE, .check = "move-stands-still"}};
+    for (size_t i = 0; i < ARRAY_LEN(still); i++) {
+        still[i].nodes = (struct view_ids){ARENA_ARRAY(a, int32_t, pic->view->brokers_n + 1), 0};
+    }
     for (int32_t i = 0; pic->before && i < pic->view->topics_n; i++) {
         const struct view_topic *t = &pic->view->topics[i];
         for (int32_t k = 0; k < t->partitions_n; k++) {
@@ -328,32 +393,17 @@ static void moves(const struct doctor_picture *pic, struct doctor_report *r)
             if (!stands_still(pic->before, t, p)) {
                 continue;
             }
-            doctor_place(r, &found, t->name, p->index);
+            struct doctor_finding *f = &still[waits_its_turn(pic, p)];
+            doctor_place(r, f, t->name, p->index);
             for (int32_t m = 0; m < p->adding.n; m++) {
-                if (to.n < pic->view->brokers_n && !view_ids_has(to, p->adding.v[m])) {
-                    to.v[to.n++] = p->adding.v[m];
+                if (f->nodes.n < pic->view->brokers_n && !view_ids_has(f->nodes, p->adding.v[m])) {
+                    f->nodes.v[f->nodes.n++] = p->adding.v[m];
                 }
             }
         }
     }
-    if (found.places_n == 0) {
-        return;
-    }
-    struct doctor_finding *f = doctor_add(r, found.severity, found.check);
-    *f = found;
-    f->nodes = to;
-    f->what = f->places_n == 1
-                  ? "The move of a partition stands still."
-                  : arena_printf(a, "The moves of %d partitions stand still.", f->places_n);
-    f->why = arena_printf(a, "Nothing came to %s within %lld ms.%s", doctor_names(a, "broker", to),
-                          (long long)pic->apart_ms, states(pic->view, a, to));
-    doctor_step(
-        f, "Start the brokers that are down; if all run, see whether a throttle is too low:",
-        arena_printf(a, "millrace configs --bootstrap-server %s --describe --entity-type brokers",
-                     pic->servers));
-    doctor_step(
-        f, "Which moves are going on:",
-        arena_printf(a, "millrace reassign-partitions --bootstrap-server %s --list", pic->servers));
+    tell_moves(pic, r, &still[0]);
+    tell_moves(pic, r, &still[1]);
 }
 
 void doctor_partitions(const struct doctor_picture *pic, struct doctor_report *r)

@@ -42,6 +42,12 @@ static bool is_default(const struct view *v, bool dirs)
     return false;
 }
 
+bool doctor_is_throttled(const struct view *v, int32_t broker)
+{
+    const struct view_broker *b = view_broker(v, broker);
+    return is_default(v, false) || (b && has_rate(b, false, DYNAMIC_BROKER));
+}
+
 /* The brokers that have a rate of their own. */
 static struct view_ids throttled_brokers(struct arena *a, const struct view *v, bool dirs)
 {

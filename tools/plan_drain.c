@@ -95,18 +95,23 @@ static bool has_places(struct plan *p, int32_t broker)
         }
         most = lacks > most ? lacks : most;
         if (part->topic != last) {
-            list_add(&topics, arena_printf(p->arena, "%.*s (%d replicas)",
-                                           BYTES_FMT(part->topic->name), part->to.n));
+            list_add(&topics, arena_printf(p->arena, "%.*s (%d %s)", BYTES_FMT(part->topic->name),
+                                           part->to.n, part->to.n == 1 ? "replica" : "replicas"));
             last = part->topic;
         }
     }
     return topics.n == 0 ||
-           refuse(p,
-                  arena_printf(p->arena,
-                               "Without broker %d only %d brokers can take replicas, which is "
-                               "too few for: %s.\n%s, or give these topics fewer replicas "
-                               "(millrace reassign-partitions).",
-                               broker, others, list_text(&topics), more_brokers(p, broker, most)));
+           refuse(p, arena_printf(p->arena,
+                                  "Without broker %d %s can take replicas, which is "
+                                  "too few for: %s.\n%s%s.",
+                                  broker,
+                                  others == 0   ? "no broker"
+                                  : others == 1 ? "only 1 broker"
+                                                : arena_printf(p->arena, "only %d brokers", others),
+                                  list_text(&topics), more_brokers(p, broker, most),
+                                  others == 0 ? ""
+                                              : ", or give these topics fewer replicas (millrace "
+                                                "reassign-partitions)"));
 }
 
 static const struct view_partition *seen(const struct plan_part *part)

@@ -357,6 +357,42 @@ static void disks(void **state)
     assert_string_equal(f->steps[0].command, "millrace server FILE.properties");
 }
 
+/* Two partitions move to broker 4 at a rate; one of them had its turn, the other waits for it. */
+static void a_move_that_waits_for_its_turn(void **state)
+{
+    struct rig *r = *state;
+    struct arena *a = &r->arena;
+    struct view before;
+    rig_brokers(a, &before, 4);
+    struct view_topic *was = rig_topic(a, &before, "orders", 2);
+    r->view.moves = 2;
+    r->pic.before = &before;
+    for (int32_t i = 0; i < 2; i++) {
+        struct view_partition *p = part(r, i);
+        p->replicas = i == 0 ? IDS(1, 2, 3, 4) : IDS(2, 3, 1, 4);
+        p->isr = IDS(1, 2, 3);
+        p->bytes[3] = 5;
+        p->adding = IDS(4);
+        *rig_partition(a, was, IDS(1), 0) = *p;
+        was->partitions[i].bytes = ARENA_ARRAY(a, int64_t, RIG_IDS);
+        memcpy(was->partitions[i].bytes, p->bytes, 4 * sizeof(int64_t));
+    }
+    assert_int_equal(only(r, "move-stands-still", DOCTOR_WRONG)->places_n, 2);
+    part(r, 1)->bytes[3] = 6;
+    assert_int_equal(only(r, "move-stands-still", DOCTOR_WRONG)->places_n, 1); /* no throttle */
+    struct view_broker *b = view_broker(&r->view, 4);
+    set(a, &b->settings, &b->settings_n, "follower.replication.throttled.rate", "100", 2);
+    examine(r);
+    const struct doctor_finding *f = find(r, "move-stands-still");
+    assert_non_null(f);
+    assert_int_equal(f->severity, DOCTOR_NOTE);
+    assert_int_equal(f->places_n, 1);
+    assert_true(says(f->what, "1 partition waits under a throttle for its turn"));
+    part(r, 1)->bytes[3] = 5; /* nothing comes at all */
+    examine(r);
+    assert_int_equal(find(r, "move-stands-still")->severity, DOCTOR_WRONG);
+}
+
 static void throttles(void **state)
 {
     struct rig *r = *state;
@@ -594,6 +630,7 @@ int main(void)
         TEST(a_voter_on_another_disk),
         TEST(disks),
         TEST(throttles),
+        TEST(a_move_that_waits_for_its_turn),
         TEST(throttles_of_directories),
         TEST(topics),
         TEST(copies_are_added_by_one_command),
