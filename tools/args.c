@@ -299,8 +299,13 @@ int64_t args_int(const struct args *a, const char *name, int64_t otherwise, int6
     errno = 0;
     long long v = strtoll(s, &end, 10);
     if (errno || *end || end == s || v < min || v > max) {
-        args_fail(a, "Option %s is '%s'; it takes a whole number from %lld to %lld", name, s,
-                  (long long)min, (long long)max);
+        char range[64] = "";
+        if (max < INT64_MAX) {
+            snprintf(range, sizeof range, " from %lld to %lld", (long long)min, (long long)max);
+        } else if (min > INT64_MIN) {
+            snprintf(range, sizeof range, ", %lld or more", (long long)min);
+        }
+        args_fail(a, "Option %s is '%s'; it takes a whole number%s", name, s, range);
     }
     return v;
 }

@@ -32,7 +32,8 @@ static const char help[] =
     "Runs a node in a container. Its settings are those of FILE (when left out:\n"
     "/mnt/shared/config/server.properties, if it is there) and of the environment, which\n"
     "wins: KAFKA_NUM_PARTITIONS is num.partitions, two underscores stand for one, three\n"
-    "for a dash, as in the image of Apache Kafka. Without any the node is a single one.\n"
+    "for a dash, as in the image of Apache Kafka. Without any the node is a single one;\n"
+    "with one, and no FILE, they are all there is: name KAFKA_PROCESS_ROLES and the rest too.\n"
     "Its directories (" ENV_DATA_DIR ") are formatted when they are empty, for\n"
     "the cluster that CLUSTER_ID names; those of another cluster are refused.\n"
     "\n"
@@ -134,6 +135,13 @@ static int prepare_volume(const struct config *c, const struct logger *lg, struc
 
 /* ---- command line ---- */
 
+/* Somebody wanted the single node with one setting changed. */
+static bool is_half_a_node(const char *file)
+{
+    return file == NULL && access(CONTAINER_FILE, F_OK) != 0 &&
+           env_get(environ, "KAFKA_PROCESS_ROLES") == NULL;
+}
+
 static int usage_error(const char *what)
 {
     fprintf(stderr, WHO ": %s\nSee `millrace container --help`.\n", what);
@@ -167,6 +175,12 @@ int tool_container(int argc, char **argv)
     }
     if (c == NULL || prepare_volume(c, &lg, &em)) {
         serve_complain(WHO, em.text);
+        if (c == NULL && is_half_a_node(file)) {
+            fputs("Without a file the KAFKA_ variables are all the settings that there are. "
+                  "KAFKA_PROCESS_ROLES is not\namong them: name it and what it needs, as "
+                  "deploy/docker-compose.single.yml does, or a file, or no variable.\n",
+                  stderr);
+        }
         config_free(c);
         return 1;
     }

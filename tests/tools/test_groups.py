@@ -95,7 +95,7 @@ RESET = ('--reset-offsets', '--group', 'mistakes', '--dry-run')
     (RESET + ('--topic', 'mistakes', '--to-datetime', '2026-11-28'), 'Unparseable date: "2026-11-28"; it is written YYYY-MM-DDTHH:mm:ss.sss'),
     (RESET + ('--topic', 'mistakes', '--by-duration', '1h'), 'cannot be parsed to a Duration: "1h"; it is written PnDTnHnMnS'),
     (RESET + ('--topic', 'mistakes', '--shift-by', '1'), 'partition mistakes-0 since there is no current committed offset'),
-    (RESET + ('--topic', 'mistakes', '--shift-by', 'back'), "Option shift-by is 'back'; it takes a whole number"),
+    (RESET + ('--topic', 'mistakes', '--shift-by', 'back'), "Option shift-by is 'back'; it takes a whole number (see "),
     (RESET + ('--topic', 'mistakes'), 'requires one of --to-offset'),
     (RESET + ('--to-earliest',), 'One of the reset scopes should be defined: --all-topics, --topic'),
     (RESET + ('--topic', 'mistakes', '--from-file', '/none/there.csv'), 'Unable to read file /none/there.csv: No such file'),

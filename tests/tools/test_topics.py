@@ -42,6 +42,18 @@ def test_bad_requests_are_one_sentence(node):
     assert 'nowhere' not in tool(node, 'topics', '--list')[1]
 
 
+def test_numbers_are_told_with_their_range(node):
+    for tool_args, said in ((('reassign-partitions', '--execute', '--reassignment-json-file', '-', '--throttle', '5MB'), 'a whole number (see'),
+                            (('broker', 'drain', '1', '--throttle', '5MB'), 'a whole number, 1 or more (see')):
+        status, out, err = tool(node, *tool_args, input=b'{}')
+        assert status == 1 and "Option throttle is '5MB'; it takes " + said in err, err
+
+
+def test_a_container_with_one_setting_alone_says_that_it_needs_all(tmp_path):
+    status, out, err = millrace('container', 'KAFKA_NUM_PARTITIONS=3', 'KAFKA_LOG_DIRS=%s' % tmp_path)
+    assert (status, out) == (1, '') and 'KAFKA_PROCESS_ROLES is not\namong them' in err, err
+
+
 def test_help_of_a_tool():
     assert millrace('help', 'topics') == millrace('topics', '--help')
     status, out, err = millrace('help', 'tpics')
