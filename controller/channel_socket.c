@@ -11,6 +11,13 @@
  * the next one, and the word who is moves them there. With a single endpoint there is nothing to
  * move to.
  *
+ * Endpoints without an id (controller.quorum.bootstrap.servers) are where to begin. When the ids
+ * and addresses of controllers are learned, they are spares: under another name such a one may be
+ * the very controller that was left for its silence. They take part again when all that have ids
+ * failed one after another, or when nobody who leads was found for SPARES_MS, until one is found:
+ * the controllers may all have moved, or the only one that is known may be cut off from the others,
+ * which it then says for ever: that it does not lead, and not who does.
+ *
  * A controller that leads no longer because it is silent never answers what was sent to it: when
  * the word comes who leads, what is still out elsewhere gets GRACE_MS, and then ERR_CLOSED. Until
  * the others have elected another one they name the silent one still: for AVOID_MS nobody goes back
@@ -35,6 +42,7 @@ enum {
     CONNECT_SEVERAL_MS = 1000, /* when there are others to try */
     GRACE_MS = 100,            /* a controller that lives has answered by then */
     AVOID_MS = 500,            /* about what an election takes */
+    SPARES_MS = 2000,          /* more than an election takes */
     FRAME_MAX = 104857600,     /* as socket.request.max.bytes */
     ENDPOINTS_MAX = 32,
 };
@@ -61,6 +69,9 @@ struct channel_socket {
     size_t failed; /* endpoints that were no use, one after another */
     int64_t heard_ms[ENDPOINTS_MAX];
     int64_t avoid_ms[ENDPOINTS_MAX]; /* it was silent: not before, while there are others */
+    size_t in_vain;                  /* failures since one was found that leads */
+    int64_t spares_ms;               /* none is found: when the spares take part */
+    bool refused;                    /* the answer said that its sender does not lead */
     bool elsewhere;                  /* who leads is none of the endpoints */
     char *client_id;
     int32_t next_correlation;
@@ -156,17 +167,55 @@ static void avoid_if_silent(struct channel_socket *ch, size_t endpoint, int64_t 
     }
 }
 
-/* Where to go from the present endpoint; nowhere, if all the others are avoided but this one is
- * not. */
-static size_t next_endpoint(const struct channel_socket *ch)
+static size_t known_n(const struct channel_socket *ch)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < ch->endpoints_n; i++) {
+        n += ch->endpoints[i].id >= 0;
+    }
+    return n;
+}
+
+static bool spares_take_part(const struct channel_socket *ch)
+{
+    return ch->in_vain >= known_n(ch) || shard_now_ms(ch->base.shard) >= ch->spares_ms;
+}
+
+static void leader_found(struct channel_socket *ch)
+{
+    ch->in_vain = 0;
+    ch->spares_ms = INT64_MAX;
+}
+
+/* From the first trouble on, not from the last answer: a channel may be idle. */
+static void leader_sought(struct channel_socket *ch)
+{
+    if (ch->spares_ms == INT64_MAX) {
+        ch->spares_ms = shard_now_ms(ch->base.shard) + SPARES_MS;
+    }
+}
+
+/* The next one that is not avoided; the present one, if only that is not; endpoints_n if none. */
+static size_t next_of(const struct channel_socket *ch, bool spares)
 {
     for (size_t i = 1; i <= ch->endpoints_n; i++) {
         size_t next = (ch->current + i) % ch->endpoints_n;
-        if (!is_avoided(ch, next)) {
+        if ((spares || ch->endpoints[next].id >= 0) && !is_avoided(ch, next)) {
             return next;
         }
     }
-    return (ch->current + 1) % ch->endpoints_n;
+    return ch->endpoints_n;
+}
+
+/* Where to go from the present endpoint; nowhere, if all the others are avoided or spares but this
+ * one is not. */
+static size_t next_endpoint(const struct channel_socket *ch)
+{
+    size_t next = next_of(ch, spares_take_part(ch));
+    if (next == ch->endpoints_n) {
+        next = next_of(ch, true);
+    }
+    return next < ch->endpoints_n ? next : (ch->current + 1) % ch->endpoints_n;
 }
 
 /* The link's endpoint did not serve: the next one is tried, unless another link has seen it
@@ -176,6 +225,8 @@ static void move_on(struct channel_link *l)
 {
     struct channel_socket *ch = l->ch;
     if (l->endpoint == ch->current) {
+        ch->in_vain++;
+        leader_sought(ch);
         ch->current = next_endpoint(ch);
         ch->failed++;
     }
@@ -309,8 +360,12 @@ static void on_frame(struct dial *d, struct bytes frame)
     }
     if (proto_skip_response_header(frame, call->api_key, call->version, &correlation, &at)) {
         end_call(call, ERR_CORRUPT, BYTES_NULL);
-    } else {
-        end_call(call, 0, bytes_of(frame.data + at, frame.len - at));
+        return;
+    }
+    l->ch->refused = false;
+    end_call(call, 0, bytes_of(frame.data + at, frame.len - at));
+    if (!l->ch->refused) {
+        leader_found(l->ch);
     }
 }
 
@@ -411,6 +466,7 @@ static void socket_not_controller(struct channel *base)
 {
     struct channel_socket *ch = socket_of(base);
     bool seen = false;
+    ch->refused = true;
     if (ch->endpoints_n == 1) {
         return;
     }
@@ -418,6 +474,7 @@ static void socket_not_controller(struct channel *base)
         seen = seen || (ch->links[i].dial.up && ch->links[i].endpoint == ch->current);
     }
     if (seen) { /* else somebody has said so already */
+        leader_sought(ch);
         ch->current = next_endpoint(ch);
         follow(ch);
     }
@@ -438,12 +495,32 @@ static void socket_leader(struct channel *base, int32_t id, bool hearsay)
         }
     }
     ch->elsewhere = !found && !ch->learns;
+    if (found && !hearsay) {
+        leader_found(ch);
+    }
     if (found) {
         follow(ch);
     }
     if (found || ch->elsewhere) {
         give_grace(ch);
     }
+}
+
+/* The endpoint that a controller has, else the spare of the same address; NULL if neither. */
+static struct channel_endpoint *find_known(struct channel_socket *ch,
+                                           const struct channel_endpoint *e)
+{
+    struct channel_endpoint *spare = NULL;
+    for (size_t i = 0; i < ch->endpoints_n; i++) {
+        struct channel_endpoint *old = &ch->endpoints[i];
+        if (old->id == e->id) {
+            return old;
+        }
+        if (old->id < 0 && strcmp(old->host, e->host) == 0 && old->port == e->port) {
+            spare = old;
+        }
+    }
+    return spare;
 }
 
 static void socket_know(struct channel *base, int32_t id, const char *host, uint16_t port)
@@ -454,15 +531,10 @@ static void socket_know(struct channel *base, int32_t id, const char *host, uint
         return;
     }
     memcpy(e.host, host, strlen(host));
-    for (size_t i = 0; i < ch->endpoints_n; i++) {
-        struct channel_endpoint *old = &ch->endpoints[i];
-        bool same = strcmp(old->host, host) == 0 && old->port == port;
-        if (old->id == id || (old->id < 0 && same)) {
-            *old = e;
-            return;
-        }
-    }
-    if (ch->endpoints_n < ENDPOINTS_MAX) {
+    struct channel_endpoint *old = find_known(ch, &e);
+    if (old) {
+        *old = e;
+    } else if (ch->endpoints_n < ENDPOINTS_MAX) {
         ch->endpoints[ch->endpoints_n++] = e;
     }
 }
@@ -524,6 +596,7 @@ struct channel *channel_socket_new(struct shard *sh, const struct channel_endpoi
     ch->endpoints = mem_zalloc(ENDPOINTS_MAX * sizeof *endpoints);
     memcpy(ch->endpoints, endpoints, n * sizeof *endpoints);
     ch->endpoints_n = n;
+    ch->spares_ms = INT64_MAX;
     for (size_t i = 0; i < n; i++) {
         ch->learns = ch->learns || endpoints[i].id < 0;
     }

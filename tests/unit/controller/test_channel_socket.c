@@ -1,5 +1,6 @@
 /* The socket carrier between two controllers of the simulated network, of which one never answers:
- * what becomes of the calls when the word comes that another one leads. */
+ * what becomes of the calls when the word comes that another one leads; and which of its endpoints
+ * a channel goes to that had to learn where the controllers are. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -12,7 +13,7 @@
 #include "runtime/conn.h"
 #include "sim/io_sim.h"
 
-enum { PEERS = 2, KEPT = 2, TIMEOUT_MS = 30000, SOON_MS = 1000 };
+enum { PEERS = 2, KEPT = 2, TIMEOUT_MS = 30000, SOON_MS = 1000, NOBODYS_PORT = 1 };
 
 struct world;
 
@@ -37,6 +38,8 @@ struct world {
 
 struct asked {
     struct channel_call call;
+    struct world *w;
+    bool refused; /* the answer is taken for the word that its sender does not lead */
     bool ended;
     int err;
 };
@@ -116,9 +119,8 @@ static void no_msg(struct shard *sh, struct msg *m)
     fail();
 }
 
-static void open_world(struct world *w)
+static void open_peers(struct world *w)
 {
-    struct channel_endpoint endpoints[PEERS] = {{.id = 1}, {.id = 2}};
     memset(w, 0, sizeof *w);
     w->sim = sim_new(1);
     w->sim->self_advance = true;
@@ -134,10 +136,35 @@ static void open_world(struct world *w)
         p->limits = (struct conn_limits){.frame_bytes_max = 1 << 20, .requests_max = 8};
         assert_int_equal(io_listen(w->shard->io, "127.0.0.1", 0, &p->listener), 0);
         io_sock_arm(p->listener, IO_READ, on_accept, p);
-        endpoints[i].port = io_sock_port(p->listener);
-        strcpy(endpoints[i].host, "127.0.0.1");
     }
     w->peers[0].silent = true;
+}
+
+static uint16_t port_of(const struct world *w, int peer)
+{
+    return io_sock_port(w->peers[peer].listener);
+}
+
+static void open_world(struct world *w)
+{
+    struct channel_endpoint endpoints[PEERS] = {{.id = 1}, {.id = 2}};
+    open_peers(w);
+    for (int i = 0; i < PEERS; i++) {
+        endpoints[i].port = port_of(w, i);
+        strcpy(endpoints[i].host, "127.0.0.1");
+    }
+    w->ch = channel_socket_new(w->shard, endpoints, PEERS, "test");
+}
+
+/* Has only heard where to begin, under a name that the controllers do not go by. */
+static void open_beginner(struct world *w)
+{
+    struct channel_endpoint endpoints[PEERS] = {{.id = -1}, {.id = -1}};
+    open_peers(w);
+    for (int i = 0; i < PEERS; i++) {
+        endpoints[i].port = port_of(w, i);
+        strcpy(endpoints[i].host, "localhost");
+    }
     w->ch = channel_socket_new(w->shard, endpoints, PEERS, "test");
 }
 
@@ -177,6 +204,9 @@ static void on_end(struct channel_call *call, int err, struct bytes body)
     assert_false(a->ended);
     a->ended = true;
     a->err = err;
+    if (a->refused && !err) {
+        channel_not_controller(a->w->ch);
+    }
 }
 
 static void ask_api(struct world *w, struct asked *a, int16_t api_key)
@@ -185,7 +215,8 @@ static void ask_api(struct world *w, struct asked *a, int16_t api_key)
                                  .body = bytes_str("body"),
                                  .timeout_ms = TIMEOUT_MS,
                                  .cb = on_end,
-                                 .user = a}};
+                                 .user = a},
+                        .w = w};
     channel_call(w->ch, &a->call);
 }
 
@@ -381,6 +412,80 @@ static void a_controller_that_answered_others_before_it_had_to_answer_is_silent(
     shut_world(&w);
 }
 
+/* It has two names. */
+static void a_silent_one_is_not_gone_back_to_by_the_name_it_began_with(void **state)
+{
+    struct world w;
+    UNUSED(state);
+    open_beginner(&w);
+    channel_know(w.ch, 1, "127.0.0.1", port_of(&w, 0));
+    channel_know(w.ch, 2, "127.0.0.1", port_of(&w, 1));
+    channel_leader(w.ch, 1);
+    run_into_silence(&w);
+    w.peers[0].silent = false;
+    for (int i = 0; i < 3; i++) {
+        channel_not_controller(w.ch);
+        assert_int_equal(asks(&w), 2);
+    }
+    shut_world(&w);
+}
+
+/* They have moved, and the name with them. */
+static void spares_are_tried_when_all_that_are_known_are_gone(void **state)
+{
+    struct world w;
+    struct asked a;
+    UNUSED(state);
+    open_beginner(&w);
+    for (int32_t id = 1; id <= PEERS; id++) {
+        channel_know(w.ch, id, "127.0.0.1", NOBODYS_PORT);
+    }
+    channel_leader(w.ch, 1);
+    w.peers[0].silent = false;
+    ask(&w, &a);
+    run(&w, SOON_MS);
+    assert_true(a.ended);
+    assert_int_equal(a.err, 0);
+    assert_int_equal(w.peers[0].asked + w.peers[1].asked, 1);
+    shut_world(&w);
+}
+
+/* The first is the only one that is known, and cut off from the others: it leads no longer, and
+ * does not know who does. */
+static void spares_are_tried_when_one_that_does_not_lead_knows_nobody(void **state)
+{
+    struct world w;
+    struct asked a;
+    UNUSED(state);
+    open_beginner(&w);
+    w.peers[0].silent = false;
+    channel_know(w.ch, 1, "127.0.0.1", port_of(&w, 0));
+    channel_leader(w.ch, 1);
+    for (int64_t ms = 0; ms < 3 * SOON_MS && w.peers[1].asked == 0; ms += 100) {
+        ask(&w, &a);
+        a.refused = true;
+        run(&w, 100);
+        assert_true(a.ended);
+        assert_true(w.peers[1].asked == 0 || ms > SOON_MS); /* an election is not that long */
+    }
+    assert_int_equal(w.peers[1].asked, 1);
+    shut_world(&w);
+}
+
+/* To where a spare is. */
+static void a_controller_that_moved_is_where_it_is_now(void **state)
+{
+    struct world w;
+    UNUSED(state);
+    open_beginner(&w);
+    w.peers[0].silent = false;
+    channel_know(w.ch, 1, "127.0.0.1", port_of(&w, 0));
+    channel_know(w.ch, 1, "localhost", port_of(&w, 1));
+    channel_leader(w.ch, 1);
+    assert_int_equal(asks(&w), 2);
+    shut_world(&w);
+}
+
 /* Its length is enough to break the connection. */
 static void an_answer_beyond_the_bound_is_not_read(void **state)
 {
@@ -440,6 +545,10 @@ int main(void)
         cmocka_unit_test(who_knows_is_believed_at_once),
         cmocka_unit_test(a_controller_that_answers_others_is_not_silent),
         cmocka_unit_test(a_controller_that_answered_others_before_it_had_to_answer_is_silent),
+        cmocka_unit_test(a_silent_one_is_not_gone_back_to_by_the_name_it_began_with),
+        cmocka_unit_test(spares_are_tried_when_all_that_are_known_are_gone),
+        cmocka_unit_test(spares_are_tried_when_one_that_does_not_lead_knows_nobody),
+        cmocka_unit_test(a_controller_that_moved_is_where_it_is_now),
         cmocka_unit_test(an_answer_beyond_the_bound_is_not_read),
         cmocka_unit_test(a_heartbeat_waits_behind_no_fetch_and_no_work),
     };
