@@ -12,6 +12,7 @@
 #   tests/vectors.sh FILE...              any file of golden vectors or recorded sessions
 #   tests/compat/java.sh                  Kafka's Java tools          (needs Java and Maven)
 #   tests/tools/sessions.sh               our tools beside Kafka's      (needs Java and Maven)
+#   tests/tools/on_kafka.sh               our tools against Kafka's brokers (needs Java and Maven)
 #   tests/compat/librdkafka.sh            librdkafka's own tests      (needs npm)
 #   tests/compat/franz.sh                 franz-go's own tests        (needs Go)
 #   tests/compat/clients.sh               sarama, kafka-go, kafkajs ... (needs Go, npm, Rust, Python)
@@ -34,7 +35,7 @@ names=(tidy unit sim compat tools cluster deploy fuzz console bench)
 default=(tidy unit sim compat tools cluster deploy fuzz)
 
 case ${1:-} in
-  --help | -h) sed -n '2,30s/^# \{0,1\}//p' "$0"; exit ;;
+  --help | -h) sed -n '2,31s/^# \{0,1\}//p' "$0"; exit ;;
   --list) printf '%s\n' "${names[@]}"; exit ;;
 esac
 for n in "$@"; do

@@ -26,10 +26,23 @@ results = []
 
 
 class Tools:
-    """Runs tools in batches: each a tuple of words; answers [(status, output and errors)]."""
+    """Runs tools in batches, in one Java process: each a tuple of words; answers [(status, output and errors)]."""
 
     def __init__(self):
         self.folder, self.n = tempfile.mkdtemp(prefix='cluster-tools-'), 0
+        self.log = open(os.path.join(self.folder, 'java.log'), 'w+')
+        self.java = subprocess.Popen([KAFKA, 'java', os.path.join(ROOT, 'tests/oracle/RunTools.java')], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                     stderr=self.log, text=True)
+
+    def end(self):
+        self.java.stdin.close()
+        self.java.wait()
+        self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def done(self):
+        """Until Java says so; what else tools print past their streams is passed over. False if it has ended."""
+        return any(line == 'done\n' for line in iter(self.java.stdout.readline, ''))
 
     def run(self, *commands):
         self.n += 1
@@ -41,12 +54,15 @@ class Tools:
                 name = MAIN[words[0]]
                 main = name[1:] if name[0] == '!' else 'org.apache.kafka.tools.' + name
                 f.write('\t'.join(['c%d' % i, main, ''] + [str(w) for w in words[1:]]) + '\n')
-        p = subprocess.run([KAFKA, 'java', os.path.join(ROOT, 'tests/oracle/RunTools.java'), plan, folder], capture_output=True, text=True, timeout=600)
+        self.java.stdin.write('%s\t%s\n' % (plan, folder))
+        self.java.stdin.flush()
+        if not self.done():
+            raise SystemExit('Java has ended: ' + open(self.log.name).read()[-3000:])
         out = []
         for i in range(len(commands)):
             files = [os.path.join(folder, 'c%d.%s' % (i, e)) for e in ('status', 'out', 'err')]
             if not os.path.exists(files[0]):
-                out.append((-1, p.stdout + p.stderr))
+                out.append((-1, 'it was not run'))
             else:
                 out.append((int(open(files[0]).read()), open(files[1]).read() + open(files[2]).read()))
         return out
@@ -233,7 +249,7 @@ def main():
                 except AssertionError as e:
                     check(name + ': to the end', False, str(e))
     finally:
-        shutil.rmtree(t.folder, ignore_errors=True)
+        t.end()
     print('%d passed, %d failed' % (sum(results), len(results) - sum(results)))
     return 0 if all(results) else 1
 

@@ -1,6 +1,8 @@
+import java.io.BufferedReader;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.InputStream;
+import java.io.InputStreamReader;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.lang.reflect.Field;
@@ -15,7 +17,8 @@ import org.apache.kafka.common.utils.Exit;
 /**
  * Runs Kafka's command-line tools one after another in one Java process, which is many times faster than one process each.
  * RunTools FILE FOLDER: a line of FILE is NAME, main class, a file for standard input ("" for none) and the arguments, with
- * tabs between. NAME.out, NAME.err and NAME.status in FOLDER get what came of it.
+ * tabs between. NAME.out, NAME.err and NAME.status in FOLDER get what came of it. RunTools alone reads lines of FILE, tab, FOLDER from standard input, and
+ * answers each with a line when it is done.
  */
 public class RunTools {
     static class Ended extends Error {
@@ -77,6 +80,12 @@ public class RunTools {
         Files.writeString(folder.resolve(words[0] + ".status"), String.valueOf(status == null ? 0 : status));
     }
 
+    static void plan(String file, String folder) throws Exception {
+        for (String line : Files.readAllLines(Path.of(file))) {
+            run(line.split("\t", -1), Path.of(folder));
+        }
+    }
+
     public static void main(String[] args) throws Exception {
         Exit.setExitProcedure((code, message) -> end(code));
         Exit.setHaltProcedure((code, message) -> end(code));
@@ -85,9 +94,14 @@ public class RunTools {
                 hooks.add(hook);
             }
         });
-        List<String> lines = Files.readAllLines(Path.of(args[0]));
-        for (String line : lines) {
-            run(line.split("\t", -1), Path.of(args[1]));
+        if (args.length > 0) {
+            plan(args[0], args[1]);
+        } else {
+            BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
+            for (String line = in.readLine(); line != null; line = in.readLine()) {
+                plan(line.split("\t")[0], line.split("\t")[1]);
+                System.out.println("done");
+            }
         }
         Runtime.getRuntime().halt(0);
     }
