@@ -297,6 +297,16 @@ static inline void rig_broker(struct rig *r, int32_t broker)
     assert_false(resp.is_fenced);
 }
 
+static inline void rig_fence(struct rig *r, int32_t broker)
+{
+    assert_true(rig_heartbeat(r, broker, r->offset, true, false).is_fenced);
+}
+
+static inline void rig_unfence(struct rig *r, int32_t broker)
+{
+    assert_false(rig_heartbeat(r, broker, r->offset, false, false).is_fenced);
+}
+
 /* ---- topics ---- */
 
 static inline struct create_topics_request_creatable_topic *
@@ -361,6 +371,75 @@ static inline void rig_check_ids(const int32_t *have, uint32_t n, const char *wa
         rig_check_ids(rp_->isr, rp_->isr_n, (want_isr));                \
         rig_check_ids(rp_->elr, rp_->elr_n, (want_elr));                \
     } while (0)
+
+/* The in-sync set that the leader would have: the answer for partition 0. */
+static inline const struct alter_partition_response_partition_data *
+rig_alter_isr(struct rig *r, const char *topic, const int32_t *isr, int32_t n)
+{
+    struct alter_partition_request q;
+    struct alter_partition_response *resp = ARENA_NEW(&r->arena, struct alter_partition_response);
+    const struct image_partition *p = rig_partition(r, topic);
+    struct decision d;
+    proto_msg_init(&alter_partition_request_msg, &q);
+    proto_msg_init(&alter_partition_response_msg, resp);
+    q.broker_id = p->leader;
+    q.broker_epoch = rig_epoch(r, p->leader);
+    q.topics = proto_array(&r->arena, &alter_partition_request_topic_data_desc, 1);
+    q.topics_n = 1;
+    q.topics[0].topic_id = image_topic_by_name(r->img, bytes_str(topic))->id;
+    q.topics[0].partitions =
+        proto_array(&r->arena, &alter_partition_request_partition_data_desc, 1);
+    q.topics[0].partitions_n = 1;
+    q.topics[0].partitions[0].leader_epoch = p->leader_epoch;
+    q.topics[0].partitions[0].partition_epoch = p->partition_epoch;
+    q.topics[0].partitions[0].new_isr = (int32_t *)(uintptr_t)isr;
+    q.topics[0].partitions[0].new_isr_n = n;
+    rig_begin(r, &d);
+    decide_alter_partition(&d, 2, &q, resp);
+    rig_end(r, &d);
+    assert_int_equal(0, resp->error_code);
+    return &resp->topics[0].partitions[0];
+}
+#define RIG_ISR(r, topic, ...)                                  \
+    rig_alter_isr((r), (topic), (const int32_t[]){__VA_ARGS__}, \
+                  (int32_t)(sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t)))
+
+/* topic NULL: all partitions. */
+static inline const struct elect_leaders_response *rig_elect(struct rig *r, int16_t version,
+                                                             int8_t type, const char *topic,
+                                                             const int32_t *partitions, int32_t n)
+{
+    struct elect_leaders_request q;
+    struct elect_leaders_response *resp = ARENA_NEW(&r->arena, struct elect_leaders_response);
+    struct decision d;
+    proto_msg_init(&elect_leaders_request_msg, &q);
+    proto_msg_init(&elect_leaders_response_msg, resp);
+    q.election_type = type;
+    q.topic_partitions_n = -1;
+    if (topic) {
+        q.topic_partitions =
+            proto_array(&r->arena, &elect_leaders_request_topic_partitions_desc, 1);
+        q.topic_partitions_n = 1;
+        q.topic_partitions[0].topic = bytes_str(topic);
+        q.topic_partitions[0].partitions = (int32_t *)(uintptr_t)partitions;
+        q.topic_partitions[0].partitions_n = n;
+    }
+    rig_begin(r, &d);
+    decide_elect_leaders(&d, version, &q, resp);
+    rig_end(r, &d);
+    return resp;
+}
+
+static inline int16_t rig_elect_one(struct rig *r, int8_t type, const char *topic,
+                                    int32_t partition)
+{
+    const struct elect_leaders_response *resp = rig_elect(r, 2, type, topic, &partition, 1);
+    assert_int_equal(0, resp->error_code);
+    assert_int_equal(1, resp->replica_election_results_n);
+    assert_int_equal(1, resp->replica_election_results[0].partition_result_n);
+    assert_int_equal(partition, resp->replica_election_results[0].partition_result[0].partition_id);
+    return resp->replica_election_results[0].partition_result[0].error_code;
+}
 
 static inline void rig_set_config(struct rig *r, int8_t type, const char *resource,
                                   const char *name, const char *value)

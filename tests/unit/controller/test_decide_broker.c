@@ -318,11 +318,6 @@ static void a_leaving_broker_waits_until_the_others_know(void **state)
     rig_free(&r);
 }
 
-static void fence(struct rig *r, int32_t broker)
-{
-    assert_true(rig_heartbeat(r, broker, r->offset, true, false).is_fenced);
-}
-
 static void eligible_leaders_are_kept_below_the_least_isr(void **state)
 {
     UNUSED(state);
@@ -330,11 +325,11 @@ static void eligible_leaders_are_kept_below_the_least_isr(void **state)
     three_brokers(&r);
     rig_topic(&r, "t", three, 3);
     rig_set_config(&r, CONFIG_TOPIC, "t", "min.insync.replicas", "2");
-    fence(&r, 1);
+    rig_fence(&r, 1);
     RIG_PARTITION(&r, "t", 2, "2,3", ""); /* still enough */
-    fence(&r, 2);
+    rig_fence(&r, 2);
     RIG_PARTITION(&r, "t", 3, "3", "2");
-    fence(&r, 3);
+    rig_fence(&r, 3);
     RIG_PARTITION(&r, "t", -1, "", "2,3");
     assert_int_equal(3, rig_partition(&r, "t")->last_known_elr[0]);
     /* 1 was in neither: it may not lead */
@@ -361,10 +356,10 @@ static void unclean_election_only_where_it_is_allowed(void **state)
     rig_topic(&r, "t", two, 2);
     rig_topic(&r, "u", two, 2);
     rig_set_config(&r, CONFIG_TOPIC, "u", "unclean.leader.election.enable", "true");
-    fence(&r, 2);
+    rig_fence(&r, 2);
     RIG_PARTITION(&r, "t", 1, "1", "");
     RIG_PARTITION(&r, "u", 1, "1", "");
-    fence(&r, 1);
+    rig_fence(&r, 1);
     rig_heartbeat(&r, 2, r.offset, false, false);
     RIG_PARTITION(&r, "t", -1, "", "1");
     RIG_PARTITION(&r, "u", 2, "2", "");
@@ -381,7 +376,7 @@ static void before_elr_the_last_isr_stays(void **state)
     rig_bootstrap(&r, &opt);
     rig_broker(&r, 1);
     rig_topic(&r, "t", one, 1);
-    fence(&r, 1);
+    rig_fence(&r, 1);
     RIG_PARTITION(&r, "t", -1, "1", "");
     rig_heartbeat(&r, 1, r.offset, false, false);
     RIG_PARTITION(&r, "t", 1, "1", "");
@@ -399,7 +394,7 @@ static void an_old_release_bumps_the_epoch_when_the_isr_shrinks(void **state)
     rig_broker(&r, 1);
     rig_broker(&r, 2);
     rig_topic(&r, "t", two, 2);
-    fence(&r, 2);
+    rig_fence(&r, 2);
     RIG_PARTITION(&r, "t", 1, "1", "");
     assert_int_equal(1, rig_partition(&r, "t")->leader_epoch);
     rig_free(&r);

@@ -11,88 +11,14 @@ static void three_brokers(struct rig *r)
     rig_broker(r, 3);
 }
 
-static void fence(struct rig *r, int32_t broker)
-{
-    assert_true(rig_heartbeat(r, broker, r->offset, true, false).is_fenced);
-}
-
-static void unfence(struct rig *r, int32_t broker)
-{
-    assert_false(rig_heartbeat(r, broker, r->offset, false, false).is_fenced);
-}
-
-/* ISR as the leader would have it after its followers caught up. */
-static int16_t alter_isr(struct rig *r, const char *topic, const int32_t *isr, int32_t n)
-{
-    struct alter_partition_request q;
-    struct alter_partition_response resp;
-    const struct image_partition *p = rig_partition(r, topic);
-    struct decision d;
-    proto_msg_init(&alter_partition_request_msg, &q);
-    proto_msg_init(&alter_partition_response_msg, &resp);
-    q.broker_id = p->leader;
-    q.broker_epoch = rig_epoch(r, p->leader);
-    q.topics = proto_array(&r->arena, &alter_partition_request_topic_data_desc, 1);
-    q.topics_n = 1;
-    q.topics[0].topic_id = image_topic_by_name(r->img, bytes_str(topic))->id;
-    q.topics[0].partitions =
-        proto_array(&r->arena, &alter_partition_request_partition_data_desc, 1);
-    q.topics[0].partitions_n = 1;
-    q.topics[0].partitions[0].leader_epoch = p->leader_epoch;
-    q.topics[0].partitions[0].partition_epoch = p->partition_epoch;
-    q.topics[0].partitions[0].new_isr = (int32_t *)(uintptr_t)isr;
-    q.topics[0].partitions[0].new_isr_n = n;
-    rig_begin(r, &d);
-    decide_alter_partition(&d, 2, &q, &resp);
-    rig_end(r, &d);
-    assert_int_equal(0, resp.error_code);
-    return resp.topics[0].partitions[0].error_code;
-}
-
-/* topic NULL: all partitions. */
-static const struct elect_leaders_response *elect(struct rig *r, int16_t version, int8_t type,
-                                                  const char *topic, const int32_t *partitions,
-                                                  int32_t n)
-{
-    struct elect_leaders_request q;
-    struct elect_leaders_response *resp = ARENA_NEW(&r->arena, struct elect_leaders_response);
-    struct decision d;
-    proto_msg_init(&elect_leaders_request_msg, &q);
-    proto_msg_init(&elect_leaders_response_msg, resp);
-    q.election_type = type;
-    q.topic_partitions_n = -1;
-    if (topic) {
-        q.topic_partitions =
-            proto_array(&r->arena, &elect_leaders_request_topic_partitions_desc, 1);
-        q.topic_partitions_n = 1;
-        q.topic_partitions[0].topic = bytes_str(topic);
-        q.topic_partitions[0].partitions = (int32_t *)(uintptr_t)partitions;
-        q.topic_partitions[0].partitions_n = n;
-    }
-    rig_begin(r, &d);
-    decide_elect_leaders(&d, version, &q, resp);
-    rig_end(r, &d);
-    return resp;
-}
-
-static int16_t elect_one(struct rig *r, int8_t type, const char *topic, int32_t partition)
-{
-    const struct elect_leaders_response *resp = elect(r, 2, type, topic, &partition, 1);
-    assert_int_equal(0, resp->error_code);
-    assert_int_equal(1, resp->replica_election_results_n);
-    assert_int_equal(1, resp->replica_election_results[0].partition_result_n);
-    assert_int_equal(partition, resp->replica_election_results[0].partition_result[0].partition_id);
-    return resp->replica_election_results[0].partition_result[0].error_code;
-}
-
 /* 1 was away: 2 leads, all are in the ISR. */
 static void moved_to_2(struct rig *r)
 {
     three_brokers(r);
     rig_topic(r, "t", three, 3);
-    fence(r, 1);
-    unfence(r, 1);
-    assert_int_equal(0, alter_isr(r, "t", three, 3));
+    rig_fence(r, 1);
+    rig_unfence(r, 1);
+    assert_int_equal(0, RIG_ISR(r, "t", 1, 2, 3)->error_code);
     RIG_PARTITION(r, "t", 2, "1,2,3", "");
 }
 
@@ -104,16 +30,16 @@ static void the_preferred_leader_comes_back_on_demand(void **state)
     char line[256];
     moved_to_2(&r);
     uuid_text(image_topic_by_name(r.img, bytes_str("t"))->id, id);
-    assert_int_equal(0, elect_one(&r, 0, "t", 0));
+    assert_int_equal(0, rig_elect_one(&r, 0, "t", 0));
     snprintf(line, sizeof line,
              "PartitionChange {\"partitionId\":0,\"topicId\":\"%s\",\"leader\":1}", id);
     assert_int_equal(1, r.n);
     assert_string_equal(line, r.records[0]);
     RIG_PARTITION(&r, "t", 1, "1,2,3", "");
-    assert_int_equal(KE_ELECTION_NOT_NEEDED, elect_one(&r, 0, "t", 0));
+    assert_int_equal(KE_ELECTION_NOT_NEEDED, rig_elect_one(&r, 0, "t", 0));
     assert_int_equal(0, r.n);
-    assert_int_equal(KE_UNKNOWN_TOPIC_OR_PARTITION, elect_one(&r, 0, "t", 1));
-    assert_int_equal(KE_UNKNOWN_TOPIC_OR_PARTITION, elect_one(&r, 0, "none", 0));
+    assert_int_equal(KE_UNKNOWN_TOPIC_OR_PARTITION, rig_elect_one(&r, 0, "t", 1));
+    assert_int_equal(KE_UNKNOWN_TOPIC_OR_PARTITION, rig_elect_one(&r, 0, "none", 0));
     rig_free(&r);
 }
 
@@ -123,10 +49,10 @@ static void one_that_is_not_in_sync_is_not_available(void **state)
     struct rig r;
     three_brokers(&r);
     rig_topic(&r, "t", three, 3);
-    fence(&r, 1);
-    assert_int_equal(KE_PREFERRED_LEADER_NOT_AVAILABLE, elect_one(&r, 0, "t", 0));
-    unfence(&r, 1); /* lives, but is not in the ISR */
-    assert_int_equal(KE_PREFERRED_LEADER_NOT_AVAILABLE, elect_one(&r, 0, "t", 0));
+    rig_fence(&r, 1);
+    assert_int_equal(KE_PREFERRED_LEADER_NOT_AVAILABLE, rig_elect_one(&r, 0, "t", 0));
+    rig_unfence(&r, 1); /* lives, but is not in the ISR */
+    assert_int_equal(KE_PREFERRED_LEADER_NOT_AVAILABLE, rig_elect_one(&r, 0, "t", 0));
     assert_int_equal(0, r.n);
     RIG_PARTITION(&r, "t", 2, "2,3", "");
     rig_free(&r);
@@ -140,11 +66,11 @@ static void preferred_is_never_unclean(void **state)
     three_brokers(&r);
     rig_topic(&r, "t", three, 3);
     rig_topic(&r, "other", three, 3);
-    assert_int_equal(0, alter_isr(&r, "t", (int32_t[]){1}, 1));
-    fence(&r, 1);
+    assert_int_equal(0, RIG_ISR(&r, "t", 1)->error_code);
+    rig_fence(&r, 1);
     RIG_PARTITION(&r, "t", -1, "", "1");
     rig_set_config(&r, CONFIG_TOPIC, "t", "unclean.leader.election.enable", "true");
-    assert_int_equal(KE_PREFERRED_LEADER_NOT_AVAILABLE, elect_one(&r, 0, "t", 0));
+    assert_int_equal(KE_PREFERRED_LEADER_NOT_AVAILABLE, rig_elect_one(&r, 0, "t", 0));
     RIG_PARTITION(&r, "t", -1, "", "1");
     rig_free(&r);
 }
@@ -155,17 +81,17 @@ static void an_unclean_election_on_demand_takes_any_living_replica(void **state)
     struct rig r;
     three_brokers(&r);
     rig_topic(&r, "t", three, 3);
-    assert_int_equal(0, alter_isr(&r, "t", (int32_t[]){1}, 1));
-    assert_int_equal(KE_ELECTION_NOT_NEEDED, elect_one(&r, 1, "t", 0));
-    fence(&r, 1);
-    fence(&r, 2);
+    assert_int_equal(0, RIG_ISR(&r, "t", 1)->error_code);
+    assert_int_equal(KE_ELECTION_NOT_NEEDED, rig_elect_one(&r, 1, "t", 0));
+    rig_fence(&r, 1);
+    rig_fence(&r, 2);
     RIG_PARTITION(&r, "t", -1, "", "1");
-    assert_int_equal(0, elect_one(&r, 1, "t", 0)); /* the setting says no: it is asked for */
+    assert_int_equal(0, rig_elect_one(&r, 1, "t", 0)); /* the setting says no: it is asked for */
     RIG_PARTITION(&r, "t", 3, "3", "");
     assert_int_equal(1, rig_partition(&r, "t")->leader_recovery_state);
     assert_int_equal(0, rig_partition(&r, "t")->last_known_elr_n);
-    fence(&r, 3);
-    assert_int_equal(KE_ELIGIBLE_LEADERS_NOT_AVAILABLE, elect_one(&r, 1, "t", 0));
+    rig_fence(&r, 3);
+    assert_int_equal(KE_ELIGIBLE_LEADERS_NOT_AVAILABLE, rig_elect_one(&r, 1, "t", 0));
     rig_free(&r);
 }
 
@@ -200,9 +126,9 @@ static void who_may_lead_stays_when_the_least_isr_changes(void **state)
     rig_topic(&r, "led", (int32_t[]){2, 3, 1}, 3);
     set_least_isr(&r, CONFIG_TOPIC, "led", "2");
     rig_topic(&r, "t", three, 3);
-    assert_int_equal(0, alter_isr(&r, "t", (int32_t[]){1}, 1));
-    fence(&r, 1);
-    assert_int_equal(0, alter_isr(&r, "led", (int32_t[]){2}, 1));
+    assert_int_equal(0, RIG_ISR(&r, "t", 1)->error_code);
+    rig_fence(&r, 1);
+    assert_int_equal(0, RIG_ISR(&r, "led", 2)->error_code);
     RIG_PARTITION(&r, "t", -1, "", "1");
     RIG_PARTITION(&r, "led", 2, "2", "3");
     set_least_isr(&r, CONFIG_TOPIC, "t", "3");
@@ -213,7 +139,7 @@ static void who_may_lead_stays_when_the_least_isr_changes(void **state)
     RIG_PARTITION(&r, "t", -1, "", "1");
     RIG_PARTITION(&r, "led", 2, "2", "");
     assert_int_equal(1, rig_partition(&r, "t")->last_known_elr[0]);
-    unfence(&r, 1);
+    rig_unfence(&r, 1);
     RIG_PARTITION(&r, "t", 1, "1", "");
     rig_free(&r);
 }
@@ -225,12 +151,12 @@ static void all_partitions_may_be_asked_for(void **state)
     struct rig r;
     moved_to_2(&r);
     rig_topic(&r, "fine", three, 3);
-    fence(&r, 3);
-    unfence(&r, 3);
+    rig_fence(&r, 3);
+    rig_unfence(&r, 3);
     rig_topic(&r, "waits", (int32_t[]){3, 2}, 2);
-    fence(&r, 3);
-    unfence(&r, 3); /* not in the ISR of waits */
-    const struct elect_leaders_response *resp = elect(&r, 2, 0, NULL, NULL, 0);
+    rig_fence(&r, 3);
+    rig_unfence(&r, 3); /* not in the ISR of waits */
+    const struct elect_leaders_response *resp = rig_elect(&r, 2, 0, NULL, NULL, 0);
     assert_int_equal(3, resp->replica_election_results_n);
     int seen = 0;
     for (int32_t i = 0; i < 3; i++) {
@@ -257,14 +183,14 @@ static void a_type_that_is_none_is_refused(void **state)
     struct rig r;
     moved_to_2(&r);
     const int32_t zero = 0;
-    const struct elect_leaders_response *resp = elect(&r, 1, 2, "t", &zero, 1);
+    const struct elect_leaders_response *resp = rig_elect(&r, 1, 2, "t", &zero, 1);
     assert_int_equal(KE_INVALID_REQUEST, resp->error_code);
     assert_int_equal(KE_INVALID_REQUEST,
                      resp->replica_election_results[0].partition_result[0].error_code);
-    resp = elect(&r, 1, 2, NULL, NULL, 0);
+    resp = rig_elect(&r, 1, 2, NULL, NULL, 0);
     assert_int_equal(KE_INVALID_REQUEST, resp->error_code);
     assert_int_equal(0, resp->replica_election_results_n);
-    resp = elect(&r, 0, 2, "t", &zero, 1); /* version 0 has no type: preferred */
+    resp = rig_elect(&r, 0, 2, "t", &zero, 1); /* version 0 has no type: preferred */
     assert_int_equal(0, resp->replica_election_results[0].partition_result[0].error_code);
     RIG_PARTITION(&r, "t", 1, "1,2,3", "");
     rig_free(&r);
@@ -291,13 +217,13 @@ static void preferred_leaders_come_back_in_bounded_batches(void **state)
         rig_topic(&r, name, three, 3);
     }
     rig_topic(&r, "2first", (int32_t[]){2, 3}, 2); /* leads where it should */
-    fence(&r, 1);
-    unfence(&r, 1);
+    rig_fence(&r, 1);
+    rig_unfence(&r, 1);
     assert_false(by_time(&r, decide_preferred_leaders, 5)); /* none is in sync yet */
     assert_int_equal(0, r.n);
     name[0] = 'a';
     for (int i = 0; i < 7; i++, name[0]++) {
-        assert_int_equal(0, alter_isr(&r, name, three, 3));
+        assert_int_equal(0, RIG_ISR(&r, name, 1, 2, 3)->error_code);
     }
     assert_true(by_time(&r, decide_preferred_leaders, 5));
     assert_int_equal(5, r.n);
@@ -317,9 +243,9 @@ static void partitions_without_a_leader_get_one_where_it_is_allowed(void **state
     three_brokers(&r);
     rig_topic(&r, "t", three, 3);
     rig_topic(&r, "strict", three, 3);
-    assert_int_equal(0, alter_isr(&r, "t", (int32_t[]){1}, 1));
-    assert_int_equal(0, alter_isr(&r, "strict", (int32_t[]){1}, 1));
-    fence(&r, 1);
+    assert_int_equal(0, RIG_ISR(&r, "t", 1)->error_code);
+    assert_int_equal(0, RIG_ISR(&r, "strict", 1)->error_code);
+    rig_fence(&r, 1);
     assert_false(by_time(&r, decide_leaderless, 10));
     assert_int_equal(0, r.n);
     rig_set_config(&r, CONFIG_TOPIC, "t", "unclean.leader.election.enable", "true");

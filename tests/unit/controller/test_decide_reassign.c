@@ -10,48 +10,6 @@ static void brokers(struct rig *r, int32_t n)
     }
 }
 
-static void fence(struct rig *r, int32_t broker)
-{
-    assert_true(rig_heartbeat(r, broker, r->offset, true, false).is_fenced);
-}
-
-static void unfence(struct rig *r, int32_t broker)
-{
-    assert_false(rig_heartbeat(r, broker, r->offset, false, false).is_fenced);
-}
-
-/* What the leader says about its ISR; the answer for the partition. */
-static const struct alter_partition_response_partition_data *
-alter_isr(struct rig *r, const char *topic, const int32_t *isr, int32_t n)
-{
-    struct alter_partition_request q;
-    struct alter_partition_response *resp = ARENA_NEW(&r->arena, struct alter_partition_response);
-    const struct image_partition *p = rig_partition(r, topic);
-    struct decision d;
-    proto_msg_init(&alter_partition_request_msg, &q);
-    proto_msg_init(&alter_partition_response_msg, resp);
-    q.broker_id = p->leader;
-    q.broker_epoch = rig_epoch(r, p->leader);
-    q.topics = proto_array(&r->arena, &alter_partition_request_topic_data_desc, 1);
-    q.topics_n = 1;
-    q.topics[0].topic_id = image_topic_by_name(r->img, bytes_str(topic))->id;
-    q.topics[0].partitions =
-        proto_array(&r->arena, &alter_partition_request_partition_data_desc, 1);
-    q.topics[0].partitions_n = 1;
-    q.topics[0].partitions[0].leader_epoch = p->leader_epoch;
-    q.topics[0].partitions[0].partition_epoch = p->partition_epoch;
-    q.topics[0].partitions[0].new_isr = (int32_t *)(uintptr_t)isr;
-    q.topics[0].partitions[0].new_isr_n = n;
-    rig_begin(r, &d);
-    decide_alter_partition(&d, 2, &q, resp);
-    rig_end(r, &d);
-    assert_int_equal(0, resp->error_code);
-    return &resp->topics[0].partitions[0];
-}
-#define ISR(r, topic, ...)                                  \
-    alter_isr((r), (topic), (const int32_t[]){__VA_ARGS__}, \
-              (int32_t)(sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t)))
-
 /* n -1: cancel. */
 static int16_t move_as(struct rig *r, bool other_factor, const char *topic, int32_t partition,
                        const int32_t *replicas, int32_t n)
@@ -165,9 +123,9 @@ static void a_partition_moves_to_other_brokers(void **state)
     rig_check_ids(resp->topics[0].partitions[0].adding_replicas, 2, "3,4");
     rig_check_ids(resp->topics[0].partitions[0].removing_replicas, 2, "1,2");
 
-    assert_int_equal(0, ISR(&r, "t", 1, 2, 3)->error_code); /* 4 is not there yet */
+    assert_int_equal(0, RIG_ISR(&r, "t", 1, 2, 3)->error_code); /* 4 is not there yet */
     check_record(&r, "\"isr\":[1,2,3]}");
-    assert_int_equal(KE_NEW_LEADER_ELECTED, ISR(&r, "t", 1, 2, 3, 4)->error_code);
+    assert_int_equal(KE_NEW_LEADER_ELECTED, RIG_ISR(&r, "t", 1, 2, 3, 4)->error_code);
     snprintf(want, sizeof want,
              "\"isr\":[3,4],\"leader\":3,\"replicas\":[3,4],\"removingReplicas\":[],"
              "\"addingReplicas\":[],\"directories\":[\"%s\",\"%s\"]}",
@@ -203,9 +161,9 @@ static void a_factor_grows_and_shrinks(void **state)
     rig_topic(&r, "t", (const int32_t[]){1}, 1);
     assert_int_equal(0, MOVE(&r, "t", 1, 2, 3));
     check_replicas(&r, "t", "1,2,3", "2,3", "");
-    assert_int_equal(0, ISR(&r, "t", 1, 2)->error_code);
+    assert_int_equal(0, RIG_ISR(&r, "t", 1, 2)->error_code);
     check_replicas(&r, "t", "1,2,3", "2,3", "");
-    assert_int_equal(0, ISR(&r, "t", 1, 2, 3)->error_code);
+    assert_int_equal(0, RIG_ISR(&r, "t", 1, 2, 3)->error_code);
     check_replicas(&r, "t", "1,2,3", "", "");
     int32_t epoch = rig_partition(&r, "t")->leader_epoch;
     assert_int_equal(0, MOVE(&r, "t", 1, 3)); /* both are in sync: over at once */
@@ -240,10 +198,10 @@ static void a_shrinking_move_waits_for_those_that_stay(void **state)
     struct rig r;
     brokers(&r, 4);
     rig_topic(&r, "t", (const int32_t[]){1, 2, 3}, 3);
-    assert_int_equal(0, ISR(&r, "t", 1, 2)->error_code);
+    assert_int_equal(0, RIG_ISR(&r, "t", 1, 2)->error_code);
     assert_int_equal(0, MOVE(&r, "t", 2, 3));
     check_replicas(&r, "t", "2,3,1", "", "1");
-    assert_int_equal(KE_NEW_LEADER_ELECTED, ISR(&r, "t", 1, 2, 3)->error_code);
+    assert_int_equal(KE_NEW_LEADER_ELECTED, RIG_ISR(&r, "t", 1, 2, 3)->error_code);
     check_replicas(&r, "t", "2,3", "", "");
     RIG_PARTITION(&r, "t", 2, "2,3", "");
     rig_free(&r);
@@ -258,10 +216,10 @@ static void a_move_does_not_end_below_the_least_isr(void **state)
     rig_topic(&r, "t", (const int32_t[]){1, 2, 3}, 3);
     rig_set_config(&r, CONFIG_TOPIC, "t", "min.insync.replicas", "2");
     assert_int_equal(0, MOVE(&r, "t", 4, 2, 3));
-    assert_int_equal(0, ISR(&r, "t", 1)->error_code);
-    assert_int_equal(0, ISR(&r, "t", 1, 4)->error_code);
+    assert_int_equal(0, RIG_ISR(&r, "t", 1)->error_code);
+    assert_int_equal(0, RIG_ISR(&r, "t", 1, 4)->error_code);
     check_replicas(&r, "t", "4,2,3,1", "4", "1");
-    assert_int_equal(KE_NEW_LEADER_ELECTED, ISR(&r, "t", 1, 4, 3)->error_code);
+    assert_int_equal(KE_NEW_LEADER_ELECTED, RIG_ISR(&r, "t", 1, 4, 3)->error_code);
     check_replicas(&r, "t", "4,2,3", "", "");
     RIG_PARTITION(&r, "t", 4, "4,3", "");
     rig_free(&r);
@@ -275,10 +233,10 @@ static void a_move_ends_with_any_change(void **state)
     rig_topic(&r, "t", (const int32_t[]){1, 2}, 2);
     rig_set_config(&r, CONFIG_TOPIC, "t", "min.insync.replicas", "2");
     assert_int_equal(0, MOVE(&r, "t", 3, 4));
-    assert_int_equal(0, ISR(&r, "t", 1, 2, 3)->error_code);
-    fence(&r, 1); /* the leader dies, the move goes on under the next */
+    assert_int_equal(0, RIG_ISR(&r, "t", 1, 2, 3)->error_code);
+    rig_fence(&r, 1); /* the leader dies, the move goes on under the next */
     RIG_PARTITION(&r, "t", 3, "2,3", "");
-    assert_int_equal(0, ISR(&r, "t", 2, 3, 4)->error_code);
+    assert_int_equal(0, RIG_ISR(&r, "t", 2, 3, 4)->error_code);
     check_replicas(&r, "t", "3,4", "", "");
     RIG_PARTITION(&r, "t", 3, "3,4", "");
     rig_free(&r);
@@ -294,7 +252,7 @@ static void a_move_is_cancelled(void **state)
     rig_topic(&r, "t", (const int32_t[]){1, 2}, 2);
     assert_int_equal(KE_NO_REASSIGNMENT_IN_PROGRESS, cancel(&r, "t"));
     assert_int_equal(0, MOVE(&r, "t", 3, 4));
-    assert_int_equal(0, ISR(&r, "t", 1, 2, 3)->error_code);
+    assert_int_equal(0, RIG_ISR(&r, "t", 1, 2, 3)->error_code);
     assert_int_equal(0, cancel(&r, "t"));
     check_replicas(&r, "t", "1,2", "", "");
     RIG_PARTITION(&r, "t", 1, "1,2", "");
@@ -310,13 +268,13 @@ static void cancelling_does_not_lose_records_unless_it_may(void **state)
     brokers(&r, 4);
     rig_topic(&r, "t", (const int32_t[]){1, 2}, 2);
     assert_int_equal(0, MOVE(&r, "t", 3, 4));
-    assert_int_equal(0, ISR(&r, "t", 1, 3)->error_code);
-    fence(&r, 1);
+    assert_int_equal(0, RIG_ISR(&r, "t", 1, 3)->error_code);
+    rig_fence(&r, 1);
     RIG_PARTITION(&r, "t", 3, "3", "");
     assert_int_equal(KE_INVALID_REPLICA_ASSIGNMENT, cancel(&r, "t"));
     assert_int_equal(0, r.n);
     rig_set_config(&r, CONFIG_TOPIC, "t", "unclean.leader.election.enable", "true");
-    unfence(&r, 1);
+    rig_unfence(&r, 1);
     assert_int_equal(0, cancel(&r, "t"));
     check_replicas(&r, "t", "1,2", "", "");
     RIG_PARTITION(&r, "t", 1, "1", "");
@@ -332,8 +290,8 @@ static void a_move_is_not_cancelled_below_the_least_isr(void **state)
     rig_topic(&r, "t", (const int32_t[]){1, 2, 3}, 3);
     rig_set_config(&r, CONFIG_TOPIC, "t", "min.insync.replicas", "2");
     assert_int_equal(0, MOVE(&r, "t", 4, 2, 3));
-    assert_int_equal(0, ISR(&r, "t", 1)->error_code);
-    assert_int_equal(0, ISR(&r, "t", 1, 4)->error_code);
+    assert_int_equal(0, RIG_ISR(&r, "t", 1)->error_code);
+    assert_int_equal(0, RIG_ISR(&r, "t", 1, 4)->error_code);
     assert_int_equal(KE_INVALID_REPLICA_ASSIGNMENT, cancel(&r, "t"));
     assert_int_equal(0, r.n);
     check_replicas(&r, "t", "4,2,3,1", "4", "1");
@@ -353,7 +311,7 @@ static void a_move_is_cancelled_where_the_isr_stays(void **state)
     rig_topic(&r, "t", (const int32_t[]){1, 2, 3}, 3);
     rig_set_config(&r, CONFIG_TOPIC, "t", "min.insync.replicas", "2");
     assert_int_equal(0, MOVE(&r, "t", 4, 2, 3));
-    assert_int_equal(0, ISR(&r, "t", 1)->error_code);
+    assert_int_equal(0, RIG_ISR(&r, "t", 1)->error_code);
     assert_int_equal(0, cancel(&r, "t"));
     check_replicas(&r, "t", "2,3,1", "", "");
     RIG_PARTITION(&r, "t", 1, "1", "2,3");
@@ -368,21 +326,21 @@ static void whom_a_cancelled_move_added_does_not_lead(void **state)
     brokers(&r, 4);
     rig_topic(&r, "t", (const int32_t[]){1}, 1);
     assert_int_equal(0, MOVE(&r, "t", 4));
-    fence(&r, 1);
+    rig_fence(&r, 1);
     RIG_PARTITION(&r, "t", -1, "", "1");
     rig_set_config(&r, CONFIG_TOPIC, "t", "unclean.leader.election.enable", "true");
-    fence(&r, 4);
-    unfence(&r, 4);
+    rig_fence(&r, 4);
+    rig_unfence(&r, 4);
     RIG_PARTITION(&r, "t", 4, "4", "");
     assert_int_equal(0, cancel(&r, "t"));
     check_replicas(&r, "t", "1", "", "");
     RIG_PARTITION(&r, "t", -1, "1", "");
     assert_int_equal(0, rig_partition(&r, "t")->last_known_elr_n);
     r.now_ms += 9001;
-    unfence(&r, 4);
+    rig_unfence(&r, 4);
     rig_register(&r, 1, 99, -1); /* without what it had not flushed */
     RIG_PARTITION(&r, "t", -1, "", "");
-    unfence(&r, 1);
+    rig_unfence(&r, 1);
     RIG_PARTITION(&r, "t", 1, "1", "");
     rig_free(&r);
 }
@@ -397,7 +355,7 @@ static void a_second_target_takes_the_first_ones_place(void **state)
     assert_int_equal(0, MOVE(&r, "t", 3, 4));
     assert_int_equal(0, MOVE(&r, "t", 3, 5));
     check_replicas(&r, "t", "3,5,1,2,4", "3,5", "1,2,4");
-    assert_int_equal(KE_NEW_LEADER_ELECTED, ISR(&r, "t", 1, 2, 3, 5)->error_code);
+    assert_int_equal(KE_NEW_LEADER_ELECTED, RIG_ISR(&r, "t", 1, 2, 3, 5)->error_code);
     check_replicas(&r, "t", "3,5", "", "");
     assert_int_equal(0, MOVE(&r, "t", 1, 2));
     assert_int_equal(0, MOVE(&r, "t", 5, 3)); /* back to where it was: over at once */
@@ -422,7 +380,7 @@ static void bad_targets_are_refused(void **state)
     assert_int_equal(KE_INVALID_REPLICA_ASSIGNMENT, MOVE(&r, "t", 2, 2));
     assert_int_equal(KE_INVALID_REPLICA_ASSIGNMENT, MOVE(&r, "t", 2, 9));
     assert_int_equal(0, r.n);
-    fence(&r, 3);
+    rig_fence(&r, 3);
     assert_int_equal(0, MOVE(&r, "t", 3)); /* a fenced one is allowed: it will come */
     check_replicas(&r, "t", "3,1,2", "3", "1,2");
     rig_free(&r);

@@ -42,54 +42,6 @@ static void room(struct rig *r, int32_t broker)
     heartbeat(r, broker, NULL, 0, DECISION_STEP);
 }
 
-/* The set that the leader would have. */
-static int16_t alter_isr(struct rig *r, const char *topic, const int32_t *isr, int32_t n)
-{
-    struct alter_partition_request q;
-    struct alter_partition_response resp;
-    const struct image_partition *p = rig_partition(r, topic);
-    proto_msg_init(&alter_partition_request_msg, &q);
-    proto_msg_init(&alter_partition_response_msg, &resp);
-    q.broker_id = p->leader;
-    q.broker_epoch = rig_epoch(r, p->leader);
-    q.topics = proto_array(&r->arena, &alter_partition_request_topic_data_desc, 1);
-    q.topics_n = 1;
-    q.topics[0].topic_id = image_topic_by_name(r->img, bytes_str(topic))->id;
-    q.topics[0].partitions =
-        proto_array(&r->arena, &alter_partition_request_partition_data_desc, 1);
-    q.topics[0].partitions_n = 1;
-    q.topics[0].partitions[0].leader_epoch = p->leader_epoch;
-    q.topics[0].partitions[0].partition_epoch = p->partition_epoch;
-    q.topics[0].partitions[0].new_isr = (int32_t *)(uintptr_t)isr;
-    q.topics[0].partitions[0].new_isr_n = n;
-    struct decision d;
-    rig_begin(r, &d);
-    decide_alter_partition(&d, 2, &q, &resp);
-    rig_end(r, &d);
-    assert_int_equal(0, resp.error_code);
-    return resp.topics[0].partitions[0].error_code;
-}
-
-static int16_t elect(struct rig *r, int8_t type, const char *topic)
-{
-    struct elect_leaders_request q;
-    struct elect_leaders_response resp;
-    int32_t index = 0;
-    proto_msg_init(&elect_leaders_request_msg, &q);
-    proto_msg_init(&elect_leaders_response_msg, &resp);
-    q.election_type = type;
-    q.topic_partitions = proto_array(&r->arena, &elect_leaders_request_topic_partitions_desc, 1);
-    q.topic_partitions_n = 1;
-    q.topic_partitions[0].topic = bytes_str(topic);
-    q.topic_partitions[0].partitions = &index;
-    q.topic_partitions[0].partitions_n = 1;
-    struct decision d;
-    rig_begin(r, &d);
-    decide_elect_leaders(&d, 2, &q, &resp);
-    rig_end(r, &d);
-    return resp.replica_election_results[0].partition_result[0].error_code;
-}
-
 static size_t preferred(struct rig *r)
 {
     struct decision d;
@@ -120,13 +72,13 @@ static void a_full_leader_gives_way_until_there_is_room(void **state)
     RIG_PARTITION(&r, "t", 2, "2,3", "");
     full(&r, 1);
     assert_int_equal(0, r.n);
-    assert_int_equal(KE_PREFERRED_LEADER_NOT_AVAILABLE, elect(&r, 0, "t"));
+    assert_int_equal(KE_PREFERRED_LEADER_NOT_AVAILABLE, rig_elect_one(&r, 0, "t", 0));
     assert_int_equal(0, preferred(&r));
-    assert_int_equal(KE_INELIGIBLE_REPLICA, alter_isr(&r, "t", (int32_t[]){2, 3, 1}, 3));
+    assert_int_equal(KE_INELIGIBLE_REPLICA, RIG_ISR(&r, "t", 2, 3, 1)->error_code);
     RIG_PARTITION(&r, "t", 2, "2,3", "");
     room(&r, 1);
     assert_int_equal(0, r.n);
-    assert_int_equal(KE_NONE, alter_isr(&r, "t", (int32_t[]){2, 3, 1}, 3));
+    assert_int_equal(KE_NONE, RIG_ISR(&r, "t", 2, 3, 1)->error_code);
     RIG_PARTITION(&r, "t", 2, "2,3,1", "");
     assert_int_equal(1, preferred(&r));
     RIG_PARTITION(&r, "t", 1, "2,3,1", "");
@@ -151,18 +103,19 @@ static void the_last_that_the_isr_needs_stays_in_it(void **state)
     UNUSED(state);
     struct rig r;
     set_up(&r, "2");
-    assert_int_equal(KE_NONE, alter_isr(&r, "t", two, 2));
+    assert_int_equal(KE_NONE, RIG_ISR(&r, "t", 1, 2)->error_code);
     full(&r, 1);
     RIG_PARTITION(&r, "t", 2, "1,2", "");
     full(&r, 1);
     assert_int_equal(0, r.n);
-    assert_int_equal(KE_NONE, alter_isr(&r, "t", three, 3)); /* it joins nothing: it is in */
+    assert_int_equal(KE_NONE,
+                     RIG_ISR(&r, "t", 1, 2, 3)->error_code); /* it joins nothing: it is in */
     full(&r, 1);
     RIG_PARTITION(&r, "t", 2, "2,3", "");
     /* and it comes in where it is missing */
-    assert_int_equal(KE_NONE, alter_isr(&r, "t", (int32_t[]){2}, 1));
+    assert_int_equal(KE_NONE, RIG_ISR(&r, "t", 2)->error_code);
     RIG_PARTITION(&r, "t", 2, "2", "3");
-    assert_int_equal(KE_NONE, alter_isr(&r, "t", (int32_t[]){2, 1}, 2));
+    assert_int_equal(KE_NONE, RIG_ISR(&r, "t", 2, 1)->error_code);
     RIG_PARTITION(&r, "t", 2, "2,1", "");
     rig_free(&r);
 }
@@ -181,7 +134,7 @@ static void nobody_moves_where_all_are_full(void **state)
     RIG_PARTITION(&r, "t", 1, "1,3", "");
     rig_free(&r);
     set_up(&r, "1");
-    assert_int_equal(KE_NONE, alter_isr(&r, "t", (int32_t[]){1, 2}, 2));
+    assert_int_equal(KE_NONE, RIG_ISR(&r, "t", 1, 2)->error_code);
     rig_topic(&r, "one", (int32_t[]){1}, 1);
     full(&r, 2);
     assert_int_equal(0, r.n);
@@ -216,11 +169,11 @@ static void an_unclean_election_chooses_who_has_room(void **state)
     UNUSED(state);
     struct rig r;
     set_up(&r, "1");
-    assert_int_equal(KE_NONE, alter_isr(&r, "t", (int32_t[]){1}, 1));
+    assert_int_equal(KE_NONE, RIG_ISR(&r, "t", 1)->error_code);
     full(&r, 2);
     assert_true(rig_heartbeat(&r, 1, r.offset, true, false).is_fenced);
     RIG_PARTITION(&r, "t", -1, "", "1");
-    assert_int_equal(KE_NONE, elect(&r, 1, "t"));
+    assert_int_equal(KE_NONE, rig_elect_one(&r, 1, "t", 0));
     RIG_PARTITION(&r, "t", 3, "3", "");
     rig_free(&r);
 }
@@ -290,8 +243,8 @@ static void a_new_registration_has_room(void **state)
     r.now_ms += r.sessions.timeout_ms + 1;
     rig_register(&r, 1, 77, epoch);
     rig_heartbeat(&r, 1, r.offset, false, false);
-    assert_int_equal(KE_NONE, alter_isr(&r, "t", (int32_t[]){2, 3, 1}, 3));
-    assert_int_equal(KE_NONE, elect(&r, 0, "t"));
+    assert_int_equal(KE_NONE, RIG_ISR(&r, "t", 2, 3, 1)->error_code);
+    assert_int_equal(KE_NONE, rig_elect_one(&r, 0, "t", 0));
     RIG_PARTITION(&r, "t", 1, "2,3,1", "");
     rig_free(&r);
 }
