@@ -3,7 +3,8 @@
  * what is in them, but for the control records that name the voters.
  *
  * Files: OFFSET.log, .index, .timeindex; OFFSET-EPOCH.checkpoint (snapshots); partition.metadata,
- * leader-epoch-checkpoint, quorum-state; and ours, raft-index-checkpoint: lines `index term
+ * leader-epoch-checkpoint, quorum-state; and ours, quorum-state.reserve (quorum_state.c) and
+ * raft-index-checkpoint: lines `index term
  * offset`, "the batch that begins at offset has index + 1", one for each snapshot, one for the
  * log's start and one for an end that is known to be durable.
  *

@@ -235,9 +235,9 @@ static void note_leader(struct quorum *q)
     }
 }
 
-/* quorum-state as it would be with the leader in it, if there is a new one: a hint for Kafka. Our
- * vote is implied by it, if it was for this leader: one for another candidate of the term is kept
- * beside it. */
+/* quorum-state as it would be with the leader in it, if there is a new one: a hint for Kafka, for
+ * which a full disk has no block to spare. Our vote is implied by it, if it was for this leader:
+ * one for another candidate of the term is kept beside it. */
 static bool leader_to_note(const struct quorum *q, struct quorum_state *out)
 {
     *out = q->state;
@@ -253,7 +253,7 @@ static bool leader_to_note(const struct quorum *q, struct quorum_state *out)
 void quorum_note_leader(struct quorum *q)
 {
     struct quorum_state with;
-    if (!q->failed && !q->closed && leader_to_note(q, &with)) {
+    if (!q->failed && !q->closed && !metadata_log_is_full(q->log) && leader_to_note(q, &with)) {
         q->state = with;
         write_state(q);
     }

@@ -1,11 +1,21 @@
 /* quorum-state: term, vote and leader as Kafka keeps them, one line of JSON. data_version 0 goes
- * with kraft.version 0 and names the voters, data_version 1 goes with kraft.version 1. */
+ * with kraft.version 0 and names the voters, data_version 1 goes with kraft.version 1.
+ *
+ * A full disk must not end the voters one by one, with each election: the file is replaced, which
+ * needs a block, so `quorum-state.reserve` holds some that nobody else can take
+ * (metadata_reserve.c does so for the log). It is given up for the file when there is no room, and
+ * made again with each write, unless others were quicker: then the next vote on a full disk fails,
+ * and with it the voter. */
 #include <jansson.h>
 #include <stdio.h>
 
 #include "controller/metadata_log.h"
 
-enum { FILE_MAX = 64 << 10, PATH_MAX_BYTES = 4096 };
+enum {
+    FILE_MAX = 64 << 10,
+    PATH_MAX_BYTES = 4096,
+    RESERVE_BYTES = 64 << 10, /* a file of one block, and what a file system adds to it */
+};
 
 static int bad(struct errmsg *em, const char *path, const char *what)
 {
@@ -52,6 +62,28 @@ int quorum_state_read(struct io *io, const char *partition_dir, struct quorum_st
     return err;
 }
 
+/* No error of it matters: there is no room, or the file system knows no reserve. */
+static void keep_reserve(struct io *io, const char *reserve)
+{
+    struct io_file *f;
+    if (io_open(io, reserve, IO_OPEN_WRITE | IO_OPEN_CREATE, &f) == 0) {
+        (void)io_allocate(f, RESERVE_BYTES);
+        io_file_close(f);
+    }
+}
+
+static int replace(struct io *io, const char *path, struct bytes text)
+{
+    char reserve[PATH_MAX_BYTES + sizeof ".reserve"];
+    snprintf(reserve, sizeof reserve, "%s.reserve", path);
+    int err = io_replace_file(io, path, text.data, text.len);
+    if (err == ERR_NOSPACE && io_unlink(io, reserve) == 0) {
+        err = io_replace_file(io, path, text.data, text.len);
+    }
+    keep_reserve(io, reserve);
+    return err;
+}
+
 int quorum_state_write(struct io *io, const char *partition_dir, const struct quorum_state *s,
                        const int32_t *voters, size_t voters_n, struct errmsg *em)
 {
@@ -73,7 +105,7 @@ int quorum_state_write(struct io *io, const char *partition_dir, const struct qu
                    "\"votedDirectoryId\":\"AAAAAAAAAAAAAAAAAAAAAA\",\"data_version\":1}",
                    s->leader_id, s->epoch, s->voted_id);
     }
-    int err = io_replace_file(io, path, text.data, text.len);
+    int err = replace(io, path, buf_bytes(&text));
     buf_free(&text);
     return err ? errmsg_set(em, err, "cannot write %s: %s", path, err_text(err)) : 0;
 }

@@ -25,6 +25,25 @@ def test_five_controllers_lose_two(tmp_path):
         c.wait_voters()
 
 
+def test_votes_on_full_disks(tmp_path):
+    """Elections need a block for each vote: one after another goes on, and topics are made by those who won them."""
+    with Cluster(tmp_path, controllers=3, brokers=1, factor=1, disks={1: 64, 2: 64, 3: 64}) as c:
+        c.wait_voters()
+        for n in c.controllers:
+            n.disk.fill()
+        for round in range(3):
+            old = c.wait_active()
+            old.pause()
+            c.wait_active(old)
+            c.create_topic('full-%d' % round, 1, 1)
+            old.resume()
+            c.wait_voters()
+        assert all(n.running for n in c.controllers)
+        for n in c.controllers:
+            n.disk.give_space_back()
+        c.create_topic('room', 1, 1)
+
+
 def replicas(c):
     """What DescribeQuorum says of each voter and observer, by id; it must answer."""
     q = c.wait_quorum()

@@ -615,6 +615,50 @@ static void open_cluster3(void *arg)
                      "cluster3-node1/__cluster_metadata-0/quorum-state");
 }
 
+static int vote(struct world *w, int32_t epoch)
+{
+    static const int32_t ids[] = {1, 2, 3};
+    struct quorum_state s = {epoch, -1, 2, 0};
+    struct errmsg em = {""};
+    int err = quorum_state_write(w->io, "/d/__cluster_metadata-0", &s, ids, 3, &em);
+    assert_true(err == 0 || strstr(em.text, "quorum-state: no space left"));
+    return err;
+}
+
+static void vote_on_a_full_disk(void *arg)
+{
+    struct world *w = arg;
+    struct sim_disk *disk = w->host->disk;
+    struct quorum_state s;
+    close_clean(open_log(w));
+    assert_int_equal(0, vote(w, 1));
+    for (int32_t epoch = 2; epoch < 20; epoch++) { /* one after another */
+        disk->capacity = disk->used;
+        assert_int_equal(0, vote(w, epoch));
+        assert_true(disk->used <= disk->capacity);
+    }
+    /* others were quicker, and then there is room again */
+    uint64_t before = disk->used;
+    assert_int_equal(0, io_unlink(w->io, "/d/__cluster_metadata-0/quorum-state.reserve"));
+    assert_true(disk->used < before);
+    disk->capacity = disk->used;
+    assert_int_equal(ERR_NOSPACE, vote(w, 20));
+    assert_int_equal(0, quorum_state_read(w->io, "/d/__cluster_metadata-0", &s, NULL));
+    assert_int_equal(19, s.epoch); /* as it was */
+    disk->capacity = DISK;
+    assert_int_equal(0, vote(w, 21));
+    disk->capacity = disk->used;
+    assert_int_equal(0, vote(w, 22));
+}
+
+static void votes_have_a_reserve_on_a_full_disk(void **state)
+{
+    UNUSED(state);
+    struct world w = world_new(7);
+    run(&w, vote_on_a_full_disk);
+    world_free(&w);
+}
+
 static void log_of_three_voters_is_opened(void **state)
 {
     UNUSED(state);
@@ -935,6 +979,7 @@ int main(void)
         cmocka_unit_test(files_are_those_that_kafka_writes),
         cmocka_unit_test(kafkas_directory_is_opened_and_continued),
         cmocka_unit_test(log_of_three_voters_is_opened),
+        cmocka_unit_test(votes_have_a_reserve_on_a_full_disk),
         cmocka_unit_test(snapshots_are_kept_and_the_log_starts_behind_them),
         cmocka_unit_test(damage_is_refused_with_a_sentence),
         cmocka_unit_test(damaged_snapshot_gives_way_only_if_nothing_is_lost),
