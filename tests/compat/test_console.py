@@ -116,6 +116,20 @@ def test_overview(served):
     assert o['groups']['total'] == 1 and o['messages'] is False
 
 
+def test_a_partition_wants_no_more_in_sync_than_it_has(served):
+    node, port = served
+    alter = ['configs', '--bootstrap-server', node.servers, '--alter', '--entity-type', 'topics', '--entity-name', 'empty']
+
+    def wanted():
+        return [c['value'] for c in ok(port, 'topic', name='empty')['configs'] if c['name'] == 'min.insync.replicas']
+    assert millrace(*alter, '--add-config', 'min.insync.replicas=2')[0] == 0
+    try:  # writes with acks=all are taken
+        wait(lambda: wanted() == ['2'], lambda: 'the console has not heard of it: %s' % wanted())
+        assert ok(port, 'overview')['partitions']['underMinIsr'] == 0
+    finally:
+        assert millrace(*alter, '--delete-config', 'min.insync.replicas')[0] == 0
+
+
 def test_brokers(served):
     node, port = served
     wait(lambda: ok(port, 'brokers')['brokers'][0]['logDirs'], 'no log directories')
