@@ -79,10 +79,13 @@ void partition_forget_isr(struct partition *p)
 
 void partition_set_broker(struct partition *p, int32_t id, const struct image_broker *b)
 {
-    const struct isr_follower *f = isr_follower(p->isr, id);
+    struct isr_follower *f = isr_follower(p->isr, id);
     int64_t before = f ? f->image_epoch : ISR_EPOCH_UNKNOWN;
     isr_set_broker(p->isr, id, b ? b->epoch : ISR_EPOCH_UNKNOWN, b && b->fenced,
                    b && b->in_controlled_shutdown);
+    if (f) {
+        isr_note_missing(f, now_of(p));
+    }
     if (f && f->image_epoch != before) {
         standing_news(p, id); /* it has to fetch with its new epoch */
     }
@@ -196,6 +199,9 @@ void partition_set_state(struct partition *p, const struct image_partition *ip,
     p->partition_epoch = ip->partition_epoch;
     p->isr_n = ip->isr_n;
     p->replicas_n = ip->replicas_n;
+    p->reassigned_ms = ip->adding_n + ip->removing_n == 0 ? 0
+                       : p->reassigned_ms > 0             ? p->reassigned_ms
+                                                          : now_of(p);
     p->is_leader = p->leader == p->pm->ns->node->id;
     if (p->is_leader && !p->offline && (!was_leader || new_epoch) && !begin_epoch(p)) {
         return;

@@ -44,6 +44,19 @@ struct request_stat *shard_stats_request(struct shard_stats *s, unsigned slot)
     return entry(s->requests, slot);
 }
 
+void shard_stats_follower(struct shard_stats *s, int32_t id, int64_t now_ms)
+{
+    unsigned i = 0;
+    while (i < s->followers_n && s->followers[i].id != id) {
+        i++;
+    }
+    if (i == s->followers_n) {
+        s->followers = mem_realloc(s->followers, ++s->followers_n * sizeof *s->followers);
+        s->followers[i].id = id;
+    }
+    s->followers[i].ms = now_ms;
+}
+
 void request_stats_add(struct request_stat **sum, struct request_stat *const *slots, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
@@ -74,6 +87,7 @@ void shard_stats_free(struct shard_stats *s)
     if (s) {
         request_stats_free(s->requests, s->slots);
         mem_free(s->slow);
+        mem_free(s->followers);
         mem_free(s);
     }
 }

@@ -47,6 +47,12 @@ struct topic_counts {
     uint64_t fetches_failed;
 };
 
+/* A follower's newest Fetch here, of whatever partitions: a session names only those with news. */
+struct follower_seen {
+    int32_t id;
+    int64_t ms; /* monotonic */
+};
+
 struct slow_requests; /* broker/slow_requests.h */
 
 struct shard_stats {
@@ -57,6 +63,8 @@ struct shard_stats {
     uint64_t isr_expands;
     uint64_t isr_updates_failed;
     uint64_t connections; /* opened */
+    struct follower_seen *followers;
+    unsigned followers_n;
 };
 
 /* slots: of kinds of requests, request_slots() on a node. */
@@ -64,6 +72,8 @@ struct shard_stats *shard_stats_new(unsigned slots);
 void shard_stats_free(struct shard_stats *s);
 /* The slot's entry, made when it is first needed. */
 struct request_stat *shard_stats_request(struct shard_stats *s, unsigned slot);
+/* A registered broker fetches. */
+void shard_stats_follower(struct shard_stats *s, int32_t id, int64_t now_ms);
 /* Tables of n entries by slot, as in struct shard_stats: adds one to another, frees one whole. */
 void request_stats_add(struct request_stat **sum, struct request_stat *const *slots, unsigned n);
 void request_stats_free(struct request_stat **slots, unsigned n);

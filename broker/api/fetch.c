@@ -658,8 +658,11 @@ static void done_begin(struct shard *sh, struct call *c)
  * wait for that memory. */
 static void expect_follower(struct request *r, int32_t replica)
 {
-    if (r->cr->conn && image_broker(r->image, replica)) {
-        conn_await(r->cr->conn);
+    if (image_broker(r->image, replica)) {
+        shard_stats_follower(r->ns->stats, replica, shard_now_ms(r->ns->shard));
+        if (r->cr->conn) {
+            conn_await(r->cr->conn);
+        }
     }
 }
 

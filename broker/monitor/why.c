@@ -70,6 +70,25 @@ static void add_answer(struct why *w, const struct why_answer *a)
     }
 }
 
+static void add_answers(struct why *w, struct gather *g)
+{
+    struct why_answer **home = mem_alloc((g->n + 1) * sizeof *home);
+    unsigned n = 0;
+    for (unsigned i = 0; i < g->n; i++) {
+        if (g->parts[i].home) {
+            home[n++] = g->parts[i].answer;
+        }
+    }
+    why_merge(home, n);
+    for (unsigned i = 0; i < n; i++) {
+        if (home[i]->image) {
+            why_add_image(home[i], home[i]->image);
+        }
+        add_answer(w, home[i]);
+    }
+    mem_free(home);
+}
+
 static void say_late(struct why *w, struct gather *g, struct arena *a)
 {
     const struct gather_part *late = gather_late(g);
@@ -226,15 +245,7 @@ static void done(struct gather *g)
     struct buf out = {0};
     w.rows = mem_alloc((g->n * WHY_KINDS * WHY_ROWS_MAX + 1) * sizeof *w.rows);
     w.slow = mem_alloc((g->n + 1) * SLOW_REQUESTS_MAX * sizeof *w.slow);
-    for (unsigned i = 0; i < g->n; i++) {
-        struct why_answer *a = g->parts[i].answer;
-        if (g->parts[i].home) {
-            if (a->image) {
-                why_add_image(a, a->image);
-            }
-            add_answer(&w, a);
-        }
-    }
+    add_answers(&w, g);
     say_late(&w, g, &arena);
     qsort(w.rows, w.n, sizeof *w.rows, kind_then_age);
     qsort(w.slow, w.slow_n, sizeof *w.slow, slower_first);

@@ -1,6 +1,7 @@
 /* /why: what is slow or waits now, on whom, since when.
  *
  *     gather: each shard looks at what it has (why_take_x) and leaves rows, the worst of each kind
+ *       -> why_merge: what the shards know of the same follower becomes one row
  *       -> here: all rows in one order, as text for people or as JSON
  *
  * A row is one thing that waits: its kind, for how long, a sentence without the time, and the same
@@ -16,10 +17,11 @@
 
 #include "base/arena.h"
 #include "broker/monitor/gather.h"
+#include "broker/shard_stats.h"
 #include "broker/slow_requests.h"
 #include "storage/disk_time.h"
 
-enum { WHY_ROWS_MAX = 20, WHY_FIELDS_MAX = 8, WHY_LEAST_MS = 100 };
+enum { WHY_ROWS_MAX = 20, WHY_FIELDS_MAX = 8, WHY_BLOCKERS_MAX = 16, WHY_LEAST_MS = 100 };
 
 /* In the order in which they are told. */
 enum why_kind {
@@ -45,6 +47,12 @@ struct why_field {
     int64_t number;
 };
 
+/* A follower that batches wait for. */
+struct why_blocker {
+    int32_t id;
+    int64_t fetched_ms; /* that partition, monotonic; ISR_NEVER: it did not yet */
+};
+
 struct why_row {
     struct list node; /* in its kind's, the longest first */
     enum why_kind kind;
@@ -52,6 +60,30 @@ struct why_row {
     const char *text;
     struct why_field fields[WHY_FIELDS_MAX];
     unsigned fields_n;
+    const struct why_blocker *blockers; /* why_merge ends the text with them; NULL: none */
+    unsigned blockers_n;
+};
+
+/* One broker that follows partitions led here. */
+struct why_follower {
+    struct list node;
+    int32_t id;
+    uint32_t out;       /* partitions in whose in-sync set it is not */
+    uint32_t late;      /* where it is, and behind for long */
+    int64_t ms;         /* the longest of them; -1: unknown */
+    int64_t fetched_ms; /* monotonic; ISR_NEVER */
+    int64_t worst;      /* records behind, where that is most */
+    const char *topic;  /* there */
+    int32_t index;
+    bool alive;
+};
+
+/* Partitions that have something in common, and one of them. */
+enum why_some { WHY_OFFLINE, WHY_NO_SPACE, WHY_SHORT, WHY_SOMES };
+struct why_count {
+    uint32_t n;
+    const char *topic;
+    int32_t index;
 };
 
 /* What a shard leaves. */
@@ -63,6 +95,11 @@ struct why_answer {
     int64_t least_ms;
     struct slow_request slow[SLOW_REQUESTS_MAX];
     unsigned slow_n;
+    struct list followers; /* why_follower; these and the following are told by why_merge */
+    struct why_count some[WHY_SOMES];
+    struct follower_seen *seen; /* in the arena */
+    unsigned seen_n;
+    int64_t now_ms;      /* the shard's, monotonic */
     struct image *image; /* main's: a reference; NULL */
 };
 
@@ -87,6 +124,11 @@ const char *why_clean(struct arena *a, struct bytes text);
 void why_take_shard(struct node_shard *ns, struct gather_part *p);
 /* why_partitions.c */
 void why_take_partitions(struct node_shard *ns, struct why_answer *w);
+/* why_merge.c: several shards lead partitions that the same broker follows, and its Fetch requests
+ * come to any of them. Rows of that are made here, of all answers together, in the first of them.
+ */
+void why_merge(struct why_answer **answers, unsigned n);
+struct why_follower *why_follower(struct why_answer *a, int32_t id); /* made if there is none */
 /* why_controller.c */
 void why_take_controller(struct node *n, struct gather_part *p);
 /* From the image, on the monitor's shard. */

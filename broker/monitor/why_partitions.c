@@ -2,10 +2,9 @@
  * are behind, replicas that move, logs that are offline; and the leaders of what is followed here.
  *
  * Followers are told by broker, not by partition: a broker that is gone is one thing that is wrong,
- * however many partitions wait for it. */
+ * however many partitions wait for it, on whatever shards (why_merge.c). */
 #include <stdio.h>
 
-#include "base/mem.h"
 #include "broker/append.h"
 #include "broker/config.h"
 #include "broker/dir_move.h"
@@ -13,58 +12,34 @@
 #include "broker/partition_manager.h"
 #include "broker/replica/fetcher.h"
 #include "broker/replica/isr.h"
+#include "broker/shard_stats.h"
 #include "controller/image.h"
 
 enum {
     LAG_MS = 1000, /* a follower in the in-sync set may be behind for so long and is no news */
-    NAMES = 200,   /* of a list of followers in a sentence */
-};
-
-/* One broker that follows partitions led here. */
-struct lagging {
-    int32_t id;
-    uint32_t out;  /* partitions in whose in-sync set it is not */
-    uint32_t late; /* where it is, and behind for long */
-    int64_t ms;    /* the longest of them; -1: unknown */
-    int64_t fetched_ms;
-    int64_t worst; /* records behind, where that is most */
-    const struct partition *where;
-    bool alive;
+    NAMES = 200,   /* of a list of replicas in a sentence */
 };
 
 struct taking {
     struct node_shard *ns;
     struct why_answer *w;
     int64_t now_ms;
-    struct lagging *lagging;
-    size_t lagging_n;
-    uint32_t offline, short_of, no_space;
-    const struct partition *an_offline, *a_short, *a_full; /* one of each */
 };
 
 /* ---- acknowledgements ---- */
 
-/* "3 (has 120, last fetch 2.0 s ago), 4 ..." of those in the in-sync set that have not all below
- * `end`. */
-static unsigned blockers(const struct partition *p, int64_t end, int64_t now_ms, char *out)
+/* Those in the in-sync set that have not all below `end`. */
+static void put_blockers(struct why_answer *w, struct why_row *row, const struct partition *p,
+                         int64_t end)
 {
-    unsigned n = 0;
-    size_t at = 0;
-    out[0] = '\0';
-    for (uint32_t i = 0; p->isr && i < p->isr->n; i++) {
+    struct why_blocker *v = arena_alloc(&w->arena, WHY_BLOCKERS_MAX * sizeof *v);
+    for (uint32_t i = 0; p->isr && i < p->isr->n && row->blockers_n < WHY_BLOCKERS_MAX; i++) {
         const struct isr_follower *f = &p->isr->followers[i];
-        if ((!f->in_isr && !f->proposed) || f->end >= end) {
-            continue;
+        if ((f->in_isr || f->proposed) && f->end < end) {
+            v[row->blockers_n++] = (struct why_blocker){f->id, f->fetched_ms};
         }
-        n++;
-        int got =
-            f->end == ISR_OFFSET_UNKNOWN
-                ? snprintf(out + at, NAMES - at, "%s%d (no fetch yet)", n > 1 ? ", " : "", f->id)
-                : snprintf(out + at, NAMES - at, "%s%d (last fetch %.1f s ago)", n > 1 ? ", " : "",
-                           f->id, (double)(now_ms - f->fetched_ms) / 1000);
-        at += (size_t)got < NAMES - at ? (size_t)got : NAMES - at - 1;
     }
-    return n;
+    row->blockers = v;
 }
 
 static uint32_t count(const struct list *l)
@@ -95,53 +70,33 @@ static void take_acks(struct taking *t, const struct partition *p)
     if (row == NULL) {
         return;
     }
-    char who[NAMES];
     uint32_t n = count(l);
-    unsigned followers = flush ? 0 : blockers(p, first->batch.last_offset + 1, t->now_ms, who);
     put_partition(t->w, row, p);
     why_number(row, "batches", n);
     why_number(row, "offset", first->batch.base_offset);
-    if (followers > 0) {
-        why_text(t->w, row, "followers", bytes_str(who));
-        why_say(
-            t->w, row,
-            "%s-%d: batches waiting to be acknowledged: %u, the oldest at offset %lld, for %s %s",
-            p->topic->name, p->index, n, (long long)first->batch.base_offset,
-            followers == 1 ? "follower" : "followers", who);
-    } else {
-        why_say(t->w, row,
-                "%s-%d: batches waiting to be acknowledged: %u, the oldest at offset %lld, for %s",
-                p->topic->name, p->index, n, (long long)first->batch.base_offset,
-                p->flushing || flush              ? "the flush of the log to the disk"
-                : p->isr_n < partition_min_isr(p) ? "more replicas in sync (min.insync.replicas)"
-                                                  : "the high watermark");
+    if (!flush) {
+        put_blockers(t->w, row, p, first->batch.last_offset + 1);
     }
+    why_say(t->w, row,
+            "%s-%d: batches waiting to be acknowledged: %u, the oldest at offset %lld, for%s",
+            p->topic->name, p->index, n, (long long)first->batch.base_offset,
+            row->blockers_n > 0               ? ""
+            : p->flushing || flush            ? " the flush of the log to the disk"
+            : p->isr_n < partition_min_isr(p) ? " more replicas in sync (min.insync.replicas)"
+                                              : " the high watermark");
 }
 
 /* ---- followers ---- */
 
-static struct lagging *lagging_of(struct taking *t, int32_t id)
-{
-    for (size_t i = 0; i < t->lagging_n; i++) {
-        if (t->lagging[i].id == id) {
-            return &t->lagging[i];
-        }
-    }
-    t->lagging = mem_realloc(t->lagging, (t->lagging_n + 1) * sizeof *t->lagging);
-    struct lagging *l = &t->lagging[t->lagging_n++];
-    *l = (struct lagging){.id = id, .ms = -1, .worst = -1, .fetched_ms = ISR_NEVER};
-    return l;
-}
-
 static void take_follower(struct taking *t, const struct partition *p, const struct isr_follower *f)
 {
-    int64_t end = plog_end_offset(p->log);
-    int64_t ms = f->caught_up_ms > ISR_NEVER ? t->now_ms - f->caught_up_ms : -1;
+    int64_t end = plog_end_offset(p->log), since = isr_behind_since(f, end);
+    int64_t ms = since > ISR_NEVER ? t->now_ms - since : -1;
     bool late = f->in_isr && f->end < end && ms > LAG_MS;
     if (f->in_isr && !late) {
         return;
     }
-    struct lagging *l = lagging_of(t, f->id);
+    struct why_follower *l = why_follower(t->w, f->id);
     int64_t behind = end - (f->end == ISR_OFFSET_UNKNOWN ? plog_start_offset(p->log) : f->end);
     l->out += !f->in_isr;
     l->late += late;
@@ -150,33 +105,9 @@ static void take_follower(struct taking *t, const struct partition *p, const str
     l->fetched_ms = f->fetched_ms > l->fetched_ms ? f->fetched_ms : l->fetched_ms;
     if (behind > l->worst) {
         l->worst = behind;
-        l->where = p;
+        l->topic = why_clean(&t->w->arena, bytes_str(p->topic->name));
+        l->index = p->index;
     }
-}
-
-static void tell_lagging(struct taking *t, const struct lagging *l)
-{
-    struct why_row *row = why_add(t->w, WHY_REPLICA, l->ms);
-    char fetch[64] = "no fetch has come";
-    if (row == NULL) {
-        return;
-    }
-    if (l->fetched_ms > ISR_NEVER) {
-        int64_t ms = t->now_ms - l->fetched_ms;
-        snprintf(fetch, sizeof fetch, "its last fetch came %.1f s ago", (double)ms / 1000);
-        why_number(row, "last_fetch_ms", ms);
-    }
-    why_number(row, "follower", l->id);
-    why_number(row, "out_of_sync", l->out);
-    why_number(row, "late", l->late);
-    why_number(row, "records_behind", l->worst);
-    put_partition(t->w, row, l->where);
-    why_say(t->w, row,
-            "follower %d of partitions led here: out of sync in %u, in sync and late in %u; most "
-            "behind in "
-            "%s-%d, records: %lld; %s%s",
-            l->id, l->out, l->late, l->where->topic->name, l->where->index, (long long)l->worst,
-            fetch, l->alive ? "" : "; the controller counts the broker as gone");
 }
 
 /* ---- moves ---- */
@@ -211,7 +142,8 @@ static void take_reassignment(struct taking *t, const struct partition *p)
     if (ip == NULL || ip->adding_n + ip->removing_n == 0) {
         return;
     }
-    struct why_row *row = why_add(t->w, WHY_MOVE, -1);
+    int64_t ms = p->reassigned_ms > 0 ? t->now_ms - p->reassigned_ms : -1;
+    struct why_row *row = why_add(t->w, WHY_MOVE, ms);
     if (row == NULL) {
         return;
     }
@@ -247,16 +179,23 @@ static void take_dir_move(struct taking *t, const struct partition *p)
 
 /* ---- one partition, all partitions ---- */
 
+static void count_one(struct taking *t, enum why_some what, const struct partition *p)
+{
+    struct why_count *c = &t->w->some[what];
+    if (c->n++ == 0) {
+        c->topic = why_clean(&t->w->arena, bytes_str(p->topic->name));
+        c->index = p->index;
+    }
+}
+
 static void take_partition(struct taking *t, const struct partition *p)
 {
     if (p->offline) {
-        t->offline++;
-        t->an_offline = p;
+        count_one(t, WHY_OFFLINE, p);
         return;
     }
     if (p->no_space) {
-        t->no_space++;
-        t->a_full = p;
+        count_one(t, WHY_NO_SPACE, p);
     }
     if (p->move) {
         take_dir_move(t, p);
@@ -266,26 +205,13 @@ static void take_partition(struct taking *t, const struct partition *p)
     }
     take_acks(t, p);
     if (p->isr_n < partition_min_isr(p)) {
-        t->short_of++;
-        t->a_short = p;
+        count_one(t, WHY_SHORT, p);
     }
     for (uint32_t i = 0; p->isr && i < p->isr->n; i++) {
         take_follower(t, p, &p->isr->followers[i]);
     }
     if (p->replicas_n > 1) {
         take_reassignment(t, p);
-    }
-}
-
-static void tell_some(struct taking *t, enum why_kind kind, uint32_t n, const struct partition *p,
-                      const char *what)
-{
-    struct why_row *row = n > 0 ? why_add(t->w, kind, -1) : NULL;
-    if (row) {
-        why_number(row, "partitions", n);
-        put_partition(t->w, row, p);
-        why_say(t->w, row, "partitions that %s: %u; %s-%d is one of them", what, n, p->topic->name,
-                p->index);
     }
 }
 
@@ -318,20 +244,24 @@ static void take_fetcher(const struct fetcher_view *v, void *user)
     }
 }
 
+static void take_seen(struct why_answer *w, const struct shard_stats *stats)
+{
+    w->seen_n = stats->followers_n;
+    w->seen = arena_alloc(&w->arena, (w->seen_n + 1) * sizeof *w->seen);
+    for (unsigned i = 0; i < w->seen_n; i++) {
+        w->seen[i] = stats->followers[i];
+    }
+}
+
 void why_take_partitions(struct node_shard *ns, struct why_answer *w)
 {
     struct taking t = {.ns = ns, .w = w, .now_ms = shard_now_ms(ns->shard)};
+    w->now_ms = t.now_ms;
     list_for_each (at, &ns->partitions->all) {
         take_partition(&t, LIST_ENTRY(at, struct partition, all));
     }
-    for (size_t i = 0; i < t.lagging_n; i++) {
-        tell_lagging(&t, &t.lagging[i]);
+    take_seen(w, ns->stats);
+    if (ns->fetchers) {
+        fetchers_each(ns->fetchers, take_fetcher, &t);
     }
-    tell_some(&t, WHY_DISK, t.offline, t.an_offline,
-              "are offline here: their log directory failed or their log does not open");
-    tell_some(&t, WHY_DISK, t.no_space, t.a_full, "found the disk full at their newest append");
-    tell_some(&t, WHY_REPLICA, t.short_of, t.a_short,
-              "led here have fewer replicas in sync than min.insync.replicas: acks=all is refused");
-    fetchers_each(ns->fetchers, take_fetcher, &t);
-    mem_free(t.lagging);
 }

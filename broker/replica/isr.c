@@ -45,6 +45,8 @@ static struct isr_follower unknown_follower(int32_t id)
         .fetched_ms = ISR_NEVER,
         .leader_end = ISR_OFFSET_UNKNOWN,
         .refused_ms = ISR_NEVER,
+        .missing_ms = ISR_NEVER,
+        .had_all_ms = ISR_NEVER,
     };
 }
 
@@ -84,8 +86,9 @@ static void take_replicas(struct isr *s, const struct isr_state *st, bool keep)
         if (st->replicas[i] == s->self) {
             continue;
         }
-        const struct isr_follower *old = keep ? isr_follower(s, st->replicas[i]) : NULL;
-        v[n++] = old ? *old : unknown_follower(st->replicas[i]);
+        const struct isr_follower *old = isr_follower(s, st->replicas[i]);
+        v[n] = old && keep ? *old : unknown_follower(st->replicas[i]);
+        v[n++].missing_ms = old ? old->missing_ms : ISR_NEVER;
     }
     mem_free(s->followers);
     s->followers = v;
@@ -149,6 +152,23 @@ void isr_set_broker(struct isr *s, int32_t id, int64_t image_epoch, bool fenced,
         f->alive = alive;
         f->leaving = leaving;
     }
+}
+
+void isr_note_missing(struct isr_follower *f, int64_t now_ms)
+{
+    if (f->in_isr && f->alive) {
+        f->missing_ms = ISR_NEVER;
+    } else if (f->missing_ms == ISR_NEVER) {
+        f->missing_ms = now_ms;
+    }
+}
+
+int64_t isr_behind_since(const struct isr_follower *f, int64_t end)
+{
+    int64_t had = f->caught_up_ms > f->had_all_ms ? f->caught_up_ms : f->had_all_ms;
+    bool lacks = f->end < end && had > ISR_NEVER;
+    bool longer = lacks && (f->missing_ms == ISR_NEVER || had < f->missing_ms);
+    return longer ? had : f->missing_ms;
 }
 
 /* ---- fetches ---- */

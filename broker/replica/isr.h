@@ -36,6 +36,9 @@ struct isr_follower {
     int64_t leader_end;     /* the leader's end at its newest fetch */
     int64_t refused_ms;     /* its newest fetch when the controller did not want it; ISR_NEVER */
     int64_t again_ms;       /* how long it is not proposed again since */
+    /* for people, no rule looks at them */
+    int64_t missing_ms; /* not in the ISR, or not alive, since then; ISR_NEVER: it is both */
+    int64_t had_all_ms; /* it lacked nothing until then, though it was not read; ISR_NEVER */
 };
 
 /* What the metadata, or the controller's answer, says of the partition. */
@@ -73,6 +76,13 @@ bool isr_set(struct isr *s, const struct isr_state *st, int64_t now_ms);
 /* What the image says of a follower's broker. No harm if it is none. image_epoch
  * ISR_EPOCH_UNKNOWN: not registered. */
 void isr_set_broker(struct isr *s, int32_t id, int64_t image_epoch, bool fenced, bool leaving);
+
+/* After either: since when it is missing. A new leader epoch changes nothing about that. */
+void isr_note_missing(struct isr_follower *f, int64_t now_ms);
+/* Since when it is behind: lacks records, of a log that ends at `end`, or is missing. ISR_NEVER: it
+ * is not, or nobody knows. Where nothing is appended for hours a follower is as well as its last
+ * append left it, however long ago its newest fetch was. */
+int64_t isr_behind_since(const struct isr_follower *f, int64_t end);
 
 struct isr_follower *isr_follower(const struct isr *s, int32_t id); /* NULL: it is no replica */
 /* A fetch with this broker epoch comes from before the follower's present registration. */

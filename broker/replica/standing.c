@@ -134,9 +134,18 @@ bool standing_arm(struct partition *p, int32_t replica, int32_t session,
     return it->fetch_offset == it->log_end && isr_follower(p->isr, replica)->in_isr;
 }
 
+static struct isr_follower *follower_of(const struct partition *p, const struct watch *w)
+{
+    return p->isr ? isr_follower(p->isr, w->replica) : NULL;
+}
+
 static void look_now(struct partition *p, struct watch *w)
 {
     if (w->armed) {
+        struct isr_follower *f = follower_of(p, w);
+        if (f && f->end == w->end) {
+            f->had_all_ms = shard_now_ms(p->pm->ns->shard);
+        }
         w->armed = false;
         tell(p, w, true);
     }
@@ -144,7 +153,7 @@ static void look_now(struct partition *p, struct watch *w)
 
 static void stood_until_now(struct partition *p, const struct watch *w)
 {
-    struct isr_follower *f = p->isr ? isr_follower(p->isr, w->replica) : NULL;
+    struct isr_follower *f = follower_of(p, w);
     if (f && f->end == w->end) {
         const struct node_shard *ns = p->pm->ns;
         int64_t lag = ns->node->config->v.replica_lag_time_max_ms;
