@@ -419,7 +419,7 @@ static void not_opened(struct partition *p, int err, bool held, const struct plo
         p->unopened->args.config = NULL;
         p->unopened->beside = *b;
         *b = (struct partition_beside){0};
-        if (held && !a->clean) {
+        if (held && !a->clean && !again) { /* room is wanted for what goes with it, not for it */
             run_before_not_opened(pm->ns, a->dir_index);
         }
     }

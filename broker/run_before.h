@@ -35,7 +35,7 @@ void run_before_forget(struct node *n);
 /* Any shard, as soon as it sees a failure in the directory: no note of this run is written any
  * more. Main forgets the others when it hears of it. */
 void run_before_disk_failed(struct node_shard *ns, unsigned dir);
-/* Any shard: a log of the directory stays closed for now, and nobody knows what it has. */
+/* Any shard: a log of the directory stays closed, and nobody knows what it has. */
 void run_before_not_opened(struct node_shard *ns, unsigned dir);
 
 #endif
