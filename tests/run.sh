@@ -71,8 +71,9 @@ trap 'rm -rf "$out"' EXIT
 
 # cpu: seconds of the processor that this shell has run and waited for. Not in a subshell, which would count its own.
 count_cpu() {
-  times >"$out/times.$BASHPID"
-  cpu=$(awk 'NR == 2 { for (i = 1; i <= 2; i++) { split($i, t, "m"); s += 60 * t[1] + t[2] } print int(s) }' "$out/times.$BASHPID")
+  local file=$out/times.$BASHPID
+  times >"$file"
+  cpu=$(awk 'NR == 2 { for (i = 1; i <= 2; i++) { split($i, t, "m"); s += 60 * t[1] + t[2] } print int(s) }' "$file")
 }
 
 # One suite, with its times; $out/ended notes how it ended.
