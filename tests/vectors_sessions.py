@@ -57,6 +57,8 @@ CLOCKS = {"logAppendTimeMs", "transactionStartTimeMs", "lastFetchTimestamp", "la
 ALSO_VOLATILE = {"DescribeQuorum": ["topics[].partitions[].highWatermark", "topics[].partitions[].leaderEpoch",
                                     "topics[].partitions[].currentVoters[].logEndOffset"]}
 NO_COORDINATOR, NOT_ENOUGH_REPLICAS = 15, 19
+# Made for a coordinator when it is first looked for, and the API that only a node with such a coordinator serves.
+COORDINATOR_TOPICS = {"__transaction_state": "EndTxn", "__share_group_state": "WriteShareGroupState"}
 MAKE_GROUPS = {"ConsumerGroupHeartbeat", "ShareGroupHeartbeat", "StreamsGroupHeartbeat"}
 
 SETTINGS = """\
@@ -383,8 +385,11 @@ class Player:
     # What is not served yet.
 
     def what_is_served(self, step):
-        """The recorded answer; of an ApiVersions, the rows of what this node serves."""
+        """The recorded answer; of an ApiVersions, the rows of what this node serves; no topics of coordinators that it lacks."""
         recorded = step["response"]
+        if step["api"] == "ListConfigResources":
+            lacks = {topic for topic, api in COORDINATOR_TOPICS.items() if self.codec.api(api).key not in self.served}
+            return {**recorded, "configResources": [r for r in recorded["configResources"] if r["resourceName"] not in lacks]}
         if step["api"] != "ApiVersions" or "apiKeys" not in recorded or recorded.get("errorCode"):
             return recorded
         return {**recorded, "apiKeys": [k for k in recorded["apiKeys"] if k["apiKey"] in self.served]}

@@ -13,7 +13,7 @@
 #include "proto_errors.h"
 #include "proto_messages.h"
 #include "tools/args.h"
-#include "tools/client.h"
+#include "tools/group_client.h"
 #include "tools/listing.h"
 #include "tools/text.h"
 #include "tools/tool.h"
@@ -98,6 +98,12 @@ static const struct entity_type entity_types[] = {
 static bool is_of_broker(const struct entity_type *t)
 {
     return t->resource == RESOURCE_BROKER || t->resource == RESOURCE_LOGGER;
+}
+
+/* Do only brokers know which there are? */
+static bool is_listed_by_brokers(const struct entity_type *t)
+{
+    return t->resource == RESOURCE_GROUP || t->resource == RESOURCE_METRICS;
 }
 
 struct entity {
@@ -237,7 +243,8 @@ static void json_config(json_t *list, const result_config *r)
 
 /* What is described: listing is NULL for people. */
 struct view {
-    struct client *c;
+    struct group_client *g;
+    struct client *c; /* g's */
     const struct args *a;
     json_t *listing;
 };
@@ -300,74 +307,177 @@ static int describe_one(const struct view *w, const struct entity_type *type, co
     return 0;
 }
 
-static bool exists(const struct client *c, const struct entity *e)
-{
-    for (int32_t i = 0; e->type->resource == RESOURCE_TOPIC && i < c->metadata->topics_n; i++) {
-        if (bytes_eq_str(c->metadata->topics[i].name, e->name)) {
-            return true;
-        }
-    }
-    for (int32_t i = 0; is_of_broker(e->type) && i < c->cluster->brokers_n; i++) {
-        if (c->cluster->brokers[i].broker_id == atoi(e->name)) {
-            return true;
-        }
-    }
-    return e->type->resource == RESOURCE_GROUP || e->type->resource == RESOURCE_METRICS;
-}
+struct names {
+    struct bytes *v;
+    size_t n;
+};
 
 static int by_bytes(const void *a, const void *b)
 {
     return bytes_cmp(*(const struct bytes *)a, *(const struct bytes *)b);
 }
 
+/* Groups or client metrics for which something is set. ERR_UNSUPPORTED: the node is too old to
+ * tell, which for groups is one that knows nothing but version 0. */
+static int list_configured(struct client *c, const struct entity_type *type, struct names *out)
+{
+    struct list_config_resources_request req;
+    struct list_config_resources_response *resp;
+    int16_t version = 0;
+    int rv = client_version(c, CLIENT_ANY, API_LIST_CONFIG_RESOURCES, &version);
+    if (rv == 0 && version == 0 && type->resource != RESOURCE_METRICS) {
+        rv = errmsg_set(&c->error, ERR_UNSUPPORTED,
+                        "the broker lists no settings of %s: it is older than Kafka 4.1",
+                        type->plural);
+    }
+    if (rv) {
+        return rv;
+    }
+    proto_msg_init(&list_config_resources_request_msg, &req);
+    if (version > 0) {
+        req.resource_types = arena_alloc(&c->arena, 1);
+        req.resource_types[0] = type->resource;
+        req.resource_types_n = 1;
+    }
+    rv = client_call(c, CLIENT_ANY, API_LIST_CONFIG_RESOURCES, &req, (void **)&resp, NULL);
+    if (rv == 0 && resp->error_code) {
+        rv = client_refused(c, resp->error_code, BYTES_NULL);
+    }
+    if (rv) {
+        return rv;
+    }
+    out->v = ARENA_ARRAY(&c->arena, struct bytes, (size_t)resp->config_resources_n + 1);
+    for (int32_t i = 0; i < resp->config_resources_n; i++) {
+        out->v[out->n++] = resp->config_resources[i].resource_name;
+    }
+    return 0;
+}
+
+/* Groups that are there, and those that only have settings; *all is false where an old broker
+ * cannot tell the second kind. */
+static int list_groups(const struct view *w, const struct entity_type *type, struct names *out,
+                       bool *all)
+{
+    struct client *c = w->c;
+    struct group_listing *groups;
+    struct names set = {0};
+    size_t n;
+    int rv = client_metadata(c);
+    rv = rv ? rv : group_client_list(w->g, NULL, 0, NULL, 0, &groups, &n);
+    if (rv) {
+        return rv;
+    }
+    rv = list_configured(c, type, &set);
+    if (rv && rv != ERR_UNSUPPORTED) {
+        return rv;
+    }
+    *all = rv == 0;
+    struct bytes *both = ARENA_ARRAY(&c->arena, struct bytes, n + set.n + 1);
+    for (size_t i = 0; i < n + set.n; i++) {
+        both[i] = i < n ? groups[i].id : set.v[i - n];
+    }
+    qsort(both, n + set.n, sizeof *both, by_bytes);
+    out->v = both;
+    for (size_t i = 0; i < n + set.n; i++) {
+        if (out->n == 0 || !bytes_eq(out->v[out->n - 1], both[i])) {
+            out->v[out->n++] = both[i];
+        }
+    }
+    return 0;
+}
+
+/* The names of a type, in their order; *all as above. */
+static int list_names(const struct view *w, const struct entity_type *type, struct names *out,
+                      bool *all)
+{
+    struct client *c = w->c;
+    int rv = 0;
+    *all = true;
+    if (type->resource == RESOURCE_GROUP) {
+        return list_groups(w, type, out, all);
+    }
+    if (type->resource == RESOURCE_METRICS) {
+        rv = list_configured(c, type, out);
+    } else if (type->resource == RESOURCE_TOPIC) {
+        out->v = ARENA_ARRAY(&c->arena, struct bytes, (size_t)c->metadata->topics_n + 1);
+        for (int32_t i = 0; i < c->metadata->topics_n; i++) {
+            out->v[out->n++] = c->metadata->topics[i].name;
+        }
+    } else {
+        out->v = ARENA_ARRAY(&c->arena, struct bytes, (size_t)c->cluster->brokers_n + 1);
+        for (int32_t i = 0; i < c->cluster->brokers_n; i++) {
+            int id = c->cluster->brokers[i].broker_id;
+            out->v[out->n++] = bytes_str(arena_printf(&c->arena, "%d", id));
+        }
+    }
+    if (rv == 0) {
+        qsort(out->v, out->n, sizeof *out->v, by_bytes);
+    }
+    return rv;
+}
+
+/* Is there an entity of that name? Of groups and client metrics controllers and old brokers cannot
+ * tell: then what is set for it is shown. */
+static int find(const struct view *w, const struct entity *e, bool *found)
+{
+    const char *name = is_of_broker(e->type) /* which may have zeros in front */
+                           ? arena_printf(&w->c->arena, "%d", atoi(e->name))
+                           : e->name;
+    struct names names = {0};
+    bool all = true;
+    *found = true;
+    if (w->c->controllers && is_listed_by_brokers(e->type)) {
+        return 0;
+    }
+    int rv = list_names(w, e->type, &names, &all);
+    if (rv == ERR_UNSUPPORTED && e->type->resource == RESOURCE_METRICS) {
+        return 0;
+    }
+    for (size_t i = 0; rv == 0 && i < names.n; i++) {
+        if (bytes_eq_str(names.v[i], name)) {
+            return 0;
+        }
+    }
+    *found = !all;
+    return rv;
+}
+
 /* Every entity of a type, in order of names; brokers also have the default at the end. */
 static int describe_all(const struct view *w, const struct entity_type *type)
 {
     struct client *c = w->c;
-    struct bytes *names = NULL;
-    size_t n = 0;
-    if (type->resource == RESOURCE_TOPIC) {
-        names = arena_alloc(&c->arena, ((size_t)c->metadata->topics_n + 1) * sizeof *names);
-        for (int32_t i = 0; i < c->metadata->topics_n; i++) {
-            names[n++] = c->metadata->topics[i].name;
-        }
-    } else if (type->resource == RESOURCE_BROKER) {
-        names = arena_alloc(&c->arena, ((size_t)c->cluster->brokers_n + 1) * sizeof *names);
-        for (int32_t i = 0; i < c->cluster->brokers_n; i++) {
-            names[n++] = bytes_str(arena_printf(&c->arena, "%d", c->cluster->brokers[i].broker_id));
-        }
-    } else {
-        struct list_config_resources_request req;
-        struct list_config_resources_response *resp;
-        proto_msg_init(&list_config_resources_request_msg, &req);
-        req.resource_types = arena_alloc(&c->arena, 1);
-        req.resource_types[0] = type->resource;
-        req.resource_types_n = 1;
-        if (client_call(c, CLIENT_ANY, API_LIST_CONFIG_RESOURCES, &req, (void **)&resp, NULL)) {
-            return fail(c->error.text);
-        }
-        names = arena_alloc(&c->arena, ((size_t)resp->config_resources_n + 1) * sizeof *names);
-        for (int32_t i = 0; i < resp->config_resources_n; i++) {
-            names[n++] = resp->config_resources[i].resource_name;
-        }
+    struct names names = {0};
+    bool all;
+    if (c->controllers && is_listed_by_brokers(type)) {
+        return fail(arena_printf(&c->arena,
+                                 "controllers do not know which %s there are: ask the brokers "
+                                 "(--bootstrap-server), or give a name",
+                                 type->plural));
     }
-    qsort(names, n, sizeof *names, by_bytes);
-    int rv = 0;
-    for (size_t i = 0; i < n && rv == 0; i++) {
-        rv = describe_one(w, type, arena_strndup(&c->arena, names[i].data, names[i].len));
+    int rv = list_names(w, type, &names, &all);
+    if (rv) {
+        return fail(c->error.text);
+    }
+    for (size_t i = 0; i < names.n && rv == 0; i++) {
+        rv = describe_one(w, type, arena_strndup(&c->arena, names.v[i].data, names.v[i].len));
     }
     return rv == 0 && type->resource == RESOURCE_BROKER ? describe_one(w, type, "") : rv;
 }
 
-static int describe(struct client *c, const struct args *a, const struct entity *e)
+static int describe(struct group_client *g, const struct args *a, const struct entity *e)
 {
+    struct client *c = &g->c;
     bool of_topics = e->type->resource == RESOURCE_TOPIC;
     bool by_name = e->name && args_has(a, "all"); /* then the answer says whether it exists */
-    struct view w = {.c = c, .a = a};
+    struct view w = {.g = g, .c = c, .a = a};
     if (is_of_broker(e->type) ? client_cluster(c) : of_topics && !by_name && client_metadata(c)) {
         return fail(c->error.text);
     }
-    if (e->name && *e->name && !by_name && !exists(c, e)) {
+    bool found = true;
+    if (e->name && *e->name && !by_name && find(&w, e, &found)) {
+        return fail(c->error.text);
+    }
+    if (!found) {
         bool json = args_has(a, "json"); /* a sentence is no JSON */
         fprintf(json ? stderr : stdout,
                 "The %s '%s' doesn't exist and doesn't have dynamic config.\n", e->type->singular,
@@ -502,10 +612,15 @@ int tool_configs(int argc, char **argv)
         args_fail(&a, "--json goes with --describe");
     }
     struct entity e = read_entity(&a);
-    struct client c;
-    int rv = client_open(&c, &a);
-    rv = rv ? fail(c.error.text) : args_has(&a, "alter") ? alter(&c, &a, &e) : describe(&c, &a, &e);
-    client_close(&c);
+    struct group_client g;
+    int rv = client_open(&g.c, &a);
+    g.timeout_ms = g.c.timeout_ms;
+    if (rv) {
+        rv = fail(g.c.error.text);
+    } else {
+        rv = args_has(&a, "alter") ? alter(&g.c, &a, &e) : describe(&g, &a, &e);
+    }
+    client_close(&g.c);
     args_free(&a);
     return rv;
 }

@@ -38,6 +38,7 @@ void api_create_topics(struct request *r);
 void api_delete_topics(struct request *r);
 void api_create_partitions(struct request *r);
 void api_describe_configs(struct request *r);
+void api_list_config_resources(struct request *r);
 void api_alter_configs(struct request *r);
 void api_incremental_alter_configs(struct request *r);
 void api_elect_leaders(struct request *r);

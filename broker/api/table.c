@@ -39,6 +39,7 @@ const struct api api_table[] = {
     {API_DESCRIBE_CLUSTER, api_describe_cluster},
     {API_DESCRIBE_PRODUCERS, api_describe_producers},
     {API_UNREGISTER_BROKER, api_unregister_broker},
+    {API_LIST_CONFIG_RESOURCES, api_list_config_resources},
     {API_DESCRIBE_TOPIC_PARTITIONS, api_describe_topic_partitions},
 };
 const size_t api_table_n = sizeof api_table / sizeof api_table[0];

@@ -2,7 +2,7 @@
 import shutil
 
 import pytest
-from cluster import Cluster, millrace
+from cluster import Cluster, ask, millrace
 from history import Writer, check_records
 
 
@@ -24,6 +24,16 @@ def test_one_controller_and_three_brokers(tmp_path):
         w.wait_more(50)
         c.wait_unfenced({11, 12, 13})
         check_records(c, w.stop())
+
+
+def test_a_broker_that_is_down_is_listed_with_its_settings(tmp_path):
+    """As by Kafka, where only one that is not registered is left out."""
+    with Cluster(tmp_path, controllers=1, brokers=2, factor=1) as c:
+        c.node(12).kill()
+        c.wait_unfenced({11})
+        rows = ask(c.node(11).port, 'ListConfigResources', 1, {'resourceTypes': [4, 8]})['configResources']
+        assert sorted((r['resourceType'], r['resourceName']) for r in rows) == [(4, '11'), (4, '12'), (8, '11'), (8, '12')]
+        c.node(12).start()
 
 
 def test_a_node_that_does_not_belong(tmp_path):

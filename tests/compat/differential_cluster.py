@@ -294,6 +294,9 @@ class ClusterSteps:
         entry = {'name': key, 'configOperation': self.pick(0, 1), 'value': self.pick('1000000', 'x', '0')}
         return 'IncrementalAlterConfigs', 1, {'resources': [{**resource, 'configs': [entry]}], 'validateOnly': self.chance(0.7)}
 
+    def config_resources(self):
+        return 'ListConfigResources', 1, {'resourceTypes': self.pick([], [2], [4], [8], [4, 8, 16, 32])}
+
     def delete(self):
         return 'DeleteTopics', 5, {'topicNames': [self.pick(*self.names, 'k-unknown', '')], 'timeoutMs': 10000}
 
@@ -354,8 +357,8 @@ class ClusterSteps:
         else:
             draw = self.r.choices([self.find, self.commit, self.offsets, self.forget, self.describe_groups, self.list_groups,
                                    self.delete_groups, self.stranger, self.create, self.grow, self.reassign, self.list_moves, self.elect, self.features, self.unregister, self.cluster,
-                                   self.quorum, self.metadata, self.partitions, self.configs, self.delete],
-                                  [4, 14, 8, 4, 4, 4, 3, 3, 10, 6, 20, 10, 16, 8, 3, 5, 5, 3, 3, 5, 2])[0]
+                                   self.quorum, self.metadata, self.partitions, self.configs, self.config_resources, self.delete],
+                                  [4, 14, 8, 4, 4, 4, 3, 3, 10, 6, 20, 10, 16, 8, 3, 5, 5, 3, 3, 5, 2, 2])[0]
         api, version, request = draw()
         where = 'controller' if api in AT_CONTROLLER and self.chance(0.25) else self.pick(1, 11)
         if api == 'IncrementalAlterConfigs' and request['resources'][0]['configs'][0]['value'] == 'x':

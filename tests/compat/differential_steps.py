@@ -301,6 +301,11 @@ class Steps(GroupSteps):
             return {"resourceType": kind, "resourceName": name, "configurationKeys": self.pick(*keys.get(kind, [None, []]))}
         return "DescribeConfigs", self.r.randint(1, 4), {"resources": self.some(row), "includeSynonyms": self.chance(0.5), "includeDocumentation": self.chance(0.2)}
 
+    def config_resources(self):
+        version = self.r.randint(0, 1)
+        types = [self.pick(2, 4, 8, 16, 32, 2, 4, 8, 16, 32, 2, 4, 8, 16, 32, 0, 1, 64, -1) for _ in range(self.pick(0, 1, 1, 2, 4))]
+        return "ListConfigResources", version, {"resourceTypes": types} if version else {}
+
     def settings(self, kind, name):
         choices = {2: CODEC_CONFIGS if name == self.zipped else PLAIN_CONFIGS, 4: BROKER_CONFIGS,
                    16: [("interval.ms", "1000"), ("interval.ms", "1"), ("metrics", "a,b"), ("match", "client_id=x"), ("match", "x=y"), ("nonsense", "1")],
@@ -380,7 +385,7 @@ class Steps(GroupSteps):
             return self.create_all() + ({},)
         choices = [(self.create, 5), (self.partitions, 3), (self.delete, 2), (self.produce, 26), (self.init_pid, 2), (self.fetch, 14), (self.session_fetch, 10),
                    (self.list_offsets, 9), (self.epochs, 4), (self.delete_records, 4), (self.metadata, 6), (self.describe_topic, 4), (self.describe_configs, 5),
-                   (self.alter_configs, 3), (self.incremental, 6), (self.describe_producers, 3), (self.log_dirs, 3), (self.cluster, 2), (self.quorum, 2),
+                   (self.alter_configs, 3), (self.incremental, 6), (self.describe_producers, 3), (self.log_dirs, 3), (self.cluster, 2), (self.quorum, 2), (self.config_resources, 2),
                    (self.api_versions, 1), (self.coordinator, 2), (self.malformed, 8), (self.group_step, self.group_weight)]
         step = self.r.choices([c for c, _ in choices], [w for _, w in choices])[0]()
         return step if len(step) == 4 else step + ({},)

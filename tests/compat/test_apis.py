@@ -20,7 +20,7 @@ GROUP_APIS = ['FindCoordinator', 'JoinGroup', 'SyncGroup', 'Heartbeat', 'LeaveGr
 BROKER_APIS = ['Produce', 'Fetch', 'ListOffsets', 'Metadata', 'ApiVersions', 'CreateTopics', 'DeleteTopics', 'DeleteRecords', 'InitProducerId',
                'OffsetForLeaderEpoch', 'DescribeConfigs', 'AlterConfigs', 'AlterReplicaLogDirs', 'DescribeLogDirs', 'CreatePartitions', 'IncrementalAlterConfigs',
                'DescribeQuorum', 'DescribeCluster', 'DescribeProducers', 'DescribeTopicPartitions', 'ElectLeaders', 'AlterPartitionReassignments',
-               'ListPartitionReassignments', 'UnregisterBroker', 'UpdateFeatures'] + GROUP_APIS
+               'ListPartitionReassignments', 'UnregisterBroker', 'UpdateFeatures', 'ListConfigResources'] + GROUP_APIS
 TOPIC = 'probed'
 UNKNOWN_TAGS = [(10001, b'\xca\xfe'), (10002, b'')]
 CODEC = Codec()
@@ -96,6 +96,7 @@ def sample(api, version, topic_id):
                                                    'configs': [{'name': 'retention.ms', 'configOperation': 0, 'value': '-1'}]}]},
         'DescribeQuorum': {'topics': [{'topicName': '__cluster_metadata', 'partitions': [part]}]},
         'DescribeCluster': {},
+        'ListConfigResources': {'resourceTypes': [2, 4, 8, 16, 32]} if version else {},
         'DescribeProducers': {'topics': [{'name': TOPIC, 'partitionIndexes': [0]}]},
         'DescribeTopicPartitions': {'topics': [{'name': TOPIC}]},
         'ElectLeaders': {'electionType': 0, 'topicPartitions': [{'topic': TOPIC, 'partitions': [0]}], 'timeoutMs': 1000},
