@@ -32,8 +32,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 names=(tidy unit sim compat tools cluster deploy fuzz console bench)
-computing=(tidy unit sim fuzz)        # what CI runs: these, and at the same time
-waiting=(compat tools cluster deploy) # these, whose processes wait for each other most of the time
+computing=(tidy unit sim fuzz tools) # what CI runs: these, and at the same time
+waiting=(compat cluster deploy)      # these, whose processes wait for each other most of the time
 
 case ${1:-} in
   --help | -h) sed -n '2,31s/^# \{0,1\}//p' "$0"; exit ;;
