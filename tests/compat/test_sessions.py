@@ -10,7 +10,7 @@ from node import ROOT, binary, run
 SESSIONS = {
     'api-versions': (13, 0), 'frames': (33, 0), 'create-topics': (41, 0), 'create-partitions': (8, 0), 'delete-topics': (8, 0),
     'metadata': (21, 0), 'produce': (33, 0), 'produce-acks-0': (3, 0), 'produce-idempotent': (20, 0), 'fetch': (24, 0),
-    'fetch-sessions': (9, 0), 'list-offsets': (25, 0), 'leader-epoch': (4, 0), 'delete-records': (7, 0), 'describe-configs': (15, 2),
+    'fetch-sessions': (9, 0), 'list-offsets': (25, 0), 'leader-epoch': (4, 0), 'delete-records': (7, 0), 'describe-configs': (17, 0),
     'alter-configs': (30, 0), 'api-versions-controller': (2, 0),
     'controller-listener': (13, 1),      # Vote: several voters
     'join-group': (32, 0), 'join-group-static': (7, 0), 'offset-commit': (12, 0), 'offset-fetch': (11, 0),
