@@ -20,6 +20,7 @@ enum {
 };
 
 static void try_connect(struct peer *peer);
+static void greet(struct peer *peer);
 
 struct peer *peers_find(struct peers *p, int32_t id)
 {
@@ -74,8 +75,13 @@ static void on_timer(struct timer *t)
         peer->silences++;
         peers_transfer_lost(peer);
         try_connect(peer);
-    } else if (peer->unanswered > 0) {
-        timer_set(p->shard, &peer->timer, peer->silent_ms + silent_limit(peer));
+    } else {
+        if (peer->unnoted) {
+            greet(peer);
+        }
+        if (peer->unanswered > 0 && !timer_is_set(&peer->timer)) {
+            timer_set(p->shard, &peer->timer, peer->silent_ms + silent_limit(peer));
+        }
     }
 }
 
@@ -91,6 +97,16 @@ static void greet(struct peer *peer)
     peer_transmit(peer, buf_bytes(&frame));
     buf_free(&frame);
     peer->greeted_ms = now(peer->all);
+    peer->unnoted = false;
+}
+
+/* The other voter had no room to note this one's directory: it may have, some time later. */
+static void greet_later(struct peer *peer)
+{
+    peer->unnoted = true;
+    if (!timer_is_set(&peer->timer)) {
+        timer_set(peer->all->shard, &peer->timer, now(peer->all) + BACKOFF_MS_MAX);
+    }
 }
 
 static void on_up(struct dial *d)
@@ -178,6 +194,9 @@ static void on_frame(struct dial *d, struct bytes frame)
                    "a voter refuses what this one says: %.*s voter=%d address=%s:%u error=%s",
                    BYTES_FMT(sentence), (int)peer->id, peer->host, peer->port,
                    kafka_error_name(code));
+        if (code == KE_KAFKA_STORAGE_ERROR) {
+            greet_later(peer);
+        }
     }
 }
 

@@ -24,10 +24,11 @@ struct peer {
     bool unwanted_waits; /* for a piece of a snapshot that was asked for and is not used any more */
     int32_t unwanted_correlation;
     struct dial dial;
-    struct timer timer; /* closed: the next try; open: is it silent? */
+    struct timer timer; /* closed: the next try; open: is it silent, is it to be greeted again? */
     int64_t tried_ms;   /* monotonic */
     int64_t backoff_ms;
     int64_t greeted_ms;     /* monotonic, by this node */
+    bool unnoted;           /* the other one could not write down who this node is */
     int32_t correlation;    /* of the next request */
     uint32_t unanswered;    /* requests */
     int64_t silent_ms;      /* since when nothing came while something was awaited */
