@@ -140,8 +140,7 @@ uint32_t partition_change_least(const struct partition_change *c, uint32_t repli
 
 uint32_t partition_change_least_isr(const struct partition_change *c)
 {
-    const struct image_partition *first = image_partition(c->topic, 0);
-    return partition_change_least(c, first ? first->replicas_n : c->p->replicas_n);
+    return partition_change_least(c, c->p->replicas_n);
 }
 
 static void complete_reassignment(struct partition_change *c)

@@ -55,8 +55,9 @@ void partition_change_init(struct partition_change *c, struct decision *d,
                            const struct image_topic *t, const struct image_partition *p);
 /* May the replica lead, as far as its broker and its directory go: alive, and the disk works. */
 bool partition_change_acceptable(const struct partition_change *c, int32_t id);
-/* What min.insync.replicas asks of this partition's ISR: a topic's factor is that of its first
- * partition. */
+/* What min.insync.replicas asks of this partition's ISR, which has no more than its replicas.
+ * (Kafka takes the first partition's number of replicas for all partitions of a topic; where they
+ * differ, it forgets who is eligible.) */
 uint32_t partition_change_least_isr(const struct partition_change *c);
 /* What min.insync.replicas asks of an ISR when there are so many replicas. */
 uint32_t partition_change_least(const struct partition_change *c, uint32_t replicas_n);

@@ -441,9 +441,34 @@ static void what_is_listed(void **state)
     rig_free(&r);
 }
 
+/* Kafka takes the first partition's number of replicas for all: the second would have no eligible
+ * leader but the one that is left. */
+static void each_partition_has_a_least_isr_of_its_own(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct create_topics_request q;
+    brokers(&r, 3);
+    rig_topic_request(&r, &q, "t", 2, 2);
+    assert_int_equal(0, rig_create(&r, &q)->error_code);
+    rig_set_config(&r, CONFIG_TOPIC, "t", "min.insync.replicas", "2");
+    assert_int_equal(0, MOVE(&r, "t", rig_partition(&r, "t")->leader));
+    assert_int_equal(1, rig_partition(&r, "t")->replicas_n);
+    const struct image_topic *t = image_topic_by_name(r.img, bytes_str("t"));
+    const struct image_partition *p = image_partition(t, 1);
+    int32_t follower = p->replicas[p->replicas[0] == p->leader];
+    rig_fence(&r, follower);
+    p = image_partition(image_topic_by_name(r.img, bytes_str("t")), 1);
+    assert_int_equal(1, p->isr_n);
+    assert_int_equal(1, p->elr_n);
+    assert_int_equal(follower, p->elr[0]);
+    rig_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_partition_has_a_least_isr_of_its_own),
         cmocka_unit_test(a_partition_moves_to_other_brokers),
         cmocka_unit_test(another_order_is_taken_at_once),
         cmocka_unit_test(a_factor_grows_and_shrinks),
