@@ -1,8 +1,7 @@
 """ListConfigResources in both versions, as Kafka 4.3.1 answers it: which names there are of each type, and which types are none."""
-import time
-
 import pytest
 from groups import await_coordinator, connect, make_topic
+from members import wait
 
 TOPIC, BROKER, LOGGER, METRICS, GROUP = 2, 4, 8, 16, 32
 UNSUPPORTED_VERSION = 35
@@ -29,13 +28,16 @@ def change(conn, kind, name, *entries):
     answer = conn.ask('IncrementalAlterConfigs', 1, {'resources': [{'resourceType': kind, 'resourceName': name, 'configs': sent}]})
     assert answer['responses'][0]['errorCode'] == 0, answer
     key, value = entries[-1]
-    while True:
+
+    def row():
         got = conn.ask('DescribeConfigs', 4, {'resources': [{'resourceType': kind, 'resourceName': name, 'configurationKeys': [key]}]})
         rows = got['results'][0]['configs']  # of all brokers' default only what is set
-        row = rows[0] if rows else {'configSource': DEFAULT_CONFIG, 'value': None}
-        if (row['configSource'] == DEFAULT_CONFIG) == (value is None) and value in (None, row['value']):  # a value may be that of the default
-            return
-        time.sleep(0.01)
+        return rows[0] if rows else {'configSource': DEFAULT_CONFIG, 'value': None}
+
+    def seen():  # a value may be that of the default
+        now = row()
+        return (now['configSource'] == DEFAULT_CONFIG) == (value is None) and value in (None, now['value'])
+    wait(seen, lambda: 'the node has not seen %s=%s: %s' % (key, value, row()))
 
 
 def test_names_of_every_type(node, conn):
@@ -68,8 +70,7 @@ def test_a_group_without_settings_is_not_listed(node, conn):
     await_coordinator(conn)
     commit = {'groupId': 'g-offsets', 'generationIdOrMemberEpoch': -1, 'memberId': '',
               'topics': [{'name': 'committed', 'partitions': [{'partitionIndex': 0, 'committedOffset': 0}]}]}
-    while conn.ask('OffsetCommit', 8, commit)['topics'][0]['partitions'][0]['errorCode']:
-        time.sleep(0.02)
+    wait(lambda: conn.ask('OffsetCommit', 8, commit)['topics'][0]['partitions'][0]['errorCode'] == 0, 'no commit is taken')
     assert 'g-offsets' in [g['groupId'] for g in conn.ask('ListGroups', 5, {})['groups']]
     assert listed(conn, GROUP) == []
     change(conn, GROUP, 'g-offsets', ('consumer.session.timeout.ms', '50000'))
