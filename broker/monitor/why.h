@@ -78,6 +78,16 @@ struct why_follower {
     bool alive;
 };
 
+/* One broker that leads partitions followed here, and does not answer. */
+struct why_leader {
+    struct list node;
+    int32_t id;
+    const char *host; /* "": it has no address in the metadata */
+    uint16_t port;
+    uint32_t partitions, tries; /* of all shards; tries that failed */
+    int64_t ms;                 /* the longest silence */
+};
+
 /* Partitions that have something in common, and one of them. */
 enum why_some { WHY_OFFLINE, WHY_NO_SPACE, WHY_SHORT, WHY_SOMES };
 struct why_count {
@@ -96,6 +106,7 @@ struct why_answer {
     struct slow_request slow[SLOW_REQUESTS_MAX];
     unsigned slow_n;
     struct list followers; /* why_follower; these and the following are told by why_merge */
+    struct list leaders;   /* why_leader */
     struct why_count some[WHY_SOMES];
     struct follower_seen *seen; /* in the arena */
     unsigned seen_n;
@@ -125,10 +136,12 @@ void why_take_shard(struct node_shard *ns, struct gather_part *p);
 /* why_partitions.c */
 void why_take_partitions(struct node_shard *ns, struct why_answer *w);
 /* why_merge.c: several shards lead partitions that the same broker follows, and its Fetch requests
- * come to any of them. Rows of that are made here, of all answers together, in the first of them.
- */
+ * come to any of them; each shard has its own connection to a leader that is followed. Rows of that
+ * are made here, of all answers together, in the first of them. */
 void why_merge(struct why_answer **answers, unsigned n);
 struct why_follower *why_follower(struct why_answer *a, int32_t id); /* made if there is none */
+/* One more connection to a leader; the host is copied. */
+void why_add_leader(struct why_answer *a, const struct why_leader *l);
 /* why_controller.c */
 void why_take_controller(struct node *n, struct gather_part *p);
 /* From the image, on the monitor's shard. */

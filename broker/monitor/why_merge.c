@@ -1,6 +1,7 @@
-/* Rows that no shard can make alone: of the followers of what is led here, and of partitions that
- * are counted. A follower's Fetch names only partitions with news, on the shard of its session:
- * when it was heard of last is the newest of what all shards saw, not what one partition saw. */
+/* Rows that no shard can make alone: of the followers of what is led here, of the leaders of what
+ * is followed here, and of partitions that are counted. A follower's Fetch names only partitions
+ * with news, on the shard of its session: when it was heard of last is the newest of what all
+ * shards saw, not what one partition saw. */
 #include <stdio.h>
 
 #include "broker/monitor/why.h"
@@ -20,6 +21,23 @@ struct why_follower *why_follower(struct why_answer *a, int32_t id)
     *f = (struct why_follower){.id = id, .ms = -1, .worst = -1, .fetched_ms = ISR_NEVER};
     list_push_back(&a->followers, &f->node);
     return f;
+}
+
+void why_add_leader(struct why_answer *a, const struct why_leader *l)
+{
+    list_for_each (at, &a->leaders) {
+        struct why_leader *had = LIST_ENTRY(at, struct why_leader, node);
+        if (had->id == l->id) {
+            had->partitions += l->partitions;
+            had->tries += l->tries;
+            had->ms = l->ms > had->ms ? l->ms : had->ms;
+            return;
+        }
+    }
+    struct why_leader *new = ARENA_NEW(&a->arena, struct why_leader);
+    *new = *l;
+    new->host = why_clean(&a->arena, bytes_str(l->host));
+    list_push_back(&a->leaders, &new->node);
 }
 
 /* ---- together ---- */
@@ -97,6 +115,28 @@ static void tell_follower(struct why_answer *a, const struct why_follower *f, in
             f->alive ? "" : "; the controller counts the broker as gone");
 }
 
+static void tell_leader(struct why_answer *a, const struct why_leader *l)
+{
+    struct why_row *row = why_add(a, WHY_FETCHER, l->ms);
+    if (row == NULL) {
+        return;
+    }
+    why_number(row, "leader", l->id);
+    why_text(a, row, "host", bytes_str(l->host));
+    why_number(row, "port", l->port);
+    why_number(row, "partitions", l->partitions);
+    why_number(row, "tries", l->tries);
+    if (l->host[0] == '\0') {
+        why_say(a, row, "leader %d has no address in the metadata; partitions followed there: %u",
+                l->id, l->partitions);
+    } else {
+        why_say(a, row,
+                "leader %d at %s:%u does not answer; partitions followed there: %u, tries that "
+                "failed: %u",
+                l->id, l->host, l->port, l->partitions, l->tries);
+    }
+}
+
 static void tell_some(struct why_answer *a, enum why_kind kind, enum why_some some,
                       const char *what)
 {
@@ -147,6 +187,9 @@ void why_merge(struct why_answer **answers, unsigned n)
         list_for_each (at, &answers[i]->followers) {
             add_follower(answers[0], LIST_ENTRY(at, struct why_follower, node));
         }
+        list_for_each (at, &answers[i]->leaders) {
+            why_add_leader(answers[0], LIST_ENTRY(at, struct why_leader, node));
+        }
         add_counts(answers[0], answers[i]);
         if (answers[i]->now_ms > answers[0]->now_ms) { /* the controller's shard says none */
             answers[0]->now_ms = answers[i]->now_ms;
@@ -155,6 +198,9 @@ void why_merge(struct why_answer **answers, unsigned n)
     list_for_each (at, &answers[0]->followers) {
         const struct why_follower *f = LIST_ENTRY(at, struct why_follower, node);
         tell_follower(answers[0], f, seen(answers, n, f->id, f->fetched_ms));
+    }
+    list_for_each (at, &answers[0]->leaders) {
+        tell_leader(answers[0], LIST_ENTRY(at, struct why_leader, node));
     }
     tell_some(answers[0], WHY_DISK, WHY_OFFLINE,
               "are offline here: their log directory failed or their log does not open");

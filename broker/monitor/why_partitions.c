@@ -223,25 +223,13 @@ static void take_fetcher(const struct fetcher_view *v, void *user)
     if (!failing && v->silent_ms <= patience) {
         return;
     }
-    struct why_row *row = why_add(t->w, WHY_FETCHER, v->silent_ms);
-    if (row == NULL) {
-        return;
-    }
-    why_number(row, "leader", v->leader);
-    why_text(t->w, row, "host", bytes_str(v->host));
-    why_number(row, "port", v->port);
-    why_number(row, "partitions", v->partitions);
-    why_number(row, "tries", v->tries);
-    if (v->host[0] == '\0') {
-        why_say(t->w, row,
-                "leader %d has no address in the metadata; partitions followed there: %u",
-                v->leader, v->partitions);
-    } else {
-        why_say(t->w, row,
-                "leader %d at %s:%u does not answer; partitions followed there: %u, tries that "
-                "failed: %u",
-                v->leader, v->host, v->port, v->partitions, v->tries);
-    }
+    struct why_leader l = {.id = v->leader,
+                           .host = v->host,
+                           .port = v->port,
+                           .partitions = v->partitions,
+                           .tries = v->tries,
+                           .ms = v->silent_ms};
+    why_add_leader(t->w, &l);
 }
 
 static void take_seen(struct why_answer *w, const struct shard_stats *stats)

@@ -16,6 +16,7 @@ struct why_answer *why_answer_new(const struct gather_part *p)
         list_init(&a->rows[k]);
     }
     list_init(&a->followers);
+    list_init(&a->leaders);
     return a;
 }
 

@@ -1,6 +1,6 @@
-/* What /why says of followers and moves: since when, of partitions that nobody writes to for long.
- * Broker 1 leads topics 1 and 2, on two shards; 2 and 3 follow, registered with epochs 20 and 30,
- * with sessions that stand. */
+/* What /why says of followers, leaders and moves: since when, of partitions that nobody writes to
+ * for long. Broker 1 leads topics 1 and 2, on two shards; 2 and 3 follow, registered with epochs 20
+ * and 30, with sessions that stand. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -286,12 +286,45 @@ static void a_move_since_it_was_seen(void **state)
     shut_world(&w);
 }
 
+/* Two shards follow the same leader, one of them another as well; each has its own connections. */
+static void a_leader_has_one_row(void **state)
+{
+    UNUSED(state);
+    static const struct why_leader one = {
+        .id = 2, .host = "b", .port = 9092, .partitions = 3, .tries = 4, .ms = 5000};
+    static const struct why_leader same = {
+        .id = 2, .host = "b", .port = 9092, .partitions = 2, .tries = 1, .ms = 7000};
+    static const struct why_leader other = {.id = 3, .host = "", .partitions = 1, .ms = 6000};
+    struct world w;
+    open_world(&w);
+    w.gather.user = &w.ask;
+    for (unsigned i = 0; i < 2; i++) {
+        w.parts[i].gather = &w.gather;
+        w.answers[i] = why_answer_new(&w.parts[i]);
+    }
+    why_add_leader(w.answers[0], &one);
+    why_add_leader(w.answers[1], &other);
+    why_add_leader(w.answers[1], &same);
+    why_merge(w.answers, 2);
+    assert_int_equal(rows(&w, WHY_FETCHER), 2);
+    const struct list *first = w.answers[0]->rows[WHY_FETCHER].next;
+    const struct why_row *row = LIST_ENTRY(first, struct why_row, node);
+    assert_int_equal(row->ms, 7000);
+    assert_string_equal(row->text, "leader 2 at b:9092 does not answer; partitions followed there: "
+                                   "5, tries that failed: 5");
+    row = LIST_ENTRY(first->next, struct why_row, node);
+    assert_string_equal(row->text, "leader 3 has no address in the metadata; partitions followed "
+                                   "there: 1");
+    shut_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gone_since_it_is_gone),
         cmocka_unit_test(late_since_the_append),
         cmocka_unit_test(a_move_since_it_was_seen),
+        cmocka_unit_test(a_leader_has_one_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
