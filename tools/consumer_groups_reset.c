@@ -1,6 +1,7 @@
 /* consumer-groups --reset-offsets: which offsets a group would get, and with --execute commits
  * them. Only for a group without members, or one that does not exist yet. Offsets beyond the log
- * are moved to its end or beginning, with a warning on stderr. */
+ * are moved to its end or beginning, with a warning on stderr. With --json a group that cannot be
+ * reset leaves nothing of the others: half of a plan would be taken for all of it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -315,9 +316,10 @@ static int to_time(struct reset *r, struct plan *p)
     rv = rv || p->n == 0 ? rv : group_client_log_offsets(&r->x->g, LATEST, end, p->n);
     for (size_t i = 0; rv == 0 && i < p->n; i++) {
         if (p->v[i].offset < 0) {
-            printf("\nWarn: Partition %d from topic %.*s is empty. Falling back to latest known "
-                   "offset.\n",
-                   p->v[i].partition, BYTES_FMT(p->v[i].topic));
+            fprintf(args_has(&r->x->a, "json") ? stderr : stdout,
+                    "\nWarn: Partition %d from topic %.*s is empty. Falling back to latest known "
+                    "offset.\n",
+                    p->v[i].partition, BYTES_FMT(p->v[i].topic));
             p->v[i].offset = end[i].offset;
         }
     }
@@ -494,6 +496,21 @@ static void print_plans(struct reset *r, const struct plan *v, size_t n)
     table_free(&t);
 }
 
+static void json_plans(const struct plan *v, size_t n)
+{
+    json_t *all = listing_new("reset-offsets");
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < v[i].n; k++) {
+            json_t *o = listing_item(all);
+            json_put_text(o, "group", v[i].ref.id);
+            json_put_text(o, "topic", v[i].v[k].topic);
+            json_put_int(o, "partition", v[i].v[k].partition);
+            json_put_int(o, "newOffset", v[i].v[k].offset);
+        }
+    }
+    listing_print(all);
+}
+
 static int read_time(struct reset *r)
 {
     const struct args *a = &r->x->a;
@@ -524,7 +541,11 @@ int cg_reset_offsets(struct cg *x)
         plans[i].ref = refs[i];
         rv = reset_group(&r, &plans[i]);
     }
-    if (rv == 0 && args_has(&x->a, "export")) {
+    if (rv == 0 && args_has(&x->a, "json")) {
+        if (!x->failed) {
+            json_plans(plans, n);
+        }
+    } else if (rv == 0 && args_has(&x->a, "export")) {
         export_plans(&r, plans, n);
     } else if (rv == 0) {
         print_plans(&r, plans, n);

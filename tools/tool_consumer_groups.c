@@ -51,7 +51,9 @@ static const struct arg_def defs[] = {
     {"by-duration", ARG_VALUE, "PnDTnHnMnS", "To the first record of that long ago."},
     {"from-file", ARG_VALUE, "FILE",
      "To lines of topic,partition,offset, or group,topic,partition,offset."},
-    ARG_JSON,
+    {"json", ARG_FLAG, NULL,
+     "With --list, --describe, --explain and --reset-offsets (without --execute): print one line "
+     "of JSON instead, for programs."},
 };
 
 static const struct args_spec spec = {
@@ -474,6 +476,9 @@ static void check_reset(const struct args *a)
     if (!args_has(a, "all-topics") && !args_has(a, "topic") && !args_has(a, "from-file")) {
         args_fail(a, "One of the reset scopes should be defined: --all-topics, --topic.");
     }
+    if (args_has(a, "json") && (args_has(a, "execute") || args_has(a, "export"))) {
+        args_fail(a, "--json does not go with --%s", args_has(a, "execute") ? "execute" : "export");
+    }
     args_int(a, "to-offset", 0, INT64_MIN, INT64_MAX);
     args_int(a, "shift-by", 0, INT64_MIN, INT64_MAX);
     if (!args_has(a, "dry-run") && !args_has(a, "execute")) {
@@ -507,7 +512,7 @@ static void check(const struct args *a)
     only_with(a, "members", "describe", NULL);
     only_with(a, "offsets", "describe", NULL);
     only_with(a, "verbose", "describe", NULL);
-    if (!args_has(a, "explain")) {
+    if (!args_has(a, "explain") && !args_has(a, "reset-offsets")) {
         only_with(a, "json", "list", "describe");
     }
     only_with(a, "state", "describe", "list");

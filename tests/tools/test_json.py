@@ -2,12 +2,13 @@
 import json
 import os
 import re
+import subprocess
 import time
 
 import pytest
 from cluster_session import Cluster, ClusterTarget
 from members import wait
-from node import ROOT, millrace, run
+from node import ROOT, binary, millrace, run
 
 
 def promised():
@@ -64,7 +65,7 @@ def asked(cluster, command, *more, controllers=False, ends=0):
 def test_every_command_of_the_table_is_tested():
     with open(__file__, encoding='utf-8') as f:
         text = f.read()
-    assert len(PROMISED) == 24 and all(re.search(r"asked\((cluster|c|None), '%s'" % re.escape(c), text) for c in PROMISED)
+    assert len(PROMISED) == 25 and all(re.search(r"asked\((cluster|c|None), '%s'" % re.escape(c), text) for c in PROMISED)
 
 
 def test_topics(cluster):
@@ -104,6 +105,27 @@ def test_groups(cluster):
     assert all(abs(i['timeMs'] / 1000 - time.time()) < 3600 and len(i['text']) > 10 for i in v['items'])
     status, out, err = millrace('consumer-groups', '--bootstrap-server', cluster.servers, '--delete', '--group', 'g', '--json')
     assert status == 1 and 'json' in err
+
+
+def test_offsets_that_a_group_would_get(cluster):
+    reset = ('consumer-groups', '--bootstrap-server', cluster.servers, '--reset-offsets', '--json', '--topic', 'b')
+    items = asked(cluster, 'consumer-groups --reset-offsets', '--group', 'g', '--group', 'fresh', '--topic', 'b:1', '--topic', 'b:0', '--to-latest')['items']
+    assert items == [{'group': g, 'topic': 'b', 'partition': p, 'newOffset': n} for g in ('fresh', 'g') for p, n in ((0, 3), (1, 0))]
+    late = ('--group', 'g', '--to-datetime', '2033-01-01T00:00:00.000', '--dry-run')
+    status, out, err = millrace(*reset, *late)  # what is said beside it stands elsewhere
+    assert status == 0 and [i['newOffset'] for i in json.loads(out)['items']] == [3, 0] and err.count('Falling back to latest known offset') == 2
+    assert millrace('consumer-groups', *reset[1:4], '--topic', 'b', *late)[1].count('Falling back to latest known offset') == 2
+    offsets = asked(cluster, 'consumer-groups --describe', '--group', 'g')['items'][0]['offsets']
+    assert {o['partition']: o['committedOffset'] for o in offsets}[0] == 2  # nothing was changed
+    for more in ('--execute', '--export'):
+        status, out, err = millrace(*reset, '--group', 'g', '--to-earliest', more)
+        assert (status, out) == (1, '') and '--json does not go with ' + more in err and len(err.splitlines()) == 1, err
+    with subprocess.Popen([binary(), 'console-consumer', '--bootstrap-server', cluster.servers, '--topic', 'b', '--group', 'busy', '--from-beginning'],
+                          stdout=subprocess.PIPE) as member:
+        assert member.stdout.readline() == b'1\n'  # it is in the group
+        status, out, err = millrace(*reset, '--group', 'fresh', '--group', 'busy', '--to-latest', '--dry-run')
+        member.terminate()
+    assert status == 1 and "the group 'busy' is inactive" in out and '{' not in out, out
 
 
 def test_offsets_and_log_dirs(cluster):
