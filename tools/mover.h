@@ -63,8 +63,12 @@ void mover_throttle_clear(struct mover *m);
 void plan_print(const struct plan *p, const struct plan *now);
 /* The moves, one a line. */
 void plan_print_moves(const struct plan *p);
+/* How long the plan and what moves already take at least with a throttle of so many bytes a second
+ * and broker (0: none, and nothing is said); on standard error a warning too if that is longer than
+ * a day, as where somebody took the number for megabytes. */
+void plan_print_time(const struct plan *p, int64_t throttle);
 /* The same for programs: the moves as items, the brokers beside them. */
-void plan_print_json(const struct plan *p, const struct plan *now);
+void plan_print_json(const struct plan *p, const struct plan *now, int64_t throttle);
 /* "1.5 GiB", in the arena. */
 const char *plan_size_text(struct arena *a, int64_t bytes);
 

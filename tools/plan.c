@@ -270,3 +270,53 @@ struct plan_total plan_total(const struct plan *p)
     }
     return t;
 }
+
+static void load(const struct plan *p, int64_t *of, int32_t broker, int64_t bytes)
+{
+    int32_t at = plan_at(p, broker);
+    if (at >= 0) {
+        of[at] += bytes;
+    }
+}
+
+/* What is left to be copied to a replica that comes. */
+static int64_t missing(const struct view_partition *v, int32_t broker, int64_t size)
+{
+    for (int32_t i = 0; i < v->replicas.n; i++) {
+        if (v->replicas.v[i] == broker && v->bytes[i] > 0) {
+            return size > v->bytes[i] ? size - v->bytes[i] : 0;
+        }
+    }
+    return size;
+}
+
+static void load_copies(const struct plan *p, const struct plan_part *part, int64_t *sent,
+                        int64_t *received)
+{
+    const struct view_partition *v = &part->topic->partitions[part->index];
+    bool moves = plan_moves(part);
+    struct view_ids to = moves ? part->to : v->adding;
+    for (int32_t i = 0; i < to.n; i++) {
+        if (!moves || !view_ids_has(part->from, to.v[i])) {
+            int64_t bytes = missing(v, to.v[i], view_size(v));
+            load(p, received, to.v[i], bytes);
+            load(p, sent, v->leader, bytes);
+        }
+    }
+}
+
+int64_t plan_heaviest(const struct plan *p)
+{
+    int64_t *sent = ARENA_ARRAY(p->arena, int64_t, 2 * p->brokers_n + 1);
+    int64_t *received = sent + p->brokers_n, most = 0;
+    for (int32_t i = 0; i < 2 * p->brokers_n; i++) {
+        sent[i] = 0;
+    }
+    for (int32_t i = 0; i < p->parts_n; i++) {
+        load_copies(p, &p->parts[i], sent, received);
+    }
+    for (int32_t i = 0; i < 2 * p->brokers_n; i++) {
+        most = sent[i] > most ? sent[i] : most;
+    }
+    return most;
+}

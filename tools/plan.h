@@ -78,6 +78,9 @@ struct plan_total {
     int64_t bytes;                      /* to be copied */
 };
 struct plan_total plan_total(const struct plan *p);
+/* The most that one broker has to send, or to receive, until all is where it goes: what the plan
+ * copies, and what is left of what moves already. Leaders send, as far as there are. */
+int64_t plan_heaviest(const struct plan *p);
 
 /* ---- between plan.c, plan_drain.c, plan_balance.c and plan_traffic.c ---- */
 

@@ -5,7 +5,7 @@
 #include "tools/listing.h"
 #include "tools/mover.h"
 
-enum { MOVES_SHOWN = 20 };
+enum { MOVES_SHOWN = 20, MINUTE_S = 60, HOUR_S = 3600, DAY_S = 86400, YEAR_S = 365 * DAY_S };
 
 const char *plan_size_text(struct arena *a, int64_t bytes)
 {
@@ -109,6 +109,45 @@ void plan_print_moves(const struct plan *p)
     }
 }
 
+/* Rounded up: "at least" is said of it nowhere less than it is. */
+static int64_t seconds(const struct plan *p, int64_t throttle)
+{
+    int64_t bytes = plan_heaviest(p);
+    return bytes / throttle + (bytes % throttle != 0);
+}
+
+static const char *time_text(struct arena *a, int64_t s)
+{
+    static const struct {
+        int64_t s;
+        const char *name;
+    } units[] = {{YEAR_S, "years"}, {DAY_S, "days"}, {HOUR_S, "h"}, {MINUTE_S, "min"}};
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (s >= 2 * units[i].s) {
+            return arena_printf(a, "%lld %s", (long long)(s / units[i].s), units[i].name);
+        }
+    }
+    return arena_printf(a, "%lld s", (long long)s);
+}
+
+void plan_print_time(const struct plan *p, int64_t throttle)
+{
+    int64_t s = throttle ? seconds(p, throttle) : 0;
+    if (s == 0) {
+        return;
+    }
+    const char *text = time_text(p->arena, s);
+    printf("With --throttle %lld the moves take at least %s.\n", (long long)throttle, text);
+    fflush(stdout);
+    if (s > DAY_S) {
+        fprintf(
+            stderr,
+            "Warning: with --throttle %lld the moves take at least %s. It counts bytes a second: "
+            "with %lld an hour would do. Ctrl-C and another run set another one.\n",
+            (long long)throttle, text, (long long)(plan_heaviest(p) / HOUR_S + 1));
+    }
+}
+
 static void json_moves(json_t *all, const struct plan *p)
 {
     for (int32_t i = 0; i < p->parts_n; i++) {
@@ -137,12 +176,13 @@ static void json_load(json_t *o, const char *name, const struct plan_broker *b, 
     json_object_set_new(o, name, v);
 }
 
-void plan_print_json(const struct plan *p, const struct plan *now)
+void plan_print_json(const struct plan *p, const struct plan *now, int64_t throttle)
 {
     json_t *all = listing_new("moves");
     struct plan_total total = plan_total(p);
     json_put_int(all, "copies", total.copies);
     json_put_int(all, "bytes", total.bytes);
+    json_put_known(all, "seconds", throttle ? seconds(p, throttle) : -1);
     json_put_known(all, "unmeasured", p->view->measured ? p->view->unmeasured : -1);
     json_t *brokers = json_put_array(all, "brokers");
     for (int32_t i = 0; i < p->brokers_n; i++) {

@@ -38,7 +38,8 @@ static const struct arg_def defs[] = {
     {"sample-seconds", ARG_VALUE, "SECONDS",
      "How long to look at what is written to each partition (10); 0: leave that out."},
     {"throttle", ARG_VALUE, "BYTES",
-     "Copy at most so many bytes a second from and to each broker; taken off in the end."},
+     "Copy at most so many bytes a second from and to each broker; taken off in the end. Says how "
+     "long that takes at least."},
     {"json", ARG_FLAG, NULL, "With --dry-run: print one line of JSON instead, for programs."},
 };
 
@@ -176,6 +177,7 @@ static void show(const struct balance *b)
     int32_t away = leaders_elsewhere(&b->view), behind = not_in_sync(&b->plan);
     plan_print(&b->plan, &b->now);
     plan_print_moves(&b->plan);
+    plan_print_time(&b->plan, b->mover.throttle);
     show_indivisible(b);
     if (b->view.moves) {
         printf("%d partition%s already; the plan counts them as being where they go.\n",
@@ -201,7 +203,7 @@ static void show(const struct balance *b)
 static int dry_run(const struct balance *b)
 {
     if (args_has(b->a, "json")) {
-        plan_print_json(&b->plan, &b->now);
+        plan_print_json(&b->plan, &b->now, b->mover.throttle);
     } else {
         show(b);
     }

@@ -27,7 +27,8 @@ static const struct arg_def defs[] = {
     {"bootstrap-server", ARG_VALUE, "HOST:PORT,...", "The brokers to connect to. Required."},
     {"command-config", ARG_VALUE, "FILE", "Client settings in a properties file."},
     {"throttle", ARG_VALUE, "BYTES",
-     "Copy at most so many bytes a second from and to each broker; taken off in the end."},
+     "Copy at most so many bytes a second from and to each broker; taken off in the end. Says how "
+     "long that takes at least."},
     {"patience", ARG_VALUE, "SECONDS",
      "Another broker is found for what goes to one that is down for so long (30)."},
     {"dry-run", ARG_FLAG, NULL, "Only show what would move where."},
@@ -164,6 +165,7 @@ static void say_begin(const struct drain *d)
         printf(".\n");
     }
     warn_of_racks(d);
+    plan_print_time(&d->plan, d->mover.throttle);
     fflush(stdout);
 }
 
@@ -230,12 +232,13 @@ static int dry_run(struct drain *d)
         return refused(d);
     }
     if (args_has(d->a, "json")) {
-        plan_print_json(&d->plan, &d->now);
+        plan_print_json(&d->plan, &d->now, d->mover.throttle);
         return 0;
     }
     plan_print(&d->plan, &d->now);
     plan_print_moves(&d->plan);
     warn_of_racks(d);
+    plan_print_time(&d->plan, d->mover.throttle);
     return 0;
 }
 

@@ -42,7 +42,9 @@ def test_a_broker_without_replicas_gets_its_share(cluster):
     assert before['copies'] == 4 and len(before['items']) >= 4 and before['bytes'] > 8 << 20
     assert [b['then']['replicas'] for b in before['brokers']] == [4, 4, 4] and [b['then']['leaders'] for b in before['brokers']] == [2, 2, 2]
     status, shown, _ = balance(cluster, '--dry-run')
-    assert status == 0 and '4 replicas with' in shown and shown.count('\n  t-') == len(before['items'])
+    assert status == 0 and '4 replicas with' in shown and shown.count('\n  t-') == len(before['items']) and 'take at least' not in shown
+    status, shown, err = balance(cluster, '--dry-run', '--throttle', '50000000')
+    assert (status, err) == (0, '') and '\nWith --throttle 50000000 the moves take at least 1 s.\n' in shown, shown + err
     status, out, err = balance(cluster, '--execute', '--throttle', '50000000')
     assert (status, err) == (0, '') and out == shown + 'Done.\n', out + err
     cluster.wait_in_sync('t')
@@ -52,6 +54,26 @@ def test_a_broker_without_replicas_gets_its_share(cluster):
     leaders = [x['leaderId'] for x in cluster.partitions('t').values()]
     assert sorted(leaders) == [1, 1, 2, 2, 3, 3]
     assert 'Nothing has to move.' in balance(cluster, '--dry-run')[1]
+
+
+def test_a_throttle_that_takes_for_ever_is_told_and_may_be_set_anew(cluster):
+    v = json.loads(balance(cluster, '--dry-run', '--json', '--throttle', '1')[1])
+    assert v['seconds'] == v['bytes'] > 8 << 20  # one broker gets all of it, at a byte a second
+    warning = 'Warning: with --throttle 1 the moves take at least %d days. It counts bytes a second: with %d an hour would do. ' \
+              'Ctrl-C and another run set another one.\n' % (v['seconds'] // 86400, v['seconds'] // 3600 + 1)
+    status, out, err = balance(cluster, '--dry-run', '--throttle', '1')
+    assert (status, err) == (0, warning) and '\nWith --throttle 1 the moves take at least %d days.\n' % (v['seconds'] // 86400) in out
+    assert balance(cluster, '--dry-run', '--throttle', str(v['seconds'] // 86400 + 1))[2] == ''  # within a day
+    words = [binary(), 'balance', '--bootstrap-server', cluster.servers, '--sample-seconds', '0', '--execute', '--throttle', '1']
+    p = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert p.stderr.readline() == warning  # before anything else is known of it
+    wait(lambda: len(moving(cluster) or ()) == 4, lambda: moving(cluster), 30)
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=60)
+    assert (p.returncode, err) == (130, ''), out + err
+    status, out, err = balance(cluster, '--execute', '--throttle', '50000000')  # of what moves already, too
+    assert (status, err) == (0, '') and '\nWith --throttle 50000000 the moves take at least 1 s.\n' in out and out.endswith('Done.\n'), out + err
+    assert throttles(cluster) == [] and plan(cluster)['items'] == []
 
 
 def test_progress_on_a_terminal(cluster):

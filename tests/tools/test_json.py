@@ -182,6 +182,9 @@ def test_balance(cluster):
     assert [b['id'] for b in v['brokers']] == [1, 2, 3] and set(v['brokers'][0]) == {'id', 'rack', 'receives', 'now', 'then'}
     assert set(v['brokers'][0]['now']) == {'bytes', 'replicas', 'leaders', 'led', 'written'} and v['copies'] == sum(i['copies'] for i in v['items']) >= 1
     assert v['unmeasured'] == 0 and [(b['now']['led'], b['now']['written']) for b in v['brokers']] == [(0, 0)] * 3
+    assert v['seconds'] is None
+    v = asked(cluster, 'balance --dry-run', '--sample-seconds', '0', '--throttle', '1')
+    assert v['seconds'] == 0 and v['bytes'] == 0  # what moves is empty
     v = asked(cluster, 'balance --dry-run', '--sample-seconds', '0')
     assert v['unmeasured'] is None and v['brokers'][0]['then']['led'] is None and v['items'][0]['written'] is None
     assert all(set(i['from']) != set(i['to']) or i['copies'] == 0 for i in v['items'])

@@ -71,6 +71,50 @@ static void a_drain_moves_what_is_there_and_nothing_else(void **state)
     assert_int_equal(p.brokers[3].replicas, 0);
 }
 
+/* By it is said how long a throttle takes. */
+static void the_heaviest_sends_or_receives_most(void **state)
+{
+    struct arena *a = *state;
+    struct view v;
+    struct plan p;
+    rig_brokers(a, &v, 4);
+    struct view_topic *t = rig_topic(a, &v, "t", 1);
+    for (int32_t i = 0; i < 4; i++) {
+        rig_partition(a, t, IDS(1, 4), 10 * MIB);
+    }
+    plan_begin(&p, a, &v);
+    assert_int_equal(plan_heaviest(&p), 0); /* nothing moves */
+    assert_true(plan_drain(&p, 4));
+    assert_int_equal(plan_heaviest(&p), 40 * MIB); /* all from 1, half to 2 and half to 3 */
+    t->partitions[0].leader = 4;
+    assert_int_equal(plan_heaviest(&p), 30 * MIB);
+    for (int32_t i = 0; i < 4; i++) {
+        t->partitions[i].leader = -1; /* who will send is not known */
+    }
+    assert_int_equal(plan_heaviest(&p), 20 * MIB);
+}
+
+static void of_what_moves_already_the_rest_counts(void **state)
+{
+    struct arena *a = *state;
+    struct view v;
+    struct plan p;
+    rig_brokers(a, &v, 3);
+    struct view_partition *part =
+        rig_partition(a, rig_topic(a, &v, "t", 1), IDS(2, 1, 3), 10 * MIB);
+    part->adding = IDS(2);
+    part->removing = IDS(3);
+    part->leader = 1;
+    part->bytes[0] = 4 * MIB; /* have come */
+    plan_begin(&p, a, &v);
+    assert_true(plan_drain(&p, 3));
+    assert_int_equal(plan_heaviest(&p), 6 * MIB);
+    part->bytes[0] = 11 * MIB; /* the others have cleaned theirs */
+    assert_int_equal(plan_heaviest(&p), 0);
+    part->bytes[0] = -1; /* nobody tells */
+    assert_int_equal(plan_heaviest(&p), 10 * MIB);
+}
+
 static void receivers_are_loaded_evenly(void **state)
 {
     struct arena *a = *state;
@@ -881,6 +925,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_arena, close_arena)
     const struct CMUnitTest tests[] = {
         TEST(a_drain_moves_what_is_there_and_nothing_else),
+        TEST(the_heaviest_sends_or_receives_most),
+        TEST(of_what_moves_already_the_rest_counts),
         TEST(receivers_are_loaded_evenly),
         TEST(leaders_of_a_drained_broker_go_to_those_that_lead_least),
         TEST(a_drain_keeps_racks_or_counts_where_it_cannot),
