@@ -57,8 +57,8 @@ def test_alerts_fire_when_they_are_meant_to():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('was,now', [('for: 5m', 'for: 6m'), ('for: 1m', 'for: 2m'), ('> 0', '> 1000'), ('cannot be scraped', 'is down'), ('or vector(0)', ''),
-                                     ('topic=""', 'topic!=""')])
+@pytest.mark.parametrize('was,now', [('for: 5m', 'for: 6m'), ('for: 1m', 'for: 2m'), ('> 0', '> 1000'), ('cannot be scraped', 'is down'), (' or 0 * sum by (job) (up{job=~"millrace.*"})', ''),
+                                     ('topic=""', 'topic!=""'), ('by (job) ', ''), ('(job, ', '(')])
 def test_a_rule_that_is_changed_is_noticed(tmp_path, was, now):
     with open(RULES) as f, open(tmp_path / 'rules.yml', 'w') as to:
         text = f.read()

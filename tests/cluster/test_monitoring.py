@@ -49,7 +49,7 @@ def words(expr):
     grouped = set()
     for m in re.finditer(r'\b(?:by|on|without|ignoring|group_left|group_right)\s*\(([^)]*)\)', plain):
         grouped.update(x.strip() for x in m.group(1).split(',') if x.strip())
-    asked = re.match(r'label_values\((\w+), (\w+)\)', expr)
+    asked = re.match(r'label_values\((\w+)(?:\{[^}]*\})?, (\w+)\)', expr)
     return found, grouped | ({asked.group(2)} if asked else set())
 
 
@@ -116,6 +116,11 @@ def test_alerts_are_whole():
 def test_the_dashboard_is_whole():
     d = dashboard()
     panels = d['panels']
+    for p in panels:
+        assert p['type'] == 'row' or p['description'].endswith('.'), p['title']
+        for t in p.get('targets', []):  # two clusters are not added up
+            found, _ = words(t['expr'])
+            assert found and all('job' in asked for asked in found.values()), t['expr']
     assert len({p['id'] for p in panels}) == len(panels)
     boxes = [(p['gridPos']['x'], p['gridPos']['y'], p['gridPos']['w'], p['gridPos']['h'], p['title']) for p in panels]
     for i, (x, y, w, h, title) in enumerate(boxes):
