@@ -281,7 +281,7 @@ class Round:
             check_commits(self.c, 'group-%d' % self.number, self.members)
         for m in self.members:
             if getattr(m, 'left', None):
-                self.results.say('round %d: %s hung in a commit and was left behind, %d times' % (self.number, m.kind, len(m.left)))
+                self.results.say('round %d: %s hung and was left behind, %d times' % (self.number, m.kind, len(m.left)))
             with self.check('%s leaves' % m.kind):
                 m.stop()
         for w in self.watchers:

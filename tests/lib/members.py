@@ -9,17 +9,21 @@
 
 Whoever waits uses wait(), which fails with what it waited for. Its processes end with the program, also when a check fails."""
 import atexit
+import collections
 import json
+import logging
 import os
 import queue
+import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
 SESSION_MS = 6000
-COMMIT_LIMIT = 90  # s, of librdkafka: it gives up a request after 60
+STALL = 90  # s: librdkafka gives up a request after 60
 LONG = 300  # s, for what is waited for: a busy machine takes a minute to start a JVM that compiles its program
 JAVA = {'range': 'RangeAssignor', 'roundrobin': 'RoundRobinAssignor', 'cooperative-sticky': 'CooperativeStickyAssignor'}
 
@@ -69,9 +73,8 @@ class Stalled(Exception):
 
 
 class Committer:
-    """Commits of librdkafka have no time limit, and it was seen (2.16.1) to hang in one for good: its group had lost the coordinator, the application's
-    poll interval passed, and it looked for no coordinator any more; no system call of its showed a request. So they are called in a thread that can
-    be left behind, with the consumer."""
+    """Commits of librdkafka have no time limit: they wait for a coordinator, and it may look for none any more (GroupLog). So they are called in a
+    thread that can be left behind, with the consumer."""
 
     def __init__(self, consumer):
         self.consumer, self.asked, self.answers = consumer, queue.SimpleQueue(), queue.SimpleQueue()
@@ -87,7 +90,7 @@ class Committer:
     def commit(self):
         self.asked.put(True)
         try:
-            parts, error = self.answers.get(timeout=COMMIT_LIMIT)
+            parts, error = self.answers.get(timeout=STALL)
         except queue.Empty:
             raise Stalled from None
         if error:
@@ -98,22 +101,57 @@ class Committer:
         self.asked.put(False)
 
 
+class GroupLog(logging.Handler):
+    """What a consumer of librdkafka says of its group: the state of its search for a coordinator, and the last lines. All that is no debugging goes to
+    stderr, where it would be without.
+
+    In wait-coord it waits for the answer to a FindCoordinator, each of which it gives up after 60 seconds. It was seen (2.16.1) to stay there for good,
+    without a request on the wire or a word, while brokers are killed and come back."""
+
+    def __init__(self):
+        super().__init__()
+        self.state, self.since, self.lines = None, time.monotonic(), collections.deque(maxlen=40)
+        self.logger = logging.Logger('librdkafka')
+        self.logger.addHandler(self)
+
+    def emit(self, record):
+        line = record.getMessage()
+        self.lines.append('%.3f %s' % (record.created, line))
+        changed = re.search(r' changed state \S+ -> (\S+)', line)
+        if changed:
+            self.state, self.since = changed.group(1), time.monotonic()
+        if record.levelno > logging.DEBUG:
+            sys.stderr.write('%.3f|%s\n' % (record.created, line))
+            sys.stderr.flush()
+
+    def hangs(self):
+        return self.state == 'wait-coord' and time.monotonic() - self.since > STALL
+
+    def __str__(self):
+        return 'in %s for %d s' % (self.state, time.monotonic() - self.since)
+
+
 class Librdkafka(Member):
     kind = 'librdkafka'
 
     def main(self):
-        self.left = []  # consumers that hang
+        self.left, self.log = [], None  # consumers that hang
         while self.wanted:
             try:
                 self.life()
             except Stalled:
                 self.owned = set()
 
+    def __str__(self):
+        return '%s, %s' % (super().__str__(), self.log)
+
     def life(self):
         from confluent_kafka import Consumer, KafkaException
+        self.log = GroupLog()
         c = Consumer({'bootstrap.servers': self.servers, 'group.id': self.group, 'enable.auto.commit': False, 'auto.offset.reset': 'earliest',
                       'partition.assignment.strategy': self.assignor, 'session.timeout.ms': self.session_ms, 'heartbeat.interval.ms': 500,
-                      'max.poll.interval.ms': max(60000, self.session_ms), 'topic.metadata.refresh.interval.ms': 2000, 'reconnect.backoff.max.ms': 300})
+                      'max.poll.interval.ms': max(60000, self.session_ms), 'topic.metadata.refresh.interval.ms': 2000, 'reconnect.backoff.max.ms': 300,
+                      'debug': 'cgrp'}, logger=self.log.logger)
 
         def assigned(_, parts):
             self.owned = {(p.topic, p.partition) for p in parts}
@@ -125,6 +163,8 @@ class Librdkafka(Member):
         committer = Committer(c)
         while self.wanted:
             got = [m for m in c.consume(100, 0.2) if not m.error()]
+            if self.log.hangs():
+                self.leave_behind(c)
             if not got:
                 continue
             self.records += [(m.topic(), m.partition(), m.offset()) for m in got]
@@ -135,11 +175,15 @@ class Librdkafka(Member):
             except KafkaException:
                 pass  # a rebalance came between: the next one reads it again
             except Stalled:
-                self.left.append(c)
-                raise
+                self.leave_behind(c)
         committer.end()
         c.close()
         self.owned = set()
+
+    def leave_behind(self, consumer):
+        self.left.append(consumer)
+        sys.stderr.write('a consumer of librdkafka hangs, %s:\n%s\n' % (self.log, '\n'.join(self.log.lines)))
+        raise Stalled
 
 
 class KafkaPython(Member):
