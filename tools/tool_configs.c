@@ -34,8 +34,15 @@ static const struct arg_def defs[] = {
     {"broker", ARG_VALUE, "ID", "Short for --entity-type brokers --entity-name ID."},
     {"broker-defaults", ARG_FLAG, NULL, "Short for --entity-type brokers --entity-default."},
     {"group", ARG_VALUE, "NAME", "Short for --entity-type groups --entity-name NAME."},
+    {"broker-logger", ARG_VALUE, "ID", "Short for --entity-type broker-loggers --entity-name ID."},
     {"client-metrics", ARG_VALUE, "NAME",
      "Short for --entity-type client-metrics --entity-name NAME."},
+    {"user", ARG_VALUE, "NAME", "Settings of users are not served yet."},
+    {"user-defaults", ARG_FLAG, NULL, "Nor these."},
+    {"client", ARG_VALUE, "ID", "Settings of clients are not served yet."},
+    {"client-defaults", ARG_FLAG, NULL, "Nor these."},
+    {"ip", ARG_VALUE, "ADDRESS", "Settings of addresses are not served yet."},
+    {"ip-defaults", ARG_FLAG, NULL, "Nor these."},
     {"all", ARG_FLAG, NULL, "With --describe: also what is at its default."},
     {"add-config", ARG_VALUE, "K=V,K=[V,V]", "With --alter: settings to set."},
     {"add-config-file", ARG_VALUE, "FILE", "With --alter: the same from a properties file."},
@@ -139,28 +146,61 @@ static const struct entity_type *type_named(const struct args *a, const char *pl
               plural);
 }
 
-static struct entity read_entity(const struct args *a)
+/* One more that is named; there may be one. The sentences are Kafka's. */
+static void name_entity(const struct args *a, struct entity *e, const char *plural,
+                        const char *name)
+{
+    const struct entity_type *type = type_named(a, plural);
+    if (e->type == type) {
+        args_fail(a, "Duplicate entity type(s) specified: %s", plural);
+    }
+    if (e->type) {
+        args_fail(a, "Only 'users' and 'clients' entity types may be specified together");
+    }
+    *e = (struct entity){type, name};
+}
+
+static struct entity named_entity(const struct args *a)
 {
     static const struct {
         const char *option, *plural;
-    } shorts[] = {{"topic", "topics"},
-                  {"broker", "brokers"},
-                  {"group", "groups"},
-                  {"client-metrics", "client-metrics"}};
+        bool is_default;
+    } shorts[] = {{"topic", "topics", false},
+                  {"broker", "brokers", false},
+                  {"broker-defaults", "brokers", true},
+                  {"broker-logger", "broker-loggers", false},
+                  {"group", "groups", false},
+                  {"client-metrics", "client-metrics", false},
+                  {"user", "users", false},
+                  {"user-defaults", "users", true},
+                  {"client", "clients", false},
+                  {"client-defaults", "clients", true},
+                  {"ip", "ips", false},
+                  {"ip-defaults", "ips", true}};
     struct entity e = {0};
-    for (size_t i = 0; i < sizeof shorts / sizeof shorts[0]; i++) {
+    bool is_default = args_has(a, "entity-default");
+    for (size_t i = 0; i < ARRAY_LEN(shorts); i++) {
         if (args_has(a, shorts[i].option)) {
-            e = (struct entity){type_named(a, shorts[i].plural),
-                                args_get(a, shorts[i].option, NULL)};
+            name_entity(a, &e, shorts[i].plural,
+                        shorts[i].is_default ? "" : args_get(a, shorts[i].option, NULL));
         }
     }
-    if (args_has(a, "broker-defaults")) {
-        e = (struct entity){type_named(a, "brokers"), ""};
-    }
     if (args_has(a, "entity-type")) {
-        e.type = type_named(a, args_get(a, "entity-type", ""));
-        e.name = args_has(a, "entity-default") ? "" : args_get(a, "entity-name", NULL);
+        if (is_default && args_has(a, "entity-name")) {
+            args_fail(a, "Give one of --entity-name and --entity-default");
+        }
+        name_entity(a, &e, args_get(a, "entity-type", ""),
+                    is_default ? "" : args_get(a, "entity-name", NULL));
+    } else if (e.type && (is_default || args_has(a, "entity-name"))) {
+        args_fail(a, "--entity-{type,name,default} should not be used in conjunction with specific "
+                     "entity flags");
     }
+    return e;
+}
+
+static struct entity read_entity(const struct args *a)
+{
+    struct entity e = named_entity(a);
     if (e.type == NULL) {
         args_fail(a, "At least one entity type must be specified");
     }

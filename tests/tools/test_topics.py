@@ -2,6 +2,7 @@
 import json
 import re
 
+import pytest
 from node import millrace
 
 
@@ -78,6 +79,29 @@ def test_configs(node):
     assert status == 1 and 'retention.ms' in err and 'abc' in err
     status, out, err = millrace('configs', '--bootstrap-controller', node.servers, '--describe', '--topic', 'c')
     assert (status, out) == (1, '') and "this is a broker's" in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize('option,kind', (('user', 'users'), ('client', 'clients'), ('ip', 'ips')))
+def test_settings_that_are_not_served_change_no_others(node, option, kind):
+    """--client was once taken for --client-metrics, cut short."""
+    def metrics():
+        return [i['entityName'] for i in json.loads(tool(node, 'configs', '--describe', '--entity-type', 'client-metrics', '--json')[1])['items']]
+
+    before = metrics()
+    for words in (('--alter', '--' + option, 'c1', '--add-config', 'interval.ms=1000'), ('--alter', f'--{option}-defaults', '--add-config', 'interval.ms=1000'),
+                  ('--describe', '--' + option, 'c1'), ('--describe', f'--{option}-defaults')):
+        status, out, err = tool(node, 'configs', *words)
+        assert (status, out) == (1, '') and err.startswith(f'Entity type {kind} is not served yet; served are topics, ') and err.count('\n') == 1, (words, err)
+    assert metrics() == before
+
+
+def test_two_entities_change_neither(node):
+    tool(node, 'topics', '--create', '--topic', 'two')
+    for words, said in ((('--topic', 'two', '--broker-defaults'), 'may be specified together'), (('--topic', 'two', '--entity-name', 'c'), 'in conjunction'),
+                        (('--topic', 'two', '--entity-type', 'topics', '--entity-name', 'c'), 'Duplicate entity type(s) specified: topics')):
+        status, out, err = tool(node, 'configs', '--alter', *words, '--add-config', 'retention.ms=1000')
+        assert (status, out) == (1, '') and said in err and err.count('\n') == 1, (words, err)
+    assert tool(node, 'configs', '--describe', '--topic', 'two')[1] == 'Dynamic configs for topic two are:\n'
 
 
 def test_console_offsets_and_delete_records(node, tmp_path):
