@@ -1,6 +1,7 @@
 #include "tools/listing.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -22,6 +23,34 @@ void listing_print(json_t *listing)
     json_dumpf(listing, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(listing);
+}
+
+/* The line of the last that is not blank: a file may have many that are, behind what is missing. */
+static int last_line(struct bytes text)
+{
+    int line = 1, last = 1;
+    for (size_t i = 0; i < text.len; i++) {
+        line += text.data[i] == '\n';
+        last = strchr(" \t\r\n", text.data[i]) ? last : line;
+    }
+    return last;
+}
+
+const char *json_complaint(const json_error_t *je, struct bytes text, char *out, size_t n)
+{
+    static const char inside[] = "premature end of input ", at_end[] = " near end of file",
+                      unsaid[] = "unexpected token near end of file";
+    const char *what = je->text, *end = strstr(what, at_end);
+    if (json_error_code(je) != json_error_premature_end_of_input) {
+        snprintf(out, n, "line %d, column %d: %s", je->line, je->column, what);
+    } else if (strcmp(what, unsaid) == 0) {
+        snprintf(out, n, "it ends too early (line %d): a value expected", last_line(text));
+    } else {
+        what += strncmp(what, inside, strlen(inside)) == 0 ? strlen(inside) : 0;
+        snprintf(out, n, "it ends too early (line %d): %.*s", last_line(text),
+                 end && end > what ? (int)(end - what) : (int)strlen(what), what);
+    }
+    return out;
 }
 
 void json_put_text(json_t *o, const char *name, struct bytes v)

@@ -25,6 +25,9 @@ json_t *listing_new(const char *list);
 json_t *listing_item(json_t *listing); /* a new object at the end of the items */
 void listing_print(json_t *listing);   /* and frees it */
 
+/* Why text is no JSON: "line 3, column 16: ...", or "it ends too early (line 3): ...". */
+const char *json_complaint(const json_error_t *je, struct bytes text, char *out, size_t n);
+
 /* Fields of an object. Text that is null becomes null, bytes that are no UTF-8 become "?". */
 void json_put_text(json_t *o, const char *name, struct bytes v);
 void json_put_int(json_t *o, const char *name, int64_t v);

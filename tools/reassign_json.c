@@ -167,8 +167,9 @@ int reassign_json_parse(struct arena *a, struct bytes text, enum reassign_kind k
     *out = (struct replica_sets){0};
     json_t *root = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, &je);
     if (root == NULL) {
-        return errmsg_set(em, ERR_INVALID, "Not valid JSON: line %d, column %d: %s", je.line,
-                          je.column, je.text);
+        char why[300];
+        return errmsg_set(em, ERR_INVALID, "Not valid JSON: %s",
+                          json_complaint(&je, text, why, sizeof why));
     }
     int rv = read_root(a, root, kind, out, em);
     json_decref(root);

@@ -10,6 +10,7 @@
 #include "proto_messages.h"
 #include "tools/args.h"
 #include "tools/client.h"
+#include "tools/listing.h"
 #include "tools/text.h"
 #include "tools/tool.h"
 
@@ -67,9 +68,9 @@ static int read_file(struct client *c, const char *path, json_t **root, struct c
         json_error_t je;
         *root = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, &je);
         if (*root == NULL) {
-            rv =
-                errmsg_set(&c->error, ERR_INVALID,
-                           "The input string is not a valid JSON: %s at line %d", je.text, je.line);
+            char why[300];
+            rv = errmsg_set(&c->error, ERR_INVALID, "The input string is not a valid JSON: %s",
+                            json_complaint(&je, buf_bytes(&text), why, sizeof why));
         }
     }
     buf_free(&text);

@@ -145,7 +145,8 @@ def test_files_come_by_standard_input(target):
 
 
 @pytest.mark.parametrize('text,said', (
-    ('{"version":1,\n "partitions":[\n  {"topic":"m","partition":0,"replicas":[1,2]', 'line 3, column 45'),
+    ('{"version":1,\n "partitions":[\n  {"topic":"m","partition":0,"replicas":[1,2]\n', "Not valid JSON: it ends too early (line 3): '}' expected\n"),
+    ('{"version":1,\n "partitions":[\n  {"topic":"m",,', 'Not valid JSON: line 3, column 16: '),
     ('{"version":1,"partitions":[{"topic":"m","partition":0,"replicas":[1,2]}]} more', 'line 1, column 7'),
     ('{"version":1,"partitions":[{"topic":"m","partition":-1,"replicas":[1,2]}]}', 'partitions[0].partition'),
     ('{"version":1,"partitions":[{"topic":"m","partition":0,"replicas":[1,2]},{"topic":"n","partition":0,"replicas":[1,"2"]}]}',

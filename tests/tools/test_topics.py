@@ -113,6 +113,9 @@ def test_console_offsets_and_delete_records(node, tmp_path):
     cut.write_text(json.dumps({'partitions': [{'topic': 'd', 'partition': 0, 'offset': 4}], 'version': 1}))
     assert 'partition: d-0\tlow_watermark: 4' in tool(node, 'delete-records', '--offset-json-file', str(cut))[1]
     assert tool(node, 'get-offsets', '--topic', 'd', '--time', 'earliest')[1] == 'd:0:4\n'
+    cut.write_text('{"partitions":[{"topic":"d",\n"partition":0,"offset":5}\n\n')
+    status, out, err = tool(node, 'delete-records', '--offset-json-file', str(cut))
+    assert status == 1 and "The input string is not a valid JSON: it ends too early (line 2): ']' expected" in out + err
     status, out, err = tool(node, 'console-consumer', '--topic', 'd', '--from-beginning', '--max-messages', '6', '--timeout-ms', '10000',
                             '--formatter-property', 'print.key=true', '--formatter-property', 'print.offset=true')
     assert status == 0 and out == ''.join('Offset:%d\tk%d\tv%d\n' % (i, i, i) for i in range(4, 10)), err

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,13 +63,42 @@ static void files_that_are_right(void **state)
 #define MOVE(fields) "{\"version\":1,\"partitions\":[" fields "]}"
 #define GOOD         "{\"topic\":\"a\",\"partition\":0,\"replicas\":[1,2]}"
 
+/* Wherever a file is cut, it is its end that is wrong, and not a line behind it. */
+static void files_that_are_cut(void **state)
+{
+    (void)state;
+    static const char whole[] = MOVE(GOOD) "\n";
+    struct arena a = {0};
+    struct replica_sets s;
+    for (size_t n = 0; n < sizeof whole - 2; n++) {
+        struct errmsg em = {0};
+        for (int newlines = 0; newlines < 2; newlines++) {
+            char text[sizeof whole + 1];
+            snprintf(text, sizeof text, "%.*s%s", (int)n, whole, newlines ? "\n" : "");
+            assert_int_equal(parse(&a, text, REASSIGN_MOVES, &s, &em), ERR_INVALID);
+            bool in_text = strstr(em.text, "newline") != NULL; /* which no text may have in it */
+            if (strstr(em.text, "it ends too early (line 1): ") == NULL && !in_text) {
+                fail_msg("%s: %s", text, em.text);
+            }
+            assert_true(newlines || !in_text);
+            assert_null(strstr(em.text, "near end of file"));
+        }
+    }
+    assert_int_equal(parse(&a, whole, REASSIGN_MOVES, &s, &(struct errmsg){0}), 0);
+    arena_free(&a);
+}
+
 static void files_that_are_wrong(void **state)
 {
     (void)state;
     static const struct {
         const char *text, *said;
     } bad[] = {
-        {"", "line 1, column"},
+        {"", "Not valid JSON: it ends too early (line 1): '[' or '{' expected"},
+        {"{\"version\":1,\n\"partitions\":[\n\n  \n",
+         "Not valid JSON: it ends too early (line 2): ']' expected"},
+        {"{\"version\":", "it ends too early (line 1): a value expected"},
+        {"{\n\"part", "it ends too early (line 2): near '\"part'"},
         {"{\"version\":1,\n\"partitions\":[\n  {\"topic\":\"a\",,", "line 3, column 16"},
         {MOVE(GOOD) "}", "line 1, column"},
         {"{\"version\":1,\"version\":1}", "duplicate object key"},
@@ -147,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_that_are_right),
+        cmocka_unit_test(files_that_are_cut),
         cmocka_unit_test(files_that_are_wrong),
         cmocka_unit_test(lists_that_cannot_be_asked_for),
     };
