@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "tools/output.h"
 
 /* Is the word among those of list, which are parted by spaces? */
 static bool is_listed(const char *list, const char *word)
@@ -222,11 +223,11 @@ void args_parse(struct args *a, const struct args_spec *spec, int argc, char **a
         const char *s = argv[k];
         if (strcmp(s, "--help") == 0 || strcmp(s, "-h") == 0) {
             print_help(spec);
-            exit(0);
+            exit(output_end(spec->tool, 0));
         }
         if (strcmp(s, "--version") == 0) {
             printf("%s\n", MILLRACE_VERSION);
-            exit(0);
+            exit(output_end(spec->tool, 0));
         }
         if (s[0] != '-' && spec->commands) {
             take_command(a, s);

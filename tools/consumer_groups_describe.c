@@ -7,6 +7,7 @@
 #include "proto_errors.h"
 #include "tools/columns.h"
 #include "tools/consumer_groups.h"
+#include "tools/output.h"
 
 /* Says what there is to say of the group's state; is there a table to print? */
 static int print_state(struct cg *x, const struct group_desc *d, size_t rows, bool *shown)
@@ -14,7 +15,7 @@ static int print_state(struct cg *x, const struct group_desc *d, size_t rows, bo
     static const char *const rebalancing[] = {"PreparingRebalance", "CompletingRebalance",
                                               "Assigning", "Reconciling"};
     *shown = rows > 0;
-    fflush(stdout);
+    output_flush();
     for (size_t i = 0; i < ARRAY_LEN(rebalancing); i++) {
         if (bytes_eq_str(d->state, rebalancing[i])) {
             fprintf(stderr, "\nWarning: Consumer group '%.*s' is rebalancing.\n",

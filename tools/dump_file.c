@@ -11,11 +11,12 @@
 #include "base/mem.h"
 #include "proto/record_legacy.h"
 #include "tools/dump.h"
+#include "tools/output.h"
 
 void dump_fail(struct dump *d, const char *fmt, ...)
 {
     va_list ap;
-    fflush(stdout);
+    output_flush();
     va_start(ap, fmt);
     vfprintf(stderr, fmt, ap);
     va_end(ap);

@@ -1,5 +1,6 @@
 #include "tools/clock.h"
 #include "tools/events.h"
+#include "tools/output.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,7 +109,7 @@ void event_print(struct buf *b)
 {
     buf_put_str(b, "}\n");
     fwrite(b->data, 1, b->len, stdout);
-    fflush(stdout);
+    output_flush();
 }
 
 void event_say(const char *name)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/output.h"
 #include "tools/tool.h"
 
 static void usage(FILE *out)
@@ -24,11 +25,21 @@ static int no_tool(const char *name)
     return 1;
 }
 
+static int run(const struct tool *t, int argc, char **argv)
+{
+    return output_end(t->name, t->run(argc, argv));
+}
+
 int main(int argc, char **argv)
 {
+    output_init();
     const struct tool *t = argc > 0 ? tool_find_kafka(argv[0]) : NULL;
     if (t) {
-        return t->run(argc, argv);
+        return run(t, argc, argv);
+    }
+    char link[64];
+    if (argc > 0 && tool_is_kafka(argv[0], link, sizeof link)) {
+        return no_tool(link);
     }
     if (argc < 2) {
         usage(stderr);
@@ -37,17 +48,17 @@ int main(int argc, char **argv)
     const char *name = argv[1];
     if (strcmp(name, "--version") == 0 || strcmp(name, "version") == 0) {
         printf("millrace %s\n", MILLRACE_VERSION);
-        return 0;
+        return output_end(name, 0);
     }
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         if (argc < 3) {
             usage(stdout);
-            return 0;
+            return output_end(name, 0);
         }
         t = tool_find(argv[2]);
         char *help[] = {argv[2], "--help", NULL};
-        return t ? t->run(2, help) : no_tool(argv[2]);
+        return t ? run(t, 2, help) : no_tool(argv[2]);
     }
     t = tool_find(name);
-    return t ? t->run(argc - 1, argv + 1) : no_tool(name);
+    return t ? run(t, argc - 1, argv + 1) : no_tool(name);
 }

@@ -1,6 +1,7 @@
 #include "tools/perf_stats.h"
 
 #include "base/assert.h"
+#include "tools/output.h"
 
 enum { LATENCY_US_MAX = 1 << 30 }; /* a quarter of an hour; longer ones count as that */
 
@@ -42,6 +43,15 @@ void perf_stats_free(struct perf_stats *s)
     histogram_free(&s->latency);
 }
 
+static void flush(const struct perf_stats *s)
+{
+    if (s->out == stdout) {
+        output_flush();
+    } else {
+        fflush(s->out);
+    }
+}
+
 static void print_window(struct perf_stats *s, int64_t now)
 {
     const struct perf_window *w = &s->window;
@@ -53,7 +63,7 @@ static void print_window(struct perf_stats *s, int64_t now)
             "latency.\n",
             (long long)w->count, (double)w->count / seconds(w, now), mb_sec(w, now), mean_ms(w),
             (double)w->latency_max / 1000);
-    fflush(s->out);
+    flush(s);
 }
 
 void perf_stats_record(struct perf_stats *s, int64_t latency, int64_t bytes, int64_t now)
@@ -85,7 +95,7 @@ void perf_stats_print_total(const struct perf_stats *s, int64_t now)
             (double)w->count / seconds(w, now), mb_sec(w, now), mean_ms(w),
             (double)w->latency_max / 1000, percentile_ms(s, 0.5), percentile_ms(s, 0.95),
             percentile_ms(s, 0.99), percentile_ms(s, 0.999));
-    fflush(s->out);
+    flush(s);
 }
 
 int64_t perf_due(int64_t started, int64_t n, double rate)

@@ -7,6 +7,7 @@
  * exit status of any child. */
 #include "tools/serve.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -76,8 +77,10 @@ static void say_ready(const struct node *n)
     for (size_t i = 0; i < c->log_dirs_n; i++) {
         buf_printf(&text, "%s%s", i ? ", " : " Data in ", c->log_dirs[i]);
     }
-    printf("Millrace %s: %s.\n", MILLRACE_VERSION, buf_cstr(&text));
-    fflush(stdout);
+    /* Not by stdio: a node has not failed when nobody takes this line. */
+    if (dprintf(STDOUT_FILENO, "Millrace %s: %s.\n", MILLRACE_VERSION, buf_cstr(&text)) < 0) {
+        fprintf(stderr, "cannot write the output: %s\n", strerror(errno));
+    }
     notify_status("%s.", buf_cstr(&text));
     buf_free(&text);
 }

@@ -4,6 +4,7 @@
 #ifndef TOOLS_TOOL_H
 #define TOOLS_TOOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct tool {
@@ -20,6 +21,8 @@ extern const struct tool tool_table[];
 const struct tool *tool_find(const char *name);
 /* By Kafka's name alone: what a link was called. */
 const struct tool *tool_find_kafka(const char *name);
+/* Is it what Kafka calls a tool, one of ours or not? Then *out is the name without path and .sh. */
+bool tool_is_kafka(const char *name, char *out, size_t n);
 
 int tool_balance(int argc, char **argv);
 int tool_broker(int argc, char **argv);

@@ -18,6 +18,7 @@
 #include "tools/clock.h"
 #include "tools/listing.h"
 #include "tools/mover.h"
+#include "tools/output.h"
 #include "tools/reassignment.h"
 #include "tools/tool.h"
 
@@ -197,7 +198,7 @@ static void show(const struct balance *b)
                "them back.\n",
                away, away == 1 ? " is" : "s are");
     }
-    fflush(stdout);
+    output_flush();
 }
 
 static int dry_run(const struct balance *b)

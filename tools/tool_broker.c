@@ -18,6 +18,7 @@
 #include "tools/client.h"
 #include "tools/listing.h"
 #include "tools/mover.h"
+#include "tools/output.h"
 #include "tools/reassignment.h"
 #include "tools/tool.h"
 
@@ -166,7 +167,7 @@ static void say_begin(const struct drain *d)
     }
     warn_of_racks(d);
     plan_print_time(&d->plan, d->mover.throttle);
-    fflush(stdout);
+    output_flush();
 }
 
 /* Who is also a controller takes a voter away when it stops. */

@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "tools/args.h"
 #include "tools/clock.h"
+#include "tools/output.h"
 #include "tools/rdk.h"
 #include "tools/text.h"
 #include "tools/tool.h"
@@ -429,7 +430,7 @@ static int consume(struct reading *r, const struct formatter *f, const struct li
         }
         rd_kafka_message_t *m = rd_kafka_consumer_poll(r->rk, (int)(left > 500 ? 500 : left));
         if (m == NULL) {
-            fflush(stdout);
+            output_flush();
             continue;
         }
         bool ok = true;
@@ -599,7 +600,7 @@ static int read_all(const struct args *a, const struct formatter *f, const struc
     bool began = rv == 0;
     if (began) {
         rv = consume(&r, f, &l, &processed);
-        fflush(stdout);
+        output_flush();
     }
     rd_kafka_consumer_close(r.rk);
     if (began) {

@@ -1,6 +1,7 @@
 /* millrace console-producer: one record a line from standard input, with
  * kafka-console-producer.sh's options, on librdkafka. A record that cannot be delivered is said on
  * stderr and makes the exit status 1; lines that do not parse end the tool. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "tools/args.h"
+#include "tools/output.h"
 #include "tools/rdk.h"
 #include "tools/text.h"
 #include "tools/tool.h"
@@ -237,9 +239,13 @@ static int send_lines(rd_kafka_t *rk, const char *topic, struct reader *r, bool 
     while (rv == 0 && !rdk_stopped()) {
         if (prompt) {
             fputs(">", stdout);
-            fflush(stdout);
+            output_flush();
         }
         if ((n = getline(&line, &cap, stdin)) < 0) {
+            if (ferror(stdin) && !rdk_stopped()) {
+                fprintf(stderr, "Unable to read standard input: %s\n", strerror(errno));
+                rv = 1;
+            }
             break;
         }
         r->line++;

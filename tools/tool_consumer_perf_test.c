@@ -14,6 +14,7 @@
 #include "tools/args.h"
 #include "tools/clock.h"
 #include "tools/java_date.h"
+#include "tools/output.h"
 #include "tools/rdk.h"
 #include "tools/rdk_metrics.h"
 #include "tools/tool.h"
@@ -111,7 +112,7 @@ static void print_figures(const struct count *all, const struct count *from, int
     printf("%.4f, %.4f, %" PRId64 ", %.4f, %" PRId64 ", %" PRId64 ", %.4f, %.4f\n", mb(all->bytes),
            per_sec(read, ms), all->records, per_sec((double)records, ms), joined, fetch_ms,
            per_sec(read, fetch_ms), per_sec((double)records, fetch_ms));
-    fflush(stdout);
+    output_flush();
 }
 
 static void print_progress(struct perf *p)

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "tools/args.h"
 #include "tools/dump.h"
+#include "tools/output.h"
 #include "tools/tool.h"
 
 static const struct arg_def defs[] = {
@@ -119,7 +120,7 @@ static void dump_one(struct dump *d, const char *path)
             return;
         }
     }
-    fflush(stdout);
+    output_flush();
     fprintf(stderr, "Ignoring unknown file %s\n", path);
 }
 
@@ -138,9 +139,7 @@ int tool_dump_log(int argc, char **argv)
             dump_one(&d, path);
         }
     }
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        d.failed = 1;
-    }
+    output_flush();
     for (int i = 0; i < DUMP_FINDINGS; i++) {
         fwrite(buf_bytes(&d.found[i]).data, 1, d.found[i].len, stderr);
         buf_free(&d.found[i]);

@@ -17,6 +17,7 @@
 #include "base/prng.h"
 #include "tools/args.h"
 #include "tools/clock.h"
+#include "tools/output.h"
 #include "tools/rdk.h"
 #include "tools/tool.h"
 
@@ -254,7 +255,7 @@ static void print_progress(int64_t i, int64_t ns)
         text[--n] = '\0';
     }
     printf("%lld\t%s\n", (long long)i, text);
-    fflush(stdout);
+    output_flush();
 }
 
 static void print_results(const struct histogram *us, double total_ns, bool precise)
@@ -306,7 +307,7 @@ static int create_topic(const struct e2e *e)
     printf("Topic \"%s\" does not exist. Will create topic with 1 partition(s) and replication "
            "factor = 1\n",
            e->topic);
-    fflush(stdout);
+    output_flush();
     rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(e->topic, 1, 1, err, sizeof err);
     if (topic == NULL) {
         fprintf(stderr, "Creation of topic %s failed: %s\n", e->topic, err);

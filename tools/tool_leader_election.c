@@ -11,6 +11,7 @@
 #include "proto_errors.h"
 #include "tools/args.h"
 #include "tools/client.h"
+#include "tools/output.h"
 #include "tools/reassign_json.h"
 #include "tools/tool.h"
 
@@ -223,7 +224,7 @@ int tool_leader_election(int argc, char **argv)
         client_init(&c, args_get(&a, "bootstrap-server", ""), args_get(&a, "command-config", NULL));
     rv = rv ? rv : run(&c, &a);
     if (rv) {
-        fflush(stdout);
+        output_flush();
         fprintf(stderr, "%s\n", c.error.text);
     }
     client_close(&c);

@@ -17,6 +17,7 @@
 #include "tools/args.h"
 #include "tools/clock.h"
 #include "tools/listing.h"
+#include "tools/output.h"
 #include "tools/reassign_partitions.h"
 #include "tools/text.h"
 #include "tools/tool.h"
@@ -140,7 +141,7 @@ static int move_dirs(struct client *c, const struct args *a, const struct replic
             return 1;
         }
         if (n) {
-            fflush(stdout);
+            output_flush();
             usleep(100000);
         }
     }
@@ -288,6 +289,11 @@ static int execute(struct client *c, const struct args *a)
         return reassign_fail(c->error.text, instead);
     }
     print_current(&now);
+    if (!output_flush()) { /* main says why */
+        fprintf(stderr,
+                "Nothing was begun: the way back, which is printed first, would be lost.\n");
+        return 1;
+    }
     reassign_catch_interrupts(); /* from here on it ends between two steps */
     status = throttle(c, a, &ongoing, &targets, &now);
     if (status == 0 && reassign_interrupted()) {
@@ -296,7 +302,7 @@ static int execute(struct client *c, const struct args *a)
         return 128 + SIGINT;
     }
     status = status ? status : begin(c, a, &targets);
-    fflush(stdout);
+    output_flush();
     return status == 0 && args_has(a, "wait") ? reassign_wait_verify(c, a, &targets) : status;
 }
 
@@ -378,7 +384,7 @@ static int cancel_dirs(struct client *c, const struct args *a, const struct repl
     if (left == 0) {
         printf("None of the specified partition moves are active."); /* Kafka's has no newline */
         if (args_has(a, "preserve-throttles")) {
-            fflush(stdout);
+            output_flush();
         }
         return 0;
     }

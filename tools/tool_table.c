@@ -1,4 +1,5 @@
 /* The table of tools, and how a name finds its tool: see tool.h. */
+#include <stdio.h>
 #include <string.h>
 
 #include "tools/tool.h"
@@ -78,6 +79,15 @@ const struct tool *tool_find_kafka(const char *name)
         }
     }
     return NULL;
+}
+
+bool tool_is_kafka(const char *name, char *out, size_t n)
+{
+    const char *word = base(name);
+    size_t len = strlen(word);
+    len -= len > 3 && strcmp(word + len - 3, ".sh") == 0 ? 3 : 0;
+    snprintf(out, n, "%.*s", (int)len, word);
+    return strncmp(word, "kafka-", 6) == 0 || strncmp(word, "connect-", 8) == 0;
 }
 
 const struct tool *tool_find(const char *name)

@@ -12,6 +12,7 @@
 #include "tools/args.h"
 #include "tools/client.h"
 #include "tools/listing.h"
+#include "tools/output.h"
 #include "tools/text.h"
 #include "tools/tool.h"
 #include "tools/topics.h"
@@ -419,7 +420,7 @@ int tool_topics(int argc, char **argv)
     int rv =
         client_init(&c, args_get(&a, "bootstrap-server", ""), args_get(&a, "command-config", NULL));
     rv = rv ? topics_fail(c.error.text) : run(&c, &a);
-    fflush(stdout); /* so that it stands behind what it explains, through a pipe, too */
+    output_flush(); /* so that it stands behind what it explains, through a pipe, too */
     fputs(client_hint(c.refused), stderr);
     client_close(&c);
     args_free(&a);

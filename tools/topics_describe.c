@@ -13,6 +13,7 @@
 #include "proto_apis.h"
 #include "proto_errors.h"
 #include "tools/listing.h"
+#include "tools/output.h"
 #include "tools/text.h"
 #include "tools/topics.h"
 
@@ -480,7 +481,7 @@ int topics_describe(struct client *c, const struct args *a)
     } else {
         json_decref(d.listing);
     }
-    fflush(stdout);
+    output_flush();
     fputs(buf_cstr(&d.why), stderr);
     buf_free(&d.why);
     return rv ? topics_fail(c->error.text) : 0;

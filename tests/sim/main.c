@@ -454,5 +454,11 @@ int main(int argc, char **argv)
     run_all(&opt, &t);
     clock_gettime(CLOCK_MONOTONIC, &b);
     summary(&opt, &t, (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9);
+    errno = 0;
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "millrace-sim: cannot write the output%s%s\n", errno ? ": " : "",
+                errno ? strerror(errno) : "");
+        return 2;
+    }
     return (t.failed != 0) == (opt.mutant != MUTANT_NONE) ? 0 : 1;
 }

@@ -39,6 +39,16 @@ def test_a_tool_through_its_link(prefix, name):
     assert 'millrace ' + tool in out and 'xample' in out
 
 
+@pytest.mark.parametrize('name', ('kafka-acls.sh', 'kafka-acls', 'kafka-server-stop.sh', 'connect-standalone.sh'))
+def test_a_link_under_a_name_without_a_tool(prefix, tmp_path, name):
+    os.symlink(prefix / 'bin/millrace', tmp_path / name)
+    said = 'millrace: there is no tool "%s"; `millrace help` lists them.\n' % name.removesuffix('.sh')
+    for words in (('--bootstrap-server', 'localhost:9092', '--list'), ('topics', '--help'), ()):
+        assert run(str(tmp_path / name), *words) == (1, '', said)
+    os.symlink(prefix / 'bin/millrace', tmp_path / 'mr')  # any other name is one for millrace
+    assert run(str(tmp_path / 'mr'), 'topics', '--version')[0] == 0
+
+
 def test_a_moved_tree_still_works(prefix, tmp_path):
     shutil.copytree(prefix / 'bin', tmp_path / 'bin', symlinks=True)
     status, out, _ = run(str(tmp_path / 'bin/kafka-storage.sh'), 'random-uuid')
@@ -63,6 +73,8 @@ def test_the_simulator_runs_from_where_it_is_installed(prefix):
     assert len(digest[0]) == 1 and digest[0] == digest[1] != digest[2]
     status, out, err = run(millrace, 'simulate', '--seed', '4', '--mutant', 'vote')
     assert status == 2 and 'tests/sim.sh' in err
+    status, out, err = run('sh', '-c', 'exec "$0" simulate --seed 4 --scenario quorum >/dev/full', millrace)
+    assert (status, out, err) == (2, '', 'millrace-sim: cannot write the output: No space left on device\n')
     status, out, err = run(millrace, 'simulate', '--seed', 'x')
     assert status == 2 and '--seeds wants' in err
 

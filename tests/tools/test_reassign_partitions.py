@@ -168,6 +168,16 @@ def test_bad_input_changes_nothing_and_says_why(target, tmp_path, text, said):
     assert listed(target) == ([], [], []) and replicas(target, 'm') == before
 
 
+@pytest.mark.parametrize('where,why', (('>/dev/full', 'No space left on device'), ('>&-', 'Bad file descriptor')))
+def test_nothing_begins_when_the_way_back_cannot_be_printed(target, tmp_path, where, why):
+    file, before = plan(tmp_path, ('m', 0, [3, 1])), replicas(target, 'm')
+    words = ('reassign-partitions', '--bootstrap-server', target.servers, '--execute', '--throttle', '1000', '--reassignment-json-file', str(file))
+    status, _, err = run('sh', '-c', f'exec "$0" "$@" {where}', binary(), *words)
+    assert status == 1 and err.splitlines() == ['Nothing was begun: the way back, which is printed first, would be lost.',
+                                                f'millrace reassign-partitions: cannot write the output: {why}']
+    assert listed(target) == ([], [], []) and replicas(target, 'm') == before
+
+
 def test_brokers_with_and_without_a_rack(target, tmp_path):
     file = tmp_path / 'topics.json'
     file.write_text('{"topics":[{"topic":"n"}]}')
