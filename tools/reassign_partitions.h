@@ -17,13 +17,18 @@ int32_t *reassign_brokers(struct client *c, size_t *n);
  * brokers are up. Partition -1 stands for all of a topic. */
 int reassign_existing(struct client *c, const struct replica_sets *of, struct replica_sets *out,
                       const char **instead);
+/* Is all there that targets (sorted) name? Else ERR_NOTFOUND, with *instead as above: a topic, a
+ * partition, or a broker that is neither registered nor, for what was unregistered since, among the
+ * replicas of that partition. Nothing is changed. By controllers partitions are not looked for. */
+int reassign_check(struct client *c, const struct replica_sets *targets, const char **instead);
 /* Prints, on standard error, throttles that are set although nothing moves. */
 void reassign_tell_throttles(const struct throttles *t);
 /* Takes the throttles of all brokers and of the topics of targets off, and says so. */
 int reassign_clear(struct client *c, const struct replica_sets *targets);
 
 int reassign_generate(struct client *c, const struct args *a);
-/* How far the targets are; takes the throttles off when nothing moves any more. */
+/* How far the targets are; takes the throttles off when nothing moves any more, and none of them if
+ * the targets name what is not there. */
 int reassign_verify(struct client *c, const struct args *a, const struct replica_sets *targets);
 /* Waits for them, then says it as reassign_verify; 1 if what the targets say did not come about. */
 int reassign_wait_verify(struct client *c, const struct args *a,

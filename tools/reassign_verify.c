@@ -90,6 +90,41 @@ static int missing(struct client *c, const struct replica_sets *of, const struct
     return rv;
 }
 
+/* All brokers of the cluster, those too that are down, ascending. What is up stays as it was asked.
+ */
+static int registered(struct client *c, int32_t **ids, size_t *n)
+{
+    struct describe_cluster_response *up = c->cluster;
+    int rv = client_cluster_refresh(c, true);
+    if (rv == 0) {
+        *ids = reassign_brokers(c, n);
+    }
+    c->cluster = up;
+    return rv;
+}
+
+static int missing_brokers(struct client *c, const struct replica_sets *of,
+                           const struct replica_sets *all, const char **instead)
+{
+    int32_t *ids;
+    size_t n;
+    int rv = registered(c, &ids, &n);
+    for (size_t i = 0; i < of->n && rv == 0; i++) {
+        const struct replica_set *s = &of->v[i];
+        const struct replica_set *now = replica_set_find(all, s->topic, s->partition);
+        for (int32_t k = 0; k < s->replicas_n && rv == 0; k++) {
+            int32_t id = s->replicas[k];
+            if (!id_in(ids, n, id) && !(now && id_in(now->replicas, now->replicas_n, id))) {
+                rv = errmsg_set(&c->error, ERR_NOTFOUND, "Unknown broker id %d", id);
+                *instead =
+                    arena_printf(&c->arena, "It is named for %.*s-%d. Brokers of the cluster: %s.",
+                                 BYTES_FMT(s->topic), s->partition, reassign_ids_text(c, ids, n));
+            }
+        }
+    }
+    return rv;
+}
+
 /* Where the replicas of s lie, on the brokers that answer. */
 static void find_dirs(struct client *c, struct replica_sets *s)
 {
@@ -167,28 +202,40 @@ void reassign_tell_throttles(const struct throttles *t)
     fprintf(stderr, ". --verify with the file of the move takes them off.\n");
 }
 
-int reassign_clear(struct client *c, const struct replica_sets *targets)
+/* What a move may have throttled: all brokers that are up and those that targets name, and their
+ * topics. */
+static void put_throttled(struct client *c, const struct replica_sets *targets, int32_t **brokers,
+                          size_t *n, struct bytes **topics, size_t *topics_n)
 {
-    size_t n, topics_n = 0, max = 0;
-    int32_t *up = reassign_brokers(c, &n);
+    size_t max = 0;
+    int32_t *up = reassign_brokers(c, n);
     for (size_t i = 0; i < targets->n; i++) {
         max += (size_t)targets->v[i].replicas_n;
     }
-    int32_t *brokers = ARENA_ARRAY(&c->arena, int32_t, n + max + 1);
-    struct bytes *topics = ARENA_ARRAY(&c->arena, struct bytes, targets->n + 1);
-    memcpy(brokers, up, n * sizeof *brokers);
+    *brokers = ARENA_ARRAY(&c->arena, int32_t, *n + max + 1);
+    *topics = ARENA_ARRAY(&c->arena, struct bytes, targets->n + 1);
+    *topics_n = 0;
+    memcpy(*brokers, up, *n * sizeof **brokers);
     for (size_t i = 0; i < targets->n; i++) {
         const struct replica_set *s = &targets->v[i];
         for (int32_t k = 0; k < s->replicas_n; k++) {
-            if (!id_in(brokers, n, s->replicas[k])) {
-                brokers[n++] = s->replicas[k];
+            if (!id_in(*brokers, *n, s->replicas[k])) {
+                (*brokers)[(*n)++] = s->replicas[k];
             }
         }
         if (i == 0 || !bytes_eq(s->topic, s[-1].topic)) {
-            topics[topics_n++] = s->topic;
+            (*topics)[(*topics_n)++] = s->topic;
         }
     }
-    qsort(brokers, n, sizeof *brokers, by_id);
+    qsort(*brokers, *n, sizeof **brokers, by_id);
+}
+
+int reassign_clear(struct client *c, const struct replica_sets *targets)
+{
+    size_t n, topics_n;
+    int32_t *brokers;
+    struct bytes *topics;
+    put_throttled(c, targets, &brokers, &n, &topics, &topics_n);
     printf("Clearing broker-level throttles on broker%s ", n == 1 ? "" : "s");
     for (size_t i = 0; i < n; i++) {
         printf("%s%d", i ? "," : "", brokers[i]);
@@ -205,6 +252,34 @@ int reassign_clear(struct client *c, const struct replica_sets *targets)
         return reassign_fail(first.text, "Run it again when the broker is up.");
     }
     return throttle_clear_topics(c, topics, topics_n) ? reassign_fail(c->error.text, NULL) : 0;
+}
+
+static int check_by_controllers(struct client *c, const struct replica_sets *targets)
+{
+    size_t n, topics_n;
+    int32_t *brokers;
+    struct bytes *topics;
+    put_throttled(c, targets, &brokers, &n, &topics, &topics_n);
+    return throttle_check(c, brokers, n, topics, topics_n);
+}
+
+int reassign_check(struct client *c, const struct replica_sets *targets, const char **instead)
+{
+    struct replica_sets all;
+    *instead = NULL;
+    int rv = client_cluster(c);
+    if (rv == 0 && c->controllers) {
+        rv = check_by_controllers(c, targets);
+    } else if (rv == 0) {
+        rv = reassign_current(c, &all);
+        rv = rv ? rv : missing(c, targets, &all, instead);
+        rv = rv ? rv : missing_brokers(c, targets, &all, instead);
+    }
+    if (rv) {
+        *instead = arena_printf(&c->arena, "%s%sNothing was changed.", *instead ? *instead : "",
+                                *instead ? " " : "");
+    }
+    return rv;
 }
 
 /* ---- how far it is ---- */
@@ -324,8 +399,18 @@ static int verify(struct client *c, const struct args *a, const struct replica_s
 
 int reassign_verify(struct client *c, const struct args *a, const struct replica_sets *targets)
 {
+    const char *instead;
+    struct state state;
     bool reached;
-    return verify(c, a, targets, &reached);
+    int rv = args_has(a, "preserve-throttles") ? 0 : reassign_check(c, targets, &instead);
+    if (rv == 0) {
+        return verify(c, a, targets, &reached);
+    }
+    const struct errmsg why = c->error;
+    if (rv == ERR_NOTFOUND) { /* as Kafka's tool, which fails behind it */
+        (void)print_states(c, targets, &state);
+    }
+    return reassign_fail(why.text, instead);
 }
 
 static void tell_command(const struct args *a, const char *why, const char *action)

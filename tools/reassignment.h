@@ -96,6 +96,10 @@ int throttle_set_dirs(struct client *c, const int32_t *brokers, size_t n, int64_
 /* Takes them off, all three rates and both lists. */
 int throttle_clear_brokers(struct client *c, const int32_t *brokers, size_t n);
 int throttle_clear_topics(struct client *c, const struct bytes *topics, size_t n);
+/* Would the controllers, if c is connected to them, take those off? What is not there is an error
+ * with their sentence; nothing is changed. */
+int throttle_check(struct client *c, const int32_t *brokers, size_t brokers_n,
+                   const struct bytes *topics, size_t topics_n);
 
 /* A list of throttled replicas as it is set: "0:1,0:2", partition:broker. False: it is
  * none that a move sets (such as "*", which stands for all). */

@@ -178,13 +178,15 @@ static void resource_put(alter_resource *r, const char *name, const char *value)
 }
 
 /* A resource that is answered with `passed` is passed over; 0: none is. */
-static int alter(struct client *c, int32_t node, alter_resource *v, size_t n, int16_t passed)
+static int ask_to_alter(struct client *c, int32_t node, alter_resource *v, size_t n, int16_t passed,
+                        bool validate_only)
 {
     alter_request req;
     struct incremental_alter_configs_response *resp;
     proto_msg_init(&incremental_alter_configs_request_msg, &req);
     req.resources = v;
     req.resources_n = (int32_t)n;
+    req.validate_only = validate_only;
     int rv = client_call(c, node, API_INCREMENTAL_ALTER_CONFIGS, &req, (void **)&resp, NULL);
     for (int32_t i = 0; rv == 0 && i < resp->responses_n; i++) {
         int16_t code = resp->responses[i].error_code;
@@ -193,6 +195,11 @@ static int alter(struct client *c, int32_t node, alter_resource *v, size_t n, in
         }
     }
     return rv;
+}
+
+static int alter(struct client *c, int32_t node, alter_resource *v, size_t n, int16_t passed)
+{
+    return ask_to_alter(c, node, v, n, passed, false);
 }
 
 static int alter_broker(struct client *c, int32_t broker, const char *const *names, size_t names_n,
@@ -258,7 +265,7 @@ int throttle_clear_brokers(struct client *c, const int32_t *brokers, size_t n)
     return alter_brokers(c, brokers, n, broker_settings, 3, NULL);
 }
 
-int throttle_clear_topics(struct client *c, const struct bytes *topics, size_t n)
+static int clear_topics(struct client *c, const struct bytes *topics, size_t n, bool validate_only)
 {
     int rv = 0;
     for (size_t i = 0; i < n && rv == 0; i += BATCH) {
@@ -270,7 +277,27 @@ int throttle_clear_topics(struct client *c, const struct bytes *topics, size_t n
             resource_put(&v[k], LEADER_REPLICAS, NULL);
             resource_put(&v[k], FOLLOWER_REPLICAS, NULL);
         }
-        rv = alter(c, CLIENT_ANY, v, part, 0);
+        rv = ask_to_alter(c, CLIENT_ANY, v, part, 0, validate_only);
+    }
+    return rv;
+}
+
+int throttle_clear_topics(struct client *c, const struct bytes *topics, size_t n)
+{
+    return clear_topics(c, topics, n, false);
+}
+
+int throttle_check(struct client *c, const int32_t *brokers, size_t brokers_n,
+                   const struct bytes *topics, size_t topics_n)
+{
+    int rv = clear_topics(c, topics, topics_n, true);
+    for (size_t i = 0; i < brokers_n && rv == 0; i++) {
+        alter_resource *r = proto_array(
+            &c->arena, &incremental_alter_configs_request_alter_configs_resource_desc, 1);
+        resource_begin(&c->arena, r, RESOURCE_BROKER,
+                       bytes_str(arena_printf(&c->arena, "%d", brokers[i])), 1);
+        resource_put(r, FOLLOWER_RATE, NULL);
+        rv = ask_to_alter(c, CLIENT_ANY, r, 1, 0, true);
     }
     return rv;
 }

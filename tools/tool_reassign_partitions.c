@@ -308,14 +308,25 @@ static int execute(struct client *c, const struct args *a)
 
 /* ---- verify, cancel ---- */
 
+static bool names_twice(const struct replica_set *s)
+{
+    for (int32_t i = 0; i < s->replicas_n; i++) {
+        if (id_in(s->replicas, (size_t)i, s->replicas[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A file as --execute takes it, but for lists that are empty. */
 static int read_targets(struct client *c, const struct args *a, struct replica_sets *targets)
 {
     int rv = reassign_json_read(&c->arena, args_get(a, "reassignment-json-file", ""),
                                 REASSIGN_MOVES, targets, &c->error);
     replica_sets_sort(targets);
-    for (size_t i = 1; i < targets->n && rv == 0; i++) {
-        if (replica_set_cmp(&targets->v[i - 1], &targets->v[i]) == 0) {
+    for (size_t i = 0; i < targets->n && rv == 0; i++) {
+        if (names_twice(&targets->v[i]) ||
+            (i > 0 && replica_set_cmp(&targets->v[i - 1], &targets->v[i]) == 0)) {
             rv = reassign_json_check(targets, &c->error);
         }
     }
@@ -329,6 +340,10 @@ static int verify(struct client *c, const struct args *a)
         return reassign_fail(c->error.text, NULL);
     }
     if (args_has(a, "wait")) {
+        const char *instead;
+        if (!args_has(a, "preserve-throttles") && reassign_check(c, &targets, &instead)) {
+            return reassign_fail(c->error.text, instead);
+        }
         reassign_catch_interrupts();
         return reassign_wait_verify(c, a, &targets);
     }
@@ -397,9 +412,14 @@ static int cancel(struct client *c, const struct args *a)
     if (read_targets(c, a, &targets) || client_cluster(c)) {
         return reassign_fail(c->error.text, NULL);
     }
+    bool preserve = args_has(a, "preserve-throttles");
+    const char *instead; /* controllers tell what is there by what they would set */
+    if (!(preserve && c->controllers) && reassign_check(c, &targets, &instead)) {
+        return reassign_fail(c->error.text, instead);
+    }
     int status = cancel_moves(c, &targets);
     status = status ? status : cancel_dirs(c, a, &targets);
-    return status == 0 && !args_has(a, "preserve-throttles") ? reassign_clear(c, &targets) : status;
+    return status == 0 && !preserve ? reassign_clear(c, &targets) : status;
 }
 
 /* ---- list ---- */

@@ -178,6 +178,40 @@ def test_nothing_begins_when_the_way_back_cannot_be_printed(target, tmp_path, wh
     assert listed(target) == ([], [], []) and replicas(target, 'm') == before
 
 
+@pytest.fixture
+def throttled(target, tmp_path):
+    """A move that is done, n-1 as it is, with its throttle left behind."""
+    file = tmp_path / 'there.json'
+    there = replicas(target, 'n')[1]
+    file.write_text(json.dumps({'partitions': [{'topic': 'n', 'partition': 1, 'replicas': there}]}))
+    assert tool(target, '--execute', '--throttle', '100000', '--reassignment-json-file', file)[0] == 0
+    wait(lambda: listed(target) == ([], sorted(there), ['n']), lambda: listed(target), 30)
+    yield target
+    assert listed(target) == ([], sorted(there), ['n'])  # as it was
+    assert tool(target, '--verify', '--reassignment-json-file', file)[0] == 0 and listed(target) == ([], [], [])
+
+
+@pytest.mark.parametrize('part,said', (
+    (('n', 1, [1, 9]), 'Error: Unknown broker id 9\nIt is named for n-1. Brokers of the cluster: 1, 2, 3. Nothing was changed.\n'),
+    (('n', 1, [1, 1]), 'Error: Partition replica lists may not contain duplicate entries: n-1 contains multiple entries for 1\n'),
+    (('nowhere', 0, [1]), 'Topic nowhere not found.\n`millrace topics --list` shows the topics that are there. Nothing was changed.\n'),
+    (('n', 7, [1, 2]), 'Unable to find partition: n-7\nn has partitions 0 to 1. Nothing was changed.\n')))
+def test_what_is_not_there_is_refused_before_a_throttle_is_taken_off(throttled, tmp_path, part, said):
+    file = plan(tmp_path, ('n', 0, [1, 2]), part)
+    for words in (('--verify',), ('--verify', '--wait'), ('--cancel',), ('--cancel', '--preserve-throttles')):
+        status, out, err = tool(throttled, *words, '--reassignment-json-file', file)
+        assert (status, err) == (1, '') and out.endswith(said) and 'Clearing' not in out, out
+        assert out.startswith('Status of partition' if words == ('--verify',) and 'duplicate' not in said else 'Error: '), out
+        assert listed(throttled)[2] == ['n']
+
+
+@pytest.mark.parametrize('part,said', ((('n', 1, [1, 9]), '9'), (('nowhere', 0, [1]), 'nowhere')))
+def test_what_is_not_there_is_refused_by_controllers_too(throttled, tmp_path, part, said):
+    file = plan(tmp_path, ('n', 0, [1, 2]), part)
+    status, out, err = millrace('reassign-partitions', '--bootstrap-controller', throttled.controller_servers, '--cancel', '--reassignment-json-file', str(file))
+    assert (status, err) == (1, '') and out.startswith('Error: ') and said in out.splitlines()[0] and out.endswith('\nNothing was changed.\n'), out
+
+
 def test_brokers_with_and_without_a_rack(target, tmp_path):
     file = tmp_path / 'topics.json'
     file.write_text('{"topics":[{"topic":"n"}]}')
