@@ -75,6 +75,19 @@ static int cluster_id(struct client *c, const struct args *a)
     return 0;
 }
 
+/* Those that are not fenced. Controllers do not tell of brokers. */
+static bool is_running(struct client *c, int32_t id)
+{
+    bool running = false;
+    if (c->controllers || client_cluster_refresh(c, false)) {
+        return false;
+    }
+    for (int32_t i = 0; i < c->cluster->brokers_n; i++) {
+        running |= c->cluster->brokers[i].broker_id == id;
+    }
+    return running;
+}
+
 static int unregister(struct client *c, const struct args *a)
 {
     struct unregister_broker_request req;
@@ -82,12 +95,19 @@ static int unregister(struct client *c, const struct args *a)
     args_require(a, "id");
     proto_msg_init(&unregister_broker_request_msg, &req);
     req.broker_id = (int32_t)args_int(a, "id", 0, INT32_MIN, INT32_MAX);
+    bool running = is_running(c, req.broker_id); /* asked before: behind it nobody knows of it */
     int rv = client_call(c, CLIENT_ANY, API_UNREGISTER_BROKER, &req, (void **)&resp, NULL);
     if (rv == 0 && resp->error_code) {
         rv = client_refused(c, resp->error_code, resp->error_message);
     }
     if (rv == 0) {
         printf("Broker %d is no longer registered.\n", req.broker_id);
+        fflush(stdout);
+    }
+    if (rv == 0 && running) {
+        fprintf(stderr,
+                "But it is running, and registers again by itself. Stop it first, then unregister "
+                "it.\n");
     }
     return rv;
 }

@@ -256,6 +256,20 @@ def test_what_is_refused_changes_nothing(cluster):
     cluster.node(1).start()
 
 
+def test_a_broker_that_runs_is_unregistered_in_vain_and_that_is_told(cluster):
+    words = ('cluster', 'unregister', '--bootstrap-server', cluster.servers, '--id', '3')
+    gone = 'Broker 3 is no longer registered.\n'
+    assert millrace(*words) == (0, gone, 'But it is running, and registers again by itself. Stop it first, then unregister it.\n')
+
+    def endpoints():
+        return json.loads(cluster.tool('cluster', 'list-endpoints', '--include-fenced-brokers', '--json'))['items']
+
+    wait(lambda: {i['id']: i['fenced'] for i in endpoints()} == {1: False, 2: False, 3: False}, endpoints, 30)
+    cluster.node(3).stop()
+    wait(lambda: {i['id']: i['fenced'] for i in endpoints()}[3], endpoints, 30)
+    assert millrace(*words) == (0, gone, '')
+
+
 def test_the_plan_as_json(cluster):
     topic(cluster, 't', [[1, 3], [3, 2]])
     out = json.loads(drain(cluster, 3, '--dry-run', '--json')[1])
