@@ -160,6 +160,7 @@ int mover_cancel(struct mover *m, const struct view *v, int32_t *n)
     plan_begin(&p, &m->c->arena, v);
     collect(m, &p, &targets, &all); /* nothing is planned: what moves */
     *n = (int32_t)all.n;
+    m->others = m->broker < 0 ? 0 : v->moves - *n;
     m->throttle = 0;
     int rv = mover_throttle_learn(m, v, &all);
     for (size_t i = 0; i < all.n; i++) {
@@ -169,6 +170,8 @@ int mover_cancel(struct mover *m, const struct view *v, int32_t *n)
     rv = rv || all.n == 0 ? rv : reassign_alter(m->c, &all, true, &m->refused);
     if (rv == 0) {
         tell_refused(m, &all);
+    }
+    if (rv == 0 && m->others == 0) {
         mover_throttle_clear(m);
     }
     return rv ? rv : mover_throttle_left(m, v);

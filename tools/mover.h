@@ -24,6 +24,7 @@ struct mover {
     int32_t broker;      /* of what moves already, wait for what leaves this one; -1: for all */
     int32_t begun;       /* set by mover_run: partitions that it set in motion */
     int32_t found;       /* and those that moved already */
+    int32_t others;      /* set by mover_cancel: partitions that move and were left alone */
     size_t refused;      /* and those that the cluster would not move: a sentence each on stderr */
     int32_t down;        /* of mover_run's ERR_TIMEOUT */
     int64_t down_since_ms;
@@ -40,7 +41,8 @@ int mover_run(struct mover *m, const struct plan *p);
 int mover_elect_all(struct mover *m);
 /* Is there anything to do or to wait for? */
 bool mover_has_work(const struct mover *m, const struct plan *p);
-/* Calls off what moves (m->broker) and takes off its throttle; *n: how many. */
+/* Calls off what moves (m->broker: away from it, whoever began that) and takes off its throttle,
+ * unless m->others go on, which it may be for as well; *n: how many. */
 int mover_cancel(struct mover *m, const struct view *v, int32_t *n);
 /* For the end, when nothing of it moves: takes off a throttle that an earlier run (m->broker: a
  * drain of it; -1: any) has left behind, and says so. Where other partitions move it stays. */

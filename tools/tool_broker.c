@@ -34,7 +34,8 @@ static const struct arg_def defs[] = {
      "Another broker is found for what goes to one that is down for so long (30)."},
     {"dry-run", ARG_FLAG, NULL, "Only show what would move where."},
     {"status", ARG_FLAG, NULL, "Only say what is left on it; ends with 0 if nothing is."},
-    {"cancel", ARG_FLAG, NULL, "Call off what still moves away from it."},
+    {"cancel", ARG_FLAG, NULL,
+     "Call off what still moves away from it, whoever began that; other moves go on."},
     {"json", ARG_FLAG, NULL,
      "With --dry-run and --status: print one line of JSON instead, for programs."},
 };
@@ -280,6 +281,11 @@ static int cancel(struct drain *d)
         return fail(d);
     }
     printf("%d move%s called off.\n", n, n == 1 ? " was" : "s were");
+    if (d->mover.others) {
+        printf("%d other move%s on, taking nothing away from broker %d (millrace "
+               "reassign-partitions --list).\n",
+               d->mover.others, d->mover.others == 1 ? " goes" : "s go", d->id);
+    }
     return d->mover.refused ? 1 : 0;
 }
 

@@ -270,6 +270,31 @@ def test_a_broker_that_runs_is_unregistered_in_vain_and_that_is_told(cluster):
     assert millrace(*words) == (0, gone, '')
 
 
+def test_moves_that_take_nothing_off_the_broker_are_not_called_off(cluster, tmp_path):
+    topic(cluster, 't', [[1, 3]], mib=3)
+    topic(cluster, 'u', [[2, 1]], mib=3)
+    p = launch(cluster, 3, '--throttle', '100000')
+    wait(lambda: moving(cluster) == {('t', 0)}, lambda: moving(cluster), 30)
+    p.kill()
+    p.communicate()
+    file = tmp_path / 'other.json'
+    file.write_text(json.dumps({'partitions': [{'topic': 'u', 'partition': 0, 'replicas': [2, 3]}]}))
+    cluster.tool('reassign-partitions', '--execute', '--additional', '--throttle', '100000', '--reassignment-json-file', str(file))
+    assert moving(cluster) == {('t', 0), ('u', 0)}
+    others = '1 other move goes on, taking nothing away from broker 3 (millrace reassign-partitions --list).\n'
+    status, out, err = drain(cluster, 3, '--cancel')
+    assert (status, err) == (0, '') and out.endswith('\n1 move was called off.\n' + others), out + err
+    assert 'stays while other partitions move' in out and moving(cluster) == {('u', 0)}
+    assert {t for t, _ in throttles(cluster)} == {'t', 'u', '1', '2', '3'}  # the rates are for u-0, too
+    assert drain(cluster, 3, '--cancel')[1].endswith('\n0 moves were called off.\n' + others) and moving(cluster) == {('u', 0)}
+    let_end(cluster, (1, 2, 3))
+    assert set(replicas(cluster, 't')[0]) == {1, 3}
+    status, out, err = drain(cluster, 3, '--cancel')
+    assert (status, err) == (0, '') and out.startswith('Taking off the throttle that an earlier run left behind: '), out + err
+    assert out.endswith('\n0 moves were called off.\n')
+    assert not {t for t, _ in throttles(cluster)} & {'t', '1', '3'}
+
+
 def test_the_plan_as_json(cluster):
     topic(cluster, 't', [[1, 3], [3, 2]])
     out = json.loads(drain(cluster, 3, '--dry-run', '--json')[1])
