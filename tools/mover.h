@@ -69,8 +69,9 @@ void plan_print_moves(const struct plan *p);
  * and broker (0: none, and nothing is said); on standard error a warning too if that is longer than
  * a day, as where somebody took the number for megabytes. */
 void plan_print_time(const struct plan *p, int64_t throttle);
-/* The same for programs: the moves as items, the brokers beside them. */
-void plan_print_json(const struct plan *p, const struct plan *now, int64_t throttle);
+/* The same for programs: the moves as items, the brokers beside them; left_alone -1: nothing is. */
+void plan_print_json(const struct plan *p, const struct plan *now, int64_t throttle,
+                     int32_t left_alone);
 /* "1.5 GiB", in the arena. */
 const char *plan_size_text(struct arena *a, int64_t bytes);
 

@@ -247,6 +247,16 @@ bool plan_moves(const struct plan_part *part)
            memcmp(part->to.v, part->from.v, (size_t)part->to.n * sizeof *part->to.v) != 0;
 }
 
+int32_t plan_left_alone(const struct plan *p)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < p->parts_n; i++) {
+        const struct view_partition *v = &p->parts[i].topic->partitions[p->parts[i].index];
+        n += p->parts[i].fixed && v->adding.n + v->removing.n == 0;
+    }
+    return n;
+}
+
 int32_t plan_copies(const struct plan_part *part)
 {
     int32_t n = 0;

@@ -72,6 +72,8 @@ const struct plan_part *plan_indivisible(const struct plan *p, int32_t tolerance
 
 /* Is it to move, or at least to have another order? */
 bool plan_moves(const struct plan_part *part);
+/* Partitions that a balance leaves alone though they do not move: not all of them is in sync. */
+int32_t plan_left_alone(const struct plan *p);
 int32_t plan_copies(const struct plan_part *part); /* replicas that have to be copied */
 struct plan_total {
     int32_t partitions, copies, orders; /* partitions that move; of them in another order only */

@@ -176,7 +176,8 @@ static void json_load(json_t *o, const char *name, const struct plan_broker *b, 
     json_object_set_new(o, name, v);
 }
 
-void plan_print_json(const struct plan *p, const struct plan *now, int64_t throttle)
+void plan_print_json(const struct plan *p, const struct plan *now, int64_t throttle,
+                     int32_t left_alone)
 {
     json_t *all = listing_new("moves");
     struct plan_total total = plan_total(p);
@@ -184,6 +185,7 @@ void plan_print_json(const struct plan *p, const struct plan *now, int64_t throt
     json_put_int(all, "bytes", total.bytes);
     json_put_known(all, "seconds", throttle ? seconds(p, throttle) : -1);
     json_put_known(all, "unmeasured", p->view->measured ? p->view->unmeasured : -1);
+    json_put_known(all, "leftAlone", left_alone);
     json_t *brokers = json_put_array(all, "brokers");
     for (int32_t i = 0; i < p->brokers_n; i++) {
         json_t *o = json_add_object(brokers);

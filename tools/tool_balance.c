@@ -56,9 +56,11 @@ static const struct args_spec spec = {
         "tried before anything is copied, and as leader or follower (WRITTEN/S). What is written\n"
         "is the growth of the logs over --sample-seconds; take a longer sample where load comes\n"
         "in waves. What clients read is not seen: leaders stand for it. A broker's share of the\n"
-        "bytes is that of its disks. Partitions that are not wholly in sync are left alone, none\n"
-        "ever has fewer replicas than before, and racks are kept apart. Ctrl-C ends the tool, not\n"
-        "the moves: run it again to see them through, or with --cancel to call them off.\n",
+        "bytes is that of its disks. Partitions that are not wholly in sync are left alone, and\n"
+        "--execute then ends with 1: run it again when they are. None ever has fewer replicas "
+        "than\n"
+        "before, and racks are kept apart. Ctrl-C ends the tool, not the moves: run it again to\n"
+        "see them through, or with --cancel to call them off.\n",
     .defs = defs,
     .n = ARRAY_LEN(defs),
 };
@@ -149,17 +151,6 @@ static int fail(const struct balance *b)
     return 1;
 }
 
-/* Partitions that are left alone, though they do not move. */
-static int32_t not_in_sync(const struct plan *p)
-{
-    int32_t n = 0;
-    for (int32_t i = 0; i < p->parts_n; i++) {
-        const struct view_partition *v = &p->parts[i].topic->partitions[p->parts[i].index];
-        n += p->parts[i].fixed && v->adding.n + v->removing.n == 0;
-    }
-    return n;
-}
-
 static void show_indivisible(const struct balance *b)
 {
     struct arena *a = &b->c->arena;
@@ -175,7 +166,7 @@ static void show_indivisible(const struct balance *b)
 
 static void show(const struct balance *b)
 {
-    int32_t away = leaders_elsewhere(&b->view), behind = not_in_sync(&b->plan);
+    int32_t away = leaders_elsewhere(&b->view), behind = plan_left_alone(&b->plan);
     plan_print(&b->plan, &b->now);
     plan_print_moves(&b->plan);
     plan_print_time(&b->plan, b->mover.throttle);
@@ -204,11 +195,29 @@ static void show(const struct balance *b)
 static int dry_run(const struct balance *b)
 {
     if (args_has(b->a, "json")) {
-        plan_print_json(&b->plan, &b->now, b->mover.throttle);
+        plan_print_json(&b->plan, &b->now, b->mover.throttle, plan_left_alone(&b->plan));
     } else {
         show(b);
     }
     return 0;
+}
+
+/* What was not done is no success. */
+static int end(const struct balance *b)
+{
+    int32_t behind = plan_left_alone(&b->plan);
+    if (b->mover.refused + (size_t)behind == 0) {
+        printf("Done.\n");
+        return 0;
+    }
+    if (b->mover.refused) {
+        printf("Done but for %zu partition(s).\n", b->mover.refused);
+    }
+    if (behind) {
+        printf("Left alone: %d partition%s not wholly in sync. Run this again when %s.\n", behind,
+               behind == 1 ? ", which was" : "s, which were", behind == 1 ? "it is" : "they are");
+    }
+    return 1;
 }
 
 static int execute(struct balance *b)
@@ -229,11 +238,7 @@ static int execute(struct balance *b)
     }
     rv = rv ? rv : mover_elect_all(&b->mover);
     rv = rv ? rv : mover_throttle_left(&b->mover, &b->view);
-    if (rv) {
-        return fail(b);
-    }
-    printf(b->mover.refused ? "Done but for %zu partition(s).\n" : "Done.\n", b->mover.refused);
-    return b->mover.refused ? 1 : 0;
+    return rv ? fail(b) : end(b);
 }
 
 static int cancel(struct balance *b)

@@ -234,7 +234,7 @@ static int dry_run(struct drain *d)
         return refused(d);
     }
     if (args_has(d->a, "json")) {
-        plan_print_json(&d->plan, &d->now, d->mover.throttle);
+        plan_print_json(&d->plan, &d->now, d->mover.throttle, -1);
         return 0;
     }
     plan_print(&d->plan, &d->now);

@@ -149,6 +149,23 @@ def test_called_off(cluster):
     assert throttles(cluster) == []
 
 
+def test_what_is_not_in_sync_is_left_alone_and_that_is_no_success(cluster):
+    cluster.node(2).kill()
+    for p in range(6):
+        cluster.wait_partition('t', p, isr={1}, nodes=[cluster.node(1), cluster.node(3)])
+    assert plan(cluster)['leftAlone'] == 6
+    status, out, err = balance(cluster, '--dry-run')
+    assert (status, err) == (0, '') and '\n6 partitions are not wholly in sync, and left alone; millrace cluster doctor says why.\n' in out, out + err
+    status, out, err = balance(cluster, '--execute')
+    assert (status, err) == (1, '') and out.endswith('Left alone: 6 partitions, which were not wholly in sync. Run this again when they are.\n'), out + err
+    assert 'Done' not in out
+    cluster.node(2).start()
+    cluster.wait_in_sync('t')
+    assert plan(cluster)['leftAlone'] == 0
+    status, out, err = balance(cluster, '--execute')
+    assert (status, err) == (0, '') and out.endswith('Done.\n'), out + err
+
+
 @contextlib.contextmanager
 def producers(c, name, partitions):
     """One a partition, each at RATE at most, in records of 4 KiB: what a busy machine has kept from it is not made good. A list of what failed."""

@@ -298,7 +298,7 @@ def test_moves_that_take_nothing_off_the_broker_are_not_called_off(cluster, tmp_
 def test_the_plan_as_json(cluster):
     topic(cluster, 't', [[1, 3], [3, 2]])
     out = json.loads(drain(cluster, 3, '--dry-run', '--json')[1])
-    assert (out['list'], out['version'], out['copies']) == ('moves', 1, 2)
+    assert (out['list'], out['version'], out['copies'], out['leftAlone']) == ('moves', 1, 2, None)
     assert [(i['topic'], i['partition'], i['from'], set(i['to']), i['copies']) for i in out['items']] == [('t', 0, [1, 3], {1, 2}, 1), ('t', 1, [3, 2], {1, 2}, 1)]
     assert [(b['id'], b['now']['replicas'], b['then']['replicas']) for b in out['brokers']] == [(1, 1, 2), (2, 1, 2), (3, 2, 0)]
     assert replicas(cluster, 't') == {0: [1, 3], 1: [3, 2]}
