@@ -112,6 +112,7 @@ static int move(struct mover *m, struct replica_sets *targets, const struct repl
     }
     tell_refused(m, targets);
     rv = reassign_watch_begin(m->c, &w, all, NULL, 0);
+    w.throttle = m->throttle;
     w.gives_up = gives_up;
     w.user = m;
     rv = rv ? rv : reassign_wait(m->c, &w);

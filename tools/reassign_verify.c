@@ -440,6 +440,10 @@ int reassign_wait_verify(struct client *c, const struct args *a, const struct re
     size_t n;
     struct replica_dir *dirs = replica_dirs_of(&c->arena, targets, &n);
     int rv = reassign_watch_begin(c, &w, targets, dirs, n);
+    int64_t rate = args_int(a, "throttle", 0, INT64_MIN, INT64_MAX);
+    int64_t dirs_rate = args_int(a, "replica-alter-log-dirs-throttle", 0, INT64_MIN, INT64_MAX);
+    w.throttle = rate > 0 ? rate : 0;
+    w.dirs_throttle = dirs_rate > 0 ? dirs_rate : 0;
     rv = rv ? rv : reassign_wait(c, &w);
     if (rv == ERR_CANCELED) {
         tell_interrupted(a, &w);

@@ -174,7 +174,9 @@ struct reassign_watch {
     size_t copies_n;
     size_t partitions_left; /* that still move; dirs_left: the same of directories */
     size_t dirs_left;
-    int64_t begin_ms, begin_bytes; /* of the rate: when the first look was, what had arrived */
+    int64_t begin_ms, begin_bytes;   /* of the rate: when the first look was, what had arrived */
+    int64_t throttle, dirs_throttle; /* bytes a second and broker, if they are known; 0: not. To be
+                                        set behind reassign_watch_begin */
     /* Asked at the end of each look, if it is set: is there no sense in waiting on? */
     bool (*gives_up)(struct client *c, const struct reassign_watch *w, void *user);
     void *user;
@@ -186,7 +188,8 @@ int reassign_watch_begin(struct client *c, struct reassign_watch *w,
                          const struct replica_sets *targets, struct replica_dir *dirs, size_t n);
 /* Another one. What it found is forgotten at its end, but for what stands in w. */
 int reassign_watch_look(struct client *c, struct reassign_watch *w);
-/* "3 of 8 partitions left, 1.2 GiB of 4.0 GiB, 100.0 MiB/s, 29 s left". */
+/* "3 of 8 partitions left, 1.2 GiB of 4.0 GiB, 100.0 MiB/s, 29 s left". Nothing is said of the time
+ * until the rate has settled; with a throttle it is "at least" what that allows. */
 void reassign_watch_text(const struct reassign_watch *w, int64_t now_ms, char *out, size_t n);
 /* Looks until all is moved, or w->given_up, once a second, and shows the text on standard error if
  * that is a terminal. ERR_CANCELED: reassign_interrupted. */

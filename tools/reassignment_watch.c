@@ -12,6 +12,9 @@
 #include "tools/reassignment.h"
 
 enum { FIRST_MS = 100, EVERY_MS = 1000, PATIENCE_MS = 60000, SETTLE_MS = 10000 };
+/* So long a rate is looked at before a time is told by it. A throttle is one over 11 s
+ * (replication.quota.window.num): it lets nothing through for seconds, then much. */
+enum { RATE_MS = 3000, THROTTLED_RATE_MS = 12000 };
 
 /* ---- signals ---- */
 
@@ -213,21 +216,81 @@ static const char *time_text(int64_t s, char *out, size_t n)
     return out;
 }
 
+static int64_t divide_up(int64_t n, int64_t by)
+{
+    return n / by + (n % by != 0);
+}
+
+/* The most that one broker still has to receive. */
+static int64_t heaviest_copies(const struct reassign_watch *w)
+{
+    int64_t most = 0;
+    for (int64_t id = -1, next = 0; next >= 0; id = next) { /* one broker after the other */
+        int64_t left = 0;
+        next = -1;
+        for (size_t i = 0; i < w->copies_n; i++) {
+            const struct copy *k = &w->copies[i];
+            left += k->broker == id ? k->size_whole - k->size : 0;
+            next = k->broker > id && (next < 0 || k->broker < next) ? k->broker : next;
+        }
+        most = left > most ? left : most;
+    }
+    return most;
+}
+
+/* The most that one broker still has to copy between its directories, by which they are sorted. */
+static int64_t heaviest_dirs(const struct reassign_watch *w)
+{
+    int64_t most = 0, sum = 0;
+    for (size_t i = 0; i < w->dirs_n; i++) {
+        const struct replica_dir *d = &w->dirs[i];
+        int64_t there = d->future_size > 0 ? d->future_size : 0;
+        sum = i > 0 && w->dirs[i - 1].broker == d->broker ? sum : 0;
+        sum += bytes_is_null(d->future) || d->size < there ? 0 : d->size - there;
+        most = sum > most ? sum : most;
+    }
+    return most;
+}
+
+/* Seconds that the throttles make it last. */
+static int64_t least_s(const struct reassign_watch *w)
+{
+    int64_t copies = w->throttle ? divide_up(heaviest_copies(w), w->throttle) : 0;
+    int64_t dirs = w->dirs_throttle ? divide_up(heaviest_dirs(w), w->dirs_throttle) : 0;
+    return copies > dirs ? copies : dirs;
+}
+
+/* ", 29 s left", or nothing. */
+static const char *left_text(const struct reassign_watch *w, int64_t ms, int64_t rate, int64_t left,
+                             char *out, size_t n)
+{
+    char time[32];
+    bool throttled = w->throttle || w->dirs_throttle;
+    bool settled = rate > 0 && ms >= (throttled ? THROTTLED_RATE_MS : RATE_MS);
+    int64_t least = least_s(w), measured = settled ? divide_up(left, rate) : 0;
+    *out = 0;
+    if (settled && measured >= least) {
+        snprintf(out, n, ", %s left", time_text(measured, time, sizeof time));
+    } else if (least) {
+        snprintf(out, n, ", at least %s left", time_text(least, time, sizeof time));
+    }
+    return out;
+}
+
 void reassign_watch_text(const struct reassign_watch *w, int64_t now_ms, char *out, size_t n)
 {
-    char sizes[3][32], left[32], moves[64] = "";
+    char sizes[3][32], left[64], moves[64] = "";
     int64_t whole, arrived, ms = now_ms - w->begin_ms;
     add(w, &whole, &arrived);
     int64_t rate = ms > 0 ? (arrived - w->begin_bytes) * 1000 / ms : 0;
     if (w->dirs_n) {
         snprintf(moves, sizeof moves, ", %zu of %zu directory moves", w->dirs_left, w->dirs_n);
     }
-    snprintf(out, n, "%zu of %zu partitions%s left, %s of %s, %s/s, %s left", w->partitions_left,
+    snprintf(out, n, "%zu of %zu partitions%s left, %s of %s, %s/s%s", w->partitions_left,
              w->targets->n, moves, size_text(arrived, sizes[0], sizeof sizes[0]),
              size_text(whole, sizes[1], sizeof sizes[1]),
              size_text(rate > 0 ? rate : 0, sizes[2], sizeof sizes[2]),
-             rate > 0 ? time_text((whole - arrived + rate - 1) / rate, left, sizeof left)
-                      : "unknown time");
+             left_text(w, ms, rate, whole - arrived, left, sizeof left));
 }
 
 static void show(const struct reassign_watch *w, bool terminal)

@@ -44,5 +44,5 @@ class Tool:
 
 
 # Of moves: how many are left, the bytes that have come, how fast, and how long it takes.
-PROGRESS = r'\d+ of \d+ partitions left, [1-9]\d*(\.\d)? [KM]?i?B of \d+\.\d MiB, [1-9]\d*(\.\d)? [KM]?i?B/s, \d+ (s|min|h) left'
+PROGRESS = r'\d+ of \d+ partitions left, [1-9]\d*(\.\d)? [KM]?i?B of \d+\.\d MiB, [1-9]\d*(\.\d)? [KM]?i?B/s, (at least )?\d+ (s|min|h) left'
 WIPED = '\r\x1b[K'  # nothing of it is left on the line

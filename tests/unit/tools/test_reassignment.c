@@ -146,16 +146,46 @@ static void progress_in_words(void **state)
                                .copies_n = 2,
                                .partitions_left = 1,
                                .begin_ms = 500};
-    check_text(&w, 500, "1 of 2 partitions left, 2.0 MiB of 4.0 MiB, 0 B/s, unknown time left");
-    check_text(&w, 2500, "1 of 2 partitions left, 2.0 MiB of 4.0 MiB, 1.0 MiB/s, 2 s left");
-    w.begin_bytes = (2 << 20) - 10240; /* there before the first look */
-    check_text(&w, 2500, "1 of 2 partitions left, 2.0 MiB of 4.0 MiB, 5.0 KiB/s, 6 min left");
+    check_text(&w, 500, "1 of 2 partitions left, 2.0 MiB of 4.0 MiB, 0 B/s");
+    check_text(&w, 2500, "1 of 2 partitions left, 2.0 MiB of 4.0 MiB, 1.0 MiB/s");
+    check_text(&w, 4500, "1 of 2 partitions left, 2.0 MiB of 4.0 MiB, 512.0 KiB/s, 4 s left");
+    w.begin_bytes = (2 << 20) - 20480; /* there before the first look */
+    check_text(&w, 4500, "1 of 2 partitions left, 2.0 MiB of 4.0 MiB, 5.0 KiB/s, 6 min left");
+    w.begin_bytes = 2 << 20;
+    check_text(&w, 60500, "1 of 2 partitions left, 2.0 MiB of 4.0 MiB, 0 B/s");
     struct replica_dir dirs[] = {
         {.target = b("/x"), .future = b("/x"), .size = 100, .future_size = 50},
         {.target = b("/x"), .size = 100, .future_size = -1}};
     w = (struct reassign_watch){.targets = &targets, .dirs = dirs, .dirs_n = 2, .dirs_left = 1};
-    check_text(&w, 1000,
-               "0 of 2 partitions, 1 of 2 directory moves left, 150 B of 200 B, 150 B/s, 1 s left");
+    check_text(&w, 3000,
+               "0 of 2 partitions, 1 of 2 directory moves left, 150 B of 200 B, 50 B/s, 1 s left");
+    w.dirs_throttle = 3;
+    check_text(&w, 0,
+               "0 of 2 partitions, 1 of 2 directory moves left, 150 B of 200 B, 0 B/s, "
+               "at least 17 s left");
+}
+
+/* It lets nothing through for seconds, then much: what it allows is the bound. */
+static void a_throttle_bounds_the_time_that_is_told(void **state)
+{
+    (void)state;
+    struct replica_set to[] = {{.topic = b("a"), .partition = 0}};
+    struct replica_sets targets = SETS(to);
+    struct copy copies[] = {{.broker = 2, .size_whole = 300, .size = 0},
+                            {.broker = 1, .size_whole = 500, .size = 0},
+                            {.broker = 2, .size_whole = 400, .size = 0}};
+    struct reassign_watch w = {.targets = &targets,
+                               .copies = copies,
+                               .copies_n = N(copies),
+                               .partitions_left = 1,
+                               .throttle = 10};
+    check_text(&w, 0, "1 of 1 partitions left, 0 B of 1.2 KiB, 0 B/s, at least 70 s left");
+    copies[0].size = 100;
+    check_text(&w, 1000, "1 of 1 partitions left, 100 B of 1.2 KiB, 100 B/s, at least 60 s left");
+    check_text(&w, 11000, "1 of 1 partitions left, 100 B of 1.2 KiB, 9 B/s, at least 60 s left");
+    check_text(&w, 20000, "1 of 1 partitions left, 100 B of 1.2 KiB, 5 B/s, 3 min left");
+    copies[2].size = 400; /* faster than it may be in the long run */
+    check_text(&w, 20000, "1 of 1 partitions left, 500 B of 1.2 KiB, 25 B/s, at least 50 s left");
 }
 
 int main(void)
@@ -166,6 +196,7 @@ int main(void)
         cmocka_unit_test(a_list_that_a_move_has_set_is_told_from_others),
         cmocka_unit_test(directories_of_targets),
         cmocka_unit_test(progress_in_words),
+        cmocka_unit_test(a_throttle_bounds_the_time_that_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
