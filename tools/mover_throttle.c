@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tools/mover.h"
+#include "tools/output.h"
 
 static const char leader_list[] = "leader.replication.throttled.replicas";
 static const char follower_list[] = "follower.replication.throttled.replicas";
@@ -250,7 +251,7 @@ static void tell_left(const struct throttle_plan *t)
         printf("%s%d", i ? ", " : t->brokers_n > 1 ? ", brokers " : ", broker ", t->brokers[i]);
     }
     printf(".\n");
-    fflush(stdout);
+    output_flush();
 }
 
 static void tell_down(const struct view *v, const struct throttle_plan *t)

@@ -4,6 +4,7 @@
 #include "tools/columns.h"
 #include "tools/listing.h"
 #include "tools/mover.h"
+#include "tools/output.h"
 
 enum { MOVES_SHOWN = 20, MINUTE_S = 60, HOUR_S = 3600, DAY_S = 86400, YEAR_S = 365 * DAY_S };
 
@@ -138,7 +139,7 @@ void plan_print_time(const struct plan *p, int64_t throttle)
     }
     const char *text = time_text(p->arena, s);
     printf("With --throttle %lld the moves take at least %s.\n", (long long)throttle, text);
-    fflush(stdout);
+    output_flush();
     if (s > DAY_S) {
         fprintf(
             stderr,

@@ -12,6 +12,7 @@
 #include "tools/columns.h"
 #include "tools/doctor.h"
 #include "tools/listing.h"
+#include "tools/output.h"
 #include "tools/tool.h"
 
 static const struct arg_def defs[] = {
@@ -102,7 +103,7 @@ static int unregister(struct client *c, const struct args *a)
     }
     if (rv == 0) {
         printf("Broker %d is no longer registered.\n", req.broker_id);
-        fflush(stdout);
+        output_flush();
     }
     if (rv == 0 && running) {
         fprintf(stderr,
