@@ -98,7 +98,7 @@ void api_put_ids(struct json_writer *w, const char *name, const int32_t *v, uint
 
 bool partition_is_behind(const struct image_partition *p)
 {
-    return p->isr_n < p->replicas_n;
+    return p->isr_n + p->adding_n < p->replicas_n;
 }
 
 /* ---- requests ---- */

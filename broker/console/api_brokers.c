@@ -36,7 +36,7 @@ static void share(struct shares *v, int32_t n, const struct image_partition *p)
             s->replicas++;
             s->leaders += p->leader == s->id;
             s->preferred += i == 0;
-            s->behind += !is_in(p->isr, p->isr_n, s->id);
+            s->behind += !is_in(p->isr, p->isr_n, s->id) && !is_in(p->adding, p->adding_n, s->id);
         }
     }
 }

@@ -76,6 +76,8 @@ void messages_end(struct console *c); /* who looks is refused */
 
 /* What is wrong with a partition of the image, as the console counts it. */
 struct image_partition;
-bool partition_is_behind(const struct image_partition *p); /* its ISR lacks a replica */
+/* Its ISR lacks a replica. What a reassignment adds is on its way, and not missing (as in Kafka).
+ */
+bool partition_is_behind(const struct image_partition *p);
 
 #endif

@@ -105,6 +105,29 @@ def test_the_check_sees_what_is_wrong(exported):
     assert 'kafka_x_total' not in exported and 'topic' in exported['kafka_log_log_size'] and 'shard' not in exported['kafka_log_log_size']
 
 
+def test_a_replica_on_its_way_is_not_missing(tmp_path):
+    with Cluster(tmp_path, controllers=1, brokers=2, factor=1, settings={'metrics.listener': SETTING, 'min.insync.replicas': 1}) as c:
+        leader, other = c.brokers
+        c.tool('topics', '--create', '--topic', 't', '--replica-assignment', str(leader.id))
+        other.pause()  # what moves to it waits
+        plan = tmp_path / 'plan.json'
+        plan.write_text(json.dumps({'version': 1, 'partitions': [{'topic': 't', 'partition': 0, 'replicas': [leader.id, other.id]}]}))
+        c.tool('reassign-partitions', '--execute', '--reassignment-json-file', str(plan))
+
+        def told():
+            partitions = json.loads(get(port_of(leader.text), '/console/api/overview')[2])['partitions']
+            under = metrics(port_of(leader.text))['kafka_server_replicamanager_underreplicatedpartitions']
+            return partitions['reassigning'], partitions['underReplicated'], int(sum(under.values()))
+        wait(lambda: told()[0] == 1, told, 60)
+        assert told() == (1, 0, 0)
+        other.resume()
+        wait(lambda: told()[0] == 0, told, 60)
+        other.kill()  # now it is missing
+        wait(lambda: told() == (0, 1, 1), told, 60)
+        other.start()
+        wait(lambda: told() == (0, 0, 0), told, 60)
+
+
 def test_alerts_are_whole():
     names = [r['alert'] for r in rules()]
     assert len(names) == len(set(names)) > 20
