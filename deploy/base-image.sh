@@ -26,8 +26,8 @@ while [ $# -gt 0 ]; do
 done
 tag=${tag:-millrace-base:$suite}
 [ "$(id -u)" = 0 ] || refuse "debootstrap needs root"
-command -v debootstrap >/dev/null || refuse "there is no debootstrap: apt-get install debootstrap"
-[ -n "$tar" ] || docker version >/dev/null 2>&1 || refuse "no Docker engine answers (docker version says why); --tar FILE needs none"
+command -v debootstrap >/dev/null || refuse "there is no debootstrap: deploy/deps.sh engine, or apt-get install debootstrap"
+[ -n "$tar" ] || docker version >/dev/null 2>&1 || refuse "no Docker engine answers (docker version says why; deploy/deps.sh engine installs Debian's); --tar FILE needs none"
 
 official=http://deb.debian.org
 mirror=${mirror:-$(deploy/deps.sh uri "$suite")}; mirror=${mirror:-$official/debian}
@@ -39,6 +39,7 @@ if [ -z "${MILLRACE_BASE_MOUNTED:-}" ]; then
 fi
 mount -t tmpfs -o size=1g,mode=755 millrace-base /mnt
 root=/mnt/root
+echo "Debian $suite from $mirror: a minute or more" >&2
 debootstrap --variant=minbase "$suite" "$root" "$mirror" >/mnt/log 2>&1 || { tail -20 /mnt/log >&2; refuse "debootstrap failed"; }
 
 # What apt installs later leaves the same things out.

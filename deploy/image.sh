@@ -18,6 +18,7 @@ while [ $# -gt 0 ]; do
     *) refuse "unknown option '$1'; see --help" 2 ;;
   esac
 done
+docker version >/dev/null 2>&1 || refuse "no Docker engine answers (docker version says why); deploy/deps.sh engine installs Debian's"
 built=
 if [ -n "$from" ]; then
   [ -x "$from/millrace" ] || refuse "there is no $from/millrace: build it first"

@@ -4,15 +4,17 @@
 #   deploy/run.sh                    a node on localhost:9092, its data in millrace-data beside this folder
 #   deploy/run.sh --data DIR         its data elsewhere
 #   deploy/run.sh --port N           another port (the controller listens on N + 1)
+#   deploy/run.sh --override K=V     a setting, as often as wanted: metrics.listener=http://127.0.0.1:9644 has the console
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-data=$root/millrace-data port=9092
+data=$root/millrace-data port=9092 settings=()
 refuse() { echo "deploy/run.sh: $1" >&2; exit "${2:-1}"; }
 while [ $# -gt 0 ]; do
   case $1 in
     --data) [ -n "${2:-}" ] || refuse "--data needs a folder" 2; data=$(realpath -m -- "$2"); shift 2 ;;
     --port) port=${2:-}; shift $(($# > 1 ? 2 : 1)) ;;
-    --help | -h) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+    --override) [[ ${2:-} == ?*=* ]] || refuse "--override '${2:-}': it is SETTING=VALUE" 2; settings+=(--override "$2"); shift 2 ;;
+    --help | -h) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
     *) refuse "unknown option '$1'; see --help" 2 ;;
   esac
 done
@@ -51,4 +53,4 @@ or with any Kafka client, for example kcat (apt install kcat):
 Ctrl-C stops the node in good order.
 
 NEXT
-exec "$bin" server --data "$data" --port "$port"
+exec "$bin" server --data "$data" --port "$port" "${settings[@]}"

@@ -115,6 +115,7 @@ static void put_broker(const struct console *c, struct json_writer *w, const str
         json_int(w, "silentMs", console_now(c) - p->since_ms);
     }
     put_dirs(w, p);
+    json_bool(w, "logDirsOld", p && (b->fenced || !p->answers)); /* as it said last */
     json_close(w, '}');
 }
 

@@ -249,10 +249,11 @@ def test_a_broker_that_stands_still(consoles, browser):
     try:
         browser.wait_for(lambda: browser.rows()[2][1].startswith(('not answering', 'fenced')), 'its state')
         browser.wait_for(lambda: browser.rows()[2][1].startswith('fenced'), 'the fence')
+        assert [row[-1].endswith('when it was last heard') for row in browser.rows()] == [False, False, True]
         assert browser.text('#live') == 'live'
     finally:
         node.resume()
-    browser.wait_for(lambda: browser.rows()[2][1] == 'up', 'its return')
+    browser.wait_for(lambda: browser.rows()[2][1] == 'up' and 'last heard' not in browser.rows()[2][-1], 'its return')
 
 
 def test_a_killed_broker(consoles, browser):

@@ -7,13 +7,13 @@ export const load = (id, state) => ask('brokers', { page: state.page });
 
 const TONES = { up: 'good', leaving: 'warn', fenced: 'bad', 'not answering': 'bad' };
 
-function directory(dir) {
+function directory(dir, old) {
   const used = dir.total ? 1 - dir.usable / dir.total : null;
   return h('div', { 'data-key': dir.path },
     h('span', { class: 'mono' }, dir.path),
     dir.failed ? [' ', pill('failed', 'bad')] : [
       used === null ? null : bar(used, used > 0.95 ? 'bad' : used > 0.85 ? 'warn' : ''),
-      h('span', { class: 'sub' }, bytes(dir.bytes) + ' in ' + number(dir.replicas) + ' replicas' + (used === null ? '' : '; disk ' + Math.round(used * 100) + ' % full, ' + bytes(dir.usable) + ' free'))]);
+      h('span', { class: 'sub' }, bytes(dir.bytes) + ' in ' + number(dir.replicas) + ' replicas' + (used === null ? '' : '; disk ' + Math.round(used * 100) + ' % full, ' + bytes(dir.usable) + ' free') + (old ? ', when it was last heard' : ''))]);
 }
 
 function row(one) {
@@ -24,7 +24,7 @@ function row(one) {
     one.rack ?? '–',
     [number(one.leaders), h('span', { class: 'sub' }, one.leaders === one.preferred ? 'as preferred' : number(one.preferred) + ' preferred')],
     [number(one.replicas), one.outOfSync ? h('span', { class: 'sub bad-text' }, number(one.outOfSync) + ' out of sync') : h('span', { class: 'sub' }, 'all in sync')],
-    one.logDirs.length ? one.logDirs.map(directory) : h('span', { class: 'muted' }, 'not told yet'),
+    one.logDirs.length ? one.logDirs.map((dir) => directory(dir, one.logDirsOld)) : h('span', { class: 'muted' }, 'not told yet'),
   ]];
 }
 
