@@ -1,5 +1,6 @@
 #include "broker/partition.h"
 
+#include "base/ids.h"
 #include "base/mem.h"
 #include "broker/append.h"
 #include "broker/config.h"
@@ -204,6 +205,7 @@ void partition_set_state(struct partition *p, const struct image_partition *ip,
                        : p->reassigned_ms > 0             ? p->reassigned_ms
                                                           : now_of(p);
     p->is_leader = p->leader == p->pm->ns->node->id;
+    p->in_isr = id_in(ip->isr, ip->isr_n, p->pm->ns->node->id);
     if (p->is_leader && !p->offline && (!was_leader || new_epoch) && !begin_epoch(p)) {
         return;
     }

@@ -86,6 +86,7 @@ struct partition {
     uint32_t adding_n;     /* of them, that a reassignment adds */
     int64_t reassigned_ms; /* this broker has known of its reassignment since then; 0: none */
     bool is_leader;        /* of this broker, and so are the following */
+    bool in_isr;           /* this broker is, as committed */
 
     /* flush before acknowledge */
     int64_t

@@ -6,7 +6,9 @@
  *
  * Main counts for all shards, by a call for each answer that had some: an answer or two may go over
  * the rate before it is noticed, and are made up for by waiting. As in Kafka, a partition that has
- * all that its leader has committed is not held back: else it would leave the in-sync set. */
+ * all that its leader has committed is not held back: else it would leave the in-sync set. Nor is
+ * one in the in-sync set whose leader has just begun and has not said yet what it has committed:
+ * every acknowledgement would wait for it (Kafka's follower waits there). */
 #include "base/mem.h"
 #include "broker/call.h"
 #include "broker/config.h"
@@ -127,7 +129,8 @@ bool follow_is_throttled(struct replica_follow *fl)
 {
     struct fetchers *fs = fl->fetcher->fs;
     look_up(fl);
-    bool in_sync = fl->leader_hw >= 0 && plog_end_offset(fl->part->log) >= fl->leader_hw;
+    const struct partition *p = fl->part;
+    bool in_sync = p->in_isr || (fl->leader_hw >= 0 && plog_end_offset(p->log) >= fl->leader_hw);
     return is_named(fl) && !in_sync && fs->over_rate;
 }
 

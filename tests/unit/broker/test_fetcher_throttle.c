@@ -32,6 +32,27 @@ static void set_rate(struct rig *r, const char *value)
     set(r, CONFIG_BROKER, "1", "follower.replication.throttled.rate", value);
 }
 
+/* Partition 0 has so many of its replicas in sync: the leader, another, this broker. */
+static void set_isr(struct rig *r, int32_t n)
+{
+    int32_t isr[] = {LEADER, OTHER, RIG_NODE};
+    struct partition_change_record c;
+    proto_msg_init(&partition_change_record_msg, &c);
+    c.topic_id = rig_topic_id(TOPIC);
+    c.partition_id = 0;
+    c.isr = isr;
+    c.isr_n = n;
+    rig_record(r, &partition_change_record_msg, 0, &c);
+    rig_publish(r);
+}
+
+/* This broker follows two partitions, of which it has nothing yet. */
+static void open_behind(struct rig *r, struct peer *p)
+{
+    follow_open(r, p, 2, NULL);
+    set_isr(r, 2);
+}
+
 /* Records of partition 0, some 3000 bytes, from `first` on, of which the leader has more. */
 static void give(struct peer *p, int64_t first, int64_t hw)
 {
@@ -69,7 +90,7 @@ static void a_throttled_replica_waits_until_the_rate_is_right(void **state)
     UNUSED(state);
     struct rig r;
     struct peer p;
-    follow_open(&r, &p, 2, NULL);
+    open_behind(&r, &p);
     set_rate(&r, "1000");
     set_replicas(&r, "1:2,0:1,0:2");
     peer_wait(&p, API_FETCH);
@@ -88,7 +109,7 @@ static void others_are_not_held_back(void **state)
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
         struct rig r;
         struct peer p;
-        follow_open(&r, &p, 2, NULL);
+        open_behind(&r, &p);
         set_rate(&r, "1000");
         set_replicas(&r, lists[i]);
         peer_wait(&p, API_FETCH);
@@ -103,7 +124,7 @@ static void who_is_up_with_the_leader_is_not_held_back(void **state)
     UNUSED(state);
     struct rig r;
     struct peer p;
-    follow_open(&r, &p, 2, NULL);
+    open_behind(&r, &p);
     set_rate(&r, "1000");
     set_replicas(&r, "*");
     peer_wait(&p, API_FETCH);
@@ -116,12 +137,31 @@ static void who_is_up_with_the_leader_is_not_held_back(void **state)
     follow_shut(&r, &p);
 }
 
+/* It may be a leader's first acknowledgement that waits for what it fetches. */
+static void who_is_in_the_isr_is_not_held_back(void **state)
+{
+    UNUSED(state);
+    struct rig r;
+    struct peer p;
+    open_behind(&r, &p);
+    set_rate(&r, "1000");
+    set_replicas(&r, "*");
+    peer_wait(&p, API_FETCH);
+    give(&p, 0, 10000);
+    set_isr(&r, 3);
+    assert_int_equal(held(&r, &p), 0);
+    give(&p, 300, 10000);
+    set_isr(&r, 2);
+    assert_true(held(&r, &p) > 2000);
+    follow_shut(&r, &p);
+}
+
 static void without_a_rate_or_without_the_list_it_is_over(void **state)
 {
     UNUSED(state);
     struct rig r;
     struct peer p;
-    follow_open(&r, &p, 2, NULL);
+    open_behind(&r, &p);
     set_replicas(&r, "*");
     peer_wait(&p, API_FETCH);
     peer_answer_records(&p, SESSION, 1, BYTES_NULL, 0);
@@ -152,6 +192,7 @@ int main(void)
         cmocka_unit_test(a_throttled_replica_waits_until_the_rate_is_right),
         cmocka_unit_test(others_are_not_held_back),
         cmocka_unit_test(who_is_up_with_the_leader_is_not_held_back),
+        cmocka_unit_test(who_is_in_the_isr_is_not_held_back),
         cmocka_unit_test(without_a_rate_or_without_the_list_it_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
