@@ -35,7 +35,7 @@ security=$(deploy/deps.sh uri "$suite-security"); security=${security:-$official
 
 # In memory, where dpkg's many flushes cost nothing, in a mount of this process alone: nothing is left behind when it is stopped.
 if [ -z "${MILLRACE_BASE_MOUNTED:-}" ]; then
-  MILLRACE_BASE_MOUNTED=1 exec unshare --mount --propagation private "$0" --suite "$suite" --tag "$tag" --mirror "$mirror" ${tar:+--tar "$(realpath -m -- "$tar")"}
+  MILLRACE_BASE_MOUNTED=1 exec unshare --mount --propagation private deploy/base-image.sh --suite "$suite" --tag "$tag" --mirror "$mirror" ${tar:+--tar "$(realpath -m -- "$tar")"}
 fi
 mount -t tmpfs -o size=1g,mode=755 millrace-base /mnt
 root=/mnt/root
