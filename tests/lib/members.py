@@ -105,12 +105,13 @@ class GroupLog(logging.Handler):
     """What a consumer of librdkafka says of its group: the state of its search for a coordinator, and the last lines. All that is no debugging goes to
     stderr, where it would be without.
 
-    In wait-coord it waits for the answer to a FindCoordinator, each of which it gives up after 60 seconds. It was seen (2.16.1) to stay there for good,
-    without a request on the wire or a word, while brokers are killed and come back."""
+    In wait-coord it waits for the answer to a FindCoordinator, each of which it gives up after 60 seconds; in query-coord it looks for a broker to ask,
+    twice a second, and is in another state as soon as it has sent. It was seen (2.16.1) to stay in either for good, without a request on the wire, while
+    brokers are killed and come back: what it says of its brokers is kept, too, so that the last lines tell which one it does not find."""
 
     def __init__(self):
         super().__init__()
-        self.state, self.since, self.lines = None, time.monotonic(), collections.deque(maxlen=40)
+        self.state, self.since, self.lines = None, time.monotonic(), collections.deque(maxlen=200)
         self.logger = logging.Logger('librdkafka')
         self.logger.addHandler(self)
 
@@ -125,7 +126,7 @@ class GroupLog(logging.Handler):
             sys.stderr.flush()
 
     def hangs(self):
-        return self.state == 'wait-coord' and time.monotonic() - self.since > STALL
+        return self.state in ('wait-coord', 'query-coord') and time.monotonic() - self.since > STALL
 
     def __str__(self):
         return 'in %s for %d s' % (self.state, time.monotonic() - self.since)
@@ -151,7 +152,7 @@ class Librdkafka(Member):
         c = Consumer({'bootstrap.servers': self.servers, 'group.id': self.group, 'enable.auto.commit': False, 'auto.offset.reset': 'earliest',
                       'partition.assignment.strategy': self.assignor, 'session.timeout.ms': self.session_ms, 'heartbeat.interval.ms': 500,
                       'max.poll.interval.ms': max(60000, self.session_ms), 'topic.metadata.refresh.interval.ms': 2000, 'reconnect.backoff.max.ms': 300,
-                      'debug': 'cgrp'}, logger=self.log.logger)
+                      'debug': 'cgrp,broker'}, logger=self.log.logger)
 
         def assigned(_, parts):
             self.owned = {(p.topic, p.partition) for p in parts}
