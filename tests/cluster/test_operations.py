@@ -384,7 +384,7 @@ def test_shrinking(play):
         serves(lab, 'broker14')
         move(lab, 'orders', {4: [12, 14, 11], 5: [13, 11, 14]})
         lab['admin'].must('millrace leader-election --bootstrap-server broker11:9092 --election-type preferred --all-topic-partitions')
-    play.part('Shrinking', [('admin$ millrace broker drain 14', grown)])
+    play.part('Shrinking', [('admin$ millrace broker drain 14', grown)], until='## A broker of a container')
 
 
 @pytest.mark.slow

@@ -15,14 +15,16 @@ INSIDE = ['--bootstrap-server', 'broker11:9092,broker12:9092,broker13:9092']
 
 
 def project(file='docker-compose.yml', **variables):
-    free = ports(8)
+    free = ports(11)
     for i, n in enumerate((11, 12, 13, 14)):
         variables.update({'BROKER%d_PORT' % n: free[2 * i], 'BROKER%d_HTTP' % n: free[2 * i + 1]})
+    variables.update({'CONTROLLER%d_HTTP' % n: free[7 + n] for n in (1, 2, 3)})
     p = Compose(file, MILLRACE_PORT=free[0], MILLRACE_HTTP=free[1], **variables)
     p.servers = ','.join('localhost:%d' % free[2 * i] for i in range(3))
     p.fourth = 'localhost:%d' % free[6]
     p.only = 'localhost:%d' % free[0]
     p.http = free[1]
+    p.every_http = free[1:9:2][:3] + free[8:]
     return p
 
 
@@ -58,6 +60,9 @@ def test_it_is_healthy(cluster):
         assert c.inspect('.HostConfig.ReadonlyRootfs') and c.inspect('.HostConfig.RestartPolicy.Name') == 'unless-stopped'
         assert 'io_uring is used' in c.logs()
         assert ' ERROR ' not in c.logs(), c.logs()
+    for port in cluster.every_http:
+        with urllib.request.urlopen('http://localhost:%d/readyz' % port, timeout=30) as answer:
+            assert answer.status == 200
 
 
 def test_clients_outside_and_inside(cluster):
