@@ -642,7 +642,8 @@ static struct share *shares(const struct doctor_picture *pic, struct doctor_repo
             if (first) {
                 of[first - v->brokers].preferred++;
             }
-            if (first && p->leader >= 0 && p->leader != first->id &&
+            bool moves = p->adding.n + p->removing.n > 0; /* its first replica is still to change */
+            if (first && p->leader >= 0 && p->leader != first->id && !moves &&
                 view_ids_has(p->isr, first->id)) {
                 of[first - v->brokers].away++;
                 doctor_place(r, found, t->name, p->index);
@@ -655,7 +656,8 @@ static struct share *shares(const struct doctor_picture *pic, struct doctor_repo
 static const char *leaders_text(struct arena *a, struct view_ids less, struct view_ids away)
 {
     if (less.n == 0) {
-        return arena_printf(a, "Each leads as many as its share, but those of others: of %s",
+        return arena_printf(a,
+                            "Each broker leads as many as its share, but some in the place of %s",
                             doctor_names(a, "broker", away));
     }
     return arena_printf(a, "%s %s: others do the work", doctor_names(a, "Broker", less),
