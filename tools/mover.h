@@ -47,6 +47,9 @@ int mover_cancel(struct mover *m, const struct view *v, int32_t *n);
 /* For the end, when nothing of it moves: takes off a throttle that an earlier run (m->broker: a
  * drain of it; -1: any) has left behind, and says so. Where other partitions move it stays. */
 int mover_throttle_left(struct mover *m, const struct view *v);
+/* Replicas that have left m->broker, as far as the lists of a throttle tell, before it is taken
+ * off: at least so many. A run with another throttle has written them anew, one without none. */
+int32_t mover_have_left(struct mover *m, const struct view *v);
 
 /* ---- between mover.c and mover_throttle.c ---- */
 

@@ -184,6 +184,24 @@ static void put_brokers(bool *named, const struct view *v, const struct throttle
     }
 }
 
+int32_t mover_have_left(struct mover *m, const struct view *v)
+{
+    struct view copy = *v;
+    int32_t n = 0;
+    int rv = view_ask_topic_settings(m->c, &copy, lists);
+    for (int32_t i = 0; rv == 0 && i < copy.topics_n; i++) {
+        const struct view_topic *t = &copy.topics[i];
+        struct throttle_marks senders;
+        bool read = throttle_marks_read(&m->c->arena, list_of(t, leader_list), &senders);
+        for (size_t k = 0; read && k < senders.n; k++) {
+            int32_t at = senders.v[k].partition;
+            n += senders.v[k].broker == m->broker && at < t->partitions_n &&
+                 !view_ids_has(t->partitions[at].replicas, m->broker);
+        }
+    }
+    return n;
+}
+
 static bool all_received(const struct view_topic *t, const struct throttle_marks *receivers)
 {
     for (size_t i = 0; i < receivers->n; i++) {

@@ -115,7 +115,7 @@ static int look_after(struct drain *d)
 }
 
 struct left {
-    int32_t replicas, leaders, leaving;
+    int32_t replicas, leaders, leaving, coming;
 };
 
 /* What is on it now, wherever it goes. */
@@ -128,6 +128,7 @@ static struct left left_on(const struct view *v, int32_t id)
             n.replicas += view_ids_has(p->replicas, id);
             n.leaders += p->leader == id;
             n.leaving += view_ids_has(p->removing, id);
+            n.coming += view_ids_has(p->adding, id);
         }
     }
     return n;
@@ -274,13 +275,29 @@ static int status(struct drain *d)
     return n.replicas + n.leaders ? 1 : 0;
 }
 
+/* What --cancel does not bring back. How much that is the cluster does not note, but for a throttle
+ * that was set for it. */
+static void say_left_before(const struct drain *d, int32_t n)
+{
+    struct left on = left_on(&d->view, d->id);
+    int32_t still = on.replicas - on.coming;
+    if (n) {
+        printf("At least %d replica%s broker %d already and stay%s there", n,
+               n == 1 ? " has left" : "s have left", d->id, n == 1 ? "s" : "");
+    } else {
+        printf("What has left broker %d already stays there", d->id);
+    }
+    printf(" (millrace balance evens out); %d %s still on it.\n", still, still == 1 ? "is" : "are");
+}
+
 static int cancel(struct drain *d)
 {
-    int32_t n;
+    int32_t n, have_left = mover_have_left(&d->mover, &d->view);
     if (mover_cancel(&d->mover, &d->view, &n)) {
         return fail(d);
     }
     printf("%d move%s called off.\n", n, n == 1 ? " was" : "s were");
+    say_left_before(d, have_left);
     if (d->mover.others) {
         printf("%d other move%s on, taking nothing away from broker %d (millrace "
                "reassign-partitions --list).\n",

@@ -138,9 +138,26 @@ def test_called_off(cluster):
     p.kill()
     p.communicate()
     status, out, err = drain(cluster, 3, '--cancel')
-    assert (status, out) == (0, '2 moves were called off.\n'), err
+    assert (status, out) == (0, '2 moves were called off.\nWhat has left broker 3 already stays there (millrace balance evens out); 2 are still on it.\n'), err
     wait(lambda: {p: set(r) for p, r in replicas(cluster, 't').items()} == before, lambda: replicas(cluster, 't'), 30)
     assert moving(cluster) == set() and throttles(cluster) == []
+
+
+def test_called_off_in_the_middle(cluster):
+    """An empty partition has left, a full one has not: what is there stays there, and that is told."""
+    topic(cluster, 't', [[1, 3], [3, 2]])
+    fill(cluster, 't', 0, 3)
+    p = launch(cluster, 3, '--throttle', '50000')
+    wait(lambda: moving(cluster) == {('t', 0)}, lambda: moving(cluster), 30)
+    wait(lambda: 3 not in replicas(cluster, 't')[1], lambda: replicas(cluster, 't'), 30)
+    p.kill()
+    p.communicate()
+    left = '\nAt least 1 replica has left broker 3 already and stays there (millrace balance evens out); 1 is still on it.\n'
+    status, out, err = drain(cluster, 3, '--cancel')
+    assert (status, out) == (0, '1 move was called off.' + left), err
+    assert moving(cluster) == set() and throttles(cluster) == []
+    wait(lambda: set(replicas(cluster, 't')[0]) == {1, 3}, lambda: replicas(cluster, 't'), 30)
+    assert 3 not in replicas(cluster, 't')[1]
 
 
 def test_what_was_throttled_and_killed_is_finished_without_a_throttle_left(cluster):
@@ -281,17 +298,18 @@ def test_moves_that_take_nothing_off_the_broker_are_not_called_off(cluster, tmp_
     file.write_text(json.dumps({'partitions': [{'topic': 'u', 'partition': 0, 'replicas': [2, 3]}]}))
     cluster.tool('reassign-partitions', '--execute', '--additional', '--throttle', '100000', '--reassignment-json-file', str(file))
     assert moving(cluster) == {('t', 0), ('u', 0)}
+    left = 'What has left broker 3 already stays there (millrace balance evens out); 1 is still on it.\n'
     others = '1 other move goes on, taking nothing away from broker 3 (millrace reassign-partitions --list).\n'
     status, out, err = drain(cluster, 3, '--cancel')
-    assert (status, err) == (0, '') and out.endswith('\n1 move was called off.\n' + others), out + err
+    assert (status, err) == (0, '') and out.endswith('\n1 move was called off.\n' + left + others), out + err
     assert 'stays while other partitions move' in out and moving(cluster) == {('u', 0)}
     assert {t for t, _ in throttles(cluster)} == {'t', 'u', '1', '2', '3'}  # the rates are for u-0, too
-    assert drain(cluster, 3, '--cancel')[1].endswith('\n0 moves were called off.\n' + others) and moving(cluster) == {('u', 0)}
+    assert drain(cluster, 3, '--cancel')[1].endswith('\n0 moves were called off.\n' + left + others) and moving(cluster) == {('u', 0)}
     let_end(cluster, (1, 2, 3))
     assert set(replicas(cluster, 't')[0]) == {1, 3}
     status, out, err = drain(cluster, 3, '--cancel')
     assert (status, err) == (0, '') and out.startswith('Taking off the throttle that an earlier run left behind: '), out + err
-    assert out.endswith('\n0 moves were called off.\n')
+    assert '\n0 moves were called off.\n' in out and 'broker 3 already' in out
     assert not {t for t, _ in throttles(cluster)} & {'t', '1', '3'}
 
 
