@@ -18,6 +18,8 @@ controllers, {N1} for the configuration of node 1, {ID NAME} for a topic's id. C
     report  exit status and stdout up to the first report that nothing is left to do, when the tool gets SIGTERM; times and checksums masked
     ours    as sorted, but with what our tool prints: Kafka's behaves otherwise on purpose
 `+NAME` starts a tool of ours that goes on in the background, until `-NAME` stops it: a member of a group, for which the next case waits.
+A line `# --kafka: WHY` says of the case behind it that Kafka's tool prints something else of a node of Kafka's own, and why: sessions.sh --kafka
+tells it, and fails if that is so no more.
 `!kill ID`, `!until TEXT` and others (the word stands where the tool does) are steps of files that run against a cluster (cluster_session.py).
 """
 import json
@@ -33,11 +35,13 @@ from node import binary, millrace
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
 DATA = os.path.join(ROOT, 'tests/data/tools')
+DIFFERS = '# --kafka: '
 MODES = ('all', 'out', 'errors', 'placed', 'sorted', 'json', 'first', 'status', 'error', 'status-error', 'events', 'shape', 'report', 'ours', '-')
 
 
 class Case:
-    def __init__(self, line):
+    def __init__(self, line, differs=None):
+        self.differs = differs
         self.name, self.mode, self.tool, self.stdin, self.args = line.rstrip('\n').split('\t')
         assert self.mode in MODES, line
         if self.stdin:
@@ -57,8 +61,15 @@ NODE = ('group.initial.rebalance.delay.ms=0',)  # settings of the node that answ
 
 
 def steps(file):
+    found, differs = [], None
     with open(os.path.join(DATA, file), encoding='utf-8') as f:
-        return [Case(line) for line in f if not line.startswith('#')]
+        for line in f:
+            if line.startswith(DIFFERS):
+                differs = line[len(DIFFERS):].strip()
+            elif not line.startswith('#'):
+                found.append(Case(line, differs))
+                differs = None
+    return found
 
 
 def cases(file):

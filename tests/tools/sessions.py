@@ -122,6 +122,12 @@ def main():
             for c, text in outcomes(file, n, folder):
                 if '--store' in words:
                     store(c, text)
+                elif '--kafka' in words and c.differs:
+                    equal = text == session.expected(c)
+                    print('%s: %s: %s' % (c.name, 'does not differ any more, but is told to' if equal else 'differs', c.differs))
+                    failed += equal
+                    passed += not equal
+                    continue
                 elif text != session.expected(c):
                     failed += 1
                     print('%s: Kafka\'s tool prints\n%sstored is\n%s' % (c.name, text, session.expected(c)))

@@ -3,7 +3,7 @@
 #
 #   tests/tools/sessions.sh [FILE.tsv]           compares with what is stored in tests/data/tools/expect; the last line is `N passed, N failed`
 #   tests/tools/sessions.sh --store [FILE.tsv]   stores what Kafka's tools print
-#   tests/tools/sessions.sh --kafka ...          the same against a node of Kafka's own
+#   tests/tools/sessions.sh --kafka ...          the same against a node of Kafka's own; what is to differ there says so in front of its case
 #   tests/tools/sessions.sh --ours [FILE.tsv]    stores what ours print where Kafka's are not asked (cases marked `ours`): read the difference!
 #
 # tests/run.sh tools compares our tools with what is stored. Needs Java and Maven (tests/oracle/kafka).
