@@ -53,7 +53,7 @@ const char *json_complaint(const json_error_t *je, struct bytes text, char *out,
     return out;
 }
 
-void json_put_text(json_t *o, const char *name, struct bytes v)
+static json_t *text_of(struct bytes v)
 {
     json_t *s =
         bytes_is_null(v) ? json_null() : json_stringn(v.len ? (const char *)v.data : "", v.len);
@@ -65,7 +65,12 @@ void json_put_text(json_t *o, const char *name, struct bytes v)
         s = json_stringn(ascii, v.len);
         mem_free(ascii);
     }
-    json_object_set_new(o, name, s);
+    return s;
+}
+
+void json_put_text(json_t *o, const char *name, struct bytes v)
+{
+    json_object_set_new(o, name, text_of(v));
 }
 
 void json_put_int(json_t *o, const char *name, int64_t v)
@@ -99,6 +104,14 @@ void json_put_ids(json_t *o, const char *name, const int32_t *ids, int32_t n)
     json_t *v = json_put_array(o, name);
     for (int32_t i = 0; i < n; i++) {
         json_array_append_new(v, json_integer(ids[i]));
+    }
+}
+
+void json_put_texts(json_t *o, const char *name, const struct bytes *v, size_t n)
+{
+    json_t *all = json_put_array(o, name);
+    for (size_t i = 0; i < n; i++) {
+        json_array_append_new(all, text_of(v[i]));
     }
 }
 

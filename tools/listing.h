@@ -36,6 +36,7 @@ void json_put_bool(json_t *o, const char *name, bool v);
 void json_put_null(json_t *o, const char *name);
 void json_put_uuid(json_t *o, const char *name, struct uuid v); /* the zero one: null */
 void json_put_ids(json_t *o, const char *name, const int32_t *ids, int32_t n);
+void json_put_texts(json_t *o, const char *name, const struct bytes *v, size_t n);
 json_t *json_put_array(json_t *o, const char *name); /* an empty one, to be filled */
 json_t *json_add_object(json_t *array);              /* a new one at its end */
 

@@ -9,6 +9,7 @@
 #include "base/prng.h"
 #include "controller/placement.h"
 #include "tools/clock.h"
+#include "tools/listing.h"
 #include "tools/reassign_partitions.h"
 
 /* The ids of --broker-list, in its order; Kafka's sentences. */
@@ -113,6 +114,22 @@ static void print_sets(const char *heading, const struct replica_sets *s, const 
     json_decref(o);
 }
 
+/* The items side by side, and both as files for --execute. */
+static void print_json(const struct replica_sets *now, const struct replica_sets *then)
+{
+    json_t *all = listing_new("proposal");
+    for (size_t i = 0; i < now->n; i++) {
+        json_t *o = listing_item(all);
+        json_put_text(o, "topic", now->v[i].topic);
+        json_put_int(o, "partition", now->v[i].partition);
+        json_put_ids(o, "from", now->v[i].replicas, now->v[i].replicas_n);
+        json_put_ids(o, "to", then->v[i].replicas, then->v[i].replicas_n);
+    }
+    json_object_set_new(all, "current", reassign_json_of(now));
+    json_object_set_new(all, "proposed", reassign_json_of(then));
+    listing_print(all);
+}
+
 int reassign_generate(struct client *c, const struct args *a)
 {
     int32_t *ids;
@@ -139,6 +156,10 @@ int reassign_generate(struct client *c, const struct args *a)
     }
     if (rv) {
         return reassign_fail(c->error.text, NULL);
+    }
+    if (args_has(a, "json")) {
+        print_json(&now, &then);
+        return 0;
     }
     print_sets("Current partition replica assignment", &now, "\n");
     print_sets("Proposed partition reassignment configuration", &then, "");

@@ -17,14 +17,20 @@ int32_t *reassign_brokers(struct client *c, size_t *n);
  * brokers are up. Partition -1 stands for all of a topic. */
 int reassign_existing(struct client *c, const struct replica_sets *of, struct replica_sets *out,
                       const char **instead);
-/* Is all there that targets (sorted) name? Else ERR_NOTFOUND, with *instead as above: a topic, a
- * partition, or a broker that is neither registered nor, for what was unregistered since, among the
- * replicas of that partition. Nothing is changed. By controllers partitions are not looked for. */
+/* Are the topics and brokers there that targets (sorted) name? Else ERR_NOTFOUND, with *instead as
+ * above: a topic, or a broker that is neither registered nor, for what was unregistered since,
+ * among the replicas of that partition. Nothing is changed. A partition that is not there is told
+ * on standard error alone: Kafka's tool goes on. By controllers none is looked for. */
 int reassign_check(struct client *c, const struct replica_sets *targets, const char **instead);
+/* What such a check has found, with *instead: on standard error; or as reassign_fail, and that
+ * nothing was changed. */
+void reassign_tell(struct client *c, const char *instead);
+int reassign_refuse(struct client *c, const char *instead);
 /* Prints, on standard error, throttles that are set although nothing moves. */
 void reassign_tell_throttles(const struct throttles *t);
-/* Takes the throttles of all brokers and of the topics of targets off, and says so. */
-int reassign_clear(struct client *c, const struct replica_sets *targets);
+/* Takes the throttles of all brokers and of the topics of targets off, and says so: on standard
+ * output, or in listing where it is not NULL. */
+int reassign_clear(struct client *c, const struct replica_sets *targets, json_t *listing);
 
 int reassign_generate(struct client *c, const struct args *a);
 /* How far the targets are; takes the throttles off when nothing moves any more, and none of them if

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tools/listing.h"
 #include "tools/reassign_partitions.h"
+#include "tools/text.h"
 
 #define UNKNOWN "org.apache.kafka.common.errors.UnknownTopicOrPartitionException: "
 
@@ -58,20 +60,29 @@ static void put_partitions(struct buf *b, const struct replica_sets *all, struct
     buf_printf(b, n > 1 ? "partitions 0 to %d." : "partition %d only.", n - 1);
 }
 
-/* What of `of` is not there, as Kafka's tool says it; *instead is what is. */
-static int missing(struct client *c, const struct replica_sets *of, const struct replica_sets *all,
-                   const char **instead)
+/* The first topic of `of` that is not there, as Kafka's tool says it; *instead is what is. */
+static int missing_topic(struct client *c, const struct replica_sets *of,
+                         const struct replica_sets *all, const char **instead)
+{
+    for (size_t i = 0; i < of->n; i++) {
+        if (!replica_set_find(all, of->v[i].topic, 0)) {
+            *instead = "`millrace topics --list` shows the topics that are there.";
+            return errmsg_set(&c->error, ERR_NOTFOUND, UNKNOWN "Topic %.*s not found.",
+                              BYTES_FMT(of->v[i].topic));
+        }
+    }
+    return 0;
+}
+
+/* The partitions of `of` that are not there, of topics that are. */
+static int missing_partitions(struct client *c, const struct replica_sets *of,
+                              const struct replica_sets *all, const char **instead)
 {
     struct buf names = {0}, there = {0};
     struct bytes told = BYTES_NULL; /* a topic whose partitions are in there */
-    int rv = 0;
-    for (size_t i = 0; i < of->n && rv == 0; i++) {
+    for (size_t i = 0; i < of->n; i++) {
         const struct replica_set *s = &of->v[i];
-        if (!replica_set_find(all, s->topic, 0)) {
-            rv = errmsg_set(&c->error, ERR_NOTFOUND, UNKNOWN "Topic %.*s not found.",
-                            BYTES_FMT(s->topic));
-            *instead = "`millrace topics --list` shows the topics that are there.";
-        } else if (s->partition >= 0 && !replica_set_find(all, s->topic, s->partition)) {
+        if (s->partition >= 0 && !replica_set_find(all, s->topic, s->partition)) {
             buf_printf(&names, "%s%.*s-%d", names.len ? ", " : "", BYTES_FMT(s->topic),
                        s->partition);
             if (!bytes_eq(told, s->topic)) {
@@ -80,7 +91,8 @@ static int missing(struct client *c, const struct replica_sets *of, const struct
             }
         }
     }
-    if (rv == 0 && names.len) {
+    int rv = 0;
+    if (names.len) {
         rv = errmsg_set(&c->error, ERR_NOTFOUND, UNKNOWN "Unable to find partition: %s",
                         buf_cstr(&names));
         *instead = arena_strndup(&c->arena, buf_cstr(&there), there.len);
@@ -161,7 +173,8 @@ int reassign_existing(struct client *c, const struct replica_sets *of, struct re
     struct replica_sets all;
     *instead = NULL;
     int rv = reassign_current(c, &all);
-    rv = rv ? rv : missing(c, of, &all, instead);
+    rv = rv ? rv : missing_topic(c, of, &all, instead);
+    rv = rv ? rv : missing_partitions(c, of, &all, instead);
     if (rv) {
         return rv;
     }
@@ -230,23 +243,38 @@ static void put_throttled(struct client *c, const struct replica_sets *targets, 
     qsort(*brokers, *n, sizeof **brokers, by_id);
 }
 
-int reassign_clear(struct client *c, const struct replica_sets *targets)
+static void print_cleared(const char *kind, const int32_t *brokers, const struct bytes *topics,
+                          size_t n)
+{
+    printf("Clearing %s-level throttles on %s%s ", kind, kind, n == 1 ? "" : "s");
+    for (size_t i = 0; i < n; i++) {
+        printf("%s", i ? "," : "");
+        if (brokers) {
+            printf("%d", brokers[i]);
+        } else {
+            printf("%.*s", BYTES_FMT(topics[i]));
+        }
+    }
+    printf("\n");
+}
+
+int reassign_clear(struct client *c, const struct replica_sets *targets, json_t *listing)
 {
     size_t n, topics_n;
     int32_t *brokers;
     struct bytes *topics;
     put_throttled(c, targets, &brokers, &n, &topics, &topics_n);
-    printf("Clearing broker-level throttles on broker%s ", n == 1 ? "" : "s");
-    for (size_t i = 0; i < n; i++) {
-        printf("%s%d", i ? "," : "", brokers[i]);
+    if (listing) {
+        json_put_ids(listing, "clearedBrokers", brokers, (int32_t)n);
+        json_put_texts(listing, "clearedTopics", topics, topics_n);
+    } else {
+        print_cleared("broker", brokers, NULL, n);
     }
     int rv = throttle_clear_brokers(c, brokers, n);
     struct errmsg first = c->error;
-    printf("\nClearing topic-level throttles on topic%s ", topics_n == 1 ? "" : "s");
-    for (size_t i = 0; i < topics_n; i++) {
-        printf("%s%.*s", i ? "," : "", BYTES_FMT(topics[i]));
+    if (listing == NULL) {
+        print_cleared("topic", NULL, topics, topics_n);
     }
-    printf("\n");
     if (rv) { /* the topics' all the same */
         (void)throttle_clear_topics(c, topics, topics_n);
         return reassign_fail(first.text, "Run it again when the broker is up.");
@@ -263,6 +291,17 @@ static int check_by_controllers(struct client *c, const struct replica_sets *tar
     return throttle_check(c, brokers, n, topics, topics_n);
 }
 
+void reassign_tell(struct client *c, const char *instead)
+{
+    fprintf(stderr, "%s%s%s\n", c->error.text, instead ? ". " : "", instead ? instead : "");
+}
+
+int reassign_refuse(struct client *c, const char *instead)
+{
+    return reassign_fail(c->error.text, arena_printf(&c->arena, "%s%sNothing was changed.",
+                                                     instead ? instead : "", instead ? " " : ""));
+}
+
 int reassign_check(struct client *c, const struct replica_sets *targets, const char **instead)
 {
     struct replica_sets all;
@@ -272,71 +311,97 @@ int reassign_check(struct client *c, const struct replica_sets *targets, const c
         rv = check_by_controllers(c, targets);
     } else if (rv == 0) {
         rv = reassign_current(c, &all);
-        rv = rv ? rv : missing(c, targets, &all, instead);
+        rv = rv ? rv : missing_topic(c, targets, &all, instead);
         rv = rv ? rv : missing_brokers(c, targets, &all, instead);
-    }
-    if (rv) {
-        *instead = arena_printf(&c->arena, "%s%sNothing was changed.", *instead ? *instead : "",
-                                *instead ? " " : "");
+        if (rv == 0 && missing_partitions(c, targets, &all, instead)) {
+            reassign_tell(c, *instead);
+        }
     }
     return rv;
 }
 
 /* ---- how far it is ---- */
 
-/* True: it is where it shall be. */
-static bool print_partition(const struct replica_set *target, const struct replica_set *moving,
-                            const struct replica_set *now)
-{
-    const struct bytes topic = target->topic;
-    if (moving) {
-        printf("Reassignment of partition %.*s-%d is still in progress.\n", BYTES_FMT(topic),
-               target->partition);
-        return false;
-    }
-    if (now && replica_set_same(now, target)) {
-        printf("Reassignment of partition %.*s-%d is completed.\n", BYTES_FMT(topic),
-               target->partition);
-        return true;
-    }
-    printf("There is no active reassignment of partition %.*s-%d, but replica set is ",
-           BYTES_FMT(topic), target->partition);
-    for (int32_t i = 0; now && i < now->replicas_n; i++) {
-        printf("%s%d", i ? "," : "", now->replicas[i]);
-    }
-    printf(" rather than ");
-    for (int32_t i = 0; i < target->replicas_n; i++) {
-        printf("%s%d", i ? "," : "", target->replicas[i]);
-    }
-    printf(".\n");
-    return false;
-}
+/* What --json calls them. */
+static const char completed[] = "completed", in_progress[] = "in-progress",
+                  not_moving[] = "not-moving", other_dir[] = "other-dir", not_found[] = "not-found";
 
-/* How far it all is. */
-struct state {
-    bool moves;   /* something does, of the file or not */
-    bool reached; /* what the file says */
+/* A partition of the file. */
+struct place {
+    const struct replica_set *target, *now; /* now NULL: it is not there */
+    const char *status;
 };
 
-static void print_dir(const struct replica_dir *r, struct state *state)
+static struct place place_of(const struct replica_set *target, const struct replica_set *moving,
+                             const struct replica_set *now)
+{
+    return (struct place){target, now,
+                          moving                                 ? in_progress
+                          : now && replica_set_same(now, target) ? completed
+                                                                 : not_moving};
+}
+
+static void print_place(const struct place *p)
+{
+    const struct bytes topic = p->target->topic;
+    int32_t partition = p->target->partition;
+    if (p->status == in_progress) {
+        printf("Reassignment of partition %.*s-%d is still in progress.\n", BYTES_FMT(topic),
+               partition);
+    } else if (p->status == completed) {
+        printf("Reassignment of partition %.*s-%d is completed.\n", BYTES_FMT(topic), partition);
+    } else {
+        printf("There is no active reassignment of partition %.*s-%d, but replica set is ",
+               BYTES_FMT(topic), partition);
+        if (p->now) {
+            print_ids(p->now->replicas, p->now->replicas_n);
+        }
+        printf(" rather than ");
+        print_ids(p->target->replicas, p->target->replicas_n);
+        printf(".\n");
+    }
+}
+
+static void put_place(json_t *listing, const struct place *p)
+{
+    json_t *o = listing_item(listing);
+    json_put_text(o, "topic", p->target->topic);
+    json_put_int(o, "partition", p->target->partition);
+    json_put_text(o, "status", bytes_str(p->status));
+    if (p->now) {
+        json_put_ids(o, "replicas", p->now->replicas, p->now->replicas_n);
+    } else {
+        json_put_null(o, "replicas");
+    }
+    json_put_ids(o, "target", p->target->replicas, p->target->replicas_n);
+    json_put_array(o, "dirs");
+}
+
+static const char *dir_status(const struct replica_dir *r)
 {
     if (bytes_is_null(r->current)) {
+        return not_found;
+    }
+    if (!bytes_is_null(r->future)) {
+        return bytes_eq(r->future, r->target) ? in_progress : other_dir;
+    }
+    return bytes_eq(r->current, r->target) ? completed : not_moving;
+}
+
+static void print_dir(const struct replica_dir *r, const char *status)
+{
+    if (status == not_found) {
         printf("Partition %.*s-%d is not found in any live log dir on broker %d. There is likely "
                "an offline log directory on the broker.\n",
                BYTES_FMT(r->topic), r->partition, r->broker);
-        state->reached = false;
-        return;
-    }
-    state->moves |= !bytes_is_null(r->future);
-    state->reached &= bytes_is_null(r->future) && bytes_eq(r->current, r->target);
-    if (!bytes_is_null(r->future) && bytes_eq(r->future, r->target)) {
+    } else if (status == in_progress) {
         printf("Reassignment of replica %.*s-%d-%d is still in progress.\n", BYTES_FMT(r->topic),
                r->partition, r->broker);
-    } else if (!bytes_is_null(r->future)) {
+    } else if (status == other_dir) {
         printf("Partition %.*s-%d on broker %d is being moved to log dir %.*s instead of %.*s.\n",
                BYTES_FMT(r->topic), r->partition, r->broker, BYTES_FMT(r->future),
                BYTES_FMT(r->target));
-    } else if (bytes_eq(r->current, r->target)) {
+    } else if (status == completed) {
         printf("Reassignment of replica %.*s-%d-%d completed successfully.\n", BYTES_FMT(r->topic),
                r->partition, r->broker);
     } else {
@@ -346,7 +411,48 @@ static void print_dir(const struct replica_dir *r, struct state *state)
     }
 }
 
-static int print_states(struct client *c, const struct replica_sets *targets, struct state *s)
+/* Into the item of its partition. */
+static void put_dir(json_t *listing, const struct replica_sets *targets,
+                    const struct replica_dir *r, const char *status)
+{
+    const struct replica_set *t = replica_set_find(targets, r->topic, r->partition);
+    json_t *item = json_array_get(json_object_get(listing, "items"), (size_t)(t - targets->v));
+    json_t *o = json_add_object(json_object_get(item, "dirs"));
+    json_put_int(o, "broker", r->broker);
+    json_put_text(o, "status", bytes_str(status));
+    json_put_text(o, "dir", r->current);
+    json_put_text(o, "future", r->future);
+    json_put_text(o, "target", r->target);
+}
+
+/* How far it all is. */
+struct state {
+    bool moves;   /* something does, of the file or not */
+    bool reached; /* what the file says */
+};
+
+static void show_places(const struct replica_sets *targets, const struct replica_sets *ongoing,
+                        const struct replica_sets *now, struct state *s, json_t *listing)
+{
+    if (listing == NULL) {
+        printf("Status of partition reassignment:\n");
+    }
+    for (size_t i = 0; i < targets->n; i++) {
+        const struct replica_set *t = &targets->v[i];
+        const struct place p = place_of(t, replica_set_find(ongoing, t->topic, t->partition),
+                                        replica_set_find(now, t->topic, t->partition));
+        s->reached &= p.status == completed;
+        if (listing) {
+            put_place(listing, &p);
+        } else {
+            print_place(&p);
+        }
+    }
+}
+
+/* Printed, or put into listing where it is not NULL. */
+static int show_states(struct client *c, const struct replica_sets *targets, struct state *s,
+                       json_t *listing)
 {
     struct replica_sets ongoing, now;
     int rv = reassign_ongoing(c, NULL, &ongoing);
@@ -356,45 +462,62 @@ static int print_states(struct client *c, const struct replica_sets *targets, st
         return rv;
     }
     *s = (struct state){.moves = ongoing.n > 0, .reached = true};
-    printf("Status of partition reassignment:\n");
-    for (size_t i = 0; i < targets->n; i++) {
-        const struct replica_set *t = &targets->v[i];
-        s->reached &= print_partition(t, replica_set_find(&ongoing, t->topic, t->partition),
-                                      replica_set_find(&now, t->topic, t->partition));
-    }
+    show_places(targets, &ongoing, &now, s, listing);
     size_t n;
     struct replica_dir *v = replica_dirs_of(&c->arena, targets, &n);
     rv = replica_dirs_find(c, v, n);
     for (size_t i = 0; i < n && rv == 0; i++) {
-        print_dir(&v[i], s);
+        const char *status = dir_status(&v[i]);
+        s->moves |= !bytes_is_null(v[i].current) && !bytes_is_null(v[i].future);
+        s->reached &= status == completed;
+        if (listing) {
+            put_dir(listing, targets, &v[i], status);
+        } else {
+            print_dir(&v[i], status);
+        }
     }
-    if (n == 0 && rv == 0) {
+    if (n == 0 && rv == 0 && listing == NULL) {
         printf("\n"); /* as Kafka's tool: the empty list on a line */
     }
     return rv;
 }
 
-static int verify(struct client *c, const struct args *a, const struct replica_sets *targets,
-                  bool *reached)
+static int show_and_clear(struct client *c, const struct args *a,
+                          const struct replica_sets *targets, bool *reached, json_t *listing)
 {
     struct state state = {0};
     int rv = client_cluster(c);
-    rv = rv ? rv : print_states(c, targets, &state);
+    rv = rv ? rv : show_states(c, targets, &state, listing);
     *reached = state.reached;
     if (rv) {
         return reassign_fail(c->error.text, NULL);
     }
-    if (state.moves) {
-        return 0;
+    bool preserve = args_has(a, "preserve-throttles");
+    if (!state.moves && !preserve) {
+        return reassign_clear(c, targets, listing);
+    }
+    if (listing) {
+        json_put_null(listing, "clearedBrokers");
+        json_put_null(listing, "clearedTopics");
     }
     struct throttles t;
-    if (!args_has(a, "preserve-throttles")) {
-        return reassign_clear(c, targets);
-    }
-    if (throttle_find(c, &t) == 0) {
+    if (!state.moves && throttle_find(c, &t) == 0) {
         reassign_tell_throttles(&t);
     }
     return 0;
+}
+
+static int verify(struct client *c, const struct args *a, const struct replica_sets *targets,
+                  bool *reached)
+{
+    json_t *listing = args_has(a, "json") ? listing_new("reassignment-status") : NULL;
+    int status = show_and_clear(c, a, targets, reached, listing);
+    if (listing && status == 0) {
+        listing_print(listing);
+    } else {
+        json_decref(listing);
+    }
+    return status;
 }
 
 int reassign_verify(struct client *c, const struct args *a, const struct replica_sets *targets)
@@ -407,10 +530,11 @@ int reassign_verify(struct client *c, const struct args *a, const struct replica
         return verify(c, a, targets, &reached);
     }
     const struct errmsg why = c->error;
-    if (rv == ERR_NOTFOUND) { /* as Kafka's tool, which fails behind it */
-        (void)print_states(c, targets, &state);
+    if (rv == ERR_NOTFOUND && !args_has(a, "json")) { /* as Kafka's tool, which fails behind it */
+        (void)show_states(c, targets, &state, NULL);
     }
-    return reassign_fail(why.text, instead);
+    c->error = why;
+    return reassign_refuse(c, instead);
 }
 
 static void tell_command(const struct args *a, const char *why, const char *action)

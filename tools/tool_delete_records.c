@@ -18,6 +18,7 @@ static const struct arg_def defs[] = {
     {"bootstrap-server", ARG_VALUE, "HOST:PORT,...", "The server to connect to. Required."},
     {"offset-json-file", ARG_VALUE, "FILE", "The new start offsets, as in the example. Required."},
     {"command-config", ARG_VALUE, "FILE", "Client settings in a properties file."},
+    ARG_JSON,
 };
 
 static const struct args_spec spec = {
@@ -112,15 +113,19 @@ static int32_t leader_of(const struct client *c, const struct cut *cut)
     return -1;
 }
 
+/* What came of it: a refusal, or where the partition begins now. */
+struct outcome {
+    const char *refused;
+    int64_t low_watermark;
+};
+
 /* One partition a request: the order of the answers is the file's, and one refusal does not hide
  * another. */
-static int delete_one(struct client *c, const struct cut *cut)
+static struct outcome delete_one(struct client *c, const struct cut *cut)
 {
     int32_t leader = leader_of(c, cut);
     if (leader < 0) {
-        printf("partition: %s-%d\terror: %s\n", cut->topic, cut->partition,
-               "no such partition, or it has no leader");
-        return 1;
+        return (struct outcome){.refused = "no such partition, or it has no leader"};
     }
     struct delete_records_request req;
     proto_msg_init(&delete_records_request_msg, &req);
@@ -135,20 +140,56 @@ static int delete_one(struct client *c, const struct cut *cut)
     req.topics[0].partitions[0].offset = cut->offset;
     struct delete_records_response *resp;
     if (client_call(c, leader, API_DELETE_RECORDS, &req, (void **)&resp, NULL)) {
-        printf("partition: %s-%d\terror: %s\n", cut->topic, cut->partition, c->error.text);
-        return 1;
+        return (struct outcome){.refused = arena_printf(&c->arena, "%s", c->error.text)};
     }
     bool whole = resp->topics_n == 1 && resp->topics[0].partitions_n == 1;
     int16_t code = whole ? resp->topics[0].partitions[0].error_code : KE_UNKNOWN_SERVER_ERROR;
     if (code) {
         char text[200];
-        printf("partition: %s-%d\terror: %s\n", cut->topic, cut->partition,
-               client_error_text(code, BYTES_NULL, text, sizeof text));
-        return 1;
+        return (struct outcome){
+            .refused = arena_printf(&c->arena, "%s",
+                                    client_error_text(code, BYTES_NULL, text, sizeof text))};
     }
-    printf("partition: %s-%d\tlow_watermark: %lld\n", cut->topic, cut->partition,
-           (long long)resp->topics[0].partitions[0].low_watermark);
-    return 0;
+    return (struct outcome){.low_watermark = resp->topics[0].partitions[0].low_watermark};
+}
+
+static void print_line(const struct cut *cut, const struct outcome *o)
+{
+    if (o->refused) {
+        printf("partition: %s-%d\terror: %s\n", cut->topic, cut->partition, o->refused);
+    } else {
+        printf("partition: %s-%d\tlow_watermark: %lld\n", cut->topic, cut->partition,
+               (long long)o->low_watermark);
+    }
+}
+
+static void put_item(json_t *listing, const struct cut *cut, const struct outcome *o)
+{
+    json_t *item = listing_item(listing);
+    json_put_text(item, "topic", bytes_str(cut->topic));
+    json_put_int(item, "partition", cut->partition);
+    json_put_known(item, "lowWatermark", o->refused ? -1 : o->low_watermark);
+    json_put_text(item, "error", bytes_str(o->refused));
+}
+
+/* As Kafka's tool: a refused partition is said, and the exit status stays 0. */
+static void delete_all(struct client *c, const struct cut *cuts, size_t n, bool json)
+{
+    json_t *listing = json ? listing_new("delete-records") : NULL;
+    if (!json) {
+        printf("Executing records delete operation\nRecords delete operation completed:\n");
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct outcome o = delete_one(c, &cuts[i]);
+        if (json) {
+            put_item(listing, &cuts[i], &o);
+        } else {
+            print_line(&cuts[i], &o);
+        }
+    }
+    if (json) {
+        listing_print(listing);
+    }
 }
 
 int tool_delete_records(int argc, char **argv)
@@ -168,12 +209,7 @@ int tool_delete_records(int argc, char **argv)
     if (rv) {
         fprintf(stderr, "%s\n", c.error.text);
     } else {
-        printf("Executing records delete operation\nRecords delete operation completed:\n");
-    }
-    for (size_t i = 0; rv == 0 && i < n; i++) {
-        delete_one(
-            &c,
-            &cuts[i]); /* as Kafka's tool: a refused partition is said, the exit status stays 0 */
+        delete_all(&c, cuts, n, args_has(&a, "json"));
     }
     json_decref(root);
     client_close(&c);

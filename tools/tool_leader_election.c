@@ -11,6 +11,7 @@
 #include "proto_errors.h"
 #include "tools/args.h"
 #include "tools/client.h"
+#include "tools/listing.h"
 #include "tools/output.h"
 #include "tools/reassign_json.h"
 #include "tools/tool.h"
@@ -27,6 +28,7 @@ static const struct arg_def defs[] = {
     {"all-topic-partitions", ARG_FLAG, NULL, "Elect wherever it changes something."},
     {"command-config", ARG_VALUE, "FILE", "Client settings in a properties file."},
     {"admin.config", ARG_VALUE, "FILE", "The old name of --command-config."},
+    ARG_JSON,
 };
 
 static const struct args_spec spec = {
@@ -170,25 +172,61 @@ static void print_names(const char *heading, const struct outcome *v, size_t n, 
     printf(any ? "\n" : "");
 }
 
-static int print_outcome(struct client *c, int8_t type, const struct outcome *v, size_t n)
+static const char *type_name(int8_t type)
 {
-    const char *name = type == ELECT_PREFERRED ? "PREFERRED" : "UNCLEAN";
+    return type == ELECT_PREFERRED ? "PREFERRED" : "UNCLEAN";
+}
+
+static bool has_failed(const struct outcome *o)
+{
+    return o->error != KE_NONE && o->error != KE_ELECTION_NOT_NEEDED;
+}
+
+static void print_json(int8_t type, const struct outcome *v, size_t n)
+{
+    json_t *all = listing_new("elections");
+    for (size_t i = 0; i < n; i++) {
+        json_t *o = listing_item(all);
+        bool failed = has_failed(&v[i]);
+        char text[600];
+        json_put_text(o, "topic", v[i].topic);
+        json_put_int(o, "partition", v[i].partition);
+        json_put_bool(o, "elected", v[i].error == KE_NONE);
+        json_put_text(o, "error", bytes_str(failed ? kafka_error_name(v[i].error) : NULL));
+        json_put_text(
+            o, "message",
+            failed ? bytes_str(client_error_text(v[i].error, v[i].message, text, sizeof text))
+                   : BYTES_NULL);
+    }
+    json_put_text(all, "electionType", bytes_str(type_name(type)));
+    listing_print(all);
+}
+
+static void print_outcome(int8_t type, const struct outcome *v, size_t n)
+{
+    const char *name = type_name(type);
     char heading[100], text[600];
-    size_t failed = 0;
     snprintf(heading, sizeof heading, "Successfully completed leader election (%s) for partitions ",
              name);
     print_names(heading, v, n, KE_NONE);
     print_names("Valid replica already elected for partitions ", v, n, KE_ELECTION_NOT_NEEDED);
     for (size_t i = 0; i < n; i++) {
-        if (v[i].error != KE_NONE && v[i].error != KE_ELECTION_NOT_NEEDED) {
+        if (has_failed(&v[i])) {
             const char *class = kafka_error_class(v[i].error);
             printf("Error completing leader election (%s) for partition: %.*s-%d: "
                    "org.apache.kafka.common.errors.%s: %s\n",
                    name, BYTES_FMT(v[i].topic), v[i].partition,
                    class ? class : "UnknownServerException",
                    client_error_text(v[i].error, v[i].message, text, sizeof text));
-            failed++;
         }
+    }
+}
+
+static int judge(struct client *c, const struct outcome *v, size_t n)
+{
+    size_t failed = 0;
+    for (size_t i = 0; i < n; i++) {
+        failed += has_failed(&v[i]);
     }
     return failed ? errmsg_set(&c->error, ERR_UNSUPPORTED, "%zu replica(s) could not be elected",
                                failed)
@@ -206,12 +244,21 @@ static int run(struct client *c, const struct args *a)
         return rv;
     }
     if (args_has(a, "admin.config")) {
-        printf("Option --admin.config has been deprecated and will be removed in a future "
-               "version. Use --command-config instead.\n");
+        fprintf(args_has(a, "json") ? stderr : stdout,
+                "Option --admin.config has been deprecated and will be removed in a future "
+                "version. Use --command-config instead.\n");
         rv = client_read_config(c, args_get(a, "admin.config", ""));
     }
     rv = rv ? rv : elect(c, type, &s, &v, &n);
-    return rv ? rv : print_outcome(c, type, v, n);
+    if (rv) {
+        return rv;
+    }
+    if (args_has(a, "json")) {
+        print_json(type, v, n);
+    } else {
+        print_outcome(type, v, n);
+    }
+    return judge(c, v, n);
 }
 
 int tool_leader_election(int argc, char **argv)

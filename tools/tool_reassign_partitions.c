@@ -3,8 +3,8 @@
  * refused before anything is changed, with what would. The move is the cluster's: it goes on
  * without this tool.
  *
- * Ours are --wait, which stays until all is moved, with progress on a terminal, and --list --json;
- * and a word on standard error about throttles that a move has left behind. Errors are on standard
+ * Ours are --wait, which stays until all is moved, with progress on a terminal, and --json; and a
+ * word on standard error about throttles that a move has left behind. Errors are on standard
  * output, as Kafka's tool has them. */
 #include <signal.h>
 #include <stdio.h>
@@ -50,7 +50,8 @@ static const struct arg_def defs[] = {
     {"preserve-throttles", ARG_FLAG, NULL, "With --verify and --cancel: leave throttles alone."},
     {"wait", ARG_FLAG, NULL,
      "With --execute and --verify: stay until all is moved, then do what --verify does."},
-    ARG_JSON,
+    {"json", ARG_FLAG, NULL,
+     "With --list, --verify and --generate: print one line of JSON instead, for programs."},
 };
 
 static const struct args_spec spec = {
@@ -341,8 +342,10 @@ static int verify(struct client *c, const struct args *a)
     }
     if (args_has(a, "wait")) {
         const char *instead;
-        if (!args_has(a, "preserve-throttles") && reassign_check(c, &targets, &instead)) {
-            return reassign_fail(c->error.text, instead);
+        struct replica_sets now;
+        if (!args_has(a, "preserve-throttles") && (reassign_existing(c, &targets, &now, &instead) ||
+                                                   reassign_check(c, &targets, &instead))) {
+            return reassign_refuse(c, instead);
         }
         reassign_catch_interrupts();
         return reassign_wait_verify(c, a, &targets);
@@ -414,12 +417,15 @@ static int cancel(struct client *c, const struct args *a)
     }
     bool preserve = args_has(a, "preserve-throttles");
     const char *instead; /* controllers tell what is there by what they would set */
-    if (!(preserve && c->controllers) && reassign_check(c, &targets, &instead)) {
-        return reassign_fail(c->error.text, instead);
+    int rv = preserve && c->controllers ? 0 : reassign_check(c, &targets, &instead);
+    if (rv == ERR_NOTFOUND && preserve) { /* no throttle is lost: the rest is called off */
+        reassign_tell(c, instead);
+    } else if (rv) {
+        return reassign_refuse(c, instead);
     }
     int status = cancel_moves(c, &targets);
     status = status ? status : cancel_dirs(c, a, &targets);
-    return status == 0 && !preserve ? reassign_clear(c, &targets) : status;
+    return status == 0 && !preserve ? reassign_clear(c, &targets, NULL) : status;
 }
 
 /* ---- list ---- */
@@ -438,11 +444,7 @@ static void print_json(const struct replica_sets *moving, const struct throttles
     }
     if (t) {
         json_put_ids(all, "throttledBrokers", t->brokers, (int32_t)t->brokers_n);
-        json_t *topics = json_put_array(all, "throttledTopics");
-        for (size_t i = 0; i < t->topics_n; i++) {
-            json_array_append_new(topics,
-                                  json_stringn((const char *)t->topics[i].data, t->topics[i].len));
-        }
+        json_put_texts(all, "throttledTopics", t->topics, t->topics_n);
     } else {
         json_put_null(all, "throttledBrokers");
         json_put_null(all, "throttledTopics");
@@ -500,11 +502,11 @@ struct action {
 
 static const struct action actions[] = {
     {"generate", reassign_generate, "topics-to-move-json-file,broker-list",
-     SERVER ",disable-rack-aware"},
+     SERVER ",disable-rack-aware,json"},
     {"execute", execute, "reassignment-json-file",
      SERVER ",additional,throttle,replica-alter-log-dirs-throttle,timeout,"
             "disallow-replication-factor-change,wait"},
-    {"verify", verify, "reassignment-json-file", SERVER ",preserve-throttles,wait"},
+    {"verify", verify, "reassignment-json-file", SERVER ",preserve-throttles,wait,json"},
     {"cancel", cancel, "reassignment-json-file",
      SERVER ",bootstrap-controller,preserve-throttles,timeout"},
     {"list", list, "", SERVER ",bootstrap-controller,json"},

@@ -6,7 +6,10 @@
  * of a partition have answered is compared, batch by batch: a different checksum is told and passed
  * over, a different offset ends the tool with 1, since nothing behind it can be compared. A broker
  * that is away delays its partitions. Between reports nothing is printed. Brokers are asked one
- * after another: only the first waits (max-wait-ms) when there is nothing new. */
+ * after another: only the first waits (max-wait-ms) when there is nothing new.
+ *
+ * Since it goes on until it is stopped, --json (ours) is an object a line, one for each line
+ * without it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +25,7 @@
 #include "tools/args.h"
 #include "tools/client.h"
 #include "tools/clock.h"
+#include "tools/listing.h"
 #include "tools/offsets.h"
 #include "tools/text.h"
 #include "tools/tool.h"
@@ -35,6 +39,7 @@ static const struct arg_def defs[] = {
     {"report-interval-ms", ARG_VALUE, "MS", "How often to say how far it is (30000)."},
     {"fetch-size", ARG_VALUE, "BYTES", "Bytes of a partition at once (1048576)."},
     {"max-wait-ms", ARG_VALUE, "MS", "How long to wait for something new (1000)."},
+    {"json", ARG_FLAG, NULL, "Print JSON instead, for programs: an object a line."},
 };
 
 static const struct args_spec spec = {
@@ -74,9 +79,17 @@ struct verifier {
     int32_t fetch_size, max_wait_ms;
     int64_t interval_ms, reported_ms;
     bool away; /* a broker was, in the last round: that is told when it begins */
+    bool json;
 };
 
-/* ---- times ---- */
+/* ---- what is told ---- */
+
+/* The next batch of one replica, which another's is held against. */
+struct seen {
+    int32_t broker;
+    int64_t last_offset;
+    uint32_t crc;
+};
 
 /* "2026-11-29 05:00:00,123: ", in local time. */
 static void print_now(void)
@@ -88,6 +101,88 @@ static void print_now(void)
     localtime_r(&s, &tm);
     strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm);
     printf("%s,%03d: ", text, (int)(ms % 1000));
+}
+
+/* One line of --json, with all names; what is not known of x (NULL: of nothing) is null. */
+static json_t *event_new(const char *event, const struct compared *x, int64_t offset)
+{
+    json_t *o = json_pack("{s:i, s:s}", "version", 1, "event", event);
+    json_put_int(o, "timeMs", wall_ms());
+    json_put_text(o, "topic", x ? x->topic : BYTES_NULL);
+    json_put_known(o, "partition", x ? x->partition : -1);
+    json_put_known(o, "offset", offset);
+    return o;
+}
+
+static void event_print(json_t *o)
+{
+    json_dumpf(o, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(o);
+}
+
+static void tell_start(const struct verifier *r)
+{
+    if (r->json) {
+        json_t *o = event_new("started", NULL, -1);
+        json_put_null(o, "lag");
+        json_put_int(o, "partitions", (int64_t)r->n);
+        json_put_null(o, "replicas");
+        event_print(o);
+        return;
+    }
+    print_now();
+    printf("verification process is started\n");
+}
+
+static void tell_lag(const struct verifier *r, const struct compared *worst, int64_t lag)
+{
+    if (r->json) {
+        json_t *o = event_new("lag", worst, worst->offset);
+        json_put_int(o, "lag", lag);
+        json_put_int(o, "partitions", (int64_t)r->n);
+        json_put_null(o, "replicas");
+        event_print(o);
+        return;
+    }
+    print_now();
+    printf("max lag is %lld for partition %.*s-%d at offset %lld among %zu partitions\n",
+           (long long)lag, BYTES_FMT(worst->topic), worst->partition, (long long)worst->offset,
+           r->n);
+}
+
+static void put_replica(json_t *replicas, const struct seen *s)
+{
+    json_t *o = json_add_object(replicas);
+    json_put_int(o, "broker", s->broker);
+    json_put_int(o, "offset", s->last_offset);
+    json_put_int(o, "checksum", s->crc);
+}
+
+static void tell_unequal(const struct verifier *r, const struct compared *x,
+                         const struct seen *first, const struct seen *other)
+{
+    bool offsets = first->last_offset != other->last_offset;
+    if (r->json) {
+        json_t *o = event_new(offsets ? "offset" : "checksum", x, x->offset);
+        json_put_null(o, "lag");
+        json_put_null(o, "partitions");
+        json_t *replicas = json_put_array(o, "replicas");
+        put_replica(replicas, first);
+        put_replica(replicas, other);
+        event_print(o);
+        return;
+    }
+    print_now();
+    printf("partition %.*s-%d", BYTES_FMT(x->topic), x->partition);
+    if (offsets) {
+        printf(": replica %d's offset %lld doesn't match replica %d's offset %lld\n", first->broker,
+               (long long)first->last_offset, other->broker, (long long)other->last_offset);
+    } else {
+        printf(" has unmatched checksum at offset %lld; replica %d's checksum %u; replica %d's "
+               "checksum %u\n",
+               (long long)other->last_offset, first->broker, first->crc, other->broker, other->crc);
+    }
 }
 
 /* ---- what is compared ---- */
@@ -250,12 +345,6 @@ static int fetch(struct verifier *r, int32_t broker, int32_t wait_ms)
 
 /* ---- a round: whether it is equal ---- */
 
-struct seen {
-    int32_t broker;
-    int64_t last_offset;
-    uint32_t crc;
-};
-
 /* The next batch of a replica, below its high watermark; false: there is none. */
 static bool next_seen(struct answer *a, struct seen *out)
 {
@@ -274,7 +363,7 @@ static bool next_seen(struct answer *a, struct seen *out)
 
 /* One batch of every replica against that of the first. 1: equal (or told), go on; 0: not all have
  * one; ERR_CONFLICT: their offsets differ. */
-static int compare_next(struct compared *x, int64_t *next)
+static int compare_next(const struct verifier *r, struct compared *x, int64_t *next)
 {
     struct seen first = {.broker = -1}, other;
     bool all = true;
@@ -284,18 +373,10 @@ static int compare_next(struct compared *x, int64_t *next)
         } else if (first.broker < 0) {
             first = other;
         } else if (first.last_offset != other.last_offset) {
-            print_now();
-            printf("partition %.*s-%d: replica %d's offset %lld doesn't match replica %d's offset "
-                   "%lld\n",
-                   BYTES_FMT(x->topic), x->partition, first.broker, (long long)first.last_offset,
-                   other.broker, (long long)other.last_offset);
+            tell_unequal(r, x, &first, &other);
             return ERR_CONFLICT;
         } else if (first.crc != other.crc) {
-            print_now();
-            printf("partition %.*s-%d has unmatched checksum at offset %lld; replica %d's checksum "
-                   "%u; replica %d's checksum %u\n",
-                   BYTES_FMT(x->topic), x->partition, (long long)other.last_offset, first.broker,
-                   first.crc, other.broker, other.crc);
+            tell_unequal(r, x, &first, &other);
         }
     }
     *next = first.last_offset + 1;
@@ -315,7 +396,7 @@ static int compare_all(struct verifier *r)
             bool higher = x->replicas[k].is_there && x->replicas[k].high_watermark > high;
             high = higher ? x->replicas[k].high_watermark : high;
         }
-        while ((rv = compare_next(x, &next)) == 1) {
+        while ((rv = compare_next(r, x, &next)) == 1) {
             x->offset = next;
         }
         if (rv) {
@@ -327,10 +408,7 @@ static int compare_all(struct verifier *r)
         }
     }
     if (wall_ms() - r->reported_ms > r->interval_ms) {
-        print_now();
-        printf("max lag is %lld for partition %.*s-%d at offset %lld among %zu partitions\n",
-               (long long)max_lag, BYTES_FMT(worst->topic), worst->partition,
-               (long long)worst->offset, r->n);
+        tell_lag(r, worst, max_lag);
         r->reported_ms = wall_ms();
     }
     return 0;
@@ -363,6 +441,7 @@ static int play_round(struct verifier *r)
 
 static int run(struct verifier *r, const struct args *a)
 {
+    r->json = args_has(a, "json");
     r->fetch_size = (int32_t)args_int(a, "fetch-size", FETCH_BYTES, 1, INT32_MAX);
     r->max_wait_ms = (int32_t)args_int(a, "max-wait-ms", 1000, 0, INT32_MAX);
     r->interval_ms = args_int(a, "report-interval-ms", 30000, 0, INT64_MAX);
@@ -375,8 +454,7 @@ static int run(struct verifier *r, const struct args *a)
         return rv;
     }
     setvbuf(stdout, NULL, _IOLBF, 0); /* each report as it is made, in a pipe too */
-    print_now();
-    printf("verification process is started\n");
+    tell_start(r);
     r->reported_ms = wall_ms();
     while (rv == 0) {
         rv = play_round(r);

@@ -65,7 +65,7 @@ def asked(cluster, command, *more, controllers=False, ends=0):
 def test_every_command_of_the_table_is_tested():
     with open(__file__, encoding='utf-8') as f:
         text = f.read()
-    assert len(PROMISED) == 25 and all(re.search(r"asked\((cluster|c|None), '%s'" % re.escape(c), text) for c in PROMISED)
+    assert len(PROMISED) == 29 and all(re.search(r"asked\((cluster|c|None), '%s'" % re.escape(c), text) for c in PROMISED)
 
 
 def test_topics(cluster):
@@ -151,6 +151,92 @@ def test_moves(cluster, tmp_path):
     assert status == 0, out + err
     status, out, err = millrace(*moves, '--list', '--json')
     assert (status, json.loads(out)) == (0, {'version': 1, 'list': 'reassignments', 'items': [], 'throttledBrokers': [], 'throttledTopics': []})
+
+
+def asked_moving(cluster):
+    return json.loads(millrace('reassign-partitions', '--bootstrap-server', cluster.servers, '--list', '--json')[1])['items']
+
+
+def test_how_far_a_move_is(cluster, tmp_path):
+    here = [i['logDir'] for i in asked(cluster, 'log-dirs --describe')['items'] if i['broker'] == 1][0]
+    file = tmp_path / 'move.json'
+    moves = ('reassign-partitions', '--bootstrap-server', cluster.servers)
+    file.write_text(json.dumps({'partitions': [{'topic': 'one', 'partition': 0, 'replicas': [2]}, {'topic': 'b', 'partition': 0, 'replicas': [1, 2, 3]}]}))
+    assert millrace(*moves, '--execute', '--throttle', '1000', '--reassignment-json-file', str(file))[0] == 0
+    v = asked(cluster, 'reassign-partitions --verify', '--reassignment-json-file', str(file))
+    assert v['items'][0] == {'topic': 'b', 'partition': 0, 'status': 'completed', 'replicas': [1, 2, 3], 'target': [1, 2, 3], 'dirs': []}
+    assert (v['items'][1]['status'], set(v['items'][1]['replicas'])) == ('in-progress', {2, 3})
+    assert (v['clearedBrokers'], v['clearedTopics']) == (None, None)
+    assert millrace(*moves, '--cancel', '--preserve-throttles', '--reassignment-json-file', str(file))[0] == 0
+    wait(lambda: not asked_moving(cluster), 'it moves on', 20)
+    file.write_text(json.dumps({'partitions': [{'topic': 'one', 'partition': 0, 'replicas': [2]}, {'topic': 'one', 'partition': 7, 'replicas': [2]},
+                                               {'topic': 'b', 'partition': 1, 'replicas': [2, 3, 1], 'log_dirs': ['any', 'any', here]},
+                                               {'topic': 'b', 'partition': 0, 'replicas': [1, 2, 3], 'log_dirs': ['/else', 'any', 'any']}]}))
+    v = asked(cluster, 'reassign-partitions --verify', '--preserve-throttles', '--reassignment-json-file', str(file))
+    assert [(i['topic'], i['partition'], i['status'], i['replicas']) for i in v['items']] == [
+        ('b', 0, 'completed', [1, 2, 3]), ('b', 1, 'completed', [2, 3, 1]), ('one', 0, 'not-moving', [3]), ('one', 7, 'not-moving', None)]
+    assert [i['dirs'] for i in v['items'][:2]] == [[{'broker': 1, 'status': s, 'dir': here, 'future': None, 'target': t}]
+                                                   for s, t in (('not-moving', '/else'), ('completed', here))]
+    assert (v['clearedBrokers'], v['clearedTopics']) == (None, None)
+    v = asked(cluster, 'reassign-partitions --verify', '--reassignment-json-file', str(file))
+    assert (v['clearedBrokers'], v['clearedTopics']) == ([1, 2, 3], ['b', 'one'])
+    v = json.loads(millrace(*moves, '--list', '--json')[1])
+    assert (v['throttledBrokers'], v['throttledTopics']) == ([], [])
+    status, out, _ = millrace(*moves, '--execute', '--json', '--reassignment-json-file', str(file))
+    assert status == 1 and not out
+
+
+def test_where_partitions_could_go(cluster, tmp_path):
+    file = tmp_path / 'topics.json'
+    file.write_text('{"version":1,"topics":[{"topic":"b"},{"topic":"one"}]}')
+    v = asked(cluster, 'reassign-partitions --generate', '--broker-list', '1,2,3', '--topics-to-move-json-file', str(file))
+    assert [(i['topic'], i['partition'], i['from'], len(i['to'])) for i in v['items']] == [('b', 0, [1, 2, 3], 3), ('b', 1, [2, 3, 1], 3), ('one', 0, [3], 1)]
+    for name, side in (('current', 'from'), ('proposed', 'to')):  # files for --execute
+        assert [(p['topic'], p['partition'], p['replicas']) for p in v[name]['partitions']] == [(i['topic'], i['partition'], i[side]) for i in v['items']]
+    file.write_text(json.dumps(v['current']))
+    v = asked(cluster, 'reassign-partitions --verify', '--reassignment-json-file', str(file))
+    assert {i['status'] for i in v['items']} == {'completed'}
+
+
+def test_elections(cluster, tmp_path):
+    file = tmp_path / 'elect.json'
+    file.write_text('{"partitions":[{"topic":"b","partition":0},{"topic":"b","partition":9}]}')
+    words = ('--election-type', 'preferred', '--path-to-json-file', str(file))
+    v = asked(cluster, 'leader-election', *words, ends=1)
+    assert v['electionType'] == 'PREFERRED'
+    assert v['items'][0] == {'topic': 'b', 'partition': 0, 'elected': False, 'error': None, 'message': None}
+    assert (v['items'][1]['partition'], v['items'][1]['elected'], v['items'][1]['error']) == (9, False, 'UNKNOWN_TOPIC_OR_PARTITION')
+    assert len(v['items'][1]['message']) > 10
+    status, out, err = millrace('leader-election', '--bootstrap-server', cluster.servers, *words, '--json')
+    assert (status, err) == (1, '1 replica(s) could not be elected\n')
+    config = tmp_path / 'client.properties'
+    config.write_text('')
+    status, out, err = millrace('leader-election', '--bootstrap-server', cluster.servers, '--election-type', 'preferred', '--all-topic-partitions',
+                                '--admin.config', str(config), '--json')
+    assert (status, json.loads(out)['list']) == (0, 'elections') and 'deprecated' in err
+    cluster.step('kill', ['1'])
+    wait(lambda: leader(cluster, 'b', 0) in (2, 3), lambda: leader(cluster, 'b', 0), 30)
+    cluster.step('start', ['1'])
+    cluster.cluster.wait_in_sync('b')
+    v = asked(cluster, 'leader-election', '--election-type', 'preferred', '--topic', 'b', '--partition', '0')
+    assert v['items'] == [{'topic': 'b', 'partition': 0, 'elected': True, 'error': None, 'message': None}]
+    wait(lambda: leader(cluster, 'b', 0) == 1, lambda: leader(cluster, 'b', 0), 30)
+    cluster.cluster.wait_in_sync('__consumer_offsets')
+    v = asked(cluster, 'leader-election', '--election-type', 'preferred', '--all-topic-partitions')
+    assert all(i['topic'] == '__consumer_offsets' and i['elected'] for i in v['items'])
+
+
+def leader(cluster, topic, partition):
+    items = json.loads(millrace('topics', '--bootstrap-server', cluster.servers, '--describe', '--topic', topic, '--json')[1])['items']
+    return items[0]['partitions'][partition]['leader']
+
+
+def test_records_are_deleted(cluster, tmp_path):
+    file = tmp_path / 'cut.json'
+    file.write_text('{"partitions":[{"topic":"b","partition":0,"offset":2},{"topic":"b","partition":1,"offset":77},{"topic":"nowhere","partition":0,"offset":1}]}')
+    items = asked(cluster, 'delete-records', '--offset-json-file', str(file))['items']
+    assert items[0] == {'topic': 'b', 'partition': 0, 'lowWatermark': 2, 'error': None}
+    assert [(i['topic'], i['lowWatermark']) for i in items[1:]] == [('b', None), ('nowhere', None)] and all(len(i['error']) > 10 for i in items[1:])
 
 
 @pytest.mark.parametrize('controllers', (False, True))

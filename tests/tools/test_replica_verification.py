@@ -1,8 +1,10 @@
 """replica-verification against three nodes: its lines, and what it says of replicas that differ."""
+import json
 import os
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 from cluster_session import ClusterTarget
@@ -58,6 +60,17 @@ def test_reports(target, tmp_path):
                    for line in v.lines())
 
 
+def test_reports_as_json(target, tmp_path):
+    names = {'version', 'event', 'timeMs', 'topic', 'partition', 'offset', 'lag', 'partitions', 'replicas'}
+    with Verification(target, tmp_path, '--time', '-2', '--report-interval-ms', '100', '--json') as v:
+        wait(lambda: any('"event":"lag"' in line and '"lag":0,' in line for line in v.lines()), lambda: v.lines(), 30)
+        events = [json.loads(line) for line in v.lines()]
+    assert all(set(e) == names and e['version'] == 1 and abs(e['timeMs'] / 1000 - time.time()) < 3600 for e in events)
+    assert [events[0][k] for k in ('event', 'topic', 'partition', 'offset', 'lag', 'partitions', 'replicas')] == ['started', None, None, None, None, 2, None]
+    lag = next(e for e in events if e['lag'] == 0)
+    assert (lag['event'], lag['topic'], lag['partitions'], lag['replicas']) == ('lag', 't', 2, None) and lag['partition'] in (0, 1) and lag['offset'] >= 0
+
+
 def test_bad_words(target):
     for words, said in ((['--topics-include', 't'], 'broker-list'), (['--broker-list', target.servers, '--topics-include', 'nowhere'], 'No topics found'),
                         (['--broker-list', 'nowhere'], 'host:port'), (['--broker-list', target.servers, '--fetch-size', '0'], 'fetch-size')):
@@ -71,3 +84,9 @@ def test_a_replica_that_differs(target, tmp_path):
     with Verification(target, tmp_path, '--time', '-2', '--report-interval-ms', '100') as v:
         v.wait_line(TIME + r': partition t-0 has unmatched checksum at offset \d; replica 1\'s checksum \d+; replica 3\'s checksum \d+')
         v.wait_line(TIME + r': max lag is 0 for partition t-\d at offset \d among 2 partitions')  # and it goes on
+    with Verification(target, tmp_path, '--time', '-2', '--report-interval-ms', '100', '--json') as v:
+        wait(lambda: any('"event":"checksum"' in line for line in v.lines()), lambda: v.lines(), 30)
+        e = next(json.loads(line) for line in v.lines() if '"event":"checksum"' in line)
+    one, three = e['replicas']
+    assert (e['topic'], e['partition'], e['lag'], e['partitions'], one['broker'], three['broker']) == ('t', 0, None, None, 1, 3)
+    assert one['offset'] == three['offset'] and one['checksum'] != three['checksum']
