@@ -6,10 +6,10 @@
  *              \-> timeout: ERR_TIMEOUT
  *
  * The other end answers a connection's requests in order, so the groups keep apart what must not
- * wait for each other: long polls, signs of life, and the rest. All groups go to the same endpoint;
- * a refused, broken or silent connection, or the word that it is not the controller, moves all to
- * the next one, and the word who is moves them there. With a single endpoint there is nothing to
- * move to.
+ * wait for each other: long polls, signs of life, what is handed on, and the rest. All groups go to
+ * the same endpoint; a refused, broken or silent connection, or the word that it is not the
+ * controller, moves all to the next one, and the word who is moves them there. With a single
+ * endpoint there is nothing to move to.
  *
  * Endpoints without an id (controller.quorum.bootstrap.servers) are where to begin. When the ids
  * and addresses of controllers are learned, they are spares: under another name such a one may be
@@ -34,6 +34,7 @@
 enum {
     GROUP_FETCH,
     GROUP_LIFE,
+    GROUP_HANDED_ON, /* by a broker to the controllers, for whom it waits */
     GROUP_REST,
     GROUPS,
     BACKOFF_MS_MIN = 20,
@@ -422,6 +423,9 @@ static uint8_t group_of(int16_t api_key)
 {
     if (api_key == API_FETCH || api_key == API_FETCH_SNAPSHOT) {
         return GROUP_FETCH;
+    }
+    if (api_key == API_DESCRIBE_QUORUM) {
+        return GROUP_HANDED_ON;
     }
     return api_key == API_BROKER_HEARTBEAT || api_key == API_BROKER_REGISTRATION ? GROUP_LIFE
                                                                                  : GROUP_REST;

@@ -87,6 +87,7 @@ static void put_quorum(const struct console *c, struct json_writer *w)
         json_open(w, NULL, '{');
         json_int(w, "id", v->id);
         json_bool(w, "voter", v->voter);
+        json_bool(w, "silent", v->silent);
         json_bool(w, "broker", image_broker(img, v->id) != NULL);
         json_known(w, "end", v->end);
         json_known(w, "lag",

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "broker/console/console_private.h"
+#include "proto_apis.h"
 #include "controller/image.h"
 #include "proto/descriptor.h"
 
@@ -34,6 +35,12 @@ static void note(struct peer *p, int err)
     p->heard = true;
     p->answers = answers;
     snprintf(p->why, sizeof p->why, "%s", answers ? "" : err_text(err));
+}
+
+/* What a broker hands on to the controllers is late when they are, and says nothing of it. */
+static bool tells_of_broker(int16_t api_key, int err)
+{
+    return err == 0 || api_key != API_DESCRIBE_QUORUM;
 }
 
 static void finish(struct ask *q, int err, const void *answer)
@@ -74,7 +81,9 @@ static void on_answer(struct channel_call *call, int err, struct bytes body)
     struct arena a = {.limit = ANSWER_MEMORY};
     const struct proto_message *m = proto_response(call->api_key);
     void *answer = NULL;
-    note(p, err);
+    if (tells_of_broker(call->api_key, err)) {
+        note(p, err);
+    }
     if (err == 0) {
         answer = arena_alloc(&a, m->root->size);
         err = proto_decode(m, call->version, body, NULL, &a, answer);

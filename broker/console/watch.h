@@ -110,6 +110,7 @@ struct watch_voter {
     int64_t fetched_ms;   /* wall clock; -1 unknown */
     int64_t caught_up_ms; /* the same */
     bool voter;
+    bool silent; /* a voter that the leader does not hear, or never has */
 };
 
 struct watch_quorum {

@@ -4,7 +4,7 @@
 #include "proto_apis.h"
 #include "proto_messages.h"
 
-enum { QUORUM_VERSION = 2, ASK_MS = 1500 };
+enum { QUORUM_VERSION = 2, ASK_MS = 1500, VOTER_SILENT_MS = 5000 };
 
 /* Whoever runs on another disk under a voter's id is told a second time, as an observer. */
 static bool is_known(const struct watch_quorum *q, int32_t id)
@@ -34,6 +34,20 @@ static void take(struct watch_quorum *q, const struct describe_quorum_response_r
     }
 }
 
+/* By the leader's clock, which is that of its own row. */
+static void find_silent(struct watch_quorum *q)
+{
+    int64_t now = -1;
+    for (uint32_t i = 0; i < q->n; i++) {
+        now = q->v[i].id == q->leader ? q->v[i].fetched_ms : now;
+    }
+    for (uint32_t i = 0; i < q->n; i++) {
+        struct watch_voter *v = &q->v[i];
+        v->silent = v->voter && v->id != q->leader && now >= 0 &&
+                    (v->fetched_ms < 0 || now - v->fetched_ms > VOTER_SILENT_MS);
+    }
+}
+
 static void on_quorum(struct peer *p, int err, const void *answer, void *user)
 {
     UNUSED(user);
@@ -52,6 +66,7 @@ static void on_quorum(struct peer *p, int err, const void *answer, void *user)
         q->v = mem_zalloc((size_t)(n + 1) * sizeof *q->v);
         take(q, d->current_voters, d->current_voters_n, true);
         take(q, d->observers, d->observers_n, false);
+        find_silent(q);
     }
     watch_answered(p->console);
 }

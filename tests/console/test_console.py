@@ -1,6 +1,8 @@
 """The console of a cluster, as somebody sees it in a browser."""
+import json
 import os
 import subprocess
+import time
 
 import pytest
 from browser import Browser, Keys
@@ -282,6 +284,29 @@ def test_the_node_goes_away(consoles, browser):
     node.start()
     browser.wait_for(lambda: browser.text('#live') == 'live' and not browser.text('#banner'), 'its return')
     assert 'orders' in browser.text('#view')
+
+
+def test_controllers_go_away(tmp_path, browser):
+    """One of three, which nobody else notices, and a second: brokers are not blamed for what the controllers do not answer."""
+    port, = ports(1)
+    with Cluster(tmp_path, controllers=3, brokers=2, factor=1, per_node={11: {'metrics.listener': 'http://127.0.0.1:%d' % port}}) as c:
+        browser.open('http://127.0.0.1:%d/console/' % port, 'overview')
+        browser.wait_text('All is well')
+        second = c.active()
+        first = next(n for n in c.controllers if n is not second)
+        first.kill()
+        browser.wait_text('Controller %d is not heard by the others' % first.id)
+        assert 'After one more failure' in browser.text('.note')
+        browser.wait_for(lambda: ['voter not heard'] == [r[1] for r in browser.rows('Controllers') if r[0] == str(first.id)], 'its row')
+        second.kill()
+        browser.wait_for(lambda: 'metadata cannot change now' in browser.text('.note'), 'the quorum is lost')
+        told, end = set(), time.monotonic() + 8  # four rounds of questions
+        while time.monotonic() < end:
+            told.update(b['state'] for b in json.loads(get(port, '/console/api/brokers')[2])['brokers'])
+        assert told == {'up'} and 'answer this node' not in browser.text('.note')
+        first.start()
+        second.start()
+        browser.wait_text('All is well')
 
 
 # ---- without anything

@@ -6,11 +6,22 @@ import { byteRate, h, many, number, pill, rate, short, span, table, tile } from 
 export const title = () => 'Overview';
 export const load = () => ask('throughput');
 
+// Voters that the leader does not hear, and what their loss means.
+function silent(quorum) {
+  const voters = quorum.replicas.filter((one) => one.voter), gone = voters.filter((one) => one.silent).map((one) => one.id).sort((a, b) => a - b);
+  if (!gone.length) return null;
+  const last = Math.floor((voters.length - 1) / 2) <= gone.length;
+  return [last ? 'bad' : 'warn', (gone.length === 1 ? 'Controller ' : 'Controllers ') + gone.join(' and ') + (gone.length === 1 ? ' is' : ' are') +
+    ' not heard by the others: down, cut off, or on a disk that was not admitted' + (last ? '. After one more failure metadata cannot change.' : '.')];
+}
+
 function problems(all) {
   const p = all.partitions, list = [];
   const say = (tone, text, href) => list.push({ tone, node: h('li', {}, href ? h('a', { href }, text) : text) });
   if (!all.quorum) say('bad', 'The controllers did not answer: metadata cannot change now.');
   else if (all.quorum.leader === null) say('bad', 'The controllers have no leader: metadata cannot change now.');
+  const unheard = all.quorum && all.quorum.leader !== null ? silent(all.quorum) : null;
+  if (unheard) say(...unheard);
   if (p.offline) say('bad', many(p.offline, 'partition has', 'partitions have') + ' no leader: nobody can write to or read from them.', '#/topics?sort=trouble');
   if (p.underMinIsr) say('bad', many(p.underMinIsr, 'partition has', 'partitions have') + ' fewer replicas in sync than min.insync.replicas: writes with acks=all are refused.', '#/topics?sort=trouble');
   if (all.brokers.notAnswering) say('bad', many(all.brokers.notAnswering, 'broker does', 'brokers do') + ' not answer this node.', '#/brokers');
@@ -30,7 +41,7 @@ function quorum(all) {
   if (!all.quorum) return null;
   const rows = all.quorum.replicas.filter((one) => one.voter || !one.broker).sort((a, b) => a.id - b.id).map((one) => [String(one.id), [
     String(one.id),
-    one.id === all.quorum.leader ? pill('leader', 'good') : pill(one.voter ? 'voter' : 'observer'),
+    one.id === all.quorum.leader ? pill('leader', 'good') : [pill(one.voter ? 'voter' : 'observer'), one.silent ? [' ', pill('not heard', 'bad')] : null],
     number(one.end),
     one.id === all.quorum.leader ? '0' : h('span', { class: one.lag > 100 ? 'warn-text' : null }, number(one.lag)),
     one.id === all.quorum.leader || one.lastCaughtUpMs === null ? '–' : span(all.now ? all.now.at - one.lastCaughtUpMs : null) + ' ago',
