@@ -20,7 +20,7 @@ const row = (p, name) => [String(p.partition), [
   h('a', { href: '#/messages?' + new URLSearchParams({ topic: name, partition: p.partition }) }, String(p.partition)),
   p.leader === null ? pill('none', 'bad') : String(p.leader),
   replicas(p),
-  number(p.isr.length) + ' of ' + number(p.replicas.length),
+  number(p.isr.length) + ' of ' + number(p.replicas.filter((id) => p.isr.includes(id) || !p.adding.includes(id)).length),
   p.elr.length || p.lastKnownElr.length ? [...p.elr, ...p.lastKnownElr].join(', ') : '–',
   number(p.start), number(p.end), p.end === null || p.start === null ? '–' : number(p.end - p.start), bytes(p.bytes), rate(p.rate),
 ]];
@@ -39,7 +39,7 @@ export function render(data, { id, state, set }) {
   if (data.refused) return [h('h1', {}, id), h('div', { class: 'card empty' }, data.refused.message, ' ', h('a', { href: '#/topics' }, 'All topics'))];
   const total = (f) => data.partitions.reduce((sum, p) => sum + (f(p) ?? 0), 0);
   const whole = data.total <= data.per;
-  const behind = data.partitions.filter((p) => p.isr.length < p.replicas.length).length;
+  const behind = data.partitions.filter((p) => p.isr.length + p.adding.length < p.replicas.length).length; // what a move adds is not missing
   return [
     h('h1', {}, data.name, h('small', { class: 'mono' }, data.id)),
     h('div', { class: 'tiles' },
