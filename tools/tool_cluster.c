@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/ids.h"
 #include "proto_apis.h"
 #include "proto_errors.h"
 #include "proto_messages.h"
@@ -12,7 +13,6 @@
 #include "tools/columns.h"
 #include "tools/doctor.h"
 #include "tools/listing.h"
-#include "tools/output.h"
 #include "tools/tool.h"
 
 static const struct arg_def defs[] = {
@@ -21,6 +21,7 @@ static const struct arg_def defs[] = {
     {"command-config", ARG_VALUE, "FILE", "Client settings in a properties file."},
     {"config", ARG_VALUE, "FILE", "The old name of --command-config."},
     {"id", ARG_VALUE, "ID", "The broker."},
+    {"force", ARG_FLAG, NULL, "Unregister it although it runs."},
     {"include-fenced-brokers", ARG_FLAG, NULL, "Also brokers that are fenced: down, or starting."},
     {"timeout-ms", ARG_VALUE, "MS", "How long a node may take for an answer (5000)."},
     ARG_JSON,
@@ -28,7 +29,10 @@ static const struct arg_def defs[] = {
 
 static const struct arg_command commands[] = {
     {"cluster-id", "Show the cluster's id.", "json"},
-    {"unregister", "Forget a broker that is gone for good.", "id"},
+    {"unregister",
+     "Forget a broker that is gone for good. One that runs registers again by itself, and is "
+     "refused without --force.",
+     "id force"},
     {"list-endpoints",
      "Show where the brokers are, or with --bootstrap-controller the controllers.",
      "include-fenced-brokers json"},
@@ -57,6 +61,7 @@ static const struct args_spec spec = {
 
 /* How long the doctor waits for one answer, and its exit status when there was none. */
 enum { DOCTOR_TIMEOUT_MS = 5000, DOCTOR_NOT_ASKED = 2 };
+enum { RUNNING_TIMEOUT_MS = 5000 }; /* how long a broker may take to show that it runs */
 
 #define node_data struct describe_cluster_response_describe_cluster_broker
 
@@ -76,17 +81,57 @@ static int cluster_id(struct client *c, const struct args *a)
     return 0;
 }
 
-/* Those that are not fenced. Controllers do not tell of brokers. */
+/* Is it unfenced, and does something take connections at its address? One that was killed stays
+ * unfenced for its session, and is gone all the same. Controllers do not tell of brokers. */
 static bool is_running(struct client *c, int32_t id)
 {
-    bool running = false;
+    bool unfenced = false;
     if (c->controllers || client_cluster_refresh(c, false)) {
         return false;
     }
     for (int32_t i = 0; i < c->cluster->brokers_n; i++) {
-        running |= c->cluster->brokers[i].broker_id == id;
+        unfenced |= c->cluster->brokers[i].broker_id == id;
     }
-    return running;
+    if (!unfenced) {
+        return false;
+    }
+    struct api_versions_response *resp;
+    int64_t timeout_ms = c->timeout_ms;
+    c->timeout_ms = timeout_ms < RUNNING_TIMEOUT_MS ? timeout_ms : RUNNING_TIMEOUT_MS;
+    int rv = client_api_versions(c, id, &resp);
+    c->timeout_ms = timeout_ms;
+    return rv == 0 || c->unanswered;
+}
+
+static int32_t replicas_of(struct client *c, int32_t id)
+{
+    int32_t n = 0;
+    if (client_metadata(c)) {
+        return 0;
+    }
+    for (int32_t t = 0; t < c->metadata->topics_n; t++) {
+        for (int32_t k = 0; k < c->metadata->topics[t].partitions_n; k++) {
+            const struct metadata_response_metadata_response_partition *p =
+                &c->metadata->topics[t].partitions[k];
+            n += id_in(p->replica_nodes, (size_t)p->replica_nodes_n, id);
+        }
+    }
+    return n;
+}
+
+static int refuse_running(struct client *c, int32_t id)
+{
+    int32_t n = replicas_of(c, id);
+    const char *drain = n == 0 ? ""
+                               : arena_printf(&c->arena,
+                                              " (it has %d replica%s: before that, `millrace "
+                                              "broker drain %d` moves %s to others)",
+                                              n, n == 1 ? "" : "s", id, n == 1 ? "it" : "them");
+    return errmsg_set(&c->error, ERR_CONFLICT,
+                      "Broker %d is running, and would register again by itself. Stop it first%s, "
+                      "then unregister it; with --force it is done all the same. Nothing was "
+                      "changed.",
+                      id, drain);
 }
 
 static int unregister(struct client *c, const struct args *a)
@@ -96,19 +141,18 @@ static int unregister(struct client *c, const struct args *a)
     args_require(a, "id");
     proto_msg_init(&unregister_broker_request_msg, &req);
     req.broker_id = (int32_t)args_int(a, "id", 0, INT32_MIN, INT32_MAX);
-    bool running = is_running(c, req.broker_id); /* asked before: behind it nobody knows of it */
+    if (is_running(c, req.broker_id)) {
+        if (!args_has(a, "force")) {
+            return refuse_running(c, req.broker_id);
+        }
+        fprintf(stderr, "Broker %d is running, and registers again by itself.\n", req.broker_id);
+    }
     int rv = client_call(c, CLIENT_ANY, API_UNREGISTER_BROKER, &req, (void **)&resp, NULL);
     if (rv == 0 && resp->error_code) {
         rv = client_refused(c, resp->error_code, resp->error_message);
     }
     if (rv == 0) {
         printf("Broker %d is no longer registered.\n", req.broker_id);
-        output_flush();
-    }
-    if (rv == 0 && running) {
-        fprintf(stderr,
-                "But it is running, and registers again by itself. Stop it first, then unregister "
-                "it.\n");
     }
     return rv;
 }
