@@ -73,6 +73,7 @@ static void put_quorum(const struct console *c, struct json_writer *w)
 {
     const struct watch_quorum *q = &c->watch.quorum;
     const struct image *img = c->watch.image;
+    json_bool(w, "quorumFailed", q->failed);
     if (!q->known) {
         json_none(w, "quorum");
         return;

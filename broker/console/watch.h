@@ -115,6 +115,7 @@ struct watch_voter {
 
 struct watch_quorum {
     bool known;
+    bool failed; /* it was asked for, and nobody told; neither: not asked yet */
     int32_t leader;
     int32_t epoch;
     int64_t high_watermark;

@@ -56,7 +56,7 @@ static void on_quorum(struct peer *p, int err, const void *answer, void *user)
     bool whole = err == 0 && r->error_code == 0 && r->topics_n == 1 &&
                  r->topics[0].partitions_n == 1 && r->topics[0].partitions[0].error_code == 0;
     mem_free(q->v);
-    *q = (struct watch_quorum){.known = whole};
+    *q = (struct watch_quorum){.known = whole, .failed = !whole};
     if (whole) {
         const struct describe_quorum_response_partition_data *d = &r->topics[0].partitions[0];
         int32_t n = d->current_voters_n + d->observers_n;

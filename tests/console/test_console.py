@@ -1,6 +1,7 @@
 """The console of a cluster, as somebody sees it in a browser."""
 import json
 import os
+import shutil
 import subprocess
 import time
 
@@ -258,6 +259,32 @@ def test_a_broker_that_stands_still(consoles, browser):
     browser.wait_for(lambda: browser.rows()[2][1] == 'up' and 'last heard' not in browser.rows()[2][-1], 'its return')
 
 
+def test_a_partition_that_moves(consoles, browser, tmp_path):
+    """What is on its way is not missing."""
+    c, node, plan = consoles.cluster, consoles.cluster.node(13), tmp_path / 'plan.json'
+    c.create_topic('moves', 1, 2, assignments=[[11, 12]])
+    c.wait_in_sync('moves')
+    plan.write_text(json.dumps({'version': 1, 'partitions': [{'topic': 'moves', 'partition': 0, 'replicas': [11, 12, 13]}]}))
+    node.pause()
+    try:
+        c.tool('reassign-partitions', '--execute', '--reassignment-json-file', str(plan))
+        browser.expect('404')  # its metadata are those of the last round
+        browser.open(consoles.base(), 'topic/moves')
+        browser.wait_for(lambda: ['13' in r[2] for r in browser.rows('Partitions')] == [True], 'the move')
+        assert 'all in sync' in browser.text('.tiles')
+        assert browser.rows('Partitions')[0][3] == '2 of 2' and 'under-replicated' not in browser.text('#view')
+        assert browser.run('return [...document.querySelectorAll(".chip.move")].map((e) => [e.innerText, e.title])') == [['13 +', 'Broker 13: being added']]
+        browser.open(consoles.base(), 'topics')
+        assert [r[1] for r in browser.rows() if r[0] == 'moves'] == ['in sync1 moving']
+    finally:
+        node.resume()
+    browser.open(consoles.base(), 'topic/moves')
+    browser.wait_for(lambda: browser.rows('Partitions')[0][3] == '3 of 3', 'the end of the move')
+    browser.wait_text('all in sync', '.tiles')
+    c.wait_unfenced()
+    c.tool('topics', '--delete', '--topic', 'moves')
+
+
 def test_a_killed_broker(consoles, browser):
     c, node = consoles.cluster, consoles.cluster.node(13)
     browser.open(consoles.base(), 'overview')
@@ -307,6 +334,23 @@ def test_controllers_go_away(tmp_path, browser):
         first.start()
         second.start()
         browser.wait_text('All is well')
+
+
+def test_a_controller_on_an_empty_disk(tmp_path, browser):
+    """It runs, and follows nothing until its disk is admitted."""
+    port, = ports(1)
+    with Cluster(tmp_path, controllers=3, brokers=1, factor=1, per_node={11: {'metrics.listener': 'http://127.0.0.1:%d' % port}}) as c:
+        active = c.wait_active()
+        one = next(n for n in c.controllers if n is not active)
+        one.kill()
+        shutil.rmtree(one.data)
+        one.format()
+        one.launch()
+        active.wait_log('a voter\'s message is refused: voter %d comes with directory' % one.id)
+        browser.open('http://127.0.0.1:%d/console/' % port, 'overview')
+        browser.wait_text('Controller %d is not heard by the others' % one.id, '.note.bad')
+        assert 'on a disk that was not admitted' in browser.text('.note') and 'After one more failure' in browser.text('.note')
+        assert [r[1] for r in browser.rows('Controllers') if r[0] == str(one.id)] == ['voter not heard']
 
 
 # ---- without anything

@@ -18,8 +18,8 @@ function silent(quorum) {
 function problems(all) {
   const p = all.partitions, list = [];
   const say = (tone, text, href) => list.push({ tone, node: h('li', {}, href ? h('a', { href }, text) : text) });
-  if (!all.quorum) say('bad', 'The controllers did not answer: metadata cannot change now.');
-  else if (all.quorum.leader === null) say('bad', 'The controllers have no leader: metadata cannot change now.');
+  if (all.quorumFailed) say('bad', 'The controllers did not answer: metadata cannot change now.');
+  else if (all.quorum?.leader === null) say('bad', 'The controllers have no leader: metadata cannot change now.');
   const unheard = all.quorum && all.quorum.leader !== null ? silent(all.quorum) : null;
   if (unheard) say(...unheard);
   if (p.offline) say('bad', many(p.offline, 'partition has', 'partitions have') + ' no leader: nobody can write to or read from them.', '#/topics?sort=trouble');
@@ -33,6 +33,7 @@ function problems(all) {
 
 function trouble(all) {
   const list = problems(all);
+  if (list.length === 0 && !all.quorum) return h('div', { class: 'note', 'data-key': 'trouble' }, 'The controllers have not answered yet.');
   if (list.length === 0) return h('div', { class: 'note good', 'data-key': 'trouble' }, 'All is well: every partition has a leader and all its replicas in sync.');
   return h('div', { class: 'note ' + (list.some((one) => one.tone === 'bad') ? 'bad' : ''), 'data-key': 'trouble' }, h('ul', {}, list.map((one) => one.node)));
 }
@@ -57,7 +58,7 @@ export function render(data, { all }) {
     trouble(all),
     h('div', { class: 'tiles' },
       tile('Brokers up', number(up), { unit: 'of ' + number(all.brokers.total), tone: up < all.brokers.total ? 'bad' : '', href: '#/brokers' }),
-      tile('Active controller', all.quorum && all.quorum.leader !== null ? 'Node ' + all.quorum.leader : '–', { tone: all.quorum ? '' : 'bad', under: all.quorum ? many(all.quorum.replicas.filter((one) => one.voter).length, 'voter') + ', epoch ' + all.quorum.epoch : 'not known' }),
+      tile('Active controller', all.quorum && all.quorum.leader !== null ? 'Node ' + all.quorum.leader : '–', { tone: all.quorumFailed ? 'bad' : '', under: all.quorum ? many(all.quorum.replicas.filter((one) => one.voter).length, 'voter') + ', epoch ' + all.quorum.epoch : 'not known' }),
       tile('Topics', number(all.topics), { href: '#/topics', under: many(p.total, 'partition') }),
       tile('Under-replicated', number(p.underReplicated), { tone: p.underReplicated ? 'warn' : '', href: '#/topics?sort=trouble', under: p.reassigning ? many(p.reassigning, 'move') + ' under way' : 'partitions' }),
       tile('Offline', number(p.offline), { tone: p.offline ? 'bad' : '', href: '#/topics?sort=trouble', under: 'partitions' }),

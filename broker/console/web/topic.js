@@ -9,7 +9,7 @@ export const load = (id, state) => ask('topic', { name: id, page: state.page });
 function replicas(p) {
   const chip = (id) => {
     const inSync = p.isr.includes(id), elr = p.elr.includes(id) || p.lastKnownElr.includes(id);
-    const words = [id === p.leader ? 'leader' : '', inSync ? 'in sync' : elr ? 'eligible to lead' : 'out of sync', p.adding.includes(id) ? 'being added' : '', p.removing.includes(id) ? 'being removed' : ''].filter(Boolean).join(', ');
+    const words = [id === p.leader ? 'leader' : '', inSync ? 'in sync' : elr ? 'eligible to lead' : p.adding.includes(id) ? '' : 'out of sync', p.adding.includes(id) ? 'being added' : '', p.removing.includes(id) ? 'being removed' : ''].filter(Boolean).join(', ');
     const kind = inSync ? (id === p.leader ? 'lead' : '') : elr ? 'elr' : p.adding.includes(id) ? 'move' : 'out';
     return h('span', { class: 'chip ' + kind, title: 'Broker ' + id + ': ' + words, 'aria-label': 'Broker ' + id + ', ' + words }, String(id) + (p.adding.includes(id) ? ' +' : p.removing.includes(id) ? ' −' : ''));
   };
