@@ -200,7 +200,7 @@ void partition_set_state(struct partition *p, const struct image_partition *ip,
     p->partition_epoch = ip->partition_epoch;
     p->isr_n = ip->isr_n;
     p->replicas_n = ip->replicas_n;
-    p->adding_n = ip->adding_n;
+    p->under_replicated = image_partition_is_behind(ip);
     p->reassigned_ms = ip->adding_n + ip->removing_n == 0 ? 0
                        : p->reassigned_ms > 0             ? p->reassigned_ms
                                                           : now_of(p);

@@ -83,10 +83,10 @@ struct partition {
     int32_t partition_epoch;
     uint32_t isr_n; /* as committed, by the image or by the controller's answer */
     uint32_t replicas_n;
-    uint32_t adding_n;     /* of them, that a reassignment adds */
     int64_t reassigned_ms; /* this broker has known of its reassignment since then; 0: none */
     bool is_leader;        /* of this broker, and so are the following */
     bool in_isr;           /* this broker is, as committed */
+    bool under_replicated; /* as the metadata count it, whoever leads */
 
     /* flush before acknowledge */
     int64_t

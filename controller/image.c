@@ -383,6 +383,11 @@ const struct image_partition *image_partition(const struct image_topic *t, int32
     return index >= 0 && (uint32_t)index < t->partitions_n ? t->partitions[index] : NULL;
 }
 
+bool image_partition_is_behind(const struct image_partition *p)
+{
+    return p->isr_n + p->adding_n < p->replicas_n;
+}
+
 const struct image_broker *image_broker(const struct image *img, int32_t id)
 {
     int32_t low = 0;

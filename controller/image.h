@@ -181,6 +181,8 @@ const struct image_topic *image_topic_by_id(const struct image *img, struct uuid
 const struct image_topic *image_topic_by_name(const struct image *img, struct bytes name);
 /* NULL if there is none of that number. */
 const struct image_partition *image_partition(const struct image_topic *t, int32_t index);
+/* Is it under-replicated? What a reassignment adds is on its way, and not missing (as in Kafka). */
+bool image_partition_is_behind(const struct image_partition *p);
 const struct image_broker *image_broker(const struct image *img, int32_t id);
 const struct image_controller *image_controller(const struct image *img, int32_t id);
 /* The endpoint of a listener name, or NULL. */

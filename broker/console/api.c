@@ -96,11 +96,6 @@ void api_put_ids(struct json_writer *w, const char *name, const int32_t *v, uint
     json_close(w, ']');
 }
 
-bool partition_is_behind(const struct image_partition *p)
-{
-    return p->isr_n + p->adding_n < p->replicas_n;
-}
-
 /* ---- requests ---- */
 
 struct waiting {

@@ -1,4 +1,5 @@
 /* Brokers: those of the metadata, with what they said of themselves. */
+#include "base/ids.h"
 #include "base/mem.h"
 #include "broker/console/console_private.h"
 #include "controller/image.h"
@@ -18,16 +19,6 @@ static struct shares *find(struct shares *v, int32_t n, int32_t id)
     return NULL;
 }
 
-static bool is_in(const int32_t *v, uint32_t n, int32_t id)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        if (v[i] == id) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void share(struct shares *v, int32_t n, const struct image_partition *p)
 {
     for (uint32_t i = 0; i < p->replicas_n; i++) {
@@ -36,7 +27,7 @@ static void share(struct shares *v, int32_t n, const struct image_partition *p)
             s->replicas++;
             s->leaders += p->leader == s->id;
             s->preferred += i == 0;
-            s->behind += !is_in(p->isr, p->isr_n, s->id) && !is_in(p->adding, p->adding_n, s->id);
+            s->behind += !id_in(p->isr, p->isr_n, s->id) && !id_in(p->adding, p->adding_n, s->id);
         }
     }
 }

@@ -18,7 +18,7 @@ static void count_partition(const struct image_partition *p, int32_t min_isr, st
     int64_t least = min_isr < (int64_t)p->replicas_n ? min_isr : (int64_t)p->replicas_n;
     n->partitions++;
     n->offline += p->leader < 0;
-    n->behind += partition_is_behind(p);
+    n->behind += image_partition_is_behind(p);
     n->under_min += (int64_t)p->isr_n < least;
     n->moving += p->adding_n > 0 || p->removing_n > 0;
     n->not_preferred += p->leader >= 0 && p->replicas_n > 0 && p->leader != p->replicas[0];

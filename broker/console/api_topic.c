@@ -18,6 +18,7 @@ static void put_partition(const struct console *c, struct json_writer *w,
     api_put_ids(w, "lastKnownElr", p->last_known_elr, p->last_known_elr_n);
     api_put_ids(w, "adding", p->adding, p->adding_n);
     api_put_ids(w, "removing", p->removing, p->removing_n);
+    json_bool(w, "underReplicated", image_partition_is_behind(p));
     json_known(w, "start", wp ? wp->start : -1);
     json_known(w, "end", wp ? wp->end : -1);
     json_known(w, "bytes", wp ? wp->bytes : -1);

@@ -21,7 +21,7 @@ static void add(struct row *row, const struct image_partition *p, const struct w
 {
     row->partitions++;
     row->offline += p->leader < 0;
-    row->behind += partition_is_behind(p);
+    row->behind += image_partition_is_behind(p);
     row->moving += p->adding_n > 0 || p->removing_n > 0;
     row->factor = p->replicas_n > row->factor ? p->replicas_n : row->factor;
     if (wp && wp->bytes >= 0) {

@@ -74,10 +74,4 @@ void api_messages(struct console *c, struct http_request *r);   /* api_messages.
 void messages_init(struct console *c);
 void messages_end(struct console *c); /* who looks is refused */
 
-/* What is wrong with a partition of the image, as the console counts it. */
-struct image_partition;
-/* Its ISR lacks a replica. What a reassignment adds is on its way, and not missing (as in Kafka).
- */
-bool partition_is_behind(const struct image_partition *p);
-
 #endif

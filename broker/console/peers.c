@@ -4,9 +4,9 @@
 
 #include "base/mem.h"
 #include "broker/console/console_private.h"
-#include "proto_apis.h"
 #include "controller/image.h"
 #include "proto/descriptor.h"
+#include "proto_apis.h"
 
 enum {
     ANSWER_MEMORY = 128 << 20, /* of one that is decoded; only one is at a time */

@@ -39,7 +39,7 @@ export function render(data, { id, state, set }) {
   if (data.refused) return [h('h1', {}, id), h('div', { class: 'card empty' }, data.refused.message, ' ', h('a', { href: '#/topics' }, 'All topics'))];
   const total = (f) => data.partitions.reduce((sum, p) => sum + (f(p) ?? 0), 0);
   const whole = data.total <= data.per;
-  const behind = data.partitions.filter((p) => p.isr.length + p.adding.length < p.replicas.length).length; // what a move adds is not missing
+  const behind = data.partitions.filter((p) => p.underReplicated).length;
   return [
     h('h1', {}, data.name, h('small', { class: 'mono' }, data.id)),
     h('div', { class: 'tiles' },

@@ -46,11 +46,16 @@ static void set_isr(struct rig *r, int32_t n)
     rig_publish(r);
 }
 
-/* This broker follows two partitions, of which it has nothing yet. */
-static void open_behind(struct rig *r, struct peer *p)
+/* This broker follows two partitions, of which it has nothing yet, and asks for them. */
+static void open_behind(struct rig *r, struct peer *p, const char *rate, const char *replicas)
 {
     follow_open(r, p, 2, NULL);
     set_isr(r, 2);
+    if (rate) {
+        set_rate(r, rate);
+    }
+    set_replicas(r, replicas);
+    peer_wait(p, API_FETCH);
 }
 
 /* Records of partition 0, some 3000 bytes, from `first` on, of which the leader has more. */
@@ -90,10 +95,7 @@ static void a_throttled_replica_waits_until_the_rate_is_right(void **state)
     UNUSED(state);
     struct rig r;
     struct peer p;
-    open_behind(&r, &p);
-    set_rate(&r, "1000");
-    set_replicas(&r, "1:2,0:1,0:2");
-    peer_wait(&p, API_FETCH);
+    open_behind(&r, &p, "1000", "1:2,0:1,0:2");
     give(&p, 0, 10000);
     int64_t waited = held(&r, &p);
     int64_t bytes = (int64_t)plog_size(rig_partition(&r, TOPIC, 0)->log);
@@ -109,10 +111,7 @@ static void others_are_not_held_back(void **state)
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
         struct rig r;
         struct peer p;
-        open_behind(&r, &p);
-        set_rate(&r, "1000");
-        set_replicas(&r, lists[i]);
-        peer_wait(&p, API_FETCH);
+        open_behind(&r, &p, "1000", lists[i]);
         give(&p, 0, 10000);
         assert_int_equal(held(&r, &p), 0);
         follow_shut(&r, &p);
@@ -124,10 +123,7 @@ static void who_is_up_with_the_leader_is_not_held_back(void **state)
     UNUSED(state);
     struct rig r;
     struct peer p;
-    open_behind(&r, &p);
-    set_rate(&r, "1000");
-    set_replicas(&r, "*");
-    peer_wait(&p, API_FETCH);
+    open_behind(&r, &p, "1000", "*");
     peer_answer_records(&p, SESSION, 1, BYTES_NULL, 0); /* the other one has all */
     peer_wait(&p, API_FETCH);
     give(&p, 0, 300);
@@ -143,10 +139,7 @@ static void who_is_in_the_isr_is_not_held_back(void **state)
     UNUSED(state);
     struct rig r;
     struct peer p;
-    open_behind(&r, &p);
-    set_rate(&r, "1000");
-    set_replicas(&r, "*");
-    peer_wait(&p, API_FETCH);
+    open_behind(&r, &p, "1000", "*");
     give(&p, 0, 10000);
     set_isr(&r, 3);
     assert_int_equal(held(&r, &p), 0);
@@ -161,9 +154,7 @@ static void without_a_rate_or_without_the_list_it_is_over(void **state)
     UNUSED(state);
     struct rig r;
     struct peer p;
-    open_behind(&r, &p);
-    set_replicas(&r, "*");
-    peer_wait(&p, API_FETCH);
+    open_behind(&r, &p, NULL, "*");
     peer_answer_records(&p, SESSION, 1, BYTES_NULL, 0);
     peer_wait(&p, API_FETCH);
     give(&p, 0, 10000);
